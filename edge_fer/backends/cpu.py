@@ -1,0 +1,83 @@
+"""The CPU, through LiteRT (`ai-edge-litert`, or `tflite-runtime` where only that exists)."""
+
+from __future__ import annotations
+
+import re
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from typing_extensions import Self
+
+from edge_fer.backends import TensorSpec
+from edge_fer.errors import BackendError
+
+
+def open_backend(model: bytes, threads: int, input_shape: tuple[int, ...] | None) -> CpuBackend:
+    """Load a network onto the CPU; see `edge_fer.backends.open_backend`."""
+    return CpuBackend(model, threads, input_shape)
+
+
+class CpuBackend:
+    """One network on the CPU."""
+
+    name = "cpu"
+
+    def __init__(self, model: bytes, threads: int, input_shape: tuple[int, ...] | None) -> None:
+        try:
+            self._interpreter = _interpreter_class()(model_content=model, num_threads=threads)
+            if input_shape is not None:
+                self._interpreter.resize_tensor_input(self._interpreter.get_input_details()[0]["index"], input_shape)
+            self._interpreter.allocate_tensors()
+        except (RuntimeError, ValueError) as error:
+            raise BackendError(f"expected a network that runs on the CPU, found: {_reason(error)}") from error
+        self.input = _spec(self._interpreter.get_input_details()[0])
+        details = self._interpreter.get_output_details()
+        self.outputs = tuple(_spec(detail) for detail in details)
+        self._input_index: int = self._interpreter.get_input_details()[0]["index"]
+        self._output_indices: list[int] = [detail["index"] for detail in details]
+
+    def infer(self, batch: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+        """Run the network once; see `edge_fer.backends.Backend.infer`."""
+        try:
+            self._interpreter.set_tensor(self._input_index, batch)
+            self._interpreter.invoke()
+        except (RuntimeError, ValueError) as error:
+            raise BackendError(f"the network failed on the CPU: {_reason(error)}") from error
+        return tuple(self._interpreter.get_tensor(index) for index in self._output_indices)
+
+    def close(self) -> None:
+        """Free the interpreter."""
+        self._interpreter = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _interpreter_class() -> Any:
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+    except ImportError:
+        try:
+            from tflite_runtime.interpreter import Interpreter
+        except ImportError as error:
+            raise BackendError(
+                f"expected ai-edge-litert or tflite-runtime, found neither ({error}); pip install ai-edge-litert"
+            ) from error
+    return Interpreter
+
+
+def _spec(detail: dict[str, Any]) -> TensorSpec:
+    scale, zero_point = detail["quantization"]
+    shape = tuple(int(size) for size in detail["shape"])
+    return TensorSpec(detail["name"], shape, np.dtype(detail["dtype"]), float(scale), int(zero_point))
+
+
+def _reason(error: Exception) -> str:
+    return re.sub(r"\s+", " ", str(error)).strip() or type(error).__name__

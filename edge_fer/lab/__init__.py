@@ -1,0 +1,1 @@
+"""Offline tools: networks, training, quantization, evaluation. The runtime never imports this package."""

@@ -1,0 +1,212 @@
+"""The records that cross a stage boundary, and the public ones that leave the box.
+
+Pixels are of the source frame, origin top left, x to the right, y down. Images are
+`(height, width, 3)` uint8 in BGR order (OpenCV's) unless a field says otherwise. All
+records are frozen; an image inside a record is never written to after the record is made.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Label = Literal["anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral"]
+LABELS: tuple[Label, ...] = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
+"""The seven expressions, in the order of every array, file and message."""
+
+Image = NDArray[np.uint8]
+
+
+class Point(NamedTuple):
+    """A position in pixels."""
+
+    x: float
+    y: float
+
+
+class Box(NamedTuple):
+    """A rectangle in pixels: its top left corner and its size."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+@dataclass(frozen=True, slots=True)
+class Landmarks:
+    """Five points of a face; left and right as seen in the picture (MTCNN's convention)."""
+
+    left_eye: Point
+    right_eye: Point
+    nose: Point
+    mouth_left: Point
+    mouth_right: Point
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One picture from a source.
+
+    Attributes:
+        id: counts the frames that the source delivered, dropped ones included.
+        image: `(height, width, 3)` uint8, BGR.
+        captured_ns: CLOCK_MONOTONIC at capture, nanoseconds.
+        captured_at: wall clock at capture, seconds since the epoch.
+    """
+
+    id: int
+    image: Image
+    captured_ns: int
+    captured_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """A detected face: box, score 0..1 and landmarks, in pixels of the frame."""
+
+    box: Box
+    score: float
+    landmarks: Landmarks
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """A face with an id that stays the same while the face stays in view."""
+
+    id: int
+    face: Face
+
+
+@dataclass(frozen=True, slots=True)
+class AlignedFace:
+    """A face cut out with its eyes level, as the classifier was trained to see it.
+
+    Attributes:
+        track: whose face it is.
+        image: `(size, size)` uint8, grey.
+    """
+
+    track: Track
+    image: Image
+
+
+@dataclass(frozen=True, slots=True)
+class Expression:
+    """Calibrated probabilities over `LABELS`, each 0..1, summing to 1."""
+
+    probabilities: tuple[float, ...]
+
+    @property
+    def label(self) -> Label:
+        """The most probable label; the first of equals."""
+        return LABELS[self.probabilities.index(max(self.probabilities))]
+
+    @property
+    def confidence(self) -> float:
+        """The probability of `label`."""
+        return max(self.probabilities)
+
+
+@dataclass(frozen=True, slots=True)
+class FaceReading:
+    """One face of a reading. See `Reading`.
+
+    Attributes:
+        id: track id, stable while the face stays in view.
+        box: x, y, width, height in pixels.
+        score: the detector's, 0..1.
+        landmarks: five named points in pixels.
+        label: the expression, or null when the runtime abstains (`why` says so).
+        confidence: probability of `label`, 0..1.
+        probabilities: calibrated and unsmoothed, one for each of the seven labels.
+        label_age_ms: age of the picture that the label was read from.
+        why: the reason for abstaining, else null.
+    """
+
+    id: int
+    box: Box
+    score: float
+    landmarks: Landmarks
+    label: Label | None
+    confidence: float
+    probabilities: dict[Label, float]
+    label_age_ms: float
+    why: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What was seen in one frame: the record `edge-fer/reading/1`.
+
+    Attributes:
+        device: name of the box.
+        run: UUID of this start; (device, run, frame) identifies a reading.
+        frame: id of the frame; ids of dropped frames are missing.
+        captured_at: capture time, UTC, ISO 8601.
+        captured_ns: capture time, CLOCK_MONOTONIC, nanoseconds.
+        clock_synced: whether the wall clock was set from a network or GPS when this run started.
+        age_ms: from capture to publishing.
+        source: the camera, as it was named.
+        size: width and height of the frame in pixels.
+        model: name of the classifier.
+        backend: the device that ran it.
+        degraded: true while something is replaced or missing; `reason` says what.
+        fps: readings a second, over the last seconds.
+        dropped: frames overwritten by newer ones since the start.
+        faces: one entry a face, in order of track id; empty when there is none.
+    """
+
+    device: str
+    run: str
+    frame: int
+    captured_at: str
+    captured_ns: int
+    clock_synced: bool
+    age_ms: float
+    source: str
+    size: tuple[int, int]
+    model: str
+    backend: str
+    degraded: bool
+    reason: str | None
+    fps: float
+    dropped: int
+    faces: tuple[FaceReading, ...]
+    schema: Literal["edge-fer/reading/1"] = "edge-fer/reading/1"
+
+
+State = Literal["starting", "running", "waiting_for_camera", "degraded", "stopping"]
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How the box is: the record `edge-fer/status/1`.
+
+    Published on every change of state, and once a second while no frame comes.
+
+    Attributes:
+        at: when, UTC, ISO 8601.
+        state: one of `State`.
+        restarts: how often the source or a worker was started again.
+        temperatures: degrees Celsius by sensor; empty where there is none.
+        message: one sentence for a person.
+        (the others are those of `Reading`)
+    """
+
+    device: str
+    run: str
+    at: str
+    source: str
+    model: str
+    backend: str
+    state: State
+    fps: float
+    dropped: int
+    restarts: int
+    temperatures: dict[str, float]
+    message: str
+    schema: Literal["edge-fer/status/1"] = "edge-fer/status/1"
