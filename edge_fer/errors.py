@@ -7,6 +7,7 @@
     |-- ModelError (ValueError)         a model file or its manifest                  exit 4
     |-- BackendError (RuntimeError)     the device that runs a network                exit 5
     |-- OutputError (OSError)           a recording or a sink that cannot be written  exit 6
+    |   `-- OutputClosed                whoever read our output has gone              exit 0
     `-- WorkerError (RuntimeError)      a supervised child process                    exit 5
         |-- WorkerCrashed               it ended by itself
         |-- WorkerFailed                it answered with an error
@@ -55,6 +56,12 @@ class OutputError(EdgeFerError, OSError):
     """A recording or sink that cannot be written."""
 
     exit_code = 6
+
+
+class OutputClosed(OutputError):
+    """Whoever read our output has gone, as `head -1` does; an end, not a fault."""
+
+    exit_code = 0
 
 
 class WorkerError(EdgeFerError, RuntimeError):

@@ -8,7 +8,6 @@ the file, never from here.
 from __future__ import annotations
 
 import hashlib
-from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -16,7 +15,12 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edge_fer.errors import ModelError
-from edge_fer.types import LABELS, Label
+from edge_fer.types import Label
+from edge_fer.validation import first_line, first_problem
+
+MANIFEST = "manifest.yaml"
+Task = Literal["classify", "propose", "refine", "output"]
+"""What a network is for: reading expressions, or one of MTCNN's three stages."""
 
 
 class _Record(BaseModel):
@@ -43,11 +47,13 @@ class CropSpec(_Record):
     """How a face is cut out for a classifier, as its training faces were.
 
     The eyes are turned level and brought to `eye_y`, `eye_distance` apart, all as fractions
-    of the crop's side; chosen by measurement on validation faces.
+    of the crop's side. The face is sampled at `detail` x `detail` pixels before it is enlarged
+    to the network's input. Chosen by measurement on validation faces.
     """
 
     eye_distance: float = Field(gt=0, lt=1)
     eye_y: float = Field(gt=0, lt=1)
+    detail: int = Field(gt=0)
 
 
 class Accuracy(_Record):
@@ -78,7 +84,7 @@ class ModelSpec(_Record):
         card: file with the full story, beside the manifest.
     """
 
-    task: Literal["classify", "propose", "refine", "output"]
+    task: Task
     file: str
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     input: InputSpec
@@ -90,3 +96,78 @@ class ModelSpec(_Record):
     source: str
     licence: str
     card: str
+
+
+class Manifest(_Record):
+    """All artefacts of a folder, by name."""
+
+    schema_: Literal["edge-fer/models/1"] = Field(alias="schema")
+    models: dict[str, ModelSpec]
+
+
+class ModelStore:
+    """A folder of artefacts with its manifest.
+
+    Raises:
+        ModelError: when the manifest is missing or not what was expected.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = folder if folder is not None else packaged_folder()
+        path = self.folder / MANIFEST
+        try:
+            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+            self._manifest = Manifest.model_validate(content)
+        except OSError as error:
+            raise ModelError(
+                f"expected the model manifest {path}, found: {error.strerror}; reinstall edge-fer or set `models`"
+            ) from error
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise ModelError(f"expected YAML in {path}, found: {first_line(error)}; reinstall edge-fer") from error
+        except ValidationError as error:
+            where, what = first_problem(error)
+            raise ModelError(f"expected a model manifest in {path}, found at {where}: {what}") from error
+
+    @property
+    def specs(self) -> dict[str, ModelSpec]:
+        """Every artefact, by name."""
+        return self._manifest.models
+
+    def spec(self, name: str, task: Task) -> ModelSpec:
+        """What the manifest says of one artefact.
+
+        Raises:
+            ModelError: when there is none of that name for that task.
+        """
+        spec = self.specs.get(name)
+        if spec is None or spec.task != task:
+            known = ", ".join(sorted(key for key, value in self.specs.items() if value.task == task))
+            raise ModelError(f"expected a model for `{task}` (there is: {known}), found `{name}`")
+        return spec
+
+    def load(self, name: str, task: Task) -> bytes:
+        """The content of one artefact, checked against its hash.
+
+        Raises:
+            ModelError: when it is missing, truncated or changed.
+        """
+        spec = self.spec(name, task)
+        path = self.folder / spec.file
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise ModelError(f"expected the model {path}, found: {error.strerror}; reinstall edge-fer") from error
+        found = hashlib.sha256(content).hexdigest()
+        if found != spec.sha256:
+            raise ModelError(
+                f"expected {path} with sha256 {spec.sha256[:12]}..., found {found[:12]}... ({len(content)} bytes); "
+                "the file is corrupt or was replaced: reinstall edge-fer"
+            )
+        return content
+
+
+def packaged_folder() -> Path:
+    """Where the artefacts that came along lie: in the installed package, or in the source tree."""
+    package = Path(__file__).parent
+    installed = package / "_models"
+    return installed if installed.is_dir() else package.parent / "models"

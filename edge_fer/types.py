@@ -46,6 +46,11 @@ class Landmarks:
     mouth_left: Point
     mouth_right: Point
 
+    @property
+    def points(self) -> tuple[Point, Point, Point, Point, Point]:
+        """All five, in the order of the fields."""
+        return self.left_eye, self.right_eye, self.nose, self.mouth_left, self.mouth_right
+
 
 @dataclass(frozen=True, slots=True)
 class Frame:
@@ -138,17 +143,18 @@ class FaceReading:
     why: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
     """What was seen in one frame: the record `edge-fer/reading/1`.
 
     Attributes:
+        schema: name and version of this record; later versions only add fields.
         device: name of the box.
         run: UUID of this start; (device, run, frame) identifies a reading.
         frame: id of the frame; ids of dropped frames are missing.
         captured_at: capture time, UTC, ISO 8601.
         captured_ns: capture time, CLOCK_MONOTONIC, nanoseconds.
-        clock_synced: whether the wall clock was set from a network or GPS when this run started.
+        clock_synced: whether the wall clock is set from a network, GPS or another reference.
         age_ms: from capture to publishing.
         source: the camera, as it was named.
         size: width and height of the frame in pixels.
@@ -160,6 +166,7 @@ class Reading:
         faces: one entry a face, in order of track id; empty when there is none.
     """
 
+    schema: Literal["edge-fer/reading/1"] = "edge-fer/reading/1"
     device: str
     run: str
     frame: int
@@ -176,13 +183,27 @@ class Reading:
     fps: float
     dropped: int
     faces: tuple[FaceReading, ...]
-    schema: Literal["edge-fer/reading/1"] = "edge-fer/reading/1"
+
+
+@dataclass(frozen=True, slots=True)
+class StageTime:
+    """Latency of one stage over the last seconds.
+
+    Attributes:
+        count: how many passes were timed.
+        p50_ms: half of them took no longer, milliseconds.
+        p95_ms: 95 % of them took no longer, milliseconds.
+    """
+
+    count: int
+    p50_ms: float
+    p95_ms: float
 
 
 State = Literal["starting", "running", "waiting_for_camera", "degraded", "stopping"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
     """How the box is: the record `edge-fer/status/1`.
 
@@ -192,11 +213,13 @@ class Status:
         at: when, UTC, ISO 8601.
         state: one of `State`.
         restarts: how often the source or a worker was started again.
+        stages: latency by stage, in the order of the frame's way; empty before the first frame.
         temperatures: degrees Celsius by sensor; empty where there is none.
         message: one sentence for a person.
         (the others are those of `Reading`)
     """
 
+    schema: Literal["edge-fer/status/1"] = "edge-fer/status/1"
     device: str
     run: str
     at: str
@@ -207,6 +230,9 @@ class Status:
     fps: float
     dropped: int
     restarts: int
+    stages: dict[str, StageTime]
     temperatures: dict[str, float]
     message: str
-    schema: Literal["edge-fer/status/1"] = "edge-fer/status/1"
+
+
+Record = Reading | Status

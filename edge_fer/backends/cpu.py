@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import re
-from types import TracebackType
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from typing_extensions import Self
 
 from edge_fer.backends import TensorSpec
+from edge_fer.closeable import Closeable
 from edge_fer.errors import BackendError
+
+_greeted = False
 
 
 def open_backend(model: bytes, threads: int, input_shape: tuple[int, ...] | None) -> CpuBackend:
@@ -19,17 +23,14 @@ def open_backend(model: bytes, threads: int, input_shape: tuple[int, ...] | None
     return CpuBackend(model, threads, input_shape)
 
 
-class CpuBackend:
+class CpuBackend(Closeable):
     """One network on the CPU."""
 
     name = "cpu"
 
     def __init__(self, model: bytes, threads: int, input_shape: tuple[int, ...] | None) -> None:
         try:
-            self._interpreter = _interpreter_class()(model_content=model, num_threads=threads)
-            if input_shape is not None:
-                self._interpreter.resize_tensor_input(self._interpreter.get_input_details()[0]["index"], input_shape)
-            self._interpreter.allocate_tensors()
+            self._interpreter = _start(model, threads, input_shape)
         except (RuntimeError, ValueError) as error:
             raise BackendError(f"expected a network that runs on the CPU, found: {_reason(error)}") from error
         self.input = _spec(self._interpreter.get_input_details()[0])
@@ -40,6 +41,8 @@ class CpuBackend:
 
     def infer(self, batch: NDArray[Any]) -> tuple[NDArray[Any], ...]:
         """Run the network once; see `edge_fer.backends.Backend.infer`."""
+        if self._interpreter is None:
+            raise BackendError("expected an open backend, found one that was closed; open it again")
         try:
             self._interpreter.set_tensor(self._input_index, batch)
             self._interpreter.invoke()
@@ -51,13 +54,41 @@ class CpuBackend:
         """Free the interpreter."""
         self._interpreter = None
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+def _start(model: bytes, threads: int, input_shape: tuple[int, ...] | None) -> Any:
+    with _quiet_stderr():
+        interpreter = _interpreter_class()(model_content=model, num_threads=threads)
+        if input_shape is not None:
+            interpreter.resize_tensor_input(interpreter.get_input_details()[0]["index"], input_shape)
+        interpreter.allocate_tensors()
+    return interpreter
+
+
+@contextmanager
+def _quiet_stderr() -> Iterator[None]:
+    """Keep the interpreter's greeting off the terminal; it has no switch, and its errors are exceptions.
+
+    It greets once a process, when the first network is opened, which is before any thread of ours runs:
+    only then is it silenced, since the descriptor is everybody's.
+    """
+    global _greeted  # noqa: PLW0603  what it stands for is one a process, too
+    if _greeted:
+        yield
+        return
+    _greeted = True
+    try:
+        kept = os.dup(2)
+    except OSError:  # standard error is closed: nobody hears the greeting
+        yield
+        return
+    silence = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(silence, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(silence)
 
 
 def _interpreter_class() -> Any:

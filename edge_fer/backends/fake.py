@@ -1,19 +1,18 @@
 """A device that is always there: it obeys the contract and answers at once, by arithmetic.
 
-For tests and for trying out sinks on a machine without an interpreter. Each output is filled
+For tests, and for trying out everything around the networks without waiting for them. Each output is filled
 with a value that depends on the input alone, so that equal inputs give equal answers.
 """
 
 from __future__ import annotations
 
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from typing_extensions import Self
 
 from edge_fer.backends import TensorSpec, cpu
+from edge_fer.closeable import Closeable
 from edge_fer.errors import BackendError
 
 
@@ -23,7 +22,7 @@ def open_backend(model: bytes, threads: int, input_shape: tuple[int, ...] | None
         return FakeBackend(real.input, real.outputs)
 
 
-class FakeBackend:
+class FakeBackend(Closeable):
     """A network's specification without the network."""
 
     name = "fake"
@@ -32,3 +31,25 @@ class FakeBackend:
         self.input = input_spec
         self.outputs = outputs
         self._open = True
+
+    def infer(self, batch: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+        """Answer at once; see `edge_fer.backends.Backend.infer`."""
+        if not self._open:
+            raise BackendError("expected an open backend, found one that was closed; open it again")
+        if batch.shape != self.input.shape or batch.dtype != self.input.dtype:
+            expected = f"{self.input.dtype} {self.input.shape}"
+            raise BackendError(
+                f"the network failed on the fake device: expected {expected}, found {batch.dtype} {batch.shape}"
+            )
+        return tuple(_answer(batch, spec) for spec in self.outputs)
+
+    def close(self) -> None:
+        """Refuse further calls."""
+        self._open = False
+
+
+def _answer(batch: NDArray[Any], spec: TensorSpec) -> NDArray[Any]:
+    """A ramp that starts where the sum of the input says, within the range of the output's type."""
+    start = int(np.sum(batch, dtype=np.float64)) % 100
+    ramp = (start + np.arange(np.prod(spec.shape)) * 37) % 100
+    return ramp.reshape(spec.shape).astype(spec.dtype)

@@ -1,0 +1,49 @@
+# Each target makes the virtual environment that it needs; python3 and make are all that must be there.
+PYTHON ?= python3
+RUN := .venv
+LAB := .venv-lab
+TEST_ARGS ?=
+
+.PHONY: demo test lab-test check lab clean
+
+demo: $(RUN)/.installed  ## read the sample clip, print its labels, write the annotated video
+	mkdir -p out
+	$(RUN)/bin/edge-fer run --camera sample --record out/sample.mp4 --format text
+	@echo "The annotated video is out/sample.mp4"
+
+test: $(RUN)/.installed-test  ## the tests of the runtime, with coverage
+	$(RUN)/bin/coverage erase
+	$(RUN)/bin/coverage run -m pytest --ignore=tests/lab $(TEST_ARGS)
+	$(RUN)/bin/coverage combine -q
+	$(RUN)/bin/coverage report
+
+lab-test: $(LAB)/.installed  ## the tests of the lab (torch, TensorFlow: several GB)
+	$(LAB)/bin/python -m pytest tests/lab $(TEST_ARGS)
+
+check: $(RUN)/.installed-test  ## style, types, and the wall between runtime and lab
+	$(RUN)/bin/ruff check
+	$(RUN)/bin/ruff format --check
+	$(RUN)/bin/mypy
+	$(RUN)/bin/lint-imports
+
+lab: $(LAB)/.installed  ## an environment for `edge-fer lab`
+
+$(RUN)/bin/python:
+	$(PYTHON) -m venv $(RUN)
+
+$(RUN)/.installed: $(RUN)/bin/python pyproject.toml
+	$(RUN)/bin/python -m pip install --quiet --disable-pip-version-check -e .
+	touch $@
+
+$(RUN)/.installed-test: $(RUN)/.installed
+	$(RUN)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	touch $@
+
+$(LAB)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(LAB)
+	$(LAB)/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(LAB)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[lab,test]'
+	touch $@
+
+clean:
+	rm -rf $(RUN) $(LAB) out build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*

@@ -1,0 +1,241 @@
+"""Where frames come from: one file a kind of source, opened by the way it is named.
+
+Cameras and streams are `live`: they hand over their newest frame and may be lost and come
+back; each runs in a child process, since its open and read can block or crash. Files are read
+frame by frame in this process.
+
+Every URL is taken for a live stream, since none says whether it ends: one that does is opened
+again, so a clip behind `http://` is played over and over. Only `file:///path` means the path.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+from urllib.parse import unquote
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_fer.errors import SourceError
+
+if TYPE_CHECKING:  # a camera's child process imports this package, and needs neither
+    from edge_fer.settings import CaptureSettings
+    from edge_fer.types import Image
+
+SourceKind = Literal["opencv", "picture", "folder", "video", "sample", "synthetic"]
+
+_SECRETS = "pass|pwd|token|key|secret|auth|sig|cred"  # what names of query fields with one have in them
+
+
+class Source(Protocol):
+    """One camera, stream or file.
+
+    Attributes:
+        name: as it was named, without credentials.
+        live: whether it goes on by itself; a live source raises SourceLost when it stops.
+        fps: frames a second; null where unknown.
+        skipped: pictures that could not be read and were left out.
+    """
+
+    name: str
+    live: bool
+    fps: float | None
+    skipped: int
+
+    def read(self) -> tuple[Image, int] | None:
+        """The next frame, or null at the end.
+
+        Returns:
+            A new `(height, width, 3)` uint8 array, BGR, and its capture time (CLOCK_MONOTONIC, ns).
+
+        Raises:
+            SourceLost: when a live source stopped; it is of no use any more, but may be opened again.
+            SourceError: when a file cannot be read.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give the device or file back."""
+        ...
+
+
+def open_source(
+    settings: CaptureSettings,
+    cancelled: Callable[[], bool] = lambda: False,
+    warn: Callable[[str], None] = lambda _: None,
+) -> Source:
+    """Open the source that the settings name.
+
+    Args:
+        settings: its name, and what is asked of it.
+        cancelled: asked while a live source is waited for; when true, opening or reading fails at once.
+        warn: told, in one line each, about pictures that are left out.
+
+    Raises:
+        SourceError: when it is missing, busy, or not what its name says.
+    """
+    kind, name = kind_of(settings.source), path_of(settings.source)
+    if kind == "opencv":
+        from edge_fer.backends.cameras.opencv import open_camera
+
+        return open_camera(settings.model_copy(update={"source": name}), cancelled)
+    if kind == "sample":
+        from edge_fer.backends.cameras.sample import open_sample
+
+        return open_sample()
+    if kind == "synthetic":
+        from edge_fer.backends.cameras.synthetic import Synthetic
+
+        return Synthetic(name)
+    if kind == "folder":
+        from edge_fer.backends.cameras.folder import Folder
+
+        return Folder(Path(name), warn)
+    if kind == "picture":
+        from edge_fer.backends.cameras.picture import Picture
+
+        return Picture(Path(name))
+    from edge_fer.backends.cameras.video import Video
+
+    return Video(Path(name))
+
+
+def kind_of(source: str) -> SourceKind:
+    """Which kind of source a name means.
+
+    Raises:
+        SourceError: when it means none.
+    """
+    name = path_of(source)
+    if name == "sample":
+        return "sample"
+    if name.startswith("synthetic:"):
+        return "synthetic"
+    if is_url(name) or is_index(name) or name.startswith("/dev/"):
+        return "opencv"
+    mode = mode_of(Path(name))
+    if mode is None:
+        raise SourceError(
+            "expected a camera index, device path, picture, video, folder, URL or `sample`, "
+            f"found no file {redact(name)!r}; check the path"
+        )
+    if stat.S_ISCHR(mode):
+        return "opencv"
+    if stat.S_ISDIR(mode):
+        return "folder"
+    if not stat.S_ISREG(mode):  # opening a pipe could block for ever
+        raise SourceError(
+            f"expected a camera, picture, video or folder at {redact(name)}, found a pipe, socket or disk; "
+            "save what comes from it to a file first"
+        )
+    return "picture" if cv2.haveImageReader(name) else "video"
+
+
+def path_of(source: str) -> str:
+    """A source's name as it is, but for `file:///path` the path.
+
+    Raises:
+        SourceError: when it is empty, has bytes that are no UTF-8, or is a `file:` URL without a path.
+    """
+    if not source:
+        raise SourceError("expected a camera index, path or URL, found an empty name; see --camera")
+    try:
+        source.encode()
+    except UnicodeEncodeError as error:  # OpenCV crashes on such names, and JSON cannot carry them
+        raise SourceError(
+            f"expected a name in UTF-8, found other bytes in {redact(source)}; rename the file"
+        ) from error
+    if not source.lower().startswith("file://"):
+        return source
+    match = re.fullmatch(r"file://(?:localhost)?(/.*)", source, re.IGNORECASE | re.DOTALL)
+    if match is None:
+        raise SourceError(
+            f"expected a URL such as file:///folder/clip.mp4, found {redact(source)}; name the whole path"
+        )
+    return unquote(match[1])
+
+
+def mode_of(path: Path) -> int | None:
+    """Type and permissions of what lies at a path; null where nothing does.
+
+    Raises:
+        SourceError: when this user may not look, or no file can have such a name.
+    """
+    try:
+        return path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise SourceError(
+            f"expected a camera, picture, video or folder at {redact(str(path))!r}, found: {reason}; check the path"
+        ) from error
+
+
+def is_index(source: str) -> bool:
+    """Whether a source is named by a camera's number."""
+    return source.isascii() and source.isdigit()
+
+
+def is_url(source: str) -> bool:
+    """Whether a source is named by a URL."""
+    return re.match(r"[a-z][a-z0-9+.-]*://", source, re.IGNORECASE) is not None
+
+
+def hush_opencv() -> None:
+    """Keep OpenCV and FFmpeg from writing to our stderr; their failures become our errors."""
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    if hasattr(cv2, "setLogLevel"):  # OpenCV 4
+        cv2.setLogLevel(0)
+    else:
+        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
+
+def printable(text: str) -> str:
+    """A text on one line that every encoder of UTF-8 takes: bytes of file names that are none are spelt out."""
+    return " ".join(text.split()).encode(errors="backslashreplace").decode()
+
+
+def redact(text: str) -> str:
+    """A printable text without the user names, passwords and keys of URLs in it.
+
+    A password may hold any character, so all between a word's first colon and its last @ is taken
+    for one, as is what follows `password=`, `token=` and the like up to the next `&`.
+    """
+    hidden = re.sub(r":(/*)\S*@", r":\1***@", printable(text))
+    return re.sub(rf"((?:{_SECRETS})[\w-]*=)[^&\s]*", r"\1***", hidden, flags=re.IGNORECASE)
+
+
+def to_bgr(picture: NDArray[Any]) -> Image:
+    """Whatever a camera gives, as the runtime's picture.
+
+    Args:
+        picture: `(height, width)` or `(height, width, 1)` grey, `(height, width, 3)` BGR or
+            `(height, width, 4)` BGRA; uint8, or uint16 over the full range.
+
+    Returns:
+        `(height, width, 3)` uint8, BGR, contiguous.
+
+    Raises:
+        SourceError: when it is none of these.
+    """
+    shape, dtype = picture.shape, picture.dtype
+    channels = shape[2] if len(shape) == 3 else 1
+    known = dtype.name in {"uint8", "uint16"} and len(shape) in {2, 3} and channels in {1, 3, 4}
+    if not known or picture.size == 0:
+        raise SourceError(
+            f"expected a grey, BGR or BGRA picture of uint8 or uint16, found shape {shape} of {dtype}; "
+            "choose another pixel format"
+        )
+    narrow = picture if dtype == np.uint8 else (picture >> 8).astype(np.uint8)
+    if channels == 1:
+        return np.asarray(cv2.cvtColor(narrow, cv2.COLOR_GRAY2BGR), np.uint8)
+    if channels == 4:
+        return np.asarray(cv2.cvtColor(narrow, cv2.COLOR_BGRA2BGR), np.uint8)
+    return np.ascontiguousarray(narrow)

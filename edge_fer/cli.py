@@ -1,0 +1,228 @@
+"""`edge-fer`: arguments to settings, errors to exit codes.
+
+Commands of other packages (the lab's) are found through the entry points `edge_fer.commands`
+and loaded only when they are asked for, so that the runtime never pays for them.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import threading
+from contextlib import suppress
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from edge_fer import __version__
+from edge_fer.errors import ConfigError, EdgeFerError, ModelError, OutputClosed
+from edge_fer.models import ModelStore
+from edge_fer.publish.stdout import Stdout
+from edge_fer.settings import Settings, dump_settings, load_settings
+
+_SIGINT_EXIT = 130
+
+
+class _Commands(TyperGroup):
+    """The runtime's commands, and those that other packages add."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return [*super().list_commands(ctx), *_plugins()]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        own = super().get_command(ctx, cmd_name)
+        if own is not None or cmd_name not in _plugins():
+            return own
+        command = typer.main.get_command(_plugins()[cmd_name].load())
+        command.name = cmd_name
+        return command
+
+
+def _plugins() -> dict[str, Any]:
+    return {entry.name: entry for entry in entry_points(group="edge_fer.commands")}
+
+
+app = typer.Typer(
+    cls=_Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Facial expressions from a camera: a label for every face, in every frame.",
+)
+config_app = typer.Typer(no_args_is_help=True, help="Show the settings.")
+models_app = typer.Typer(no_args_is_help=True, help="List and verify the networks.")
+app.add_typer(config_app, name="config")
+app.add_typer(models_app, name="models")
+
+ConfigFile = Annotated[Path | None, typer.Option("--config", help="Settings file (YAML).", metavar="FILE")]
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.", is_eager=True)] = False,
+) -> None:
+    """Show the version."""
+    if version:
+        _say(f"edge-fer {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def run(
+    config: ConfigFile = None,
+    camera: Annotated[
+        str | None,
+        typer.Option(help="Camera index, device path, picture, video, folder, URL, or `sample`.", metavar="SOURCE"),
+    ] = None,
+    clahe: Annotated[bool | None, typer.Option("--clahe/--no-clahe", help="Raise local contrast first.")] = None,
+    min_face: Annotated[int | None, typer.Option(help="Smallest face to find, pixels at detect.size.")] = None,
+    backend: Annotated[str | None, typer.Option(help="Device: auto, cpu or fake.")] = None,
+    model: Annotated[str | None, typer.Option(help="Classifier; see `edge-fer models list`.")] = None,
+    realtime: Annotated[
+        bool | None, typer.Option("--realtime", help="Pace a file like a camera, and drop what comes too late.")
+    ] = None,
+    record: Annotated[Path | None, typer.Option(help="Write the annotated video here.", metavar="FILE")] = None,
+    output_format: Annotated[
+        str | None, typer.Option("--format", help="json or text; text on a terminal, JSON lines elsewhere.")
+    ] = None,
+    max_frames: Annotated[int | None, typer.Option(help="End after so many readings.", min=1)] = None,
+    duration: Annotated[float | None, typer.Option(help="End after so many seconds.", min=0)] = None,
+) -> None:
+    """Read expressions from a camera, a stream, a video or pictures until it ends or Ctrl-C."""
+    flags = {
+        "capture.source": camera,
+        "capture.realtime": realtime,
+        "enhance.clahe": clahe,
+        "detect.min_face": min_face,
+        "classify.backend": backend,
+        "classify.model": model,
+        "publish.record": str(record) if record else None,
+        "publish.format": output_format,
+    }
+    settings = load_settings(config, flags=flags)
+    raise typer.Exit(_run(settings, max_frames, duration))
+
+
+def _run(settings: Settings, max_frames: int | None, duration_s: float | None) -> int:
+    """Run the pipeline until it ends or a signal stops it; the exit code."""
+    stopping = threading.Event()
+    exit_code = 0
+
+    def stop(number: int, _: FrameType | None) -> None:
+        nonlocal exit_code
+        exit_code = _SIGINT_EXIT if number == signal.SIGINT else 0
+        stopping.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    # Imported here, so that `--help` and `config` do not wait for OpenCV and the interpreter.
+    from edge_fer.pipeline import Pipeline
+    from edge_fer.publish.jsonl import JsonLines
+    from edge_fer.publish.text import TextLine
+
+    stdout = Stdout(stopping=stopping.is_set)
+    text = settings.publish.format == "text" or (settings.publish.format == "auto" and stdout.is_terminal)
+    sink = TextLine(stdout.write, living=stdout.is_terminal) if text else JsonLines(stdout.write)
+    try:
+        with Pipeline(settings, [sink], stopping) as pipeline:
+            pipeline.run(max_frames, duration_s)
+    except OutputClosed:
+        if not stopping.is_set():  # Ctrl-C ends the reader of a pipe, too
+            raise
+    return exit_code
+
+
+@app.command()
+def bench(
+    config: ConfigFile = None,
+    camera: Annotated[
+        str, typer.Option(help="What to decode frames from, before the clock runs; see `run`.", metavar="SOURCE")
+    ] = "sample",
+    against: Annotated[
+        str, typer.Option(help="Baselines in the same run: plain, plain-litert (need edge-fer[lab]).", metavar="LIST")
+    ] = "",
+    frames: Annotated[int, typer.Option(help="Frames a turn.", min=1)] = 60,
+    turns: Annotated[int, typer.Option(help="How often each contender goes through all frames.", min=1)] = 5,
+    size: Annotated[int, typer.Option(help="Long side that frames are shrunk to, pixels.", min=64)] = 600,
+    min_face: Annotated[int | None, typer.Option(help="Smallest face to find; the baselines' is 20.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """Measure the way from a decoded frame to its labels, side by side with the published pipeline."""
+    from edge_fer.bench import run_bench
+    from edge_fer.bench_report import show
+
+    settings = load_settings(config, flags={"capture.source": camera, "detect.min_face": min_face})
+    names = [name.strip() for name in against.split(",") if name.strip()]
+    report = run_bench(settings, names, frames, turns, size, _progress)
+    _say(report.to_json()) if as_json else show(report)
+
+
+@config_app.command("show")
+def config_show(config: ConfigFile = None) -> None:
+    """Print the settings in force, as YAML that can be saved, edited and given to --config."""
+    _say(dump_settings(load_settings(config)).rstrip("\n"))
+
+
+@config_app.command("schema")
+def config_schema(
+    records: Annotated[bool, typer.Option("--records", help="Of readings and statuses instead.")] = False,
+) -> None:
+    """Print the JSON Schema of the settings, or of what is published."""
+    from edge_fer.publish import json_schema
+
+    _say(json.dumps(json_schema() if records else Settings.model_json_schema(), indent=2))
+
+
+@models_app.command("list")
+def models_list(config: ConfigFile = None) -> None:
+    """List the networks, with what was measured of them."""
+    for name, spec in ModelStore(load_settings(config).models).specs.items():
+        figures = f"  {spec.accuracy.int8:.1%} on {spec.accuracy.dataset}" if spec.accuracy else ""
+        _say(f"{name:14} {spec.task:9} {spec.quantization:8} {spec.file}{figures}")
+
+
+@models_app.command("verify")
+def models_verify(config: ConfigFile = None) -> None:
+    """Compare every network with its hash."""
+    store = ModelStore(load_settings(config).models)
+    failures = []
+    for name, spec in store.specs.items():
+        try:
+            _say(f"{name:14} ok  {len(store.load(name, spec.task)) / 2**20:.1f} MiB")
+        except ModelError as error:
+            _say(f"{name:14} {error}")
+            failures.append(name)
+    if failures:
+        raise ModelError(f"expected every network to match its hash, found other content in {', '.join(failures)}")
+
+
+def main() -> None:
+    """Run the command line; an error becomes one line and an exit code."""
+    try:
+        app(standalone_mode=True)
+    except EdgeFerError as error:
+        _end(error)
+    except ModuleNotFoundError as error:
+        if not {*_plugins(), "bench"} & set(sys.argv[1:2]):
+            raise
+        _end(ConfigError(f"this needs the library `{error.name}`, which is not there; pip install 'edge-fer[lab]'"))
+
+
+def _progress(text: str) -> None:
+    with suppress(OSError):
+        print(text, file=sys.stderr)  # noqa: T201
+
+
+def _say(text: str) -> None:
+    Stdout().write(text + "\n")
+
+
+def _end(error: EdgeFerError) -> None:
+    with suppress(OSError):  # standard error may be closed or full; the exit code still tells
+        print(f"edge-fer: {error}", file=sys.stderr)  # noqa: T201
+    sys.exit(error.exit_code)

@@ -1,0 +1,24 @@
+"""What holds a device, a network or a thread, and gives it back."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from types import TracebackType
+
+from typing_extensions import Self
+
+
+class Closeable(ABC):
+    """A context manager that closes what it holds on the way out."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give everything back; may be called again."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,100 @@
+"""Faces with five landmarks: the cascade of MTCNN's three networks, on a smaller copy of the picture."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, closing
+
+import numpy as np
+
+from edge_fer.boxes import Boxes, clip, square
+from edge_fer.closeable import Closeable
+from edge_fer.models import ModelStore
+from edge_fer.mtcnn import Array, OutputNet, ProposalNet, RefineNet, standardise
+from edge_fer.resize import fit
+from edge_fer.settings import DetectSettings
+from edge_fer.types import Box, Face, Image, Landmarks, Point
+
+
+def open_detector(settings: DetectSettings, store: ModelStore) -> Detector:
+    """Load the three networks.
+
+    Raises:
+        ModelError: when one is missing, corrupt or not what it should be.
+        BackendError: when the CPU cannot run one.
+    """
+    return Detector(
+        settings,
+        proposal=store.load("mtcnn_pnet", "propose"),
+        refine=store.load("mtcnn_rnet", "refine"),
+        output=store.load("mtcnn_onet", "output"),
+    )
+
+
+class Detector(Closeable):
+    """Finds faces in pictures of any size; quickest while the size stays the same.
+
+    Args:
+        settings: sizes, thresholds, processor threads.
+        proposal: content of P-Net's .tflite file.
+        refine: content of R-Net's.
+        output: content of O-Net's.
+
+    Raises:
+        ModelError: when a network's outputs are not those of its stage.
+        BackendError: when the CPU cannot run one.
+    """
+
+    def __init__(self, settings: DetectSettings, proposal: bytes, refine: bytes, output: bytes) -> None:
+        self._size = settings.size
+        self._max_faces = settings.max_faces
+        threads = settings.threads
+        propose_above, refine_above, output_above = settings.thresholds
+        final_above = max(output_above, settings.score)
+        with ExitStack() as stack:
+            pyramid = (settings.min_face, settings.factor)
+            self._proposal = stack.enter_context(closing(ProposalNet(proposal, threads, propose_above, *pyramid)))
+            self._refine = stack.enter_context(closing(RefineNet(refine, threads, refine_above)))
+            self._output = stack.enter_context(closing(OutputNet(output, threads, final_above)))
+            self._opened = stack.pop_all()
+
+    def detect(self, image: Image) -> tuple[Face, ...]:
+        """Find the faces of one picture.
+
+        Args:
+            image: `(height, width, 3)` uint8, BGR.
+
+        Returns:
+            Faces in pixels of `image` (whole coordinates are pixel centres), best score first.
+
+        Raises:
+            BackendError: when a network fails.
+        """
+        small = fit(image, self._size)
+        pixels = standardise(small)
+        boxes = square(self._proposal.propose(pixels))
+        boxes = square(self._refine.refine(pixels, boxes))
+        boxes, scores, landmarks = self._output.locate(pixels, boxes)
+        best = slice(self._max_faces)
+        corners = _enlarge(clip(boxes[best], small.shape[1], small.shape[0]).reshape(-1, 2, 2), small, image)
+        points = _enlarge(landmarks[best], small, image)
+        return to_faces(corners.reshape(-1, 4), scores[best], points)
+
+    def close(self) -> None:
+        """Free the networks."""
+        self._opened.close()
+
+
+def to_faces(boxes: Boxes, scores: Array, landmarks: Array) -> tuple[Face, ...]:
+    """Records from what `OutputNet.locate` gives."""
+    return tuple(
+        Face(Box(left, top, right - left, bottom - top), score, Landmarks(*(Point(x, y) for x, y in points)))
+        for (left, top, right, bottom), score, points in zip(
+            boxes.tolist(), scores.tolist(), landmarks.tolist(), strict=True
+        )
+    )
+
+
+def _enlarge(points: Array, small: Image, image: Image) -> Array:
+    """Points `(..., 2)` of the smaller picture, in pixels of the original."""
+    ratio = np.array([image.shape[1] / small.shape[1], image.shape[0] / small.shape[0]], np.float32)
+    return (points + 0.5) * ratio - 0.5

@@ -1,0 +1,90 @@
+"""How fast the loop turns, where its time goes, and how the box is."""
+
+from __future__ import annotations
+
+import ctypes
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from edge_fer.types import StageTime
+
+Clock = Callable[[], float]
+
+_TIME_ERROR = 5  # adjtimex(2): the system clock is not synchronized
+_SAMPLES = 10_000  # kept of each stage at most, the newest: bounds the memory of a long window
+
+
+class Monitor:
+    """Counts frames and times stages over a sliding window.
+
+    Args:
+        window_s: how far to look back, seconds.
+        clock: seconds that never go backwards.
+    """
+
+    def __init__(self, window_s: float, clock: Clock = time.monotonic) -> None:
+        self._window_s = window_s
+        self._clock = clock
+        self._ticks: deque[float] = deque(maxlen=_SAMPLES)
+        self._stages: dict[str, deque[tuple[float, float]]] = defaultdict(lambda: deque(maxlen=_SAMPLES))
+
+    def tick(self) -> None:
+        """Count one finished frame."""
+        self._ticks.append(self._clock())
+
+    def fps(self) -> float:
+        """Frames a second: (n - 1) / (last - first) within the window, 0 with fewer than two frames."""
+        while self._ticks and self._ticks[0] < self._clock() - self._window_s:
+            self._ticks.popleft()
+        if len(self._ticks) < 2 or self._ticks[-1] == self._ticks[0]:
+            return 0.0
+        return (len(self._ticks) - 1) / (self._ticks[-1] - self._ticks[0])
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time one pass through a stage."""
+        start = self._clock()
+        yield
+        end = self._clock()
+        self._stages[name].append((end, end - start))
+
+    def stage_times(self) -> dict[str, StageTime]:
+        """Latency of each stage that ran within the window, in the order they first ran."""
+        since = self._clock() - self._window_s
+        times = {}
+        for name, samples in self._stages.items():
+            recent = [seconds for end, seconds in samples if end >= since]
+            if recent:
+                p50, p95 = np.percentile(recent, (50, 95)) * 1e3
+                times[name] = StageTime(len(recent), round(float(p50), 2), round(float(p95), 2))
+        return times
+
+
+def clock_synced() -> bool:
+    """Whether the kernel holds the wall clock to be set from a network, GPS or another reference."""
+    timex = ctypes.create_string_buffer(512)  # struct timex, all zero: read, do not set
+    state: int = _libc().adjtimex(timex)
+    return state not in (-1, _TIME_ERROR)
+
+
+@cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None)
+
+
+def temperatures(sysfs: Path = Path("/sys")) -> dict[str, float]:
+    """Degrees Celsius by thermal zone; a zone that cannot be read is left out."""
+    found = {}
+    for zone in sorted(sysfs.glob("class/thermal/thermal_zone*")):
+        try:
+            kind = (zone / "type").read_text().strip()
+            found[f"{zone.name.removeprefix('thermal_zone')}:{kind}"] = int((zone / "temp").read_text()) / 1000
+        except (OSError, ValueError):
+            continue
+    return found

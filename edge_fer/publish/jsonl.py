@@ -1,0 +1,26 @@
+"""Records as lines of JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from edge_fer.publish import to_json
+from edge_fer.types import Image, Record
+
+
+class JsonLines:
+    """Writes each record as one line, at once.
+
+    Args:
+        write: takes text; may raise OutputError.
+    """
+
+    def __init__(self, write: Callable[[str], None]) -> None:
+        self._write = write
+
+    def publish(self, record: Record, image: Image | None) -> None:
+        """Write one record; see `edge_fer.publish.Sink.publish`."""
+        self._write(to_json(record) + "\n")
+
+    def close(self) -> None:
+        """Nothing is held back, so there is nothing to finish."""

@@ -1,0 +1,66 @@
+"""One living line for a person at a terminal."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+
+from edge_fer.types import FaceReading, Image, Reading, Record, Status
+
+_START_OF_LINE = "\r\x1b[K"
+
+
+class TextLine:
+    """Shows the newest reading in place on a terminal; elsewhere, one line a reading.
+
+    Statuses stand on lines of their own, each sentence once; the last one says where the time went.
+
+    Args:
+        write: takes text; may raise OutputError.
+        living: whether lines can be written over.
+    """
+
+    def __init__(self, write: Callable[[str], None], *, living: bool) -> None:
+        self._write = write
+        self._living = living
+        self._unfinished = False
+        self._told = ""
+
+    def publish(self, record: Record, image: Image | None) -> None:
+        """Show one record; see `edge_fer.publish.Sink.publish`."""
+        if isinstance(record, Reading):
+            self._show(_sentence(record))
+        elif record.message != self._told:
+            self._told = record.message
+            self._tell(record.message)
+        if isinstance(record, Status) and record.state == "stopping" and record.stages:
+            self._tell(_stages(record))
+
+    def close(self) -> None:
+        """Nothing is held back, so there is nothing to finish."""
+
+    def _show(self, text: str) -> None:
+        if self._living:
+            self._write(_START_OF_LINE + text[: shutil.get_terminal_size().columns - 1])
+            self._unfinished = True
+        else:
+            self._write(text + "\n")
+
+    def _tell(self, text: str) -> None:
+        self._write("\n" * self._unfinished + text + "\n")
+        self._unfinished = False
+
+
+def _sentence(reading: Reading) -> str:
+    faces = "  ".join(_face(face) for face in reading.faces) or "no face"
+    state = f"  ({reading.reason})" if reading.degraded else ""
+    return f"{reading.fps:5.1f} FPS  {reading.backend}{state}  frame {reading.frame}  {faces}"
+
+
+def _face(face: FaceReading) -> str:
+    return f"[{face.id}] {face.label} {face.confidence:.0%}" if face.label else f"[{face.id}] {face.why}"
+
+
+def _stages(status: Status) -> str:
+    times = "  ".join(f"{name} {time.p50_ms:.1f}/{time.p95_ms:.1f}" for name, time in status.stages.items())
+    return f"p50/p95 in ms: {times}"

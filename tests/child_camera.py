@@ -1,0 +1,54 @@
+"""A camera for the tests, in a child process like the real ones."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+
+from edge_fer.backends.cameras.opencv_child import write_frame
+
+HERE = str(Path(__file__).resolve())
+
+
+class Generator:
+    """A camera: frame number n has n in every pixel; stumbles where it is told to.
+
+    `sizes` lists (height, width) of the frames, the last one for all that follow. `trouble` happens
+    once, at frame `at`, as long as the file `marker` does not exist.
+    """
+
+    def __init__(self, memory, sizes=((12, 16),), trouble=None, at=0, marker=None, dtype="uint8", channels=3, pace=0.0):
+        self._memory = memory
+        self._sizes = sizes
+        self._trouble = trouble
+        self._at = at
+        self._marker = marker
+        self._shape = () if channels is None else (channels,)
+        self._dtype = np.dtype(dtype)
+        self._pace = pace
+        self._count = 0
+        self.info = {"fps": 25.0}
+        if trouble == "missing":
+            raise OSError("it cannot be opened")
+
+    def read(self):
+        if self._count == self._at and self._trouble and not Path(self._marker).exists():
+            Path(self._marker).touch()
+            self._stumble()
+        time.sleep(self._pace)
+        height, width = self._sizes[min(self._count, len(self._sizes) - 1)]
+        scale = 256 if self._dtype == np.uint16 else 1
+        picture = np.full((height, width, *self._shape), self._count % 256 * scale, self._dtype)
+        self._count += 1
+        return write_frame(self._memory, picture, time.monotonic_ns())
+
+    def _stumble(self):
+        if self._trouble == "abort":
+            os.abort()
+        if self._trouble == "hang":
+            signal.pause()
+        raise OSError("it gives no more frames")

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from edge_fer.enhance import Enhancer
+from edge_fer.settings import EnhanceSettings
+
+
+def dim_picture(width: int = 640, height: int = 360) -> np.ndarray:
+    """A dark, flat scene with a little structure, reddish."""
+    x = np.linspace(0, 6 * np.pi, width)[None, :]
+    y = np.linspace(0, 4 * np.pi, height)[:, None]
+    grey = 25 + 6 * np.sin(x) * np.cos(y)
+    return np.stack([grey * 0.8, grey, grey * 1.4], axis=2).astype(np.uint8)
+
+
+def contrast(image: np.ndarray) -> float:
+    return float(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY).std())
+
+
+def test_off_hands_the_picture_through() -> None:
+    picture = dim_picture()
+    assert Enhancer(EnhanceSettings()).enhance(picture) is picture
+
+
+@pytest.mark.parametrize(("width", "height"), [(640, 360), (320, 240), (1920, 1080), (33, 17)])
+def test_dark_pictures_gain_contrast(width: int, height: int) -> None:
+    picture = dim_picture(width, height)
+    before = picture.copy()
+    picture.setflags(write=False)
+    enhanced = Enhancer(EnhanceSettings(clahe=True)).enhance(picture)
+    assert enhanced.shape == picture.shape
+    assert enhanced.dtype == np.uint8
+    assert contrast(enhanced) > 1.5 * contrast(before)
+    assert (picture == before).all()
+
+
+def test_colours_keep_their_hue() -> None:
+    picture = dim_picture()
+    enhanced = Enhancer(EnhanceSettings(clahe=True)).enhance(picture)
+    before, after = (image.reshape(-1, 3).mean(axis=0) for image in (picture, enhanced))
+    np.testing.assert_allclose(after / after.sum(), before / before.sum(), atol=0.02)
+
+
+def test_black_and_white_stay_what_they_are() -> None:
+    enhancer = Enhancer(EnhanceSettings(clahe=True))
+    white = np.full((90, 160, 3), 255, np.uint8)
+    assert enhancer.enhance(white).min() > 250

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge_fer.monitor import Monitor, clock_synced, temperatures
+
+
+class Clock:
+    """Seconds that pass when told to."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_rate_counts_intervals_not_frames() -> None:
+    clock = Clock()
+    monitor = Monitor(10, clock)
+    for _ in range(31):
+        monitor.tick()
+        clock.now += 1 / 30
+    assert monitor.fps() == pytest.approx(30)
+
+
+def test_no_rate_before_two_frames() -> None:
+    monitor = Monitor(10, Clock())
+    assert monitor.fps() == 0
+    monitor.tick()
+    assert monitor.fps() == 0
+
+
+def test_frames_beyond_the_window_do_not_count() -> None:
+    clock = Clock()
+    monitor = Monitor(5, clock)
+    for _ in range(100):
+        monitor.tick()
+        clock.now += 0.01
+    clock.now = 100
+    assert monitor.fps() == 0
+    monitor.tick()
+    clock.now += 0.5
+    monitor.tick()
+    assert monitor.fps() == pytest.approx(2)
+
+
+@given(st.lists(st.floats(0.001, 0.2), min_size=1, max_size=50))
+def test_stage_times_are_ordered_and_within_what_was_measured(seconds: list[float]) -> None:
+    clock = Clock()
+    monitor = Monitor(1000, clock)
+    for duration in seconds:
+        with monitor.stage("detect"):
+            clock.now += duration
+    time = monitor.stage_times()["detect"]
+    assert time.count == len(seconds)
+    assert min(seconds) * 1e3 - 0.01 <= time.p50_ms <= time.p95_ms <= max(seconds) * 1e3 + 0.01
+
+
+def test_a_stage_that_did_not_run_lately_is_left_out() -> None:
+    clock = Clock()
+    monitor = Monitor(5, clock)
+    with monitor.stage("detect"):
+        clock.now += 1
+    clock.now += 10
+    with monitor.stage("classify"):
+        clock.now += 1
+    assert list(monitor.stage_times()) == ["classify"]
+
+
+def test_a_failed_stage_is_not_timed() -> None:
+    monitor = Monitor(5, Clock())
+    with pytest.raises(ValueError, match="broken"), monitor.stage("detect"):
+        raise ValueError("broken")
+    assert monitor.stage_times() == {}
+
+
+def test_temperatures_come_from_sysfs(tmp_path: Path) -> None:
+    for name, kind, value in (("thermal_zone0", "cpu-thermal", "48312"), ("thermal_zone1", "gpu", "bad")):
+        zone = tmp_path / "class/thermal" / name
+        zone.mkdir(parents=True)
+        (zone / "type").write_text(kind + "\n")
+        (zone / "temp").write_text(value + "\n")
+    assert temperatures(tmp_path) == {"0:cpu-thermal": 48.312}
+    assert temperatures(tmp_path / "none") == {}
+
+
+def test_the_kernel_tells_whether_its_clock_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for state, synced in ((0, True), (5, False), (-1, False)):
+        monkeypatch.setattr("edge_fer.monitor._libc", lambda state=state: SimpleNamespace(adjtimex=lambda _: state))
+        assert clock_synced() is synced
+
+
+def test_reading_the_clocks_state_does_not_set_the_clock() -> None:
+    assert clock_synced() == clock_synced()

@@ -1,0 +1,213 @@
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from edge_fer.errors import ModelError, OutputError, SourceError
+from edge_fer.pipeline import Pipeline
+from edge_fer.publish import to_json
+from edge_fer.scenes import crowd_scene
+from edge_fer.settings import Settings, load_settings
+from edge_fer.types import LABELS, Frame, Image, Reading, Record, Status
+
+
+class Kept:
+    """A sink that keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+        self.closed = 0
+
+    def publish(self, record: Record, image: Image | None) -> None:
+        assert (image is not None) == isinstance(record, Reading)
+        self.records.append(record)
+
+    def close(self) -> None:
+        self.closed += 1
+
+    @property
+    def readings(self) -> list[Reading]:
+        return [record for record in self.records if isinstance(record, Reading)]
+
+    @property
+    def states(self) -> list[str]:
+        return [record.state for record in self.records if isinstance(record, Status)]
+
+
+def settings_for(source: Any, **flags: Any) -> Settings:
+    dotted = {name.replace("__", "."): value for name, value in flags.items()}
+    return load_settings(environment={}, flags={"capture.source": str(source), "device": "drone-7", **dotted})
+
+
+@pytest.fixture(scope="module")
+def two_faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with four pictures of the same two faces, and an empty one at the end."""
+    folder = tmp_path_factory.mktemp("pictures")
+    scene = crowd_scene(seed=3, faces=2, frames=4)
+    for index in range(4):
+        cv2.imwrite(str(folder / f"{index}.png"), scene.render(index))
+    cv2.imwrite(str(folder / "9.png"), np.full((360, 640, 3), 90, np.uint8))
+    return folder
+
+
+def test_a_run_reads_every_frame_in_order(two_faces: Path) -> None:
+    sink = Kept()
+    with Pipeline(settings_for(two_faces), [sink]) as pipeline:
+        pipeline.run()
+    assert [reading.frame for reading in sink.readings] == [0, 1, 2, 3, 4]
+    assert [len(reading.faces) for reading in sink.readings] == [2, 2, 2, 2, 0]
+    assert {face.id for reading in sink.readings for face in reading.faces} == {1, 2}
+    assert sink.states == ["starting", "running", "stopping"]
+    last = sink.records[-1]
+    assert isinstance(last, Status)
+    assert list(last.stages) == ["enhance", "detect", "track", "align", "classify"]
+    assert sink.closed == 1
+    assert len({record.run for record in sink.records}) == 1
+    assert all(record.device == "drone-7" for record in sink.records)
+
+
+def test_a_reading_keeps_its_promises(two_faces: Path) -> None:
+    sink = Kept()
+    with Pipeline(settings_for(two_faces), [sink]) as pipeline:
+        pipeline.run(max_frames=2)
+    reading = sink.readings[1]
+    assert len(sink.readings) == 2
+    assert reading.size == (640, 360)
+    assert reading.source == str(two_faces)
+    assert (reading.model, reading.backend) == ("se_resnet50", "cpu")
+    assert (reading.degraded, reading.reason, reading.dropped) == (False, None, 0)
+    assert reading.captured_at.endswith("Z")
+    assert reading.age_ms > 0
+    assert reading.captured_ns > sink.readings[0].captured_ns
+    for face in reading.faces:
+        assert face.label is not None
+        assert face.confidence == max(face.probabilities.values()) == face.probabilities[face.label]
+        assert sum(face.probabilities.values()) == pytest.approx(1, abs=1e-3)
+        assert face.label_age_ms == reading.age_ms
+        assert face.landmarks.left_eye.x < face.landmarks.right_eye.x
+    assert len(to_json(reading)) < 2500
+
+
+def test_stages_are_timed(two_faces: Path) -> None:
+    with Pipeline(settings_for(two_faces, enhance__clahe=True)) as pipeline:
+        pipeline.run()
+        times = pipeline.monitor.stage_times()
+    assert list(times) == ["enhance", "detect", "track", "align", "classify"]
+    assert all(time.count == 5 and 0 < time.p50_ms <= time.p95_ms for time in times.values())
+
+
+def test_grey_and_colour_cameras_read_alike(two_faces: Path) -> None:
+    picture = cv2.imread(str(two_faces / "0.png"))
+    assert picture is not None
+    grey = cv2.cvtColor(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
+    pipeline = Pipeline(settings_for("sample"))
+    colourful, colourless = (
+        pipeline.read(Frame(index, np.asarray(image, np.uint8), index, 0.0))
+        for index, image in enumerate((picture, grey))
+    )
+    pipeline.close()
+    assert len(colourful.faces) == 2
+    for coloured, grey_face in zip(colourful.faces, colourless.faces, strict=True):
+        differences = [abs(coloured.probabilities[label] - grey_face.probabilities[label]) for label in LABELS]
+        assert max(differences) < 0.25, "the detector sees colours, so crops differ by a pixel, and no more"
+
+
+def test_the_recording_holds_every_frame(two_faces: Path, tmp_path: Path) -> None:
+    path = tmp_path / "out.mp4"
+    with Pipeline(settings_for(two_faces, publish__record=str(path))) as pipeline:
+        pipeline.run()
+    video = cv2.VideoCapture(str(path))
+    assert video.get(cv2.CAP_PROP_FRAME_COUNT) == 5
+
+
+def test_stopping_ends_a_run_from_another_thread() -> None:
+    stopping = threading.Event()
+
+    class StopAfterThree(Kept):
+        def publish(self, record: Record, image: Image | None) -> None:
+            super().publish(record, image)
+            if len(self.readings) == 3:
+                threading.Thread(target=stopping.set).start()
+
+    sink = StopAfterThree()
+    with Pipeline(settings_for("sample"), [sink], stopping) as pipeline:
+        pipeline.run()
+    assert 3 <= len(sink.readings) < 450
+    assert sink.states[-1] == "stopping"
+    assert not [thread for thread in threading.enumerate() if thread.name == "camera"]
+
+
+def test_a_duration_ends_a_run() -> None:
+    sink = Kept()
+    with Pipeline(settings_for("sample"), [sink]) as pipeline:
+        pipeline.run(duration_s=0)
+    assert sink.readings == []
+
+
+def test_while_a_camera_is_waited_for_its_state_is_told() -> None:
+    """Silence would look the same as an empty room; a status comes at once and then every second."""
+    sink = Kept()
+    settings = settings_for("/dev/video97", capture__wait=True, capture__retry_s=0.05)
+    with Pipeline(settings, [sink]) as pipeline:
+        pipeline.run(duration_s=1.5)
+    waiting = [record for record in sink.records if isinstance(record, Status) and record.state == "waiting_for_camera"]
+    assert len(waiting) >= 2
+    assert "/dev/video97" in waiting[0].message
+    assert sink.readings == []
+
+
+def test_a_missing_camera_is_told_and_closes_everything_again() -> None:
+    sink = Kept()
+    with Pipeline(settings_for("/dev/video97"), [sink]) as pipeline, pytest.raises(SourceError, match="/dev/video97"):
+        pipeline.run()
+    assert sink.states == ["starting", "stopping"]
+    assert "/dev/video97" in str(sink.records[-1])
+    assert sink.closed == 1
+
+
+def test_a_recording_that_cannot_be_written_fails_before_the_camera_starts() -> None:
+    sink = Kept()
+    with pytest.raises(OutputError):
+        Pipeline(settings_for("sample", publish__record="/no/such/folder/out.mp4"), [sink])
+    assert sink.closed == 1
+    assert not [thread for thread in threading.enumerate() if thread.name == "camera"]
+
+
+class Broken(Kept):
+    """A sink that takes no reading."""
+
+    def publish(self, record: Record, image: Image | None) -> None:
+        super().publish(record, image)
+        if isinstance(record, Reading):
+            raise OutputError("the disk is full")
+
+
+def test_a_sink_that_fails_ends_the_run_and_hears_no_more() -> None:
+    sink = Broken()
+    with Pipeline(settings_for("sample"), [sink]) as pipeline, pytest.raises(OutputError, match="the disk is full"):
+        pipeline.run()
+    assert len(sink.readings) == 1
+    assert sink.states == ["starting", "running"]
+    assert sink.closed == 1
+    assert not [thread for thread in threading.enumerate() if thread.name == "camera"]
+
+
+def test_a_missing_model_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=str(tmp_path)):
+        Pipeline(settings_for("sample", models=str(tmp_path)))
+
+
+def test_every_record_is_one_line_of_json(two_faces: Path) -> None:
+    sink = Kept()
+    with Pipeline(settings_for(two_faces), [sink]) as pipeline:
+        pipeline.run()
+    for record in sink.records:
+        text = to_json(record)
+        assert "\n" not in text
+        assert json.loads(text)["schema"] in {"edge-fer/reading/1", "edge-fer/status/1"}

@@ -1,0 +1,279 @@
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import threading
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from edge_fer.annotate import annotate
+from edge_fer.errors import OutputClosed, OutputError
+from edge_fer.publish import json_schema, to_json
+from edge_fer.publish.jsonl import JsonLines
+from edge_fer.publish.recording import Pace, Recording
+from edge_fer.publish.stdout import Stdout
+from edge_fer.publish.text import TextLine
+from edge_fer.types import LABELS, Record
+from tests.conftest import make_face_reading, make_reading, make_status
+
+PICTURE = np.full((360, 640, 3), 90, np.uint8)
+
+
+def test_a_reading_is_the_documented_record() -> None:
+    """Field names and nesting are the public contract; later versions only add to them."""
+    record = json.loads(to_json(make_reading(faces=(make_face_reading(),))))
+    assert list(record) == [
+        "schema", "device", "run", "frame", "captured_at", "captured_ns", "clock_synced", "age_ms", "source", "size",
+        "model", "backend", "degraded", "reason", "fps", "dropped", "faces",
+    ]  # fmt: skip
+    assert record["schema"] == "edge-fer/reading/1"
+    (face,) = record["faces"]
+    assert list(face) == [
+        "id", "box", "score", "landmarks", "label", "confidence", "probabilities", "label_age_ms", "why",
+    ]  # fmt: skip
+    assert face["box"] == [100, 50, 80, 80]
+    assert list(face["landmarks"]) == ["left_eye", "right_eye", "nose", "mouth_left", "mouth_right"]
+    assert len(face["landmarks"]["left_eye"]) == 2
+    assert list(face["probabilities"]) == list(LABELS)
+
+
+def test_a_status_is_the_documented_record() -> None:
+    record = json.loads(to_json(make_status()))
+    assert list(record) == [
+        "schema", "device", "run", "at", "source", "model", "backend", "state", "fps", "dropped", "restarts",
+        "stages", "temperatures", "message",
+    ]  # fmt: skip
+    assert record["schema"] == "edge-fer/status/1"
+
+
+@pytest.mark.parametrize("record", [make_reading(faces=(make_face_reading(),)), make_status()])
+def test_the_schema_requires_every_field_of_a_record(record: Record) -> None:
+    schema: Any = json_schema()[record.schema]
+    content = json.loads(to_json(record))
+    assert list(schema["properties"]) == schema["required"] == list(content)
+    for face in content.get("faces", []):
+        assert schema["$defs"]["FaceReading"]["required"] == list(face)
+
+
+def test_json_lines_are_written_one_by_one() -> None:
+    written: list[str] = []
+    sink = JsonLines(written.append)
+    sink.publish(make_status(), None)
+    sink.publish(make_reading(), PICTURE)
+    sink.close()
+    assert [json.loads(line)["schema"] for line in written] == ["edge-fer/status/1", "edge-fer/reading/1"]
+    assert all(line.endswith("}\n") for line in written)
+
+
+def test_text_lives_on_one_line_of_a_terminal() -> None:
+    written: list[str] = []
+    sink = TextLine(written.append, living=True)
+    sink.publish(make_status(message="opening sample"), None)
+    sink.publish(make_reading(), PICTURE)
+    sink.publish(make_reading(faces=(make_face_reading(),)), PICTURE)
+    sink.publish(make_status("stopping", "sample has ended"), None)
+    sink.close()
+    opening, living, ended, stages, rest = "".join(written).split("\n")
+    assert opening == "opening sample"
+    assert living.count("\r") == 2
+    assert "29.9 FPS" in living
+    assert living.endswith("[7] happiness 93%"), "the last reading stays readable"
+    assert ended == "sample has ended"
+    assert "detect 27.1/31.9" in stages
+    assert rest == ""
+
+
+def test_text_repeats_no_sentence() -> None:
+    written: list[str] = []
+    sink = TextLine(written.append, living=True)
+    for _ in range(3):
+        sink.publish(make_status("waiting_for_camera", "no camera; trying again in 1 s"), None)
+    assert written == ["no camera; trying again in 1 s\n"]
+
+
+def test_text_elsewhere_is_one_line_a_reading() -> None:
+    written: list[str] = []
+    sink = TextLine(written.append, living=False)
+    sink.publish(make_reading(), PICTURE)
+    sink.publish(make_reading(faces=(make_face_reading(None, "too small"),)), PICTURE)
+    lines = "".join(written).splitlines()
+    assert lines[0].endswith("no face")
+    assert lines[1].endswith("[7] too small")
+
+
+def test_standard_output_writes_more_than_a_pipe_holds() -> None:
+    reader, writer = os.pipe()
+    text = "x" * 200_000
+    heard = b""
+
+    def listen() -> None:
+        nonlocal heard
+        while piece := os.read(reader, 65536):
+            heard += piece
+
+    thread = threading.Thread(target=listen)
+    thread.start()
+    Stdout(writer).write(text)
+    os.close(writer)
+    thread.join()
+    os.close(reader)
+    assert heard == text.encode()
+
+
+def test_a_closed_pipe_is_an_end_and_not_a_fault() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with pytest.raises(OutputClosed, match="closed by its reader") as caught:
+        Stdout(writer).write("x")
+    assert caught.value.exit_code == 0
+    os.close(writer)
+
+
+def test_a_reader_that_stalls_does_not_hold_up_a_stop() -> None:
+    reader, writer = os.pipe()
+    asked = 0
+
+    def stopping() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked == 2
+
+    with pytest.raises(OutputClosed, match="not read any more"):
+        Stdout(writer, stopping).write("x" * 200_000)
+    assert asked == 2
+    os.close(reader)
+    os.close(writer)
+
+
+def test_a_full_disk_is_a_fault() -> None:
+    full = os.open("/dev/full", os.O_WRONLY)
+    with pytest.raises(OutputError, match="No space left on device") as caught:
+        Stdout(full).write("x")
+    assert caught.value.exit_code == 6
+    os.close(full)
+
+
+def test_a_closed_standard_output_is_a_fault() -> None:
+    descriptor = os.open("/dev/null", os.O_WRONLY)
+    os.close(descriptor)
+    with pytest.raises(OutputError, match="Bad file descriptor"):
+        Stdout(descriptor).write("x")
+
+
+def test_annotation_draws_without_touching_the_frame() -> None:
+    frame = PICTURE.copy()
+    frame.setflags(write=False)
+    picture = annotate(frame, make_reading(faces=(make_face_reading(), make_face_reading(None, "too small"))))
+    assert picture.shape == frame.shape
+    assert (picture[50:130, 100] != 90).any(), "the box's left side"
+
+
+def frames_of(path: Path) -> list[np.ndarray]:
+    video = cv2.VideoCapture(str(path))
+    frames = []
+    while (picture := video.read()[1]) is not None:
+        frames.append(picture)
+    video.release()
+    return frames
+
+
+FILE = Pace(25, live=False)
+CAMERA = Pace(25, live=True)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".avi", ".mkv"])
+def test_a_recording_plays(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"out{suffix}"
+    sink = Recording(path, lambda: FILE)
+    for frame in range(10):
+        sink.publish(make_reading(frame), np.full((120, 160, 3), 20 * frame, np.uint8))
+        sink.publish(make_status(), None)
+    sink.close()
+    sink.close()
+    frames = frames_of(path)
+    assert len(frames) == 10
+    assert abs(float(frames[9][60:].mean()) - 180) < 6
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_live_recording_plays_at_the_speed_of_life(tmp_path: Path) -> None:
+    """Four readings in one second at 25 FPS fill 26 frames; ten seconds without a camera are cut."""
+    path = tmp_path / "out.avi"
+    sink = Recording(path, lambda: CAMERA)
+    for seconds in (0.0, 0.2, 0.5, 1.0):
+        sink.publish(make_reading(captured_ns=round(seconds * 1e9)), PICTURE)
+    sink.publish(make_reading(captured_ns=round(1.001 * 1e9)), PICTURE)
+    sink.close()
+    assert len(frames_of(path)) == 26
+    sink = Recording(path, lambda: CAMERA)
+    for seconds in (0.0, 10.0, 10.04):
+        sink.publish(make_reading(captured_ns=round(seconds * 1e9)), PICTURE)
+    sink.close()
+    assert len(frames_of(path)) == 1 + 25 + 1
+
+
+def test_a_stream_that_claims_a_thousand_frames_a_second_is_recorded_at_thirty(tmp_path: Path) -> None:
+    path = tmp_path / "out.avi"
+    sink = Recording(path, lambda: Pace(1000, live=True))
+    for seconds in (0.0, 1.0):
+        sink.publish(make_reading(captured_ns=round(seconds * 1e9)), np.zeros((120, 160, 3), np.uint8))
+    sink.close()
+    assert len(frames_of(path)) == 31
+
+
+def test_frames_of_another_size_are_scaled(tmp_path: Path) -> None:
+    path = tmp_path / "out.avi"
+    sink = Recording(path, lambda: FILE)
+    sink.publish(make_reading(), np.zeros((120, 160, 3), np.uint8))
+    sink.publish(make_reading(), np.zeros((240, 320, 3), np.uint8))
+    sink.close()
+    assert [frame.shape for frame in frames_of(path)] == [(120, 160, 3)] * 2
+
+
+def test_a_recording_that_cannot_be_written_fails_at_once(tmp_path: Path) -> None:
+    (tmp_path / "folder.mp4").mkdir()
+    for path, words in (
+        (tmp_path / "none" / "out.mp4", "No such file or directory; choose another place"),
+        (tmp_path / "out.gif", r"ends in one of \.mp4"),
+        (tmp_path / "folder.mp4", "it is a folder"),
+        (tmp_path / "b\udcff.mp4", "a name in UTF-8"),
+    ):
+        with pytest.raises(OutputError, match=words):
+            Recording(path, lambda: FILE)
+
+
+def test_a_recording_without_frames_leaves_what_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "out.mp4"
+    path.write_bytes(b"an older recording")
+    Recording(path, lambda: FILE).close()
+    assert path.read_bytes() == b"an older recording"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_disk_that_fills_up_ends_the_recording_and_keeps_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "out.avi"
+    sink = Recording(path, lambda: FILE)
+    sink.publish(make_reading(), PICTURE)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1 << 20))
+    for _ in range(29):
+        sink.publish(make_reading(), PICTURE)
+    with pytest.raises(OutputError, match="found 1 MiB"):
+        sink.publish(make_reading(), PICTURE)
+    sink.close()
+    assert len(frames_of(path)) == 30
+
+
+def test_a_recording_that_does_not_play_is_a_fault(tmp_path: Path) -> None:
+    path = tmp_path / "out.mp4"
+    sink = Recording(path, lambda: FILE)
+    sink.publish(make_reading(), PICTURE)
+    (tmp_path / ".out.part.mp4").unlink()
+    with pytest.raises(OutputError, match="is the disk full"):
+        sink.close()
+    assert list(tmp_path.iterdir()) == []

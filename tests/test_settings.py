@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+
+import pytest
+import yaml
+
+from edge_fer.errors import ConfigError
+from edge_fer.settings import Settings, dump_settings, load_settings
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "edge-fer.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_defaults_need_no_file() -> None:
+    assert load_settings(environment={}) == Settings()
+
+
+def test_later_sources_win(tmp_path: Path) -> None:
+    path = write(tmp_path, "detect: {min_face: 30, score: 0.8}\ncapture: {source: /dev/video2}\n")
+    settings = load_settings(
+        path, {"EDGE_FER_DETECT__MIN_FACE": "50", "EDGE_FER_CAPTURE__SOURCE": "1"}, {"detect.min_face": 60}
+    )
+    assert settings.detect.min_face == 60
+    assert settings.capture.source == "1"
+    assert settings.detect.score == 0.8
+
+
+def test_a_flag_that_was_not_given_sets_nothing() -> None:
+    assert load_settings(environment={}, flags={"detect.min_face": None}) == Settings()
+
+
+def test_other_environment_variables_are_left_alone() -> None:
+    assert load_settings(environment={"PATH": "/bin", "EDGE": "1"}) == Settings()
+
+
+def test_shown_settings_can_be_loaded_again(tmp_path: Path) -> None:
+    settings = load_settings(environment={}, flags={"capture.source": "sample", "detect.thresholds": [0.5, 0.6, 0.7]})
+    assert load_settings(write(tmp_path, dump_settings(settings)), {}) == settings
+
+
+def test_every_setting_is_explained() -> None:
+    values = [line for line in dump_settings(Settings()).splitlines() if line and not line.endswith(":")]
+    assert all(" # " in line and not line.endswith("# None") for line in values)
+
+
+def test_schema_is_json() -> None:
+    assert json.loads(json.dumps(Settings.model_json_schema()))["additionalProperties"] is False
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("detect: {min_fase: 30}", "unknown setting `detect.min_fase`, did you mean `detect.min_face`?"),
+        ("min_face: 30", "unknown setting `min_face`, did you mean `detect.min_face`?"),
+        ("zzz: 1", "unknown setting `zzz`; see"),
+        ("detect: {min_face: 3}", "`detect.min_face`: input should be greater than or equal to 12, not 3"),
+        ("detect: {min_face: big}", "not 'big'"),
+        ("detect: {thresholds: [.nan, 0.7, 0.8]}", "`detect.thresholds.0`"),
+        ("detect: {thresholds: [0.6, 2, 0.8]}", "`detect.thresholds.1`"),
+        ("detect: {min_face: 700}", "min_face 700 should be at most size 600"),
+        ("capture: {source: ''}", "`capture.source`"),
+        ("{capture: {source: a.mp4}, publish: {record: ./a.mp4}}", "is the source itself"),
+        ("detect: [1, 2]", "`detect`"),
+        ("- 1\n- 2", "expected sections such as `capture:`"),
+        ("detect: {min_face: 30", "line 1"),
+        ("detect:\n  min_face: 30\n bad: 1", "line 3"),
+    ],
+)
+def test_bad_files_say_what_is_wrong(tmp_path: Path, text: str, expected: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_settings(write(tmp_path, text), {})
+    assert expected in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_empty_file_means_defaults(tmp_path: Path) -> None:
+    assert load_settings(write(tmp_path, ""), {}) == Settings()
+
+
+def test_missing_and_binary_files(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="found: No such file"):
+        load_settings(tmp_path / "none.yaml", {})
+    binary = tmp_path / "binary.yaml"
+    binary.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match="no UTF-8"):
+        load_settings(binary, {})
+
+
+def test_bad_environment_names_the_variable() -> None:
+    with pytest.raises(ConfigError, match="EDGE_FER_DETECT__MIN_FACE"):
+        load_settings(environment={"EDGE_FER_DETECT__MIN_FACE": "{"})
+
+
+def test_a_flag_below_a_value_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="expected a section"):
+        load_settings(write(tmp_path, "detect: 3"), {}, {"detect.min_face": 30})
+
+
+def test_the_dump_is_yaml() -> None:
+    assert yaml.safe_load(dump_settings(Settings()))["detect"]["min_face"] == Settings().detect.min_face
+
+
+def test_a_section_without_keys_means_its_defaults(tmp_path: Path) -> None:
+    assert load_settings(write(tmp_path, "detect:\n  # min_face: 30\n"), {}) == Settings()
+
+
+@pytest.mark.parametrize("word", ["007", "1.10", "on", "12:30:00", "{"])
+def test_words_in_the_environment_mean_themselves(word: str) -> None:
+    assert load_settings(environment={"EDGE_FER_DEVICE": word}).device_name == word
+
+
+def test_a_box_without_a_name_has_its_hosts() -> None:
+    assert Settings().device_name == socket.gethostname()
+    assert yaml.safe_load(dump_settings(Settings()))["device"] is None
