@@ -1,0 +1,91 @@
+"""Any folder of class folders: `happy/1.png`, or `train/happy/1.png` and `test/happy/2.png`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from edge_fer.errors import SourceError
+from edge_fer.lab.datasets.labels import NOT_OURS, NUMBERINGS, index_of
+from edge_fer.lab.datasets.records import Dataset, FileImages, Usage, hard, pictures_below, with_splits
+from edge_fer.types import LABELS
+
+_SPLITS = {
+    "train": Usage.TRAINING,
+    "training": Usage.TRAINING,
+    "train_set": Usage.TRAINING,
+    "valid": Usage.VALIDATION,
+    "val": Usage.VALIDATION,
+    "validation": Usage.VALIDATION,
+    "val_set": Usage.VALIDATION,
+    "test": Usage.TEST,
+    "testing": Usage.TEST,
+}
+
+
+def load_folders(folder: Path, numbering: str | None = None, seed: int = 0) -> Dataset:
+    """Faces whose folder says their label, in splits where there are folders for these.
+
+    Without a folder of validation (or test) faces, a tenth of each label's training faces is drawn for
+    them. A data set that has only folders of training and test faces gets validation faces alone.
+
+    Args:
+        folder: of class folders, or of `train`, `valid` and `test` with class folders in them.
+        numbering: whose numbers the class folders are named by, a key of `NUMBERINGS`; null: they have names.
+        seed: of the draw.
+
+    Raises:
+        SourceError: when there is no such folder, or a class folder's name says nothing.
+    """
+    if not folder.is_dir():
+        raise SourceError(f"expected a folder of class folders at {folder}, found none; check the path")
+    splits = {path: _SPLITS[path.name.lower()] for path in _folders(folder) if path.name.lower() in _SPLITS}
+    faces: list[tuple[Path, str, Usage]] = []
+    for split, usage in (splits or {folder: Usage.TRAINING}).items():
+        for inner in _folders(split):
+            name = _class(inner, numbering)
+            faces += [(path, name, usage) for path in pictures_below(inner)]
+    ours = [face for face in faces if index_of(face[1]) != NOT_OURS]
+    if not ours:
+        raise SourceError(f"expected class folders ({', '.join(LABELS)}) with pictures in {folder}, found none")
+    dataset = hard(
+        folder.resolve().name,
+        FileImages(tuple(path for path, _, _ in ours)),
+        np.array([index_of(name) for _, name, _ in ours], np.int64),
+        np.array([usage for _, _, usage in ours], np.uint8),
+        Counter(name for _, name, _ in faces if index_of(name) == NOT_OURS),
+    )
+    wanted = (Usage.VALIDATION, Usage.TEST) if len(set(splits.values())) < 2 else (Usage.VALIDATION,)
+    missing = tuple(usage for usage in wanted if usage not in splits.values())
+    return with_splits(dataset, missing, seed=seed)
+
+
+def _folders(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def _class(folder: Path, numbering: str | None) -> str:
+    """The name of the expression that a class folder holds."""
+    name = folder.name
+    if name.isdigit():
+        if numbering is None:
+            raise SourceError(
+                f"expected class folders with names such as {LABELS[0]}, found the number {folder}; "
+                f"say whose numbers these are with --layout {', '.join(NUMBERINGS)}"
+            )
+        numbers: Mapping[int, str] = NUMBERINGS[numbering]
+        if int(name) not in numbers:
+            raise SourceError(
+                f"expected {numbering}'s numbers {min(numbers)}-{max(numbers)}, found the folder {folder}"
+            )
+        return numbers[int(name)]
+    try:
+        index_of(name)
+    except KeyError as error:
+        raise SourceError(
+            f"expected a class folder named by an expression ({', '.join(LABELS)}), found {folder}; rename or move it"
+        ) from error
+    return name

@@ -1,0 +1,56 @@
+"""What is worth knowing of a data set before anything is trained on it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+
+import numpy as np
+
+from edge_fer.errors import SourceError
+from edge_fer.lab.datasets.records import Dataset, Usage
+from edge_fer.types import LABELS
+
+FEW = 20
+"""A label with fewer faces in a split is not learned, or not measured, well."""
+
+_FLAT = 2.0  # standard deviation of grey values, below which nobody sees a face
+_SMALL = 32  # pixels
+
+
+def find_problems(dataset: Dataset, check: int, progress: Callable[[int, int], None]) -> list[str]:
+    """What may be wrong, a sentence each.
+
+    Args:
+        dataset: the faces.
+        check: how many of the pictures are looked at, evenly spaced.
+        progress: told how many of them are done.
+    """
+    problems = []
+    for usage in Usage:
+        few = [f"{LABELS[label]} {count}" for label, count in enumerate(dataset.counts()[usage]) if count < FEW]
+        if few:
+            problems.append(f"few faces in the {usage.name.lower()} split: {', '.join(few)}")
+    chosen = np.unique(np.linspace(0, len(dataset) - 1, min(check, len(dataset))).round().astype(int)).tolist()
+    first_seen: dict[bytes, int] = {}
+    for number, index in enumerate(chosen, 1):
+        problems += _problems_of(dataset, index, first_seen)
+        progress(number, len(chosen))
+    return problems
+
+
+def _problems_of(dataset: Dataset, index: int, first_seen: dict[bytes, int]) -> list[str]:
+    try:
+        image = dataset.images[index]
+    except SourceError as error:
+        return [str(error)]
+    problems = []
+    if min(image.shape) < _SMALL:
+        problems.append(f"face {index} is {image.shape[1]}x{image.shape[0]} pixels")
+    if image.std() < _FLAT:
+        problems.append(f"face {index} is one grey surface")
+    twin = first_seen.setdefault(hashlib.sha256(image.tobytes()).digest(), index)
+    if dataset.usage[twin] != dataset.usage[index]:
+        names = [Usage(dataset.usage[place]).name.lower() for place in (twin, index)]
+        problems.append(f"faces {twin} and {index} are the same picture, in the {names[0]} and the {names[1]} split")
+    return problems

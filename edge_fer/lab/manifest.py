@@ -1,0 +1,81 @@
+"""Writes `models/manifest.yaml`, which `edge_fer.models` reads."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from importlib.metadata import distribution
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from edge_fer.errors import ModelError, OutputError
+from edge_fer.models import MANIFEST, ModelSpec, ModelStore
+
+
+def write_artefact(folder: Path, name: str, content: bytes) -> dict[str, str]:
+    """Write `name`.tflite.
+
+    Returns:
+        The fields `file`, `sha256` and `card` of its manifest entry.
+
+    Raises:
+        OutputError: when the folder cannot be written.
+    """
+    file = f"{name}.tflite"
+    _write(folder / file, content)
+    return {"file": file, "sha256": hashlib.sha256(content).hexdigest(), "card": f"{name}.md"}
+
+
+def write_card(folder: Path, spec: ModelSpec, text: str) -> None:
+    """Write a model's card where its manifest entry says.
+
+    Raises:
+        OutputError: when the folder cannot be written.
+    """
+    _write(folder / spec.card, text.encode())
+
+
+def write_licence(folder: Path, package: str) -> str:
+    """Copy a package's licence text beside the artefacts that were made from its weights.
+
+    Returns:
+        The name of the file.
+
+    Raises:
+        ModelError: when the package has none.
+        OutputError: when the folder cannot be written.
+    """
+    text = distribution(package).read_text("LICENSE")
+    if text is None:
+        raise ModelError(f"expected a LICENSE in the package {package}, found none; install the release of the extra")
+    name = f"{package}.LICENSE"
+    _write(folder / name, text.encode())
+    return name
+
+
+def update_manifest(folder: Path, specs: Mapping[str, ModelSpec]) -> None:
+    """Put entries into the manifest; those of other models stay as they are.
+
+    Raises:
+        ModelError: when the manifest that is there cannot be read.
+        OutputError: when the folder cannot be written.
+    """
+    path = folder / MANIFEST
+    known = ModelStore(folder).specs if path.exists() else {}
+    entries = {name: _entry(spec) for name, spec in sorted({**known, **specs}.items())}
+    content = {"schema": "edge-fer/models/1", "models": entries}
+    _write(path, yaml.safe_dump(content, sort_keys=False, width=120, allow_unicode=True).encode())
+
+
+def _entry(spec: ModelSpec) -> dict[str, Any]:
+    return spec.model_dump(mode="json", exclude_defaults=True)
+
+
+def _write(path: Path, content: bytes) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    except OSError as error:
+        raise OutputError(f"expected to write {path}, found: {error.strerror}; choose another --out") from error

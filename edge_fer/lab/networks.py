@@ -1,0 +1,219 @@
+"""The networks, defined once, in PyTorch.
+
+MTCNN's three nets: Zhang et al., "Joint Face Detection and Alignment using Multi-task Cascaded
+Convolutional Networks", 2016. SE-ResNet-50: Hu et al., "Squeeze-and-Excitation Networks", 2018,
+in the variant of Cao et al., "VGGFace2", 2018.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from edge_fer.types import LABELS
+
+BATCH_NORM_EPSILON = 1e-5
+GREY_MEAN, GREY_STD = 0.508, 0.255
+"""A grey pixel enters SE-ResNet-50 as (pixel / 255 - mean) / std."""
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """Where published SE-ResNet-50s differ from each other.
+
+    Attributes:
+        epsilon: of the batch norms.
+        stem_padding: zeros before and after, in each direction, around the first convolution.
+        pool_padding: zeros around the max-pool.
+        channel_means: subtracted from pixels of 0..255, one for each input channel, as the network's
+            first operation; null where the input arrives standardised.
+    """
+
+    epsilon: float = BATCH_NORM_EPSILON
+    stem_padding: tuple[int, int] = (3, 3)
+    pool_padding: int = 1
+    channel_means: tuple[float, float, float] | None = None
+
+
+VARIANTS = {
+    "edge-fer": Variant(),
+    # 'same' padding of TensorFlow puts the odd zero behind, for an even input size; the channels are BGR.
+    "keras-vggface": Variant(1e-4, (2, 3), 0, (91.4953, 103.8827, 131.0912)),
+}
+
+
+class MtcnnNet(nn.Module):
+    """One of MTCNN's nets: a trunk, and heads that all read its last feature map.
+
+    The input is `(n, 3, height, width)` float32, RGB, (pixel - 127.5) / 128. The outputs, in the
+    order of `heads`: `boxes` (4: corner offsets as fractions of the window), `landmarks` (10:
+    five x, then five y, as fractions; O-Net only), `scores` (2: not a face, a face; sum 1).
+    """
+
+    def __init__(self, trunk: nn.Sequential, heads: dict[str, nn.Sequential], input_size: int) -> None:
+        super().__init__()
+        self.trunk = trunk
+        self.heads = nn.ModuleDict(heads)
+        self.input_size = input_size
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        """Run the net."""
+        features = self.trunk(image)
+        return tuple(head(features) for head in self.heads.values())
+
+
+def p_net() -> MtcnnNet:
+    """The proposal net: fully convolutional, a window of 12 pixels every 2 pixels."""
+    trunk = nn.Sequential(
+        *_conv_prelu(3, 10, 3),
+        nn.MaxPool2d(2, 2, ceil_mode=True),
+        *_conv_prelu(10, 16, 3),
+        *_conv_prelu(16, 32, 3),
+    )
+    heads = {
+        "boxes": nn.Sequential(nn.Conv2d(32, 4, 1)),
+        "scores": nn.Sequential(nn.Conv2d(32, 2, 1), nn.Softmax(dim=1)),
+    }
+    return MtcnnNet(trunk, heads, input_size=12)
+
+
+def r_net() -> MtcnnNet:
+    """The refinement net, on windows of 24 pixels."""
+    trunk = nn.Sequential(
+        *_conv_prelu(3, 28, 3),
+        nn.MaxPool2d(3, 2, ceil_mode=True),
+        *_conv_prelu(28, 48, 3),
+        nn.MaxPool2d(3, 2),
+        *_conv_prelu(48, 64, 2),
+        nn.Flatten(),
+        nn.Linear(64 * 3 * 3, 128),
+        nn.PReLU(128),
+    )
+    return MtcnnNet(trunk, {"boxes": _dense(128, 4), "scores": _scores(128)}, input_size=24)
+
+
+def o_net() -> MtcnnNet:
+    """The output net, on windows of 48 pixels: also gives five landmarks."""
+    trunk = nn.Sequential(
+        *_conv_prelu(3, 32, 3),
+        nn.MaxPool2d(3, 2, ceil_mode=True),
+        *_conv_prelu(32, 64, 3),
+        nn.MaxPool2d(3, 2),
+        *_conv_prelu(64, 64, 3),
+        nn.MaxPool2d(2, 2, ceil_mode=True),
+        *_conv_prelu(64, 128, 2),
+        nn.Flatten(),
+        nn.Linear(128 * 3 * 3, 256),
+        nn.PReLU(256),
+    )
+    heads = {"boxes": _dense(256, 4), "landmarks": _dense(256, 10), "scores": _scores(256)}
+    return MtcnnNet(trunk, heads, input_size=48)
+
+
+def _conv_prelu(inputs: int, outputs: int, kernel: int) -> tuple[nn.Conv2d, nn.PReLU]:
+    return nn.Conv2d(inputs, outputs, kernel), nn.PReLU(outputs)
+
+
+def _dense(inputs: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(inputs, outputs))
+
+
+def _scores(inputs: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(inputs, 2), nn.Softmax(dim=1))
+
+
+class ConvNorm(nn.Sequential):
+    """A convolution without bias and its batch norm; padded so that stride 1 keeps the size."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False)
+        self.bn = nn.BatchNorm2d(outputs, eps=BATCH_NORM_EPSILON)
+
+
+class Bottleneck(nn.Module):
+    """1x1 (with the stride), 3x3, 1x1; squeeze-and-excitation on that, before the addition."""
+
+    def __init__(self, inputs: int, width: int, outputs: int, stride: int, reduction: int = 16) -> None:
+        super().__init__()
+        self.reduce = ConvNorm(inputs, width, 1, stride)
+        self.conv3x3 = ConvNorm(width, width, 3)
+        self.expand = ConvNorm(width, outputs, 1)
+        self.se_down = nn.Conv2d(outputs, outputs // reduction, 1)
+        self.se_up = nn.Conv2d(outputs // reduction, outputs, 1)
+        self.shortcut = ConvNorm(inputs, outputs, 1, stride) if inputs != outputs else nn.Identity()
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Run the block."""
+        shortcut = self.shortcut(features)
+        features = torch.relu(self.reduce(features))
+        features = torch.relu(self.conv3x3(features))
+        features = self.expand(features)
+        squeezed = features.mean(dim=(2, 3), keepdim=True)
+        excited = torch.sigmoid(self.se_up(torch.relu(self.se_down(squeezed))))
+        return torch.relu(features * excited + shortcut)
+
+
+class SEResNet50(nn.Module):
+    """SE-ResNet-50 as in VGGFace2, with seven expressions on top.
+
+    The input is `(n, 3, 224, 224)` float32: the grey crop, (pixel / 255 - mean) / std, on three
+    equal channels. The output is `(n, 7)` logits in the order of `LABELS`. `variant` is a key of `VARIANTS`.
+    """
+
+    def __init__(self, variant: str = "edge-fer") -> None:
+        super().__init__()
+        self.variant = variant
+        differences = VARIANTS[variant]
+        self.stem = ConvNorm(3, 64, 7, stride=2)
+        self.stage2 = _stage(64, 64, blocks=3, stride=1)
+        self.stage3 = _stage(256, 128, blocks=4, stride=2)
+        self.stage4 = _stage(512, 256, blocks=6, stride=2)
+        self.stage5 = _stage(1024, 512, blocks=3, stride=2)
+        self.dense1000 = nn.Linear(2048, 1000)
+        self.dropout = nn.Dropout(0.3)
+        self.head = nn.Linear(1000, len(LABELS))
+        self._pool_padding = (differences.pool_padding,) * 4
+        self._stem_padding: tuple[int, ...] = ()
+        if len(set(differences.stem_padding)) > 1:
+            self.stem.conv.padding = (0, 0)
+            self._stem_padding = differences.stem_padding * 2
+        self._means: Tensor | None
+        means = differences.channel_means
+        pixels = None if means is None else torch.tensor(means).reshape(1, 3, 1, 1)
+        self.register_buffer("_means", pixels, persistent=False)
+        for layer in self.modules():
+            if isinstance(layer, nn.BatchNorm2d):
+                layer.eps = differences.epsilon
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Run the network."""
+        return self.head(self.dropout(self.features(image)))
+
+    def features(self, image: Tensor) -> Tensor:
+        """The `(n, 1000)` activations that the head reads."""
+        if self._means is not None:
+            image = (image * GREY_STD + GREY_MEAN) * 255 - self._means
+        if self._stem_padding:
+            image = nn.functional.pad(image, self._stem_padding)
+        features = torch.relu(self.stem(image))
+        if any(self._pool_padding):
+            # Zeros, not -inf, around the pool: the same after a ReLU, and the Edge TPU has no PADV2.
+            features = nn.functional.pad(features, self._pool_padding)
+        features = nn.functional.max_pool2d(features, 3, 2)
+        for stage in (self.stage2, self.stage3, self.stage4, self.stage5):
+            features = stage(features)
+        # keepdim, then flatten: without it the converter would transpose before the mean.
+        pooled = features.mean(dim=(2, 3), keepdim=True).flatten(1)
+        return torch.relu(self.dense1000(pooled))
+
+
+def _stage(inputs: int, width: int, blocks: int, stride: int) -> nn.Sequential:
+    stage = nn.Sequential()
+    for number in range(1, blocks + 1):
+        first = number == 1
+        block = Bottleneck(inputs if first else 4 * width, width, 4 * width, stride if first else 1)
+        stage.add_module(f"block{number}", block)
+    return stage

@@ -1,0 +1,76 @@
+"""Data set crops put back into pictures, so that the runtime can find, align and read them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_fer.align import align
+from edge_fer.detect import Detector
+from edge_fer.models import CropSpec
+from edge_fer.types import Face, Image, Point
+
+FRAME = 600
+SMALLEST, LARGEST = 140, 300  # sides of a pasted crop, pixels
+
+
+@dataclass(frozen=True, slots=True)
+class Pasted:
+    """A picture with one face.
+
+    Attributes:
+        frame: `(600, 600, 3)` uint8, BGR.
+        middle: of the crop in it, pixels.
+    """
+
+    frame: Image
+    middle: Point
+
+
+def paste(face: Image, seed: int) -> Pasted:
+    """Put a crop somewhere into a plain picture, at some size.
+
+    Args:
+        face: `(48, 48)` uint8, grey.
+        seed: of its place and size.
+    """
+    rng = np.random.default_rng(seed)
+    side = int(rng.integers(SMALLEST, LARGEST))
+    left, top = (int(value) for value in rng.integers(20, FRAME - side - 20, 2))
+    frame = np.full((FRAME, FRAME), int(face.mean()), np.uint8)
+    frame[top : top + side, left : left + side] = cv2.resize(face, (side, side), interpolation=cv2.INTER_CUBIC)
+    bgr = np.asarray(cv2.cvtColor(frame, cv2.COLOR_GRAY2BGR), np.uint8)
+    return Pasted(bgr, Point(left + side / 2, top + side / 2))
+
+
+def find(detector: Detector, pasted: Pasted) -> Face | None:
+    """The face whose box holds the middle of what was pasted; null where it is not found."""
+    for face in detector.detect(pasted.frame):
+        box, middle = face.box, pasted.middle
+        if box.x < middle.x < box.x + box.width and box.y < middle.y < box.y + box.height:
+            return face
+    return None
+
+
+def through_runtime(
+    faces: Iterable[Image], detector: Detector, crop: CropSpec, size: int
+) -> Iterator[NDArray[np.uint8] | None]:
+    """Each face as the runtime would hand it to the classifier.
+
+    Args:
+        faces: `(48, 48)` uint8, grey; the place and size of each follow from its position.
+        detector: of the runtime.
+        crop: of the classifier.
+        size: of its input, pixels.
+
+    Yields:
+        `(size, size)` uint8, grey; null for a face that was not found.
+    """
+    for seed, pixels in enumerate(faces):
+        pasted = paste(pixels, seed)
+        face = find(detector, pasted)
+        yield None if face is None else align(pasted.frame, face.landmarks, crop, size)
