@@ -2,6 +2,7 @@
 
 Contenders take turns, so that whatever else the machine does hits all of them, and ratios are
 formed within a turn. Nothing is timed but the way from a decoded frame to its labels.
+The pipeline gives OpenCV one thread, and baselines in the same process run under that, too.
 """
 
 from __future__ import annotations
