@@ -8,15 +8,24 @@ functions are pure and give new arrays.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_fer.types import Box
+
 Boxes = NDArray[np.float32]
 Over = Literal["union", "smaller"]
 
 _BLOCK = 256  # rows of an overlap matrix at a time: bounds the memory that a crowded picture takes
+
+
+def corners_of(boxes: Sequence[Box]) -> Boxes:
+    """Records as rows, `(n, 4)` float32."""
+    corners = [(box.x, box.y, box.x + box.width, box.y + box.height) for box in boxes]
+    return np.array(corners, dtype=np.float32).reshape(-1, 4)
 
 
 def area(boxes: Boxes) -> NDArray[np.float32]:

@@ -32,6 +32,7 @@ STOP_S = 2.0
 """`Camera.stop` waits so long for the thread to end, and raises when it has not."""
 
 _USUAL_FPS = 30.0  # paces files that do not say theirs
+_STILL_NS = 10**9  # from one picture to the next in the scene, where there is no rate
 _CHANGES = 32  # remembered until they are asked for; of more, the newest
 
 Opener = Callable[[CaptureSettings, Callable[[], bool], Callable[[str], None]], Source]
@@ -60,6 +61,7 @@ class Slot:
         self.dropped = 0
         self._frame: Frame | None = None
         self._closed = False
+        self._interrupted = False
         self._changed = threading.Condition()
 
     def put(self, frame: Frame, *, overwrite: bool) -> None:
@@ -76,12 +78,19 @@ class Slot:
                 self._changed.notify_all()
 
     def get(self, timeout_s: float) -> Frame | None:
-        """Take the frame, waiting for one; null when none came in time, or none will come any more."""
+        """Take the frame, waiting for one; null when none came in time, none will, or the wait is interrupted."""
         with self._changed:
-            self._changed.wait_for(lambda: self._frame is not None or self._closed, timeout_s)
+            self._changed.wait_for(lambda: self._frame is not None or self._closed or self._interrupted, timeout_s)
+            self._interrupted = False
             frame, self._frame = self._frame, None
             self._changed.notify_all()
             return frame
+
+    def interrupt(self) -> None:
+        """Let whoever waits for a frame, or will next, go on without one."""
+        with self._changed:
+            self._interrupted = True
+            self._changed.notify_all()
 
     @property
     def full(self) -> bool:
@@ -193,7 +202,8 @@ class Camera:
         """Take the frame that lies ready, waiting for one.
 
         Returns:
-            Null when none came in time; or when none will come any more, and then `state` is `ended`.
+            Null when none came in time or `interrupt` was called; or when none will come any more, and then
+            `state` is `ended`.
 
         Raises:
             SourceError: after the last frame, when it was an error that ended the source. Every further
@@ -204,6 +214,10 @@ class Camera:
         if frame is None and self.state == "ended" and self._error is not None:
             raise self._error
         return frame
+
+    def interrupt(self) -> None:
+        """Let the call of `get` that waits, or the next one, return null early; from any thread."""
+        self._slot.interrupt()
 
     def stop(self) -> None:
         """End the thread; may be called at any time, and again.
@@ -271,11 +285,13 @@ class Camera:
                 captured_ns = self._wait_until(started_ns + round(index * period_ns))
             if captured_ns - started_ns >= self._pause_s * 1e9:  # steady for as long as it was away
                 self._backoff.reset()
-            self._slot.put(self._frame(image, captured_ns), overwrite=source.live or paced)
+            live = source.live or paced
+            scene_ns = captured_ns if live else round(index * 1e9 / source.fps) if source.fps else index * _STILL_NS
+            self._slot.put(self._frame(image, captured_ns, scene_ns), overwrite=live)
 
-    def _frame(self, image: Image, captured_ns: int) -> Frame:
-        age_s = (self._clock() - captured_ns) / 1e9
-        return Frame(id=next(self._frames), image=image, captured_ns=captured_ns, captured_at=self._wall() - age_s)
+    def _frame(self, image: Image, captured_ns: int, scene_ns: int) -> Frame:
+        captured_at = self._wall() - (self._clock() - captured_ns) / 1e9
+        return Frame(next(self._frames), image, captured_ns, captured_at, scene_ns)
 
     def _wait_until(self, due_ns: int) -> int:
         """Wait for a moment of the clock and return the time then; a moment that has passed costs nothing."""

@@ -38,6 +38,7 @@ class Classifier(Closeable):
         model: its name in the manifest.
         size: side of the aligned face it takes, pixels.
         crop: how faces must be cut out for it.
+        abstain_below: confidence below which its labels are guesses.
 
     Raises:
         ModelError: when the network's input or output is not what the manifest says.
@@ -46,6 +47,7 @@ class Classifier(Closeable):
     def __init__(self, model: str, spec: ModelSpec, backend: Backend) -> None:
         self.model = model
         self.size, self.crop = _check(model, spec, backend)
+        self.abstain_below = spec.abstain_below
         self._temperature = spec.temperature
         self._backend = backend
         self._table = quantization_table(spec.input, backend.input)

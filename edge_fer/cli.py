@@ -82,6 +82,9 @@ def run(
     clahe: Annotated[bool | None, typer.Option("--clahe/--no-clahe", help="Raise local contrast first.")] = None,
     min_face: Annotated[int | None, typer.Option(help="Smallest face to find, pixels at detect.size.")] = None,
     backend: Annotated[str | None, typer.Option(help="Device: auto, cpu or fake.")] = None,
+    models: Annotated[
+        Path | None, typer.Option(help="Folder with manifest.yaml; default: the models that came along.", metavar="DIR")
+    ] = None,
     model: Annotated[str | None, typer.Option(help="Classifier; see `edge-fer models list`.")] = None,
     realtime: Annotated[
         bool | None, typer.Option("--realtime", help="Pace a file like a camera, and drop what comes too late.")
@@ -95,6 +98,7 @@ def run(
 ) -> None:
     """Read expressions from a camera, a stream, a video or pictures until it ends or Ctrl-C."""
     flags = {
+        "models": str(models) if models else None,
         "capture.source": camera,
         "capture.realtime": realtime,
         "enhance.clahe": clahe,

@@ -8,26 +8,55 @@ import numpy as np
 
 from edge_fer.boxes import Boxes, clip, square
 from edge_fer.closeable import Closeable
-from edge_fer.models import ModelStore
-from edge_fer.mtcnn import Array, OutputNet, ProposalNet, RefineNet, standardise
+from edge_fer.models import ModelStore, Task
+from edge_fer.mtcnn import OutputNet, ProposalNet, RefineNet, standardise
+from edge_fer.precision import quicker
+from edge_fer.pyramid import CELL, Array, Canvas
 from edge_fer.resize import fit
 from edge_fer.settings import DetectSettings
 from edge_fer.types import Box, Face, Image, Landmarks, Point
 
+OUTPUT_SHAPE = (1, 48, 48, 3)
+"""Of O-Net's input, for one face."""
+
 
 def open_detector(settings: DetectSettings, store: ModelStore) -> Detector:
-    """Load the three networks.
+    """Load the three networks, in the precision that the settings ask for.
 
     Raises:
         ModelError: when one is missing, corrupt or not what it should be.
         BackendError: when the CPU cannot run one.
     """
+    canvas = Canvas(settings.size, settings.size * 9 // 16, settings.min_face, settings.factor).pixels
+    proposal_shape = (1, *canvas.shape) if canvas.size else (1, CELL, CELL, 3)
     return Detector(
         settings,
-        proposal=store.load("mtcnn_pnet", "propose"),
-        refine=store.load("mtcnn_rnet", "refine"),
-        output=store.load("mtcnn_onet", "output"),
+        proposal=load_net(store, "mtcnn_pnet", "propose", settings, proposal_shape),
+        refine=load_net(store, "mtcnn_rnet", "refine", settings, (8, 24, 24, 3)),
+        output=load_net(store, "mtcnn_onet", "output", settings, OUTPUT_SHAPE),
     )
+
+
+def load_net(store: ModelStore, name: str, task: Task, settings: DetectSettings, shape: tuple[int, ...]) -> bytes:
+    """One network's file, in the precision that the settings ask for.
+
+    Args:
+        store: has the file.
+        name: of the float32 network.
+        task: of it.
+        settings: of the detector.
+        shape: of the input that it is quick or slow on.
+
+    Raises:
+        ModelError: when it is missing or corrupt.
+    """
+    int8 = f"{name}_int8"
+    if settings.precision == "int8":
+        return store.load(int8, task)
+    if settings.precision == "float32" or int8 not in store.specs:
+        return store.load(name, task)
+    files = {each: store.load(each, task) for each in (name, int8)}
+    return files[quicker(files, shape, threads=settings.threads)]
 
 
 class Detector(Closeable):
@@ -75,8 +104,8 @@ class Detector(Closeable):
         boxes = square(self._refine.refine(pixels, boxes))
         boxes, scores, landmarks = self._output.locate(pixels, boxes)
         best = slice(self._max_faces)
-        corners = _enlarge(clip(boxes[best], small.shape[1], small.shape[0]).reshape(-1, 2, 2), small, image)
-        points = _enlarge(landmarks[best], small, image)
+        corners = enlarge(clip(boxes[best], small.shape[1], small.shape[0]).reshape(-1, 2, 2), small, image)
+        points = enlarge(landmarks[best], small, image)
         return to_faces(corners.reshape(-1, 4), scores[best], points)
 
     def close(self) -> None:
@@ -94,7 +123,7 @@ def to_faces(boxes: Boxes, scores: Array, landmarks: Array) -> tuple[Face, ...]:
     )
 
 
-def _enlarge(points: Array, small: Image, image: Image) -> Array:
+def enlarge(points: Array, small: Image, image: Image) -> Array:
     """Points `(..., 2)` of the smaller picture, in pixels of the original."""
     ratio = np.array([image.shape[1] / small.shape[1], image.shape[0] / small.shape[0]], np.float32)
     return (points + 0.5) * ratio - 0.5

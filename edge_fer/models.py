@@ -78,6 +78,7 @@ class ModelSpec(_Record):
         labels: what its outputs mean, for classifiers.
         crop: how faces are cut out, for classifiers.
         temperature: logits are divided by it before the softmax, for classifiers.
+        abstain_below: confidence below which its labels are guesses, for classifiers.
         accuracy: measured on validation faces, for classifiers.
         source: where the weights come from.
         licence: of the weights.
@@ -92,6 +93,7 @@ class ModelSpec(_Record):
     labels: tuple[Label, ...] | None = None
     crop: CropSpec | None = None
     temperature: float = Field(1.0, gt=0)
+    abstain_below: float = Field(0.0, ge=0, lt=1)
     accuracy: Accuracy | None = None
     source: str
     licence: str

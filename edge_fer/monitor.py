@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import threading
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
@@ -16,12 +17,15 @@ from edge_fer.types import StageTime
 
 Clock = Callable[[], float]
 
+STAGES = ("enhance", "keyframe", "follow", "detect", "track", "align", "classify")
+"""In the order of the frame's way. Key frames are detected beside the others where the source is live."""
+
 _TIME_ERROR = 5  # adjtimex(2): the system clock is not synchronized
 _SAMPLES = 10_000  # kept of each stage at most, the newest: bounds the memory of a long window
 
 
 class Monitor:
-    """Counts frames and times stages over a sliding window.
+    """Counts frames and times stages over a sliding window; any thread may time a stage.
 
     Args:
         window_s: how far to look back, seconds.
@@ -31,6 +35,7 @@ class Monitor:
     def __init__(self, window_s: float, clock: Clock = time.monotonic) -> None:
         self._window_s = window_s
         self._clock = clock
+        self._lock = threading.Lock()
         self._ticks: deque[float] = deque(maxlen=_SAMPLES)
         self._stages: dict[str, deque[tuple[float, float]]] = defaultdict(lambda: deque(maxlen=_SAMPLES))
 
@@ -52,13 +57,16 @@ class Monitor:
         start = self._clock()
         yield
         end = self._clock()
-        self._stages[name].append((end, end - start))
+        with self._lock:
+            self._stages[name].append((end, end - start))
 
     def stage_times(self) -> dict[str, StageTime]:
-        """Latency of each stage that ran within the window, in the order they first ran."""
+        """Latency of each stage that ran within the window, in the order of `STAGES`."""
         since = self._clock() - self._window_s
+        with self._lock:
+            stages = {name: list(self._stages[name]) for name in STAGES if name in self._stages}
         times = {}
-        for name, samples in self._stages.items():
+        for name, samples in stages.items():
             recent = [seconds for end, seconds in samples if end >= since]
             if recent:
                 p50, p95 = np.percentile(recent, (50, 95)) * 1e3

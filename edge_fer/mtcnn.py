@@ -8,48 +8,43 @@ so that both find the same faces. `edge_fer.detect` puts the three together.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
-from functools import partial
+from contextlib import ExitStack, closing
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_fer.backends import Backend, open_backend
-from edge_fer.boxes import Boxes, suppress
+from edge_fer.backends import TensorSpec, open_backend
+from edge_fer.boxes import Boxes
+from edge_fer.decode import (
+    Outputs,
+    by_width,
+    correct_faces,
+    decode_faces,
+    decode_proposals,
+    decode_refined,
+    merge_proposals,
+)
 from edge_fer.errors import ModelError
+from edge_fer.pyramid import Array, Canvas, Level
 from edge_fer.types import Image
 
-Array = NDArray[np.float32]
-Outputs = dict[int, Array]
-"""A network's outputs by their last dimension: 2 scores (no face, face), 4 box offsets, 10 landmark coordinates."""
-
-CELL = 12  # P-Net sees 12x12 pixels at each of its output cells,
-STRIDE = 2  # which lie two pixels apart
-CELL_BOX = np.array([1, 1, CELL, CELL], np.float32)  # counted from 1, as in the Matlab original
-SIDE_BY_SIDE = 2
-REFINE_BATCHES = (8, 16, 32, 64)
-OUTPUT_BATCHES = (1, 2, 4, 8, 16)
+AnyPixels = TypeVar("AnyPixels", NDArray[np.float32], NDArray[np.uint8])
+_GREY = 128  # of a pixel; half a step from 0 once standardised
+REFINE_BATCHES = (1, 2, 4, 8, 16, 32)
+OUTPUT_BATCHES = (1, 2, 4, 8)
+"""A crop costs the same in any of these, so that together they hold any number without padding."""
 
 
 class ProposalNet:
-    """P-Net over a pyramid of sizes; keeps one interpreter a level for the last picture's size.
-
-    The largest level is about half of all the work, so two levels at a time are enough to share it out evenly;
-    threads beyond two help within a level.
-    """
+    """P-Net over a pyramid of sizes, in one inference; ready for the last picture's size."""
 
     def __init__(self, model: bytes, threads: int, threshold: float, min_face: int, factor: float) -> None:
-        self._model, self._threshold = model, threshold
+        self._model, self._threads, self._threshold = model, threads, threshold
         self._min_face, self._factor = min_face, factor
-        self._threads_a_level = max(threads // SIDE_BY_SIDE, 1)
-        self._size = (0, 0)
-        self._levels: list[tuple[float, Backend]] = []
-        self._opened = ExitStack()
-        self._pool = ThreadPoolExecutor(min(threads, SIDE_BY_SIDE), thread_name_prefix="pyramid")
-        with self._open(CELL, CELL) as smallest:
-            _check(smallest, widths={2, 4})
+        self._canvas = Canvas(0, 0, min_face, factor)
+        self._net = _Net(model, threads, {2, 4})
 
     def propose(self, pixels: Array) -> Boxes:
         """Boxes that may hold a face.
@@ -61,31 +56,28 @@ class ProposalNet:
             `(n, 4)` float32, pixels of the picture, not square, best score first.
         """
         height, width = pixels.shape[:2]
-        if (width, height) != self._size:
+        if (width, height) != self._canvas.source:
             self._prepare(width, height)
-        return merge_proposals(list(self._pool.map(partial(self._propose_at, pixels), self._levels)))
+        if not self._canvas.levels:
+            return merge_proposals([])
+        self._canvas.fill(pixels)
+        outputs = self._net.run(self._canvas.pixels[None])
+        return merge_proposals([self._decode(outputs, level) for level in self._canvas.levels])
 
     def close(self) -> None:
-        """Free the interpreters and end the threads."""
-        self._pool.shutdown()
-        self._opened.close()
-
-    def _open(self, width: int, height: int) -> Backend:
-        return open_backend("cpu", self._model, threads=self._threads_a_level, input_shape=(1, height, width, 3))
+        """Free the interpreter."""
+        self._net.close()
 
     def _prepare(self, width: int, height: int) -> None:
-        self._opened.close()
-        self._levels = []
-        for scale in pyramid_scales(width, height, self._min_face, self._factor):
-            backend = self._opened.enter_context(self._open(int(width * scale), int(height * scale)))
-            self._levels.append((scale, backend))
-        self._size = (width, height)
+        self._canvas = Canvas(width, height, self._min_face, self._factor)
+        if self._canvas.levels:
+            self._net.close()
+            self._net = _Net(self._model, self._threads, {2, 4}, (1, *self._canvas.pixels.shape))
 
-    def _propose_at(self, pixels: Array, level: tuple[float, Backend]) -> tuple[Boxes, Array]:
-        scale, backend = level
-        _, height, width, _ = backend.input.shape
-        shrunk = shrink(pixels, width, height)
-        return decode_proposals(by_width(backend.infer(shrunk[None])), scale, self._threshold)
+    def _decode(self, outputs: Outputs, level: Level) -> tuple[Boxes, Array]:
+        rows, columns = level.cells
+        part = {width: array[:, rows, columns] for width, array in outputs.items()}
+        return decode_proposals(part, level.scale, self._threshold)
 
 
 class RefineNet:
@@ -105,7 +97,7 @@ class RefineNet:
         Returns:
             `(k, 4)` float32, pixels of the picture, not square, best score first.
         """
-        return decode_refined(self._net.run(pixels, boxes), boxes, self._threshold)
+        return decode_refined(self._net.run(crop(pixels, boxes, self._net.size)), boxes, self._threshold)
 
     def close(self) -> None:
         """Free the interpreters."""
@@ -130,7 +122,24 @@ class OutputNet:
             Boxes `(k, 4)`, scores `(k,)` and landmarks `(k, 5, 2)` as x, y (left eye, right eye, nose,
             left and right corner of the mouth); all float32, pixels of the picture, best score first.
         """
-        return decode_faces(self._net.run(pixels, boxes), boxes, self._threshold)
+        return decode_faces(self._net.run(crop(pixels, boxes, self._net.size)), boxes, self._threshold)
+
+    def follow(self, image: Image, boxes: Boxes) -> tuple[NDArray[np.intp], Boxes, Array, Array]:
+        """Correct each box that holds a face, whichever others it overlaps; for a few boxes of a large picture.
+
+        Args:
+            image: `(height, width, 3)` uint8, BGR.
+            boxes: `(n, 4)` float32, square, pixels of the picture.
+
+        Returns:
+            Which of `boxes` hold a face, `(k,)` ascending; then as `locate`, in this order.
+        """
+        size = self._net.size
+        crops = standardise(crop(image, boxes, size, outside=_GREY).reshape(-1, size, 3)).reshape(-1, size, size, 3)
+        outputs = self._net.run(crops)
+        corrected, scores, landmarks = correct_faces(outputs, boxes)
+        rows = np.flatnonzero(scores > self._threshold)
+        return rows, corrected[rows], scores[rows], landmarks[rows]
 
     def close(self) -> None:
         """Free the interpreters."""
@@ -141,30 +150,22 @@ class _CropNet:
     """A network over crops, with one interpreter open for each of a few batch sizes."""
 
     def __init__(self, model: bytes, threads: int, batches: tuple[int, ...], widths: set[int]) -> None:
-        with open_backend("cpu", model) as single:
-            _check(single, widths)
-            crop_shape = single.input.shape[1:]
+        with closing(_Net(model, threads, widths)) as any_batch:
+            crop_shape = any_batch.shape[1:]
         with ExitStack() as stack:
-            self._backends = {
-                batch: stack.enter_context(
-                    open_backend("cpu", model, threads=threads, input_shape=(batch, *crop_shape))
-                )
+            self._nets = {
+                batch: stack.enter_context(closing(_Net(model, threads, widths, (batch, *crop_shape))))
                 for batch in batches
             }
             self._opened = stack.pop_all()
-        self._crop_size = crop_shape[0]
-        self._widths = widths
+        self.size, self._widths = crop_shape[0], widths
 
-    def run(self, pixels: Array, boxes: Boxes) -> Outputs:
-        """The network's outputs for every box, by their width."""
+    def run(self, crops: Array) -> Outputs:
+        """The network's outputs for every crop, by their width."""
         parts = [{width: np.empty((0, width), np.float32) for width in self._widths}]
         start = 0
-        for batch in split(len(boxes), tuple(self._backends)):
-            part = boxes[start : start + batch]
-            padded = np.zeros(self._backends[batch].input.shape, np.float32)
-            padded[: len(part)] = crop(pixels, part, self._crop_size)
-            outputs = self._backends[batch].infer(padded)
-            parts.append({width: array[: len(part)] for width, array in by_width(outputs).items()})
+        for batch in split(len(crops), tuple(self._nets)):
+            parts.append(self._nets[batch].run(crops[start : start + batch]))
             start += batch
         return {width: np.concatenate([part[width] for part in parts]) for width in self._widths}
 
@@ -173,87 +174,38 @@ class _CropNet:
         self._opened.close()
 
 
-def by_width(outputs: tuple[Array, ...]) -> Outputs:
-    """A network's outputs by their last dimension, whatever order the file has them in."""
-    return {array.shape[-1]: array for array in outputs}
+class _Net:
+    """One of the three networks at one shape of input; takes and gives float32 whatever it computes in."""
 
+    def __init__(self, model: bytes, threads: int, widths: set[int], shape: tuple[int, ...] | None = None) -> None:
+        self._backend = open_backend("cpu", model, threads=threads, input_shape=shape)
+        self.shape = self._backend.input.shape
+        found = sorted(spec.shape[-1] for spec in self._backend.outputs)
+        if found != sorted(widths):
+            self._backend.close()
+            raise ModelError(
+                f"expected a network of MTCNN whose outputs have {sorted(widths)} values, found {found}; "
+                "reinstall edge-fer"
+            )
 
-def decode_proposals(outputs: Outputs, scale: float, threshold: float) -> tuple[Boxes, Array]:
-    """P-Net's answer for one level of the pyramid.
+    def run(self, batch: Array) -> Outputs:
+        """The network's outputs for a batch of its shape, by their width."""
+        return by_width(self._backend.infer(quantize(batch, self._backend.input)))
 
-    Args:
-        outputs: `(1, rows, columns, 2)` and `(1, rows, columns, 4)`.
-        scale: of the level.
-        threshold: cells that score higher are kept.
-
-    Returns:
-        Boxes `(n, 4)` in pixels of the full picture and scores `(n,)`, float32, best score first.
-    """
-    faces = outputs[2][0, :, :, 1]
-    rows, columns = np.nonzero(faces > threshold)
-    scores = faces[rows, columns]
-    corners = np.stack([columns, rows, columns, rows], axis=1).astype(np.float32) * STRIDE
-    boxes = (corners + CELL_BOX + outputs[4][0, rows, columns] * (CELL - 1)) / np.float32(scale)
-    kept = suppress(boxes, scores, 0.5)
-    return boxes[kept], scores[kept]
-
-
-def merge_proposals(found: list[tuple[Boxes, Array]]) -> Boxes:
-    """All levels' boxes together, `(n, 4)` float32, less those that show the same place; best score first."""
-    boxes = np.concatenate([np.empty((0, 4), np.float32), *(boxes for boxes, _ in found)])
-    scores = np.concatenate([np.empty(0, np.float32), *(scores for _, scores in found)])
-    return boxes[suppress(boxes, scores, 0.7)]
-
-
-def decode_refined(outputs: Outputs, boxes: Boxes, threshold: float) -> Boxes:
-    """R-Net's answer for `boxes`; see `RefineNet.refine`."""
-    scores = outputs[2][:, 1]
-    passed = scores > threshold
-    refined = _correct(boxes, outputs[4])[passed]
-    return refined[suppress(refined, scores[passed], 0.7)]
-
-
-def decode_faces(outputs: Outputs, boxes: Boxes, threshold: float) -> tuple[Boxes, Array, Array]:
-    """O-Net's answer for `boxes`; see `OutputNet.locate`."""
-    scores = outputs[2][:, 1]
-    sides = boxes[:, None, 2:] - boxes[:, None, :2] + 1
-    relative = outputs[10].reshape(-1, 2, 5).transpose(0, 2, 1)
-    landmarks = relative * sides + boxes[:, None, :2] - 1
-    corrected = _correct(boxes, outputs[4])
-    passed = np.flatnonzero(scores > threshold)
-    kept = passed[suppress(corrected[passed], scores[passed], 0.7, over="smaller")]
-    return corrected[kept], scores[kept], landmarks[kept]
-
-
-def pyramid_scales(width: int, height: int, min_face: int, factor: float) -> list[float]:
-    """Scales at which P-Net looks at a picture: from the smallest face to the shorter side.
-
-    Args:
-        width: of the picture, pixels.
-        height: of the picture, pixels.
-        min_face: side of the smallest face to find, pixels.
-        factor: from one scale to the next, below 1.
-
-    Returns:
-        Scales, largest first; none where the picture is smaller than `min_face`.
-    """
-    scales = []
-    scale = CELL / min_face
-    while int(min(width, height) * scale) >= CELL:
-        scales.append(scale)
-        scale *= factor
-    return scales
+    def close(self) -> None:
+        """Free the interpreter."""
+        self._backend.close()
 
 
 def split(count: int, batches: tuple[int, ...]) -> Iterator[int]:
-    """Batch sizes that hold `count` crops: the largest as long as it fills up, then the smallest that suffices.
+    """Batch sizes that hold `count` crops and not one more, the largest first.
 
     Args:
         count: how many crops there are.
-        batches: the sizes there are, smallest first.
+        batches: the sizes there are: 1 and others, smallest first.
     """
     while count > 0:
-        batch = next((size for size in batches if size >= count), batches[-1])
+        batch = max(size for size in batches if size <= count)
         yield batch
         count -= batch
 
@@ -273,51 +225,44 @@ def standardise(image: Image) -> Array:
     return pixels
 
 
-def shrink(pixels: Array, width: int, height: int) -> Array:
-    """A picture from `standardise` at a smaller size, by area averaging.
+def quantize(values: Array, tensor: TensorSpec) -> NDArray[Any]:
+    """Values as a network's input takes them: the nearest steps of its scale; a float input's as they are."""
+    if tensor.scale == 0:
+        return values
+    limits = np.iinfo(tensor.dtype)
+    steps = values * np.float32(1 / tensor.scale)
+    np.rint(steps, out=steps)
+    steps += tensor.zero_point
+    quantized: NDArray[Any] = steps.clip(limits.min, limits.max, out=steps).astype(tensor.dtype)
+    return quantized
 
-    The values stay real numbers: rounding a level of the pyramid to whole pixel values moves the
-    final boxes by several pixels.
-    """
-    return np.asarray(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA), dtype=np.float32)
 
-
-def crop(pixels: Array, boxes: Boxes, size: int) -> Array:
+def crop(pixels: AnyPixels, boxes: Boxes, size: int, outside: float = 0) -> AnyPixels:
     """Cut boxes out and scale them, as TensorFlow's `crop_and_resize` does.
 
     The first and last sample lie on the box's sides, samples between them are bilinear, and those outside
-    the picture are 0. As in the `mtcnn` package, coordinates shrink by `(side - 1) / side` of the picture.
+    the picture are `outside`. As in the `mtcnn` package, coordinates shrink by `(side - 1) / side` of the picture.
 
     Args:
-        pixels: `(height, width, 3)` float32.
+        pixels: `(height, width, 3)` float32 or uint8.
         boxes: `(n, 4)` float32, pixels of the picture.
         size: side of the crops, pixels.
+        outside: value of what lies outside the picture.
 
     Returns:
-        `(n, size, size, 3)` float32.
+        `(n, size, size, 3)` of the same dtype.
     """
+    if not len(boxes):
+        return np.empty((0, size, size, 3), pixels.dtype)
     last = np.array([pixels.shape[1] - 1, pixels.shape[0] - 1], np.float32)
     corners = boxes.reshape(-1, 2, 2) * (last / (last + 1))
     steps = np.linspace(0, 1, size, dtype=np.float32)[:, None]
     samples = corners[:, None, 0] + (corners[:, None, 1] - corners[:, None, 0]) * steps
     samples[(samples < 0) | (samples > last)] = -2  # beyond the border's reach, where it would mix with the picture
     shape = (len(boxes), size, size)
-    x = np.broadcast_to(samples[:, None, :, 0], shape).reshape(-1, size)
-    y = np.broadcast_to(samples[:, :, None, 1], shape).reshape(-1, size)
-    sampled = cv2.remap(pixels, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
-    return np.asarray(sampled, dtype=np.float32).reshape(*shape, 3)
-
-
-def _correct(boxes: Boxes, offsets: Array) -> Boxes:
-    """Boxes moved by a network's offsets, which are fractions of their sides."""
-    sides = boxes[:, 2:] - boxes[:, :2] + 1
-    corrected: Boxes = boxes + offsets * np.hstack([sides, sides])
-    return corrected
-
-
-def _check(backend: Backend, widths: set[int]) -> None:
-    found = sorted(spec.shape[-1] for spec in backend.outputs)
-    if found != sorted(widths):
-        raise ModelError(
-            f"expected a network of MTCNN with outputs of {sorted(widths)} values, found {found}; reinstall edge-fer"
-        )
+    # One row a box: OpenCV's pictures have at most 32,767 rows.
+    x = np.broadcast_to(samples[:, None, :, 0], shape).reshape(len(boxes), -1)
+    y = np.broadcast_to(samples[:, :, None, 1], shape).reshape(len(boxes), -1)
+    border = (outside, outside, outside)
+    sampled = cv2.remap(pixels, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=border)
+    return np.asarray(sampled, pixels.dtype).reshape(*shape, 3)

@@ -1,10 +1,15 @@
 r"""The way of a frame, from the camera to the sinks.
 
-    camera thread -> [latest frame] -> enhance -> detect -> track -> align -> classify -> publish
-                                                                                 \-> monitor
+    camera thread -> [latest frame] -> enhance -> find -> align -> [newest crops] -> label -> smooth -> publish
+                                                                                                 \-> monitor
 
-One direction, no way back, by plain calls. The camera thread is `capture.Camera`'s; everything
-else happens in the thread that calls `Pipeline.run`.
+One direction, no way back, by plain calls. The camera thread is `capture.Camera`'s, labels are read in
+the `label.Labeller`'s thread; everything else happens in the thread that calls `Pipeline.run`. So the faces
+of a frame are found while those of the frame before are read:
+
+- of a file, every face of every frame is read, and a frame is published when its labels are there;
+- a live source is not held up: a frame is published when its labels are there or the next frame is, with
+  the newest label of each face and its age.
 """
 
 from __future__ import annotations
@@ -12,8 +17,9 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 
 import cv2
@@ -22,33 +28,44 @@ from edge_fer.align import align
 from edge_fer.capture import Camera
 from edge_fer.classify import open_classifier
 from edge_fer.closeable import Closeable
-from edge_fer.detect import open_detector
 from edge_fer.enhance import Enhancer
 from edge_fer.errors import OutputError
+from edge_fer.find import Finder
+from edge_fer.label import Answer, Labeller
 from edge_fer.models import ModelStore
 from edge_fer.monitor import Monitor, clock_synced, temperatures
 from edge_fer.publish import Sink
 from edge_fer.publish.recording import Pace, Recording
+from edge_fer.quality import measure_quality
 from edge_fer.settings import Settings
-from edge_fer.track import Tracker
+from edge_fer.smooth import Smoother
 from edge_fer.types import (
     LABELS,
     AlignedFace,
     Box,
-    Expression,
     FaceReading,
     Frame,
     Image,
+    Label,
     Landmarks,
     Point,
     Reading,
     Record,
     State,
     Status,
+    Track,
 )
 
 _PATIENCE_S = 0.1  # a request to stop is noticed after so long at most, while no frame comes
 _STATUS_EVERY_S = 1.0  # while no frame comes
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A frame whose faces were found, on its way to be published."""
+
+    frame: Frame
+    faces: tuple[AlignedFace, ...]
 
 
 class Pipeline(Closeable):
@@ -82,10 +99,12 @@ class Pipeline(Closeable):
             self._sinks = [stack.enter_context(closing(sink)) for sink in sinks]
             store = ModelStore(settings.models)
             self._enhancer = Enhancer(settings.enhance)
-            self._detector = stack.enter_context(closing(open_detector(settings.detect, store)))
+            self._finder = stack.enter_context(closing(Finder(settings, store, self.monitor)))
             self._classifier = stack.enter_context(closing(open_classifier(settings.classify, store)))
-            self._tracker = Tracker(settings.track)
+            self._smoother = Smoother(settings.smooth, self._classifier.abstain_below)
             self._camera = Camera(settings.capture)
+            self._labeller = Labeller(self._classifier, self.monitor.stage, self._camera.interrupt)
+            stack.callback(self._labeller.stop)
             if settings.publish.record is not None:
                 recording = Recording(settings.publish.record, lambda: Pace(self._camera.fps, self._is_paced()))
                 self._sinks.append(stack.enter_context(closing(recording)))
@@ -115,22 +134,17 @@ class Pipeline(Closeable):
             raise
         self._tell("stopping", why)
 
-    def read(self, frame: Frame) -> Reading:
-        """Everything that is seen in one frame."""
-        stage = self.monitor.stage
-        with stage("enhance"):
-            image = self._enhancer.enhance(frame.image)
-        with stage("detect"):
-            found = self._detector.detect(image)
-        with stage("track"):
-            tracks = self._tracker.track(found, frame.captured_ns)
-        with stage("align"):
-            crop, size = self._classifier.crop, self._classifier.size
-            faces = [AlignedFace(track, align(image, track.face.landmarks, crop, size)) for track in tracks]
-        with stage("classify"):
-            expressions = [self._classifier.classify(face.image) for face in faces]
-        self.monitor.tick()
-        return self._reading(frame, faces, expressions)
+    def read(self, frames: Iterable[Frame]) -> Iterator[Reading]:
+        """Everything that is seen in each frame, every face read; the next frame is searched meanwhile."""
+        before: _Seen | None = None
+        for frame in frames:
+            seen = self._see(frame, live=False)
+            if before is not None:
+                yield self._read(before)
+            self._labeller.offer(seen.faces, frame.captured_ns, frame.scene_ns)
+            before = seen
+        if before is not None:
+            yield self._read(before)
 
     def close(self) -> None:
         """Stop the camera thread, and close the networks and sinks: all of them, whichever fails."""
@@ -139,24 +153,66 @@ class Pipeline(Closeable):
     def _loop(self, max_frames: int | None, duration_s: float | None) -> str:
         """Read frames; the reason why it ended."""
         end = time.monotonic() + duration_s if duration_s is not None else float("inf")
-        readings = 0
-        while not self.stopping.is_set():
-            if time.monotonic() >= end:
-                return f"{duration_s:g} s are over"
+        frames = 0
+        waiting: _Seen | None = None  # for its labels
+        while (why := self._why_end(frames, max_frames, time.monotonic() >= end)) is None:
             frame = self._camera.get(_PATIENCE_S)
             self._tell_of_camera(got_frame=frame is not None)
+            pressed = frame is not None and self._is_paced()
+            if waiting is not None and (pressed or self._labeller.done or self._camera.state == "ended"):
+                self._publish_reading(waiting, at_once=pressed)
+                waiting = None
             if frame is not None:
-                self._publish(self.read(frame), frame.image)
-                readings += 1
-                if readings == max_frames:
-                    return f"{max_frames} frames were read"
-            elif self._camera.state == "ended":
-                self._camera.get(0)  # raises what ended it, if anything did
-                return self._camera.message
-        return "asked to stop"
+                seen = self._see(frame, live=self._is_paced())
+                if waiting is not None:
+                    self._publish_reading(waiting)
+                self._labeller.offer(seen.faces, frame.captured_ns, frame.scene_ns)
+                waiting, frames = seen, frames + 1
+        if waiting is not None:
+            self._publish_reading(waiting)
+        return why
 
-    def _reading(self, frame: Frame, faces: Sequence[AlignedFace], expressions: Sequence[Expression]) -> Reading:
-        age_ms = round((time.monotonic_ns() - frame.captured_ns) / 1e6, 1)
+    def _why_end(self, frames: int, max_frames: int | None, over: bool) -> str | None:
+        """Why no further frame should be read, if so; raises what ended the camera."""
+        if self.stopping.is_set():
+            return "asked to stop"
+        if over:
+            return "the time is over"
+        if frames == max_frames:
+            return f"{frames} frames were read"
+        if self._camera.state == "ended":
+            self._camera.get(0)
+            return self._camera.message
+        return None
+
+    def _see(self, frame: Frame, *, live: bool) -> _Seen:
+        """Find the faces of a frame and cut them out."""
+        stage = self.monitor.stage
+        with stage("enhance"):
+            image = self._enhancer.enhance(frame.image)
+        tracks = self._finder.find(image, frame.scene_ns, live=live)
+        with stage("align"):
+            faces = tuple(self._aligned(image, track) for track in tracks)
+        return _Seen(frame, faces)
+
+    def _aligned(self, image: Image, track: Track) -> AlignedFace:
+        crop = align(image, track.face.landmarks, self._classifier.crop, self._classifier.size)
+        return AlignedFace(track, crop, measure_quality(crop, track.face))
+
+    def _read(self, seen: _Seen) -> Reading:
+        """The reading of a frame once all its faces are read."""
+        self._labeller.wait()
+        return self._reading(seen)
+
+    def _publish_reading(self, seen: _Seen, *, at_once: bool = False) -> None:
+        """Publish a frame: once all its faces are read, or at once with what is known of them."""
+        self._publish(self._reading(seen) if at_once else self._read(seen), seen.frame.image)
+
+    def _reading(self, seen: _Seen) -> Reading:
+        frame = seen.frame
+        answers = self._labeller.labels()
+        self.monitor.tick()
+        now_ns = time.monotonic_ns()
         height, width = frame.image.shape[:2]
         return Reading(
             device=self._device,
@@ -165,7 +221,7 @@ class Pipeline(Closeable):
             captured_at=_iso(frame.captured_at),
             captured_ns=frame.captured_ns,
             clock_synced=clock_synced(),
-            age_ms=age_ms,
+            age_ms=_age_ms(now_ns, frame.captured_ns),
             source=self._camera.name,
             size=(width, height),
             model=self._classifier.model,
@@ -174,9 +230,34 @@ class Pipeline(Closeable):
             reason=None,
             fps=round(self.monitor.fps(), 1),
             dropped=self._camera.dropped,
-            faces=tuple(
-                _face_reading(face, expression, age_ms) for face, expression in zip(faces, expressions, strict=True)
-            ),
+            faces=tuple(self._face_reading(face.track, answers.get(face.track.id), now_ns) for face in seen.faces),
+        )
+
+    def _face_reading(self, track: Track, answer: Answer | None, now_ns: int) -> FaceReading:
+        """What is known of a face: its label may be of an earlier frame, and a new face may have none yet."""
+        found = track.face
+        unread = FaceReading(
+            id=track.id,
+            box=Box(*(round(value, 1) for value in found.box)),
+            score=round(found.score, 4),
+            landmarks=Landmarks(*(Point(round(point.x, 1), round(point.y, 1)) for point in found.landmarks.points)),
+            label=None,
+            confidence=0.0,
+            probabilities={},
+            label_age_ms=None,
+            why="not_read_yet",
+        )
+        if answer is None:
+            return unread
+        shown = self._smoother.smooth(track.id, answer.expression, answer.scene_ns, answer.quality)
+        return replace(
+            unread,
+            label=shown.label,
+            confidence=round(shown.confidence, 4),
+            probabilities=_by_label(answer.expression.probabilities),
+            label_age_ms=_age_ms(now_ns, answer.captured_ns),
+            why=shown.why,
+            smoothed=None if shown.probabilities is None else _by_label(shown.probabilities),
         )
 
     def _tell_of_camera(self, *, got_frame: bool) -> None:
@@ -215,18 +296,12 @@ class Pipeline(Closeable):
         return self._camera.live or self._settings.capture.realtime
 
 
-def _face_reading(face: AlignedFace, expression: Expression, label_age_ms: float) -> FaceReading:
-    found = face.track.face
-    return FaceReading(
-        id=face.track.id,
-        box=Box(*(round(value, 1) for value in found.box)),
-        score=round(found.score, 4),
-        landmarks=Landmarks(*(Point(round(point.x, 1), round(point.y, 1)) for point in found.landmarks.points)),
-        label=expression.label,
-        confidence=round(expression.confidence, 4),
-        probabilities={label: round(p, 4) for label, p in zip(LABELS, expression.probabilities, strict=True)},
-        label_age_ms=label_age_ms,
-    )
+def _by_label(probabilities: Sequence[float]) -> dict[Label, float]:
+    return {label: round(p, 4) for label, p in zip(LABELS, probabilities, strict=True)}
+
+
+def _age_ms(now_ns: int, captured_ns: int) -> float:
+    return round((now_ns - captured_ns) / 1e6, 1)
 
 
 def _iso(seconds: float) -> str:

@@ -67,6 +67,9 @@ class DetectSettings(_Section):
     thresholds: tuple[Share, Share, Share] = Field((0.6, 0.7, 0.8), description="scores to pass P-, R- and O-Net")
     max_faces: int = Field(32, ge=1, le=1000, description="at most so many faces a frame, best scores first")
     threads: int = Field(2, ge=1, le=64, description="processor threads")
+    precision: Literal["auto", "float32", "int8"] = Field(
+        "auto", description="arithmetic of the three networks; auto: the quicker one, by a short measurement"
+    )
 
     @model_validator(mode="after")
     def _smallest_face_fits(self) -> Self:
@@ -79,8 +82,21 @@ class TrackSettings(_Section):
     """Keeping the same id for the same face."""
 
     overlap: float = Field(0.3, gt=0, le=1, description="least overlap (IoU) with the last box of the same face")
+    score: float = Field(0.8, ge=0, lt=1, description="detector score above which a face is followed on")
     keep_ms: float = Field(500.0, ge=0, le=60_000, description="a face out of view for longer gets a new id,")
     keep_frames: int = Field(3, ge=1, le=1000, description="unless these are fewer frames than that")
+    confirm: int = Field(2, ge=1, le=100, description="a new face counts when it was seen so often,")
+    sure: float = Field(0.98, ge=0, le=1, description="or at once where the detector's score is at least this")
+
+
+class KeyframeSettings(_Section):
+    """Which frames are searched as a whole; in between, faces are followed where they were."""
+
+    enabled: bool = Field(True, description="false: every frame is searched")
+    every_ms: float = Field(1000.0, ge=0, le=60_000, description="searched at least so often, milliseconds")
+    change_ms: float = Field(60.0, ge=0, le=60_000, description="searched at most so often for a change in the picture")
+    change: float = Field(12.0, ge=0, le=255, description="grey levels that a part of it must differ by")
+    lost_ms: float = Field(300.0, ge=0, le=60_000, description="every frame is searched so long for a lost face")
 
 
 class ClassifySettings(_Section):
@@ -89,6 +105,26 @@ class ClassifySettings(_Section):
     backend: BackendName = Field("auto", description="device: auto, cpu, or fake (answers by arithmetic, for tests)")
     model: str = Field("se_resnet50", description="name of a classifier in the manifest; see `edge-fer models list`")
     threads: int = Field(2, ge=1, le=64, description="processor threads")
+
+
+class SmoothSettings(_Section):
+    """Steadying labels over time, and withholding those that would be guesses."""
+
+    enabled: bool = Field(True, description="average each face's probabilities over time; off: every frame for itself")
+    tau_ms: float = Field(200.0, gt=0, le=2000, description="time constant: so long after a change 63 % of it shows")
+    margin: float = Field(0.1, ge=0, lt=1, description="a label gives way to one that is more probable by this much")
+    unsure: float | None = Field(
+        None, ge=0, le=1, description="no label below this confidence; null: the model's own threshold; 0: never"
+    )
+    too_small: float | None = Field(
+        7.5, gt=0, le=1000, description="no label where the eyes are closer than this, pixels of the frame; null: never"
+    )
+    blurred: float | None = Field(
+        0.028, gt=0, le=1, description="no label where edges are wider than this part of the crop's side; null: never"
+    )
+    turned_away: float | None = Field(
+        35.0, gt=0, le=180, description="no label where a head is turned further, any way, degrees; null: never"
+    )
 
 
 class MonitorSettings(_Section):
@@ -113,7 +149,9 @@ class Settings(_Section):
     enhance: EnhanceSettings = EnhanceSettings()
     detect: DetectSettings = DetectSettings()
     track: TrackSettings = TrackSettings()
+    keyframe: KeyframeSettings = KeyframeSettings()
     classify: ClassifySettings = ClassifySettings()
+    smooth: SmoothSettings = SmoothSettings()
     monitor: MonitorSettings = MonitorSettings()
     publish: PublishSettings = PublishSettings()
 

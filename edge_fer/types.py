@@ -61,12 +61,15 @@ class Frame:
         image: `(height, width, 3)` uint8, BGR.
         captured_ns: CLOCK_MONOTONIC at capture, nanoseconds.
         captured_at: wall clock at capture, seconds since the epoch.
+        scene_ns: time in the scene, nanoseconds: `captured_ns` of a live source; of a file that is read as fast as
+            it goes, the place in it, so that what is seen does not depend on the processor.
     """
 
     id: int
     image: Image
     captured_ns: int
     captured_at: float
+    scene_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +96,12 @@ class AlignedFace:
     Attributes:
         track: whose face it is.
         image: `(size, size)` uint8, grey.
+        quality: of the picture.
     """
 
     track: Track
     image: Image
+    quality: Quality
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +122,44 @@ class Expression:
 
 
 @dataclass(frozen=True, slots=True)
+class Quality:
+    """How good a picture of a face is to read an expression from.
+
+    Attributes:
+        eye_distance: between the eyes, pixels of the frame.
+        blur: standard deviation of its edges, part of the aligned crop's side.
+        yaw: turn of the head to the side, degrees; positive towards the right of the picture.
+        pitch: turn of the head up or down, degrees; positive is down.
+    """
+
+    eye_distance: float
+    blur: float
+    yaw: float
+    pitch: float
+
+
+Why = Literal["not_read_yet", "too_small", "turned_away", "blurred", "unsure"]
+"""Reasons to abstain, in the order in which they are looked for; later versions may add some."""
+
+
+@dataclass(frozen=True, slots=True)
+class Smoothed:
+    """What is shown of a face: its label, steadied over time, or why there is none.
+
+    Attributes:
+        label: null when the runtime abstains.
+        confidence: probability of `label`, or of the label that is withheld, 0..1.
+        probabilities: over `LABELS`, smoothed, each 0..1, summing to 1; null when smoothing is switched off.
+        why: the reason for abstaining, else null.
+    """
+
+    label: Label | None
+    confidence: float
+    probabilities: tuple[float, ...] | None
+    why: Why | None
+
+
+@dataclass(frozen=True, slots=True)
 class FaceReading:
     """One face of a reading. See `Reading`.
 
@@ -126,10 +169,14 @@ class FaceReading:
         score: the detector's, 0..1.
         landmarks: five named points in pixels.
         label: the expression, or null when the runtime abstains (`why` says so).
-        confidence: probability of `label`, 0..1.
-        probabilities: calibrated and unsmoothed, one for each of the seven labels.
-        label_age_ms: age of the picture that the label was read from.
-        why: the reason for abstaining, else null.
+        confidence: probability of `label`, or of the label that is withheld, 0..1: the smoothed one where there is
+            one; 0 for a face that was not read yet.
+        probabilities: calibrated and unsmoothed, one for each of the seven labels; empty for a face that was not
+            read yet.
+        label_age_ms: age of the picture that the label was read from; null for a face that was not read yet.
+        why: the reason for abstaining, one of `Why`, else null.
+        smoothed: probabilities steadied over time, one for each of the seven labels; null when smoothing is off,
+            and for a face that was not read yet.
     """
 
     id: int
@@ -139,8 +186,9 @@ class FaceReading:
     label: Label | None
     confidence: float
     probabilities: dict[Label, float]
-    label_age_ms: float
-    why: str | None = None
+    label_age_ms: float | None
+    why: Why | None = None
+    smoothed: dict[Label, float] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Sized
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pytest
@@ -27,10 +27,11 @@ class Timed:
         self._now = now
         self.frames = 0
 
-    def process(self, image: Image) -> Sized:
-        self._now[0] += self._seconds[self.frames % len(self._seconds)]
-        self.frames += 1
-        return [None] * 2
+    def read(self, images: Iterable[Image]) -> Iterator[int]:
+        for _ in images:
+            self._now[0] += self._seconds[self.frames % len(self._seconds)]
+            self.frames += 1
+            yield 2
 
     def close(self) -> None:
         """Nothing is held open."""

@@ -111,7 +111,7 @@ def value(frame):
 
 
 def frame(number):
-    return Frame(id=number, image=np.zeros((1, 1, 3), np.uint8), captured_ns=number, captured_at=0.0)
+    return Frame(id=number, image=np.zeros((1, 1, 3), np.uint8), captured_ns=number, captured_at=0.0, scene_ns=0)
 
 
 @pytest.fixture

@@ -24,12 +24,12 @@ def pictures() -> dict[str, Image]:
 
 @pytest.fixture(scope="module")
 def detector() -> Iterator[Detector]:
-    with open_detector(DetectSettings(min_face=20, size=600), ModelStore()) as opened:
+    with open_detector(DetectSettings(min_face=20, size=600, precision="float32"), ModelStore()) as opened:
         yield opened
 
 
 def detect(image: Image, **settings: object) -> tuple[Face, ...]:
-    with open_detector(DetectSettings(**{"min_face": 20, **settings}), ModelStore()) as opened:
+    with open_detector(DetectSettings(**{"min_face": 20, "precision": "float32", **settings}), ModelStore()) as opened:
         return opened.detect(image)
 
 
@@ -65,6 +65,48 @@ def test_the_same_faces_as_the_package(pictures: dict[str, Image], detector: Det
     assert agreement.tied <= 0.05 * agreement.expected
     assert agreement.iou >= 0.9
     assert agreement.landmark_error <= 2
+
+
+def landmark_errors(expected: tuple[Face, ...], found: tuple[Face, ...]) -> Iterator[np.ndarray]:
+    """Distances of the five landmarks from those of the nearest face, pixels, `(5,)`, for each face that has one."""
+    for face in expected:
+        distances = [
+            np.linalg.norm(np.subtract(face.landmarks.points, other.landmarks.points), axis=1) for other in found
+        ]
+        nearest = min(distances, key=np.mean, default=np.full(5, np.inf))
+        if nearest.mean() < face.box.width / 4:
+            yield nearest
+
+
+def test_int8_finds_the_faces_that_float_finds(pictures: dict[str, Image]) -> None:
+    with (
+        open_detector(DetectSettings(precision="float32"), ModelStore()) as float32,
+        open_detector(DetectSettings(precision="int8"), ModelStore()) as int8,
+    ):
+        pairs = [(float32.detect(image), int8.detect(image)) for image in pictures.values()]
+    agreement = total([compare(firm(expected), found) for expected, found in pairs])
+    errors = np.concatenate([error for pair in pairs for error in landmark_errors(*pair)])
+    assert agreement.expected >= 100
+    assert agreement.recall >= 0.97
+    assert agreement.precision >= 0.97
+    assert len(errors) == 5 * agreement.matched
+    assert errors.mean() <= 1.5
+    assert np.mean(errors <= 3) >= 0.9
+
+
+@pytest.mark.parametrize("precision", ["auto", "float32", "int8"])
+def test_a_precision_is_one_pair_of_files(precision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`auto` asks which file is quicker, net by net; a precision that is named is taken unasked."""
+    asked: list[str] = []
+
+    def choose(files: dict[str, bytes], shape: tuple[int, ...], threads: int) -> str:
+        asked.extend(files)
+        return max(files)
+
+    monkeypatch.setattr("edge_fer.detect.quicker", choose)
+    open_detector(DetectSettings(precision=precision), ModelStore()).close()
+    nets = ["mtcnn_pnet", "mtcnn_rnet", "mtcnn_onet"]
+    assert asked == ([name for net in nets for name in (net, f"{net}_int8")] if precision == "auto" else [])
 
 
 def test_faces_of_a_large_frame_are_in_its_pixels(pictures: dict[str, Image], detector: Detector) -> None:

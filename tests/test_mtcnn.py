@@ -5,6 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge_fer.backends import TensorSpec
+from edge_fer.decode import decode_faces, decode_proposals, decode_refined, merge_proposals
 from edge_fer.errors import BackendError, ModelError
 from edge_fer.models import ModelStore
 from edge_fer.mtcnn import (
@@ -12,11 +14,7 @@ from edge_fer.mtcnn import (
     ProposalNet,
     RefineNet,
     crop,
-    decode_faces,
-    decode_proposals,
-    decode_refined,
-    merge_proposals,
-    pyramid_scales,
+    quantize,
     split,
     standardise,
 )
@@ -55,26 +53,13 @@ def test_crops_are_sampled_as_tensorflow_does(x: float, y: float, side: float, s
         np.testing.assert_allclose(found[clear], sampled(pixels, at_x, at_y)[clear], atol=0.08)
 
 
-@given(st.integers(1, 4000), st.integers(1, 4000), st.integers(12, 500), st.floats(0.31, 0.94))
-def test_the_pyramid_ends_where_p_net_sees_nothing(width: int, height: int, min_face: int, factor: float) -> None:
-    scales = pyramid_scales(width, height, min_face, factor)
-    short = min(width, height)
-    assert all(int(short * scale) >= 12 for scale in scales)
-    assert int(short * 12 / min_face * factor ** len(scales)) <= 12
-    assert scales == pytest.approx([12 / min_face * factor**level for level in range(len(scales))])
-
-
-def test_the_pyramid_of_the_package_at_its_defaults() -> None:
-    assert pyramid_scales(600, 600, 20, 0.709) == pytest.approx(0.6 * 0.709 ** np.arange(10))
-
-
 @given(st.integers(0, 1000))
-def test_batches_hold_all_crops_and_waste_little(count: int) -> None:
-    batches = list(split(count, (8, 16, 32, 64)))
-    assert sum(batches) >= count
-    assert sum(batches[:-1]) < max(count, 1)
-    assert set(batches) <= {8, 16, 32, 64}
-    assert sum(batches) < 2 * count + 8
+def test_batches_hold_all_crops_and_no_more(count: int) -> None:
+    batches = list(split(count, (1, 2, 4, 8)))
+    assert sum(batches) == count
+    assert set(batches) <= {1, 2, 4, 8}
+    assert len(batches) <= count // 8 + 3
+    assert batches == sorted(batches, reverse=True)
 
 
 def test_pictures_are_standardised_to_rgb() -> None:
@@ -131,8 +116,8 @@ def test_no_boxes_in_no_faces_out() -> None:
     output.close()
 
 
-def test_padding_a_batch_changes_no_answer() -> None:
-    """Seventy crops go as 64 and 8; each must be answered as if it went alone."""
+def test_a_batch_changes_no_answer() -> None:
+    """Seventy crops go as 32, 32, 4 and 2; each must be answered as if it went alone."""
     refine = RefineNet(ModelStore().load("mtcnn_rnet", "refine"), threads=1, threshold=-1)
     pixels = np.random.default_rng(3).uniform(-1, 1, (120, 1500, 3)).astype(np.float32)
     left = np.arange(70, dtype=np.float32)[:, None] * 20
@@ -144,9 +129,35 @@ def test_padding_a_batch_changes_no_answer() -> None:
     np.testing.assert_allclose(together[np.argsort(together[:, 0])], alone[np.argsort(alone[:, 0])], atol=1e-4)
 
 
+def test_crops_are_as_many_as_there_are_boxes() -> None:
+    """A crowded picture has more crops than OpenCV's pictures may have rows, were they stacked."""
+    pixels = np.random.default_rng(0).uniform(-1, 1, (20, 20, 3)).astype(np.float32)
+    boxes = np.array([[1, 1, 9, 9], [3, 2, 14, 13]], np.float32)
+    few = crop(pixels, boxes, 24)
+    many = crop(pixels, np.tile(boxes, (1000, 1)), 24)
+    assert many.shape == (2000, 24, 24, 3)
+    np.testing.assert_array_equal(many[-2:], few)
+    assert crop(pixels, boxes[:0], 24).shape == (0, 24, 24, 3)
+
+
+@given(st.lists(st.floats(-2, 2, width=32), min_size=1, max_size=20), st.integers(-20, 20))
+def test_quantized_values_are_the_nearest_steps(values: list[float], zero_point: int) -> None:
+    tensor = TensorSpec("image", (len(values),), np.dtype(np.int8), 1 / 128, zero_point)
+    quantized = quantize(np.array(values, np.float32), tensor)
+    assert quantized.dtype == np.int8
+    low, high = (-128 - zero_point) / 128, (127 - zero_point) / 128
+    real = (quantized.astype(float) - zero_point) / 128
+    np.testing.assert_allclose(real, np.clip(values, low, high), atol=0.5 / 128 + 1e-6)
+
+
+def test_a_float_input_is_taken_as_it_is() -> None:
+    values = np.array([0.25, 3], np.float32)
+    assert quantize(values, TensorSpec("image", (2,), np.dtype(np.float32))) is values
+
+
 def test_a_network_of_another_stage_is_refused() -> None:
     onet = ModelStore().load("mtcnn_onet", "output")
-    with pytest.raises(ModelError, match=r"outputs of \[2, 4\] values, found \[2, 4, 10\]"):
+    with pytest.raises(ModelError, match=r"outputs have \[2, 4\] values, found \[2, 4, 10\]"):
         RefineNet(onet, threads=1, threshold=0.7)
     with pytest.raises(BackendError, match="expected a network that runs on the CPU"):
         ProposalNet(b"no network", 1, 0.6, 20, 0.709)

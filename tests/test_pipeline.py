@@ -9,12 +9,14 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_fer.errors import ModelError, OutputError, SourceError
+from edge_fer.classify import Classifier
+from edge_fer.errors import BackendError, ModelError, OutputError, SourceError
+from edge_fer.monitor import STAGES
 from edge_fer.pipeline import Pipeline
 from edge_fer.publish import to_json
 from edge_fer.scenes import crowd_scene
 from edge_fer.settings import Settings, load_settings
-from edge_fer.types import LABELS, Frame, Image, Reading, Record, Status
+from edge_fer.types import LABELS, Expression, Frame, Image, Reading, Record, Status
 
 
 class Kept:
@@ -66,7 +68,7 @@ def test_a_run_reads_every_frame_in_order(two_faces: Path) -> None:
     assert sink.states == ["starting", "running", "stopping"]
     last = sink.records[-1]
     assert isinstance(last, Status)
-    assert list(last.stages) == ["enhance", "detect", "track", "align", "classify"]
+    assert list(last.stages) == list(STAGES)
     assert sink.closed == 1
     assert len({record.run for record in sink.records}) == 1
     assert all(record.device == "drone-7" for record in sink.records)
@@ -87,7 +89,8 @@ def test_a_reading_keeps_its_promises(two_faces: Path) -> None:
     assert reading.captured_ns > sink.readings[0].captured_ns
     for face in reading.faces:
         assert face.label is not None
-        assert face.confidence == max(face.probabilities.values()) == face.probabilities[face.label]
+        assert face.smoothed is not None
+        assert face.confidence == max(face.smoothed.values()) == face.smoothed[face.label]
         assert sum(face.probabilities.values()) == pytest.approx(1, abs=1e-3)
         assert face.label_age_ms == reading.age_ms
         assert face.landmarks.left_eye.x < face.landmarks.right_eye.x
@@ -98,8 +101,11 @@ def test_stages_are_timed(two_faces: Path) -> None:
     with Pipeline(settings_for(two_faces, enhance__clahe=True)) as pipeline:
         pipeline.run()
         times = pipeline.monitor.stage_times()
-    assert list(times) == ["enhance", "detect", "track", "align", "classify"]
-    assert all(time.count == 5 and 0 < time.p50_ms <= time.p95_ms for time in times.values())
+    assert list(times) == list(STAGES)
+    assert {name: time.count for name, time in times.items()} == {
+        "enhance": 5, "keyframe": 5, "follow": 5, "detect": 5, "track": 5, "align": 5, "classify": 8,
+    }  # fmt: skip
+    assert all(0 < time.p50_ms <= time.p95_ms for time in times.values())
 
 
 def test_grey_and_colour_cameras_read_alike(two_faces: Path) -> None:
@@ -107,9 +113,9 @@ def test_grey_and_colour_cameras_read_alike(two_faces: Path) -> None:
     assert picture is not None
     grey = cv2.cvtColor(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
     pipeline = Pipeline(settings_for("sample"))
-    colourful, colourless = (
-        pipeline.read(Frame(index, np.asarray(image, np.uint8), index, 0.0))
-        for index, image in enumerate((picture, grey))
+    pictures = (np.asarray(image, np.uint8) for image in (picture, grey))
+    colourful, colourless = pipeline.read(
+        Frame(index, image, index, 0.0, index) for index, image in enumerate(pictures)
     )
     pipeline.close()
     assert len(colourful.faces) == 2
@@ -124,6 +130,65 @@ def test_the_recording_holds_every_frame(two_faces: Path, tmp_path: Path) -> Non
         pipeline.run()
     video = cv2.VideoCapture(str(path))
     assert video.get(cv2.CAP_PROP_FRAME_COUNT) == 5
+
+
+def test_of_a_file_every_face_of_every_frame_is_read(two_faces: Path) -> None:
+    sink = Kept()
+    with Pipeline(settings_for(two_faces)) as pipeline, Pipeline(settings_for(two_faces), [sink]) as other:
+        images = [cv2.imread(str(two_faces / f"{index}.png")) for index in range(4)]
+        frames = [
+            Frame(index, np.asarray(image, np.uint8), 1 + index, 0.0, index * 10**9)
+            for index, image in enumerate(images)
+        ]
+        together = list(pipeline.read(frames))
+        other.run(max_frames=4)
+    assert [reading.frame for reading in together] == [0, 1, 2, 3]
+    for reading, published in zip(together, sink.readings, strict=True):
+        assert [face.label_age_ms for face in published.faces] == [published.age_ms] * 2
+        for face, same in zip(reading.faces, published.faces, strict=True):
+            assert face.probabilities == same.probabilities
+
+
+def test_a_live_source_is_not_held_up_by_its_labels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The device hangs until five frames were published, which say that the face was not read yet."""
+    go_on, stopping, answer = threading.Event(), threading.Event(), Classifier.classify
+
+    def classify(self: Classifier, face: Image) -> Expression:
+        assert go_on.wait(10)
+        return answer(self, face)
+
+    class StopWhenOld(Kept):
+        def publish(self, record: Record, image: Image | None) -> None:
+            super().publish(record, image)
+            if len([reading for reading in self.readings if reading.faces]) == 5:
+                go_on.set()
+            if isinstance(record, Reading) and any(face.label is not None for face in record.faces):
+                stopping.set()
+
+    monkeypatch.setattr(Classifier, "classify", classify)
+    sink = StopWhenOld()
+    with Pipeline(settings_for("sample", capture__realtime=True), [sink], stopping) as pipeline:
+        pipeline.run(max_frames=400)
+    with_faces = [reading for reading in sink.readings if reading.faces]
+    assert stopping.is_set()
+    for reading in with_faces[:5]:
+        for face in reading.faces:
+            assert (face.label, face.label_age_ms, face.why, face.probabilities) == (None, None, "not_read_yet", {})
+    read = [face for reading in with_faces for face in reading.faces if face.label is not None]
+    assert read
+    assert all(face.label_age_ms is not None and face.label_age_ms > 0 for face in read)
+
+
+def test_a_device_that_fails_ends_the_run(monkeypatch: pytest.MonkeyPatch, two_faces: Path) -> None:
+    def classify(self: Classifier, face: Image) -> Expression:
+        raise BackendError("the stick is gone")
+
+    monkeypatch.setattr(Classifier, "classify", classify)
+    sink = Kept()
+    with Pipeline(settings_for(two_faces), [sink]) as pipeline, pytest.raises(BackendError, match="stick"):
+        pipeline.run()
+    assert sink.states[-1] == "stopping"
+    assert not [thread for thread in threading.enumerate() if thread.name in ("camera", "labels")]
 
 
 def test_stopping_ends_a_run_from_another_thread() -> None:

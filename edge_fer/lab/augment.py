@@ -5,50 +5,35 @@ Everything is drawn from a generator that is handed in: the same generator gives
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from edge_fer.lab.degradations import DARK_NOISE, MOST_BLUR, Random, blur, compress, darken, shrink
 from edge_fer.lab.networks import GREY_MEAN, GREY_STD
 from edge_fer.lab.recipe import Augmentation
 from edge_fer.types import Image
 
 _LEAST_SHRUNK = 1 / 3
 _LEAST_BLUR = 0.3  # standard deviation, pixels
-_MOST_BLUR = 0.025  # standard deviation, part of the side
 _QUALITIES = (15, 70)
 _LEAST_LIGHT = 0.15
-_DARK_NOISE = 4.0  # grey values
 _ERASED = (0.1, 0.4)  # sides of the rectangle, parts of the picture's
-
-Random = np.random.Generator
 
 
 def degrade(image: Image, ranges: Augmentation, rng: Random) -> Image:
     """A grey picture as a worse camera would have taken it, of the same size."""
-    shrink, blur, jpeg, dark = rng.random(4) < (ranges.shrink, ranges.blur, ranges.jpeg, ranges.dark)
-    height, width = image.shape
-    degraded: NDArray[np.uint8] = image
+    shrunk, blurred, jpeg, dark = rng.random(4) < (ranges.shrink, ranges.blur, ranges.jpeg, ranges.dark)
+    degraded = image
     if dark:
-        darkened = degraded * rng.uniform(_LEAST_LIGHT, 1.0) + rng.normal(0, _DARK_NOISE, image.shape)
-        degraded = np.clip(darkened, 0, 255).astype(np.uint8)
-    if blur:
-        degraded = np.asarray(
-            cv2.GaussianBlur(degraded, (0, 0), max(0.3, rng.uniform(0, _MOST_BLUR) * width)), np.uint8
-        )
-    if shrink:
-        factor = rng.uniform(_LEAST_SHRUNK, 1.0)
-        small = cv2.resize(
-            degraded, (max(2, round(width * factor)), max(2, round(height * factor))), interpolation=cv2.INTER_AREA
-        )
-        degraded = np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8)
+        degraded = darken(degraded, rng.uniform(_LEAST_LIGHT, 1.0), DARK_NOISE, rng)
+    if blurred:
+        degraded = blur(degraded, max(_LEAST_BLUR, rng.uniform(0, MOST_BLUR) * image.shape[1]))
+    if shrunk:
+        degraded = shrink(degraded, rng.uniform(_LEAST_SHRUNK, 1.0))
     if jpeg:
-        quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(*_QUALITIES))]
-        decoded = cv2.imdecode(cv2.imencode(".jpg", degraded, quality)[1], cv2.IMREAD_GRAYSCALE)
-        degraded = np.asarray(decoded, np.uint8)
+        degraded = compress(degraded, int(rng.integers(*_QUALITIES)))
     return degraded
 
 

@@ -8,30 +8,21 @@ anything done for speed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import cv2
+import numpy as np
 
 from edge_fer.align import align
 from edge_fer.boxes import clip, square
 from edge_fer.classify import Classifier, open_classifier
 from edge_fer.closeable import Closeable
+from edge_fer.decode import Outputs, by_width, decode_faces, decode_proposals, decode_refined, merge_proposals
 from edge_fer.detect import to_faces
 from edge_fer.models import ModelStore
-from edge_fer.mtcnn import (
-    Array,
-    Outputs,
-    by_width,
-    crop,
-    decode_faces,
-    decode_proposals,
-    decode_refined,
-    merge_proposals,
-    pyramid_scales,
-    shrink,
-    standardise,
-)
+from edge_fer.mtcnn import crop, standardise
+from edge_fer.pyramid import Array, pyramid_scales
 from edge_fer.settings import ClassifySettings
 from edge_fer.types import Box, Expression, Face, Image, Landmarks, Point
 
@@ -55,8 +46,12 @@ class Plain(Closeable):
         self._classifier = open_classifier(ClassifySettings(backend="cpu"), store or ModelStore())
         self._network = MTCNN()
 
+    def read(self, images: Iterable[Image]) -> Iterator[int]:
+        """See `edge_fer.bench.Contender.read`."""
+        return (len(self.process(image)) for image in images)
+
     def process(self, image: Image) -> Readings:
-        """Every face with its expression; see `edge_fer.bench.Contender.process`."""
+        """Every face with its expression."""
         rgb = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
         found = self._network.detect_faces(rgb)
         faces = [_package_face(row) for row in found if row["confidence"] >= SCORE]
@@ -80,13 +75,18 @@ class PlainLiteRT(Closeable):
         self._refine = _ResizedNet(store.load("mtcnn_rnet", "refine"), threads)
         self._output = _ResizedNet(store.load("mtcnn_onet", "output"), threads)
 
+    def read(self, images: Iterable[Image]) -> Iterator[int]:
+        """See `edge_fer.bench.Contender.read`."""
+        return (len(self.process(image)) for image in images)
+
     def process(self, image: Image) -> Readings:
-        """Every face with its expression; see `edge_fer.bench.Contender.process`."""
+        """Every face with its expression."""
         height, width = image.shape[:2]
         pixels = standardise(image)
         proposals = []
         for scale in pyramid_scales(width, height, MIN_FACE, FACTOR):
-            level = shrink(pixels, int(width * scale), int(height * scale))
+            size = int(width * scale), int(height * scale)
+            level = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.float32)
             proposals.append(decode_proposals(self._proposal.run(level[None]), scale, THRESHOLDS[0]))
         boxes = square(merge_proposals(proposals))
         if not len(boxes):

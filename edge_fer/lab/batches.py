@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -19,6 +18,7 @@ from torch import Tensor
 
 from edge_fer.errors import SourceError
 from edge_fer.lab.augment import degrade, erase, light, standardise, warp
+from edge_fer.lab.datasets.pictures import resize
 from edge_fer.lab.datasets.records import Dataset
 from edge_fer.lab.recipe import Stage
 from edge_fer.types import LABELS, Image
@@ -139,9 +139,3 @@ def fitting(pictures: list[Image], size: int) -> list[Image]:
     if len(shapes) == 1 and max(pictures[0].shape) <= size:
         return pictures
     return [resize(picture, size) for picture in pictures]
-
-
-def resize(picture: Image, size: int) -> Image:
-    """A picture of `size` x `size` pixels: by area where it shrinks, bicubic where it grows."""
-    how = cv2.INTER_AREA if max(picture.shape) > size else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(picture, (size, size), interpolation=how), np.uint8)

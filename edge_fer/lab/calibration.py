@@ -2,48 +2,82 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Iterable, Iterator
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_fer.detect import open_detector
 from edge_fer.errors import SourceError
-from edge_fer.lab.data import Usage, load_ferplus
+from edge_fer.lab.datasets.pictures import resize
+from edge_fer.lab.datasets.records import Dataset, Usage
 from edge_fer.lab.evaluate import Progress, silent
 from edge_fer.lab.pasting import through_runtime
 from edge_fer.models import CropSpec, ModelStore
 from edge_fer.settings import DetectSettings
+from edge_fer.types import Image
+
+FEWEST = 32
+"""Ranges of fewer faces than these are chance."""
 
 
 def calibration_faces(
-    path: Path, store: ModelStore, crop: CropSpec, *, count: int, size: int, seed: int, progress: Progress = silent
+    dataset: Dataset,
+    store: ModelStore,
+    crop: CropSpec,
+    *,
+    count: int,
+    size: int,
+    seed: int,
+    progress: Progress = silent,
 ) -> NDArray[np.uint8]:
-    """Faces of the training split that went through the runtime's own detector and alignment.
+    """Faces of the training split as the runtime would hand them to the classifier.
+
+    Faces that `edge-fer lab faces` cut are that already. Others are pasted into pictures, found by the runtime's
+    detector and cut out by its alignment.
 
     Args:
-        path: see `load_ferplus`.
+        dataset: the faces.
         store: has the detector's networks.
         crop: of the classifier.
-        count: how many.
+        count: at most so many; all that there are, where there are fewer.
         size: side in pixels.
         seed: of the draw.
         progress: told how many there are.
 
     Returns:
-        `(count, size, size)` uint8, grey.
+        `(n, size, size)` uint8, grey.
 
     Raises:
-        SourceError: when the faces cannot be read, or too few of them are found.
+        SourceError: when a face cannot be read, all were cut in another way, or there are fewer than `FEWEST`
+            (or `count`, where that is less).
     """
-    faces = load_ferplus(path, Usage.TRAINING)
-    drawn = faces.images[np.random.default_rng(seed).permutation(len(faces.images))]
-    aligned: list[NDArray[np.uint8]] = []
+    if dataset.crop not in (None, crop):
+        raise SourceError(
+            f"expected faces in {dataset.name} cut as the classifier sees them ({crop}), found {dataset.crop}; "
+            "cut them again with `edge-fer lab faces`"
+        )
+    training = dataset.only(Usage.TRAINING)
+    order = np.random.default_rng(seed).permutation(len(training))
+    drawn = (training.images[int(index)] for index in order)
+    faces = _found(drawn, store, crop, size) if dataset.crop is None else (resize(face, size) for face in drawn)
+    taken = []
+    for face in islice(faces, count):
+        taken.append(face)
+        progress(len(taken), count)
+    least = min(count, FEWEST)
+    if len(taken) < least:
+        raise SourceError(
+            f"expected at least {least} training faces in {dataset.name} to calibrate on, found {len(taken)}"
+            f"{' that the detector finds' if dataset.crop is None else ''}; add photos"
+        )
+    return np.stack(taken)
+
+
+def _found(faces: Iterable[Image], store: ModelStore, crop: CropSpec, size: int) -> Iterator[Image]:
+    """Those that the runtime finds in a picture, as it cuts them out."""
     with open_detector(DetectSettings(), store) as detector:
-        for face in through_runtime(drawn, detector, crop, size):
+        for face in through_runtime(faces, detector, crop, size):
             if face is not None:
-                aligned.append(face)
-                progress(len(aligned), count)
-            if len(aligned) == count:
-                return np.stack(aligned)
-    raise SourceError(f"expected {count} faces in {path} that the detector finds, found {len(aligned)}; ask for fewer")
+                yield face

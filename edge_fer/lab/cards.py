@@ -5,48 +5,41 @@ Mitchell et al., "Model Cards for Model Reporting", 2019.
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+from collections.abc import Sequence
 
-from edge_fer.lab.evaluate import Score
+from edge_fer.errors import ModelError
+from edge_fer.lab.evaluation_facts import Evaluation, ModeName
+from edge_fer.lab.facts import Export, RangeChoice
 from edge_fer.lab.graph import Graph
+from edge_fer.lab.tables import described, percent, points, spread, table, tables
 from edge_fer.models import ModelSpec
 from edge_fer.types import LABELS
-
-
-@dataclass(frozen=True, slots=True)
-class ClassifierFacts:
-    """What was measured of a classifier.
-
-    Attributes:
-        float32: before quantization.
-        int8: after it, on the same faces.
-        agreement: part of the faces on which both name the same expression.
-        temperature: fitted to the INT8 logits.
-        loss_before: negative log likelihood of the INT8 logits, nats.
-        loss_after: the same at that temperature.
-        calibration_faces: how many the ranges were measured on.
-        seed: of their draw.
-    """
-
-    float32: Score
-    int8: Score
-    agreement: float
-    temperature: float
-    loss_before: float
-    loss_after: float
-    calibration_faces: int
-    seed: int
-
 
 _MTCNN_PURPOSE = {
     "propose": "proposes windows that may hold a face, on every scale of the picture (P-Net)",
     "refine": "throws out most of the proposals and moves the others (R-Net)",
     "output": "decides, moves the boxes a last time and gives five landmarks (O-Net)",
 }
+_WEAK = 0.5  # recall below which an expression is called weak
+
+_FERPLUS_ANCHORS = (
+    ("VGG13 (Barsoum et al., 2016)", 0.8499),
+    ("SENet-50, pretrained on faces (Albanie et al., 2018)", 0.8888),
+)
+_FER2013_ANCHORS = (("ResNet-50 of EmoNet (Kumari)", 0.6892),)
+"""Published test accuracies: of eight classes on FER+, of seven on FER2013."""
 
 
-def mtcnn_card(name: str, spec: ModelSpec, graph: Graph, parameters: int, difference: float, licence: str) -> str:
+def mtcnn_card(
+    name: str,
+    spec: ModelSpec,
+    graph: Graph,
+    parameters: int,
+    difference: float,
+    licence: str,
+    *,
+    quantization: str = "",
+) -> str:
     """The card of one of MTCNN's nets.
 
     Args:
@@ -56,7 +49,14 @@ def mtcnn_card(name: str, spec: ModelSpec, graph: Graph, parameters: int, differ
         parameters: how many trained numbers it has.
         difference: from PyTorch on random input, as a part of the output's range.
         licence: file with the licence's text.
+        quantization: how the weights were changed, a paragraph; empty where they were not.
     """
+    written = (
+        f"Written by `edge-fer lab export`.\n\n## Quantization\n\n{quantization}"
+        if quantization
+        else "Written by `edge-fer lab export` without any change to them; on random input the file is at most\n"
+        f"{difference:.1e} of the output's range from the PyTorch definition."
+    )
     outputs = ", ".join(f"`{graph.name(tensor)}` {graph.shape(tensor)}" for tensor in graph.outputs)
     return f"""# {name}
 
@@ -68,8 +68,7 @@ One of the three nets of MTCNN (Zhang et al., 2016); it {_MTCNN_PURPOSE[spec.tas
 ## Source and licence
 
 Weights: {spec.source}. Licence: {spec.licence}, its text in
-`{licence}`. Written by `edge-fer lab export` without any change to them; on random input the file is at most
-{difference:.1e} of the output's range from the PyTorch definition.
+`{licence}`. {written}
 
 ## Training data
 
@@ -83,70 +82,60 @@ a fair sample of mankind. How well it agrees with the package it comes from is t
 """
 
 
-def classifier_card(name: str, spec: ModelSpec, graph: Graph, parameters: int, facts: ClassifierFacts) -> str:
-    """The card of a classifier.
+def classifier_card(
+    name: str, spec: ModelSpec, graph: Graph, export: Export, evaluations: Sequence[Evaluation] = ()
+) -> str:
+    """The card of a classifier; every figure on it is one of the arguments'.
 
     Args:
         name: in the manifest.
         spec: its entry there.
         graph: of the file.
-        parameters: how many trained numbers it has.
-        facts: what was measured.
+        export: what its export measured.
+        evaluations: of the same file; those with second labels may be of another, which is then named.
+
+    Raises:
+        ModelError: when a record is of another file.
     """
-    assert spec.accuracy is not None
-    float32, int8 = facts.float32, facts.int8
-    return f"""# {name}
+    _check_file(spec, export, evaluations)
+    looked = f"{export.resolution} pixels a side" if export.resolution != spec.input.size else "its full size"
+    parts = [
+        f"# {name}",
+        f"SE-ResNet-50 (Hu et al., 2018, in the variant of VGGFace2, Cao et al., 2018) that names the expression of\n"
+        f"a face: {', '.join(LABELS)}.",
+        f"{_facts(name, spec, graph, export.parameters)}\n"
+        f"| output | {len(LABELS)} logits; divided by the temperature {spec.temperature:.2f} before the softmax |\n"
+        f"| looks at the face at | {looked} |",
+        *_measured(export, evaluations),
+        *_beside_published(evaluations),
+        *_quantization(export, graph),
+        "## Source and licence",
+        _paragraph(f"Weights: {export.source}. Licence: {export.licence}.", export.about_weights),
+        "## Training data",
+        export.training_data.strip() or "Not stated.",
+        "## Intended use and limits",
+        _paragraph(
+            "Research on, and demonstration of, expression recognition on small devices. The output says what "
+            "annotators would call the look of a face; it does not say what a person feels.",
+            *_weakness(evaluations),
+            export.limits,
+        ),
+        "Do not decide anything about a person with it. In the European Union, inferring emotions at work and in "
+        "education is prohibited (AI Act, Article 5), and elsewhere people must be told (Article 50).",
+    ]
+    return "\n\n".join(parts) + "\n"
 
-SE-ResNet-50 (Hu et al., 2018, in the variant of VGGFace2, Cao et al., 2018) that names the expression of
-a face: {", ".join(LABELS)}.
 
-{_facts(name, spec, graph, parameters)}
-| output | {len(LABELS)} logits, INT8; divided by the temperature {facts.temperature:.2f} before the softmax |
-
-## Measured
-
-On {spec.accuracy.images} faces: {spec.accuracy.dataset}; label: where most annotators agree.
-
-| | float32 | INT8 |
-|---|---|---|
-| accuracy | {float32.accuracy:.1%} | {int8.accuracy:.1%} |
-
-Both name the same expression on {facts.agreement:.1%} of these faces. The temperature was fitted on them
-(Guo et al., 2017): negative log likelihood {facts.loss_before:.3f} before, {facts.loss_after:.3f} after.
-It was chosen on the faces that the accuracy is stated for; the accuracy does not depend on it.
-
-{_per_class(float32, int8)}
-
-Recall: the part of the faces of an expression that get its name. Precision: the part of the faces so named
-that are right; "-" where no face was so named.
-
-## Quantization
-
-Ranges from {facts.calibration_faces} faces of the training split (seed {facts.seed}) that were pasted into pictures,
-found by the runtime's detector and cut out by its alignment; convolutions with one scale a channel, dense layers
-with one scale. Operators: {graph.summary()}. No version is newer than TensorFlow 2.5's.
-How far the ranges reach (95 % of the faces) was chosen among five ways by the error of the logits against float32,
-without labels, on 300 of the validation faces that the accuracy above is stated for.
-
-## Source and licence
-
-Weights: {spec.source}. Licence: {spec.licence}. Nobody has cleared these pictures for commercial use: ask a
-lawyer before you sell anything that holds this file.
-
-## Training data
-
-FER2013's training split (28,561 grey faces of 48x48 pixels, collected by a web search for emotion words), with
-the votes of ten annotators (FER+) and FER2013's own labels, which name the same expression on 63 % of the images.
-Nothing was measured by age, sex, skin colour or culture: the data name none.
-
-## Intended use and limits
-
-Research on, and demonstration of, expression recognition on small devices. The output says what annotators
-would call the look of a face; it does not say what a person feels. The network is under-trained, and its weak
-classes are weak indeed: see the table. It was trained on grey faces 48 pixels wide.
-Do not decide anything about a person with it. In the European Union, inferring emotions at work and in education
-is prohibited (AI Act, Article 5), and elsewhere people must be told (Article 50).
-"""
+def _check_file(spec: ModelSpec, export: Export, evaluations: Sequence[Evaluation]) -> None:
+    """All records are of the file that the card is of, but those with second labels."""
+    found = {"the export": export.sha256}
+    found |= {described(one): one.model.sha256 for one in evaluations if one.data.labels == "first"}
+    for what, sha256 in found.items():
+        if sha256 != spec.sha256:
+            raise ModelError(
+                f"expected figures of {spec.file} with sha256 {spec.sha256[:12]}..., found those of {sha256[:12]}... "
+                f"({what}); export or evaluate again"
+            )
 
 
 def _facts(name: str, spec: ModelSpec, graph: Graph, parameters: int) -> str:
@@ -159,13 +148,122 @@ def _facts(name: str, spec: ModelSpec, graph: Graph, parameters: int) -> str:
 | input | {shape}, NHWC, {picture.colour}: (pixel / 255 - {picture.mean:.6g}) / {picture.std:.6g} |"""
 
 
-def _per_class(float32: Score, int8: Score) -> str:
-    rows = ["| expression | faces | recall float32 | recall INT8 | precision INT8 |", "|---|---|---|---|---|"]
-    columns = zip(LABELS, int8.counts, float32.recall, int8.recall, int8.precision, strict=True)
-    for label, count, *shares in columns:
-        rows.append(f"| {label} | {count} | {' | '.join(_percent(share) for share in shares)} |")
-    return "\n".join(rows)
+def _measured(export: Export, evaluations: Sequence[Evaluation]) -> list[str]:
+    """What the export measured, then every evaluation of this file."""
+    found = export.validation
+    parts = [
+        "## Measured",
+        "### At export",
+        f"On {found.images:,} faces: {found.dataset}.",
+        table(["", "float32", "INT8"], [["accuracy", percent(found.float32), percent(found.int8)]]),
+        f"Both name the same expression on {found.agreement:.2%} of these faces. The temperature was fitted on them "
+        f"(Guo et al., 2017): negative log likelihood {found.nll_before:.3f} before, {found.nll_after:.3f} after.",
+    ]
+    for one in evaluations:
+        if one.data.labels == "first":
+            threads = f"{one.machine.get('processor', 'unknown processor')}, {one.date[:10]}"
+            parts += [f"### {described(one)}", f"Measured on: {threads}.", tables(one, level=4)]
+    return parts
 
 
-def _percent(share: float) -> str:
-    return "-" if math.isnan(share) else f"{share:.1%}"
+def _beside_published(evaluations: Sequence[Evaluation]) -> list[str]:
+    """Our test figures beside those of others on the same data, and why they are not quite the same task."""
+    parts = []
+    for one in evaluations:
+        crops = one.mode("crops")
+        if crops is None or one.data.split != "test" or one.data.name != "ferplus":
+            continue
+        if one.data.labels == "second":
+            rows = [*_anchors(_FER2013_ANCHORS), [f"`{one.model.file}`, not shipped", spread(crops.model.accuracy)]]
+            parts += [
+                f"FER2013 test, its own labels, {one.data.faces:,} faces. Ours are the faces that count under FER+'s "
+                "convention, and the network has a head of its own for these labels:",
+                table(["", "accuracy"], rows),
+                *([] if crops.comparison is None else [_second_comparison(one)]),
+            ]
+        elif crops.model.eight_class is not None:
+            eight = crops.model.eight_class
+            rows = [*_anchors(_FERPLUS_ANCHORS), [f"`{one.model.file}`", spread(eight.accuracy)]]
+            parts += [
+                f"FER+ test, eight classes: {eight.faces:,} faces, the {eight.contempt} led by contempt counted as "
+                "errors. FER+'s own evaluation leaves out faces on which no expression has more than half of the "
+                "votes; ours keeps them where one leads:",
+                table(["", "accuracy"], rows),
+            ]
+    return ["## Beside published figures", *parts] if parts else []
+
+
+def _anchors(anchors: Sequence[tuple[str, float]]) -> list[list[str]]:
+    return [[name, f"{accuracy:.2%}"] for name, accuracy in anchors]
+
+
+def _second_comparison(evaluation: Evaluation) -> str:
+    crops, against = evaluation.mode("crops"), evaluation.against
+    assert crops is not None
+    assert crops.comparison is not None
+    assert against is not None
+    return f"Its accuracy less that of `{against.file}`: {points(crops.comparison.difference)} points."
+
+
+def _quantization(export: Export, graph: Graph) -> list[str]:
+    parts = [
+        "## Quantization",
+        f"Ranges from {export.calibration.faces:,} faces of the training split (seed {export.calibration.seed}), "
+        f"{export.calibration.shown}; convolutions with one scale a channel, dense layers with one scale. "
+        f"Operators: {graph.summary()}. No version is newer than TensorFlow 2.5's.",
+        _ranges(export.calibration),
+    ]
+    if export.layers:
+        rows = [
+            [f"`{layer.name}`", layer.operator, f"{layer.snr_db:.1f}", f"{layer.drop_db:.1f}"]
+            for layer in export.layers
+        ]
+        parts += [
+            "Where most is lost, as signal to noise of each layer's output against float32:",
+            table(["layer", "operator", "dB", "less than its worst input, by dB"], rows),
+        ]
+    return parts
+
+
+def _ranges(choice: RangeChoice) -> str:
+    rows = [
+        [
+            f"**{one.name}**" if one.name == choice.chosen else one.name,
+            f"{one.logit_rmse:.4f}",
+            percent(one.agreement),
+            percent(one.accuracy),
+        ]
+        for one in choice.candidates
+    ]
+    text = f"How far the ranges reach was chosen on {choice.chosen_on:,} validation faces: {choice.chosen}."
+    heads = ["ranges", "error of the logits (RMS)", "same expression as float32", "accuracy"]
+    return f"{text}\n\n{table(heads, rows)}" if rows else text
+
+
+def _weakness(evaluations: Sequence[Evaluation]) -> list[str]:
+    """A sentence on what is read worst, from the most telling evaluation: test before validation."""
+    order: dict[str, int] = {"test": 0, "validation": 1, "training": 2}
+    mode: ModeName = "crops"
+    telling = sorted(
+        (one for one in evaluations if one.data.labels == "first" and one.mode(mode) is not None),
+        key=lambda one: order[one.data.split],
+    )
+    if not telling:
+        return []
+    result = telling[0].mode(mode)
+    assert result is not None
+    known = [(one.recall, one.label) for one in result.model.per_class if one.recall is not None]
+    weak = [f"{label} ({recall:.1%})" for recall, label in sorted(known) if recall < _WEAK]
+    where = f"on the {telling[0].data.split} faces"
+    if weak:
+        return [f"Fewer than half of the faces of {_listed(weak)} get their name {where}."]
+    recall, label = min(known)
+    return [f"The expression read worst {where} is {label}: {recall:.1%} of its faces get their name."]
+
+
+def _listed(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _paragraph(*sentences: str) -> str:
+    return " ".join(sentence.strip() for sentence in sentences if sentence.strip())

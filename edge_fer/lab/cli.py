@@ -7,48 +7,47 @@ from typing import Annotated
 
 import typer
 
-from edge_fer.errors import ConfigError
+from edge_fer.lab.cli_evaluate import card, evaluate
+from edge_fer.lab.cli_explain import explain, layers
+from edge_fer.lab.cli_export import export
+from edge_fer.lab.cli_faces import faces
 from edge_fer.lab.cli_train import data, train
 
-app = typer.Typer(
-    no_args_is_help=True,
-    help="Offline tools, from labelled faces to a deployable network. Need the extra `lab`.",
-)
+MODEL = "From labelled photos to a deployable model, in this order"
+INSIDE = "What a model is worth, and why"
+PROJECT = "What the project ships and tests itself with"
 
-_WEIGHTS = typer.Option(help="Trained weights of the classifier (.npz).")
-_DATA = typer.Option(help="FER+ faces (.npz): to calibrate on and to be measured on.")
+app = typer.Typer(no_args_is_help=True)
 
 
 @app.callback()
 def root() -> None:
-    """Offline tools: data sets, training, export, reference data, the sample clip."""
+    """Offline tools, from labelled faces to a network on a board.
+
+    They need the extra `lab`: torch and a converter, several GB. Every command explains itself with --help, and
+    ends with an example. Four commands make a model of your own out of photos in folders named by expression:
+
+    edge-fer lab faces photos/ faces/
+
+    edge-fer lab train finetune --weights models/se_resnet50.tflite --data faces/
+
+    edge-fer lab export --weights out/train/finetune/best.npz --data faces/ --out my-models
+
+    edge-fer run --models my-models --camera 0
+    """
 
 
-@app.command()
-def export(
-    weights: Annotated[Path | None, _WEIGHTS] = None,
-    data: Annotated[Path | None, _DATA] = None,
-    out: Annotated[Path, typer.Option(help="Folder of the artefacts.")] = Path("models"),
-    mtcnn: Annotated[bool, typer.Option("--mtcnn/--no-mtcnn", help="Export the detector's nets.")] = True,
-    classifier: Annotated[bool, typer.Option("--classifier/--no-classifier", help="Export the classifier.")] = True,
-    faces: Annotated[int, typer.Option(min=1, help="Calibration faces.")] = 512,
-    seed: Annotated[int, typer.Option(help="Of the draw of calibration faces.")] = 0,
-) -> None:
-    """Convert, quantize, check and measure the networks; write artefacts, cards and manifest."""
-    if classifier and (weights is None or data is None):
-        raise ConfigError("expected --weights and --data for the classifier, found none; or give --no-classifier")
-    # torch and TensorFlow's converter take seconds to import: not for --help.
-    from edge_fer.lab.export import Recipe, export_classifier, export_mtcnn
-    from edge_fer.lab.report import ConsoleReporter
-
-    report = ConsoleReporter()
-    if mtcnn:
-        export_mtcnn(out, report)
-    if classifier and weights is not None and data is not None:
-        export_classifier(weights, data, out, Recipe(faces=faces, seed=seed), report)
+app.command(rich_help_panel=MODEL)(faces)
+app.command(rich_help_panel=MODEL)(data)
+app.command(rich_help_panel=MODEL)(train)
+app.command(rich_help_panel=MODEL)(export)
+app.command(rich_help_panel=INSIDE)(evaluate)
+app.command(rich_help_panel=INSIDE)(card)
+app.command(rich_help_panel=INSIDE)(layers)
+app.command(rich_help_panel=INSIDE)(explain)
 
 
-@app.command()
+@app.command(rich_help_panel=PROJECT)
 def sample(
     out: Annotated[Path, typer.Option(help="Folder of the clip and its truth.")] = Path("edge_fer/assets"),
     seed: Annotated[int, typer.Option(help="The same seed makes the same clip.")] = 7,
@@ -60,7 +59,7 @@ def sample(
     make_sample(out, seed, entries)
 
 
-@app.command()
+@app.command(rich_help_panel=PROJECT)
 def reference(
     out: Annotated[Path, typer.Option(help="Where the faces go.")] = Path("tests/data/mtcnn_reference/reference.json"),
 ) -> None:
@@ -68,7 +67,3 @@ def reference(
     from edge_fer.lab.reference import write_reference
 
     write_reference(out)
-
-
-app.command()(data)
-app.command()(train)

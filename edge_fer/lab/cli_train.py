@@ -26,13 +26,13 @@ app = typer.Typer(no_args_is_help=True, help="Data sets and training. Needs the 
 _STOPPED = 130
 _SHOWN = 20  # problems
 
-_LAYOUT_HELP = "auto, affectnet, fer2013, ferplus, folders or rafdb; needed where class folders are named by numbers."
+LAYOUT_HELP = "auto, affectnet, fer2013, ferplus, folders or rafdb; needed where class folders are named by numbers."
 
 
 @app.command()
 def data(
     path: Annotated[Path, typer.Argument(help="An .npz file, fer2013.csv, or a folder.")],
-    layout: Annotated[str, typer.Option(help=_LAYOUT_HELP)] = "auto",
+    layout: Annotated[str, typer.Option(help=LAYOUT_HELP)] = "auto",
     check: Annotated[int, typer.Option(min=0, help="Look at so many of the pictures.")] = 2000,
 ) -> None:
     """Show what a data set holds: faces by label and split, and what may be wrong with it."""
@@ -40,7 +40,7 @@ def data(
     from edge_fer.lab.datasets.inspection import find_problems
     from edge_fer.lab.report import ConsoleReporter
 
-    dataset = open_dataset(path, _layout(layout))
+    dataset = open_dataset(path, layout_of(layout))
     report = ConsoleReporter()
     for line in _table(dataset):
         report.say(line)
@@ -76,10 +76,10 @@ def train(
     ],
     out: Annotated[Path | None, typer.Option(help="Folder of the run; default: out/train/RECIPE.")] = None,
     weights: Annotated[
-        Path | None, typer.Option(help="Start from these (.npz of this lab, or keras-vggface's .h5).")
+        Path | None, typer.Option(help="Start from these: a model's name or .tflite, an .npz, or keras-vggface's .h5.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in the folder.")] = False,
-    layout: Annotated[list[str] | None, typer.Option(help=f"LAYOUT, or NAME=LAYOUT: {_LAYOUT_HELP}")] = None,
+    layout: Annotated[list[str] | None, typer.Option(help=f"LAYOUT, or NAME=LAYOUT: {LAYOUT_HELP}")] = None,
     change: Annotated[
         list[str] | None, typer.Option("--set", help="Change the recipe: KEY=VALUE, such as stages.full.epochs=2.")
     ] = None,
@@ -169,7 +169,7 @@ def _datasets(recipe: Recipe, data: list[str], layouts: list[str]) -> dict[str, 
     missing = [name for name in names if name not in paths]
     if missing:
         raise ConfigError(f"expected --data {missing[0]}=PATH for the recipe {recipe.name}, found none")
-    wanted = {name: (Path(paths[name]), _layout(kinds.get(name, "auto"))) for name in names}
+    wanted = {name: (Path(paths[name]), layout_of(kinds.get(name, "auto"))) for name in names}
     opened = {place: open_dataset(*place) for place in set(wanted.values())}
     return {name: opened[place] for name, place in wanted.items()}
 
@@ -186,7 +186,12 @@ def _by_name(names: list[str], values: list[str]) -> dict[str, str]:
     return found
 
 
-def _layout(name: str) -> Layout:
+def layout_of(name: str) -> Layout:
+    """The layout of that name.
+
+    Raises:
+        ConfigError: when there is none.
+    """
     for layout in get_args(Layout):
         if layout == name:
             return layout
@@ -199,6 +204,7 @@ def _model(recipe: Recipe, weights: Path | None, sets: dict[str, Dataset]) -> Tw
 
     from edge_fer.lab.heads import TwoHeads, begin, second_head
     from edge_fer.lab.networks import SEResNet50
+    from edge_fer.lab.warmstart import find_deployed
     from edge_fer.lab.weights import load_se_resnet50, load_second_head
 
     torch.manual_seed(recipe.seed)
@@ -209,6 +215,8 @@ def _model(recipe: Recipe, weights: Path | None, sets: dict[str, Dataset]) -> Tw
         from edge_fer.lab.vggface import load_vggface
 
         net = load_vggface(weights)
+    elif deployed := find_deployed(weights):
+        net = _warm_start(deployed, recipe, sets)
     else:
         net, second = load_se_resnet50(weights), load_second_head(weights)
     if second is None and recipe.has_second and any((dataset.second >= 0).any() for dataset in sets.values()):
@@ -216,6 +224,19 @@ def _model(recipe: Recipe, weights: Path | None, sets: dict[str, Dataset]) -> Tw
     model = TwoHeads(net, second, recipe.dropout)
     begin(model, recipe.start, trained=weights is not None)
     return model
+
+
+def _warm_start(deployed: Path, recipe: Recipe, sets: dict[str, Dataset]) -> Any:
+    """A deployed network, its batch norms made fit to be trained on these faces."""
+    from edge_fer.lab.datasets.records import Usage
+    from edge_fer.lab.report import ConsoleReporter
+    from edge_fer.lab.warmstart import settle_on_faces, weights_from_tflite
+
+    net = weights_from_tflite(deployed)
+    stage = recipe.stages[0]
+    with ConsoleReporter().step(f"starting from {deployed}: statistics of its batch norms") as progress:
+        settle_on_faces(net, sets[stage.data].only(Usage.TRAINING), stage, recipe.seed, progress=progress)
+    return net
 
 
 def _keep_recipe(folder: Path, recipe: Recipe) -> None:

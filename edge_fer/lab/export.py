@@ -1,229 +1,257 @@
-"""From trained weights to `models/`: convert, quantize, check, measure, describe."""
+"""From trained weights to a deployable classifier: convert, calibrate, quantize, check, measure, describe."""
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
-import litert_torch
 import numpy as np
-import torch
+import yaml
 from numpy.typing import NDArray
-from torch import nn
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-from edge_fer.backends import open_backend
-from edge_fer.errors import ModelError
+from edge_fer.errors import ConfigError, ModelError
 from edge_fer.lab.calibration import calibration_faces
-from edge_fer.lab.cards import ClassifierFacts, classifier_card, mtcnn_card
-from edge_fer.lab.data import Usage, enlarge, load_ferplus
-from edge_fer.lab.evaluate import agreement, classify, fit_temperature, negative_log_likelihood, score
-from edge_fer.lab.graph import Graph
-from edge_fer.lab.manifest import update_manifest, write_artefact, write_card, write_licence
-from edge_fer.lab.networks import GREY_MEAN, GREY_STD, MtcnnNet, SEResNet50
-from edge_fer.lab.quantize import measure_extremes, quantize_int8
+from edge_fer.lab.cards import classifier_card
+from edge_fer.lab.convert import check_agreement, convert, parameters
+from edge_fer.lab.datasets.pictures import resized
+from edge_fer.lab.datasets.records import Dataset, Usage
+from edge_fer.lab.evaluate import classify
+from edge_fer.lab.facts import Candidate, Export, LayerError, RangeChoice, Validation, write_facts
+from edge_fer.lab.layers import LayerReport, compare_layers
+from edge_fer.lab.manifest import update_manifest, write_artefact, write_card
+from edge_fer.lab.metrics import agreement, fit_temperature, negative_log_likelihood, score
+from edge_fer.lab.networks import GREY_MEAN, GREY_STD, INPUT_SIZE, SEResNet50
+from edge_fer.lab.quantize import Choice, choose_percentile, measure_extremes
 from edge_fer.lab.report import Reporter
 from edge_fer.lab.rules import check_int8
-from edge_fer.lab.weights import MTCNN_NETS, load_mtcnn, load_se_resnet50
-from edge_fer.lab.writer import write_mtcnn
-from edge_fer.models import MANIFEST, Accuracy, CropSpec, InputSpec, ModelSpec, ModelStore, Task
+from edge_fer.lab.weights import load_se_resnet50, load_second_head
+from edge_fer.models import MANIFEST, Accuracy, CropSpec, InputSpec, ModelSpec, ModelStore
 from edge_fer.types import LABELS
+from edge_fer.validation import first_line, first_problem
 
 CLASSIFIER = "se_resnet50"
-CLASSIFIER_INPUT = InputSpec(size=224, colour="grey", mean=GREY_MEAN, std=GREY_STD)
+CLASSIFIER_INPUT = InputSpec(size=INPUT_SIZE, colour="grey", mean=GREY_MEAN, std=GREY_STD)
 CLASSIFIER_CROP = CropSpec(eye_distance=0.3, eye_y=0.37, detail=64)
-MTCNN_TASKS: dict[str, Task] = {"pnet": "propose", "rnet": "refine", "onet": "output"}
-TOLERANCE = 1e-5
-"""How far the outputs of a float .tflite file may be from PyTorch's, as a part of their range (at least 1)."""
+_LAYER_FACES, _LAYERS_TOLD = 32, 10
+_FEWEST = 100  # validation faces that a temperature can be fitted to
+_SHOWN = {
+    True: "pasted into pictures, found by the runtime's detector and cut out by its alignment",
+    False: "as `edge-fer lab faces` found and cut them",
+}
 
-_DATASET = "FER+ validation (FER2013 PublicTest), data set crops, bicubic to 224"
-_CLASSIFIER_SOURCE = "trained by this project from random weights on FER2013 pictures with FER+ and FER2013 labels"
-_CLASSIFIER_LICENCE = "research use: trained on FER2013/FER+, whose pictures were collected from the web for research"
-_MTCNN_SOURCE = "PyPI package mtcnn 1.0.0, whose weights come from facenet (after Zhang et al. 2016)"
+
+class About(BaseModel):
+    """What the card says of the weights and no measurement can: a YAML file beside them.
+
+    Attributes:
+        source: where the weights come from.
+        licence: of the weights.
+        about_weights: a paragraph on them.
+        training_data: a paragraph on what they were trained on.
+        limits: a paragraph on what they must not be trusted with.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: str = "not stated"
+    licence: str = "not stated"
+    about_weights: str = ""
+    training_data: str = ""
+    limits: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
-    """How the classifier is calibrated.
+class Plan:
+    """How a classifier is exported.
 
     Attributes:
-        faces: how many of the training split.
+        name: in the manifest.
+        about: what the card says of the weights.
+        head: `first`, or `second` for the head that was trained on the second labels; it is then those that
+            the network is measured by.
+        resolution: side at which the network looks at the face; null: the size it was last trained at.
+        faces: of the training split, that ranges are measured on.
+        chosen_on: validation faces that ways of setting the ranges are compared on.
         seed: of their draw.
+        float_file: where the network before quantization goes; null: nowhere.
     """
 
+    name: str = CLASSIFIER
+    about: About = field(default_factory=About)
+    head: Literal["first", "second"] = "first"
+    resolution: int | None = None
     faces: int = 512
+    chosen_on: int = 512
     seed: int = 0
+    float_file: Path | None = None
 
 
-def export_mtcnn(folder: Path, report: Reporter) -> None:
-    """Write MTCNN's three nets, float32, resizable, with cards and manifest entries.
-
-    Raises:
-        ModelError: when a net's weights do not fit or its file differs from PyTorch.
-        OutputError: when the folder cannot be written.
-    """
-    specs = {}
-    licence = write_licence(folder, "mtcnn")
-    for net_name in MTCNN_NETS:
-        name = f"mtcnn_{net_name}"
-        net = load_mtcnn(net_name)
-        content = write_mtcnn(net)
-        difference = check_agreement(net, content, _mtcnn_shapes(net))
-        report.say(f"{name}: {Graph(content).summary()}; at most {difference:.1e} from PyTorch")
-        specs[name] = ModelSpec(
-            task=MTCNN_TASKS[net_name],
-            # The manifest's mean and deviation are of pixel / 255: together (pixel - 127.5) / 128.
-            input=InputSpec(
-                size=None if _is_convolutional(net) else net.input_size, colour="rgb", mean=0.5, std=128 / 255
-            ),
-            quantization="float32",
-            source=_MTCNN_SOURCE,
-            licence="MIT",
-            **write_artefact(folder, name, content),
-        )
-        card = mtcnn_card(name, specs[name], Graph(content), parameters(net), difference, licence)
-        write_card(folder, specs[name], card)
-    update_manifest(folder, specs)
-
-
-def _is_convolutional(net: nn.Module) -> bool:
-    return not any(isinstance(layer, nn.Linear) for layer in net.modules())
-
-
-def _mtcnn_shapes(net: MtcnnNet) -> list[tuple[int, ...]]:
-    """Input shapes (NHWC) to compare on: the smallest one, and others that the file must take."""
-    size = net.input_size
-    if _is_convolutional(net):
-        return [(1, size, size, 3), (1, 97, 64, 3), (1, 134, 239, 3)]
-    return [(1, size, size, 3), (7, size, size, 3)]
-
-
-def parameters(net: nn.Module) -> int:
-    """How many trained numbers a network has, statistics of batch norms not counted."""
-    return sum(parameter.numel() for parameter in net.parameters())
-
-
-def check_agreement(net: nn.Module, content: bytes, shapes: Sequence[tuple[int, ...]]) -> float:
-    """Compare a float .tflite file with its network on random input.
-
-    Args:
-        net: takes NCHW.
-        content: of the file, which takes NHWC.
-        shapes: of the inputs, NHWC.
-
-    Returns:
-        The greatest difference, as a part of the output's range (at least 1).
+def read_about(path: Path) -> About:
+    """Read what a card should say of the weights.
 
     Raises:
-        ModelError: when that is above `TOLERANCE`.
+        ConfigError: when the file cannot be read or has other keys.
     """
-    generator = np.random.default_rng(0)
-    worst = 0.0
-    for shape in shapes:
-        image = generator.uniform(-1, 1, shape).astype(np.float32)
-        with open_backend("cpu", content, input_shape=shape) as backend:
-            found = backend.infer(image)
-        pairs = zip(found, _run(net, image), strict=True)
-        worst = max(worst, *(float(np.abs(ours - theirs).max() / max(1, np.ptp(theirs))) for ours, theirs in pairs))
-    if worst > TOLERANCE:
-        raise ModelError(f"expected the converted network within {TOLERANCE} of PyTorch, found {worst:.1e}")
-    return worst
+    try:
+        return About.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise ConfigError(f"expected a YAML file about the weights at {path}, found: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"expected YAML in {path}, found: {first_line(error)}") from error
+    except ValidationError as error:
+        where, what = first_problem(error)
+        known = ", ".join(About.model_fields)
+        raise ConfigError(f"expected the keys {known} in {path}, found at `{where}`: {what}") from error
 
 
-def _run(net: nn.Module, image: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    with torch.no_grad():
-        outputs = net(torch.from_numpy(image).permute(0, 3, 1, 2))
-    outputs = outputs if isinstance(outputs, tuple) else (outputs,)
-    return [(output.permute(0, 2, 3, 1) if output.ndim == 4 else output).numpy() for output in outputs]
-
-
-def export_classifier(weights: Path, data: Path, folder: Path, recipe: Recipe, report: Reporter) -> None:
+def export_classifier(weights: Path, dataset: Dataset, folder: Path, plan: Plan, report: Reporter) -> None:
     """Write the INT8 classifier with its card and manifest entry, measured on the validation faces.
 
+    Args:
+        weights: see `load_se_resnet50`.
+        dataset: with training faces to calibrate on, and validation faces to choose and measure on.
+        folder: of the artefacts.
+        plan: how.
+        report: is told.
+
     Raises:
+        ConfigError: when the resolution does not fit, or the weights have no second head.
         ModelError: when the weights do not fit, or the graph breaks a rule of the Edge TPU.
-        SourceError: when the faces cannot be read.
+        SourceError: when the faces cannot be read, or are too few.
         OutputError: when the folder cannot be written.
     """
-    size = CLASSIFIER_INPUT.size
-    assert size is not None
-    net = load_se_resnet50(weights)
-    with report.step(f"finding and aligning {recipe.faces} faces to calibrate on") as progress:
+    net, crop = _network(weights, plan), dataset.crop or CLASSIFIER_CROP
+    store = ModelStore(folder if (folder / MANIFEST).is_file() else None)
+    with report.step(f"finding and aligning {plan.faces} faces to calibrate on") as progress:
         faces = calibration_faces(
-            data,
-            ModelStore(folder if (folder / MANIFEST).is_file() else None),
-            CLASSIFIER_CROP,
-            count=recipe.faces,
-            size=size,
-            seed=recipe.seed,
-            progress=progress,
+            dataset, store, crop, count=plan.faces, size=INPUT_SIZE, seed=plan.seed, progress=progress
         )
-    float_model = convert(net, size)
-    difference = check_agreement(net, float_model, [(1, size, size, 3)])
-    report.say(f"{CLASSIFIER}: {parameters(net) / 1e6:.2f} M parameters; float at most {difference:.1e} from PyTorch")
-    with report.step(f"calibrating on {len(faces)} faces") as progress:
-        extremes = measure_extremes(float_model, faces, CLASSIFIER_INPUT, progress=progress)
-    int8_model = quantize_int8(float_model, extremes, CLASSIFIER_INPUT)
-    graph = check_int8(int8_model)
-    report.say(f"{CLASSIFIER}: full INT8 and no rule of the Edge TPU broken: {graph.summary()}")
-    facts = _measure(float_model, int8_model, data, recipe, report)
+    validation = (dataset.by_second() if plan.head == "second" else dataset).only(Usage.VALIDATION)
+    float_model = convert(net, INPUT_SIZE)
+    difference = check_agreement(net, float_model, [(1, INPUT_SIZE, INPUT_SIZE, 3)])
+    report.say(f"{plan.name}: {parameters(net) / 1e6:.2f} M parameters; float at most {difference:.1e} from PyTorch")
+    choice = _quantized(float_model, faces, validation, plan, report)
+    graph = check_int8(choice.model)
+    report.say(f"{plan.name}: full INT8 and no rule of the Edge TPU broken: {graph.summary()}")
+    layers = compare_layers(float_model, choice.model, faces[:_LAYER_FACES], CLASSIFIER_INPUT)
+    measured = _measure(float_model, choice.model, validation, report)
+    artefact = write_artefact(folder, plan.name, choice.model)
+    facts = Export(
+        sha256=artefact["sha256"],
+        **plan.about.model_dump(),
+        parameters=parameters(net),
+        resolution=net.resolution,
+        operators=graph.summary(),
+        calibration=_range_choice(choice, len(faces), _SHOWN[dataset.crop is None], plan),
+        validation=measured,
+        layers=_worst(layers),
+    )
     spec = ModelSpec(
         task="classify",
         input=CLASSIFIER_INPUT,
         quantization="int8",
         labels=LABELS,
-        crop=CLASSIFIER_CROP,
-        temperature=facts.temperature,
+        crop=crop,
+        temperature=measured.temperature,
         accuracy=Accuracy(
-            dataset=_DATASET,
-            images=facts.float32.images,
-            float32=round(facts.float32.accuracy, 4),
-            int8=round(facts.int8.accuracy, 4),
-            agreement=round(facts.agreement, 4),
+            dataset=measured.dataset,
+            images=measured.images,
+            float32=round(measured.float32, 4),
+            int8=round(measured.int8, 4),
+            agreement=round(measured.agreement, 4),
         ),
-        source=_CLASSIFIER_SOURCE,
-        licence=_CLASSIFIER_LICENCE,
-        **write_artefact(folder, CLASSIFIER, int8_model),
+        source=plan.about.source,
+        licence=plan.about.licence,
+        **artefact,
     )
-    write_card(folder, spec, classifier_card(CLASSIFIER, spec, graph, parameters(net), facts))
-    update_manifest(folder, {CLASSIFIER: spec})
+    if plan.float_file is not None:
+        write_artefact(plan.float_file.parent, plan.float_file.stem, float_model)
+    write_facts(folder / f"{plan.name}.export.json", facts)
+    write_card(folder, spec, classifier_card(plan.name, spec, graph, facts))
+    update_manifest(folder, {plan.name: spec})
 
 
-def convert(net: SEResNet50, size: int) -> bytes:
-    """The network as a float .tflite file that takes NHWC, batch norms folded into the convolutions."""
-    wrapped: Any = litert_torch.to_channel_last_io(net, args=[0]).eval()
-    converted = litert_torch.convert(wrapped, (torch.zeros(1, size, size, 3),))
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "float.tflite"
-        converted.export(str(path))
-        return path.read_bytes()
+def _network(weights: Path, plan: Plan) -> SEResNet50:
+    """The network with the head and at the resolution of the plan."""
+    net = load_se_resnet50(weights)
+    net.resolution = plan.resolution or net.resolution
+    if INPUT_SIZE % net.resolution:
+        raise ConfigError(
+            f"expected a resolution that {INPUT_SIZE} is a whole number of times of, found {net.resolution}; train "
+            f"the last stage at {INPUT_SIZE}, {INPUT_SIZE // 2} or {INPUT_SIZE // 4}, or give --resolution"
+        )
+    if plan.head == "second":
+        second = load_second_head(weights)
+        if second is None:
+            raise ModelError(f"expected a second head in {weights}, found none; export the first one")
+        net.head = second
+    return net
 
 
-def _measure(float_model: bytes, int8_model: bytes, data: Path, recipe: Recipe, report: Reporter) -> ClassifierFacts:
+def _quantized(
+    float_model: bytes, faces: NDArray[np.uint8], validation: Dataset, plan: Plan, report: Reporter
+) -> Choice:
+    """The INT8 network, its ranges set in the way that costs least on some of the validation faces."""
+    with report.step(f"measuring ranges on {len(faces)} faces") as progress:
+        extremes = measure_extremes(float_model, faces, CLASSIFIER_INPUT, progress=progress)
+    drawn = np.random.default_rng(plan.seed).permutation(len(validation))[: plan.chosen_on]
+    some = validation.take(np.sort(drawn))
+    with report.step(f"choosing ranges on {len(some)} validation faces") as progress:
+        choice = choose_percentile(
+            float_model, extremes, CLASSIFIER_INPUT, resized(some.images, INPUT_SIZE), some.labels, progress=progress
+        )
+    report.say(f"{plan.name}: ranges reach as far as {choice.chosen.percentile:g} % of the faces do")
+    return choice
+
+
+def _measure(float_model: bytes, int8_model: bytes, faces: Dataset, report: Reporter) -> Validation:
     """Run both networks over the validation faces."""
-    faces = load_ferplus(data, Usage.VALIDATION)
-    size = CLASSIFIER_INPUT.size
-    assert size is not None
-    images = enlarge(faces.images, size)
+    images = resized(faces.images, INPUT_SIZE)
     logits = {}
     for kind, model in (("float32", float_model), ("int8", int8_model)):
         with report.step(f"{kind} on {len(images)} validation faces") as progress:
             logits[kind] = classify(model, images, CLASSIFIER_INPUT, progress=progress)
-    temperature = fit_temperature(logits["int8"], faces.labels)
-    facts = ClassifierFacts(
-        float32=score(logits["float32"], faces.labels),
-        int8=score(logits["int8"], faces.labels),
+    temperature = fit_temperature(logits["int8"], faces.labels) if len(faces) >= _FEWEST else 1.0
+    measured = Validation(
+        dataset=f"{faces.name}, validation split, crops as they are, enlarged to {INPUT_SIZE}",
+        images=len(faces),
+        float32=score(logits["float32"], faces.labels).accuracy,
+        int8=score(logits["int8"], faces.labels).accuracy,
         agreement=agreement(logits["float32"], logits["int8"]),
         temperature=temperature,
-        loss_before=negative_log_likelihood(logits["int8"], faces.labels, 1.0),
-        loss_after=negative_log_likelihood(logits["int8"], faces.labels, temperature),
-        calibration_faces=recipe.faces,
-        seed=recipe.seed,
+        nll_before=negative_log_likelihood(logits["int8"], faces.labels, 1.0),
+        nll_after=negative_log_likelihood(logits["int8"], faces.labels, temperature),
     )
     report.say(
-        f"{CLASSIFIER}: accuracy float32 {facts.float32.accuracy:.2%}, INT8 {facts.int8.accuracy:.2%}, "
-        f"same label on {facts.agreement:.2%} of {facts.int8.images} faces; temperature {temperature:.2f}"
+        f"accuracy float32 {measured.float32:.2%}, INT8 {measured.int8:.2%}, same label on {measured.agreement:.2%} "
+        f"of {measured.images} faces; temperature {temperature:.2f}"
     )
-    return facts
+    return measured
+
+
+def _range_choice(choice: Choice, faces: int, shown: str, plan: Plan) -> RangeChoice:
+    named = {cost: _way(cost.percentile) for cost in choice.costs}
+    return RangeChoice(
+        faces=faces,
+        shown=shown,
+        seed=plan.seed,
+        chosen_on=choice.faces,
+        candidates=tuple(
+            Candidate(name=name, logit_rmse=cost.rmse, agreement=cost.agreement, accuracy=cost.accuracy)
+            for cost, name in named.items()
+        ),
+        chosen=named[choice.chosen],
+    )
+
+
+def _way(percentile: float) -> str:
+    return "min/max" if percentile == 100 else f"percentile {percentile:g}"
+
+
+def _worst(report: LayerReport) -> tuple[LayerError, ...]:
+    return tuple(
+        LayerError(name=layer.name, operator=layer.operator, snr_db=layer.snr_db, drop_db=layer.drop_db)
+        for layer in report.worst(_LAYERS_TOLD)
+    )

@@ -9,8 +9,8 @@ import torch
 
 from edge_fer.lab.batches import plain_batches
 from edge_fer.lab.datasets.records import Dataset
-from edge_fer.lab.evaluate import negative_log_likelihood, score
 from edge_fer.lab.heads import TwoHeads
+from edge_fer.lab.metrics import negative_log_likelihood, score
 
 _BATCH = 64
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from edge_fer.types import LABELS
 
 BATCH_NORM_EPSILON = 1e-5
+INPUT_SIZE = 224
 GREY_MEAN, GREY_STD = 0.508, 0.255
 """A grey pixel enters SE-ResNet-50 as (pixel / 255 - mean) / std."""
 
@@ -160,12 +161,19 @@ class SEResNet50(nn.Module):
     """SE-ResNet-50 as in VGGFace2, with seven expressions on top.
 
     The input is `(n, 3, 224, 224)` float32: the grey crop, (pixel / 255 - mean) / std, on three
-    equal channels. The output is `(n, 7)` logits in the order of `LABELS`. `variant` is a key of `VARIANTS`.
+    equal channels. The output is `(n, 7)` logits in the order of `LABELS`.
+
+    Attributes:
+        variant: a key of `VARIANTS`.
+        resolution: side at which the face is looked at, pixels; an input that is a whole number of times
+            as large is averaged down first. Training sets it to the size of its last stage: a face that was
+            never seen in more detail is not worth four times the work.
     """
 
-    def __init__(self, variant: str = "edge-fer") -> None:
+    def __init__(self, variant: str = "edge-fer", resolution: int = INPUT_SIZE) -> None:
         super().__init__()
         self.variant = variant
+        self.resolution = resolution
         differences = VARIANTS[variant]
         self.stem = ConvNorm(3, 64, 7, stride=2)
         self.stage2 = _stage(64, 64, blocks=3, stride=1)
@@ -194,6 +202,9 @@ class SEResNet50(nn.Module):
 
     def features(self, image: Tensor) -> Tensor:
         """The `(n, 1000)` activations that the head reads."""
+        shrink = image.shape[-1] // self.resolution
+        if shrink > 1 and image.shape[-1] % self.resolution == 0:
+            image = nn.functional.avg_pool2d(image, shrink)
         if self._means is not None:
             image = (image * GREY_STD + GREY_MEAN) * 255 - self._means
         if self._stem_padding:

@@ -28,10 +28,24 @@ def cross_entropy(logits: Tensor, targets: Tensor, weights: Tensor | None = None
     return terms.sum() / (targets.sum(dim=1) > 0).sum().clamp(min=1)
 
 
-def inverse_frequency(labels: NDArray[np.int64]) -> NDArray[np.float64]:
-    """`(7,)`: a weight for each label, 1 on the average face; 0 for a label without faces."""
+def inverse_frequency(labels: NDArray[np.int64], power: float = 1.0) -> NDArray[np.float64]:
+    """`(7,)`: a weight for each label, 1 on the average face; 0 for a label without faces.
+
+    Args:
+        labels: of the faces.
+        power: 1 makes all labels weigh the same in all; less lets the frequent ones keep some of their lead.
+    """
     counts = np.bincount(labels, minlength=len(LABELS))
-    return np.where(counts > 0, len(labels) / (np.count_nonzero(counts) * np.maximum(counts, 1)), 0.0)
+    weights = np.where(counts > 0, np.maximum(counts, 1.0) ** -power, 0.0)
+    return np.asarray(weights * len(labels) / (weights * counts).sum())
+
+
+def towards(targets: Tensor, logits: Tensor, part: float) -> Tensor:
+    """Targets `(n, 7)` of which a part is replaced by what a teacher's logits `(n, 7)` say.
+
+    Tarvainen and Valpola, "Mean teachers are better role models", 2017, as a mixture of targets.
+    """
+    return targets.lerp(torch.softmax(logits.float(), dim=1), part)
 
 
 def make_optimizer(model: nn.Module, settings: Optimizer, lr: float) -> Any:

@@ -35,7 +35,7 @@ def paste(face: Image, seed: int) -> Pasted:
     """Put a crop somewhere into a plain picture, at some size.
 
     Args:
-        face: `(48, 48)` uint8, grey.
+        face: `(height, width)` uint8, grey, about square.
         seed: of its place and size.
     """
     rng = np.random.default_rng(seed)
@@ -56,13 +56,28 @@ def find(detector: Detector, pasted: Pasted) -> Face | None:
     return None
 
 
+def locate(faces: Iterable[Image], detector: Detector) -> Iterator[tuple[Image, Face | None]]:
+    """Each face pasted into a frame, and where the runtime finds it.
+
+    Args:
+        faces: crops, `(height, width)` uint8, grey; the place and size of each follow from its position.
+        detector: of the runtime.
+
+    Yields:
+        The frame, `(600, 600, 3)` uint8, BGR, and the face in it; null where it was not found.
+    """
+    for seed, pixels in enumerate(faces):
+        pasted = paste(pixels, seed)
+        yield pasted.frame, find(detector, pasted)
+
+
 def through_runtime(
     faces: Iterable[Image], detector: Detector, crop: CropSpec, size: int
 ) -> Iterator[NDArray[np.uint8] | None]:
     """Each face as the runtime would hand it to the classifier.
 
     Args:
-        faces: `(48, 48)` uint8, grey; the place and size of each follow from its position.
+        faces: see `locate`.
         detector: of the runtime.
         crop: of the classifier.
         size: of its input, pixels.
@@ -70,7 +85,5 @@ def through_runtime(
     Yields:
         `(size, size)` uint8, grey; null for a face that was not found.
     """
-    for seed, pixels in enumerate(faces):
-        pasted = paste(pixels, seed)
-        face = find(detector, pasted)
-        yield None if face is None else align(pasted.frame, face.landmarks, crop, size)
+    for frame, face in locate(faces, detector):
+        yield None if face is None else align(frame, face.landmarks, crop, size)

@@ -78,7 +78,8 @@ class Loss(_Section):
     Attributes:
         votes: whether targets are what annotators said (where it is known), or all on the label.
         smoothing: this part of each target is spread evenly.
-        class_weights: whether each label counts by the inverse of its frequency.
+        class_weights: each label counts by the inverse of its frequency to this power: 0 not at all, 1 fully.
+        distillation: this part of each target is what the averaged network says of the picture (needs `ema`).
         mixup: parameter of the Beta distribution that pairs of pictures are mixed by; 0: they are not.
         second: weight of a second head on another annotator's labels (FER2013's); 0: there is none.
         second_smoothing: `smoothing` of the second head.
@@ -86,7 +87,8 @@ class Loss(_Section):
 
     votes: bool = True
     smoothing: float = Field(0.0, ge=0, lt=1)
-    class_weights: bool = False
+    class_weights: float = Share
+    distillation: float = Share
     mixup: float = Field(0.0, ge=0, le=8)
     second: float = Field(0.0, ge=0)
     second_smoothing: float = Field(0.0, ge=0, lt=1)
@@ -178,6 +180,13 @@ class Recipe(_Section):
         names = [stage.name for stage in self.stages]
         if len(set(names)) < len(names):
             raise ValueError(f"each stage needs a name of its own, and there is {', '.join(names)}")
+        return self
+
+    @model_validator(mode="after")
+    def _distillation_has_a_teacher(self) -> Self:
+        taught = [stage.name for stage in self.stages if stage.loss.distillation]
+        if taught and self.ema is None:
+            raise ValueError(f"distillation (stage {taught[0]}) is from the averaged network, and `ema` is null")
         return self
 
     @property

@@ -25,7 +25,7 @@ from edge_fer.lab.checkpoint import load_checkpoint, save_checkpoint
 from edge_fer.lab.datasets.records import Dataset, Usage
 from edge_fer.lab.heads import Average, TwoHeads, set_training
 from edge_fer.lab.measure import measure
-from edge_fer.lab.optimize import cross_entropy, inverse_frequency, learning_rate, make_optimizer
+from edge_fer.lab.optimize import cross_entropy, inverse_frequency, learning_rate, make_optimizer, towards
 from edge_fer.lab.recipe import Recipe, Stage
 from edge_fer.lab.watch import SilentWatcher, Watcher, plot_curves, write_table
 
@@ -135,6 +135,7 @@ class Run:
         self._optimizer_state = state["optimizer"]
         self._at, self._rows = Position(**state["position"]), state["rows"]
         stage = self._recipe.stages[min(self._at.stage, len(self._recipe.stages) - 1)]
+        self._look_at(stage.size)
         self._options.watcher.say(f"resuming after step {self._at.step} of stage {stage.name}")
 
     def carry_out(self) -> bool:
@@ -164,9 +165,10 @@ class Run:
         training, validation = self._data[stage.data]
         validation = _some(validation, stage.validation_faces)
         batches = Batches(training, stage, (self._recipe.seed, self._at.stage))
-        weights = inverse_frequency(training.labels) if stage.loss.class_weights else None
-        counted = None if weights is None else torch.from_numpy(weights).float().to(self._options.device)
+        weights = inverse_frequency(training.labels, stage.loss.class_weights)
+        counted = torch.from_numpy(weights).float().to(self._options.device)
         set_training(self._model, stage.train)
+        self._look_at(stage.size)
         self._optimizer = make_optimizer(self._model, stage.optimizer, stage.lr)
         if self._optimizer_state is not None:
             self._optimizer.load_state_dict(self._optimizer_state)
@@ -187,6 +189,12 @@ class Run:
                 self._save()
         return True
 
+    def _look_at(self, size: int) -> None:
+        """Let the network know the resolution that it is trained at."""
+        self._model.net.resolution = size
+        if self._average:
+            self._average.model.net.resolution = size
+
     def _spend(self, before: float) -> float:
         now = self._options.clock()
         self._at.elapsed_s += now - before
@@ -204,9 +212,13 @@ class Run:
         for group in self._optimizer.param_groups:
             group["lr"] = lr
         device = self._options.device
+        images = batch.images.to(device, memory_format=self._format())
         targets, second_targets = batch.targets.to(device), batch.second.to(device)
         with torch.autocast(device, torch.bfloat16, enabled=self._recipe.bf16):
-            logits, second = self._forward(batch.images.to(device, memory_format=self._format()))
+            logits, second = self._forward(images)
+            if stage.loss.distillation and self._average:
+                with torch.no_grad():
+                    targets = towards(targets, self._average.model(images)[0], stage.loss.distillation)
         loss = cross_entropy(logits, targets, weights)
         if second is not None and stage.loss.second:
             loss = loss + stage.loss.second * cross_entropy(second, second_targets)

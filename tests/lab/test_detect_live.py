@@ -48,7 +48,7 @@ def frames(path: Path, count: int) -> Iterator[Image]:
 
 def agreement_on(images: list[Image]) -> Agreement:
     package = Package()
-    with open_detector(DetectSettings(min_face=20, size=600), ModelStore()) as detector:
+    with open_detector(DetectSettings(min_face=20, size=600, precision="float32"), ModelStore()) as detector:
         return total([compare(package.find(image), detector.detect(image)) for image in images])
 
 

@@ -10,7 +10,7 @@ import torch
 
 from edge_fer.errors import ModelError
 from edge_fer.lab.networks import SEResNet50, o_net, p_net, r_net
-from edge_fer.lab.weights import load_mtcnn, load_se_resnet50
+from edge_fer.lab.weights import load_mtcnn, load_se_resnet50, save_se_resnet50
 from tests.lab.untrained import named_arrays
 
 pytestmark = pytest.mark.lab
@@ -44,6 +44,15 @@ def test_se_resnet50_halves_the_map_in_each_stage_and_strides_in_the_first_convo
     assert net.stage5.block2.se_down.out_channels == 128
 
 
+def test_a_lower_resolution_is_an_average_before_the_first_convolution() -> None:
+    torch.manual_seed(0)
+    net, image = SEResNet50(resolution=32).eval(), torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        averaged = image.reshape(1, 3, 32, 2, 32, 2).mean(dim=(3, 5))
+        torch.testing.assert_close(net(image), net(averaged))
+        assert not torch.allclose(net(image), net(image[..., ::2, ::2]))
+
+
 def test_zero_padding_around_the_pool_is_the_symmetric_pool() -> None:
     features = torch.relu(torch.randn(1, 4, 12, 12, generator=torch.Generator().manual_seed(0)))
     ours = torch.nn.functional.max_pool2d(torch.nn.functional.pad(features, (1, 1, 1, 1)), 3, 2)
@@ -75,6 +84,11 @@ def test_weights_arrive_in_their_places(tmp_path: Path, arrays) -> None:
     assert not net.training
     assert (net.stage3.block2.expand.bn.running_var == 2).all()
     assert net.head.bias.tolist() == list(range(7))
+
+
+def test_the_resolution_is_kept_with_the_weights(tmp_path: Path) -> None:
+    save_se_resnet50(tmp_path / "weights.npz", SEResNet50(resolution=112))
+    assert load_se_resnet50(tmp_path / "weights.npz").resolution == 112
 
 
 def test_a_missing_array_is_named(tmp_path: Path, arrays) -> None:

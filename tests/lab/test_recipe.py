@@ -29,7 +29,7 @@ def test_the_thesis_is_what_was_published() -> None:
     for stage in recipe.stages:
         assert stage.size == 224
         assert (stage.optimizer.kind, stage.optimizer.betas, stage.schedule) == ("adam", (0.9, 0.999), "constant")
-        assert stage.loss.class_weights
+        assert stage.loss.class_weights == 1
         assert not stage.loss.votes
         ranges = stage.augmentation
         assert min(ranges.flip, ranges.rotation, ranges.scale) > 0
@@ -44,8 +44,8 @@ def test_the_published_senet_is_an_option_of_the_thesis() -> None:
 
 def test_changes_go_by_name() -> None:
     recipe = load_recipe("edge", ["stages.full.epochs=1", "stages.full.augmentation.flip=0", "seed=7", "ema=null"])
-    assert recipe.stages[2].epochs == 1
-    assert recipe.stages[2].augmentation.flip == 0
+    assert recipe.stages[1].epochs == 1
+    assert recipe.stages[1].augmentation.flip == 0
     assert recipe.stages[0].augmentation.flip == 0.5
     assert (recipe.seed, recipe.ema) == (7, None)
 
@@ -55,6 +55,7 @@ def test_changes_go_by_name() -> None:
     [
         (["seed"], [], r"expected --set KEY=VALUE"),
         (["stages.last.epochs=1"], [], r"expected a stage \(top, noisy, clean\) in --set .*, found `last`"),
+        (["stages.top.loss.distillation=0.3"], [], r"from the averaged network, and `ema` is null"),
         (["seed.x=1"], [], r"recipe thesis: `seed`: input should be a valid integer"),
         (["stages.top=1"], [], r"a key inside a section"),
         (["seed=["], [], r"expected a YAML value in --set"),

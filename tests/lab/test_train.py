@@ -24,7 +24,7 @@ from edge_fer.lab.data import enlarge
 from edge_fer.lab.datasets.records import Dataset
 from edge_fer.lab.heads import Average, TwoHeads, begin, second_head, set_training
 from edge_fer.lab.networks import GREY_MEAN, GREY_STD, VARIANTS, SEResNet50
-from edge_fer.lab.optimize import cross_entropy, inverse_frequency, learning_rate, make_optimizer
+from edge_fer.lab.optimize import cross_entropy, inverse_frequency, learning_rate, make_optimizer, towards
 from edge_fer.lab.recipe import Augmentation, Recipe, Stage, Start
 from edge_fer.lab.train import Options, Run
 from edge_fer.lab.watch import SilentWatcher
@@ -50,6 +50,7 @@ class TinyNet(nn.Module):
     """Shaped like the real network where training looks at it."""
 
     variant = "edge-fer"
+    resolution = 32
 
     def __init__(self) -> None:
         super().__init__()
@@ -84,7 +85,14 @@ def faces(count: int = 61, seed: int = 0) -> Dataset:
 
 def recipe(**changes: Any) -> Recipe:
     """Two short stages with everything switched on."""
-    loss = {"smoothing": 0.05, "class_weights": True, "mixup": 0.4, "second": 0.5, "second_smoothing": 0.1}
+    loss = {
+        "smoothing": 0.05,
+        "class_weights": 0.5,
+        "distillation": 0.2,
+        "mixup": 0.4,
+        "second": 0.5,
+        "second_smoothing": 0.1,
+    }
     common = {"data": "faces", "batch": 8, "loss": loss, "augmentation": EVERYTHING, "schedule": "cosine"}
     optimizer = {"betas": [0.9, 0.99], "weight_decay": 0.05, "grad_norm": 1.0}
     stages = [
@@ -407,6 +415,22 @@ def test_inverse_frequency_makes_the_labels_weigh_the_same() -> None:
     sums = np.bincount(labels, minlength=7) * weights
     np.testing.assert_allclose(sums, [4, 4, 0, 0, 0, 0, 4])
     assert weights[labels].mean() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("power", [0, 0.25, 1])
+def test_a_power_of_the_frequency_leaves_some_of_the_lead(power: float) -> None:
+    labels = np.array([0] * 16 + [1])
+    weights = inverse_frequency(labels, power)
+    assert weights[1] / weights[0] == pytest.approx(16**power)
+    assert weights[labels].mean() == pytest.approx(1)
+
+
+def test_a_teacher_has_its_part_of_the_targets() -> None:
+    targets, logits = torch.eye(7)[:3], torch.zeros(3, 7)
+    mixed_targets = towards(targets, logits, 0.3)
+    torch.testing.assert_close(mixed_targets.sum(dim=1), torch.ones(3))
+    assert mixed_targets[0, 0] == pytest.approx(0.7 + 0.3 / 7)
+    assert mixed_targets[0, 1] == pytest.approx(0.3 / 7)
 
 
 def test_the_learning_rate_goes_up_and_comes_down() -> None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from edge_fer.errors import SourceError
 from edge_fer.lab.datasets.labels import FERPLUS, index_of
-from edge_fer.lab.datasets.records import Dataset, reading
+from edge_fer.lab.datasets.records import Dataset, Usage, reading
 from edge_fer.types import LABELS
 
 VOTES_FILE = "fer2013new.csv"
@@ -70,6 +70,7 @@ def from_votes(
     counts = (_TO_LABEL[leading] >= 0) & any_vote
     reasons = Counter(FERPLUS[column] for column in leading[~counts & any_vote])
     reasons["no two votes agree"] += int((~any_vote).sum())
+    by_contempt = usage[any_vote & (leading == FERPLUS.index("contempt"))]
     ours = votes[counts][:, _COLUMNS].astype(np.float32)
     return Dataset(
         name,
@@ -79,6 +80,7 @@ def from_votes(
         usage[counts],
         second[counts],
         {reason: count for reason, count in reasons.items() if count},
+        tuple(int((by_contempt == split).sum()) for split in Usage),
     )
 
 

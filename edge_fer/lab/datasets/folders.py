@@ -1,14 +1,19 @@
-"""Any folder of class folders: `happy/1.png`, or `train/happy/1.png` and `test/happy/2.png`."""
+"""Any folder of class folders: `happy/1.png`, or `train/happy/1.png` and `test/happy/2.png`.
+
+What `edge-fer lab faces` writes is one, too: its record beside the folders says how the faces were cut.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from edge_fer.errors import SourceError
+from edge_fer.lab.datasets.crops import read_crops
 from edge_fer.lab.datasets.labels import NOT_OURS, NUMBERINGS, index_of
 from edge_fer.lab.datasets.records import Dataset, FileImages, Usage, hard, pictures_below, with_splits
 from edge_fer.types import LABELS
@@ -30,7 +35,8 @@ def load_folders(folder: Path, numbering: str | None = None, seed: int = 0) -> D
     """Faces whose folder says their label, in splits where there are folders for these.
 
     Without a folder of validation (or test) faces, a tenth of each label's training faces is drawn for
-    them. A data set that has only folders of training and test faces gets validation faces alone.
+    them, always the same ones. A data set that has only folders of training and test faces gets validation
+    faces alone.
 
     Args:
         folder: of class folders, or of `train`, `valid` and `test` with class folders in them.
@@ -38,7 +44,8 @@ def load_folders(folder: Path, numbering: str | None = None, seed: int = 0) -> D
         seed: of the draw.
 
     Raises:
-        SourceError: when there is no such folder, or a class folder's name says nothing.
+        SourceError: when there is no such folder, a class folder's name says nothing, or the record of how the
+            faces were cut is damaged.
     """
     if not folder.is_dir():
         raise SourceError(f"expected a folder of class folders at {folder}, found none; check the path")
@@ -51,6 +58,7 @@ def load_folders(folder: Path, numbering: str | None = None, seed: int = 0) -> D
     ours = [face for face in faces if index_of(face[1]) != NOT_OURS]
     if not ours:
         raise SourceError(f"expected class folders ({', '.join(LABELS)}) with pictures in {folder}, found none")
+    crops = read_crops(folder)
     dataset = hard(
         folder.resolve().name,
         FileImages(tuple(path for path, _, _ in ours)),
@@ -60,7 +68,8 @@ def load_folders(folder: Path, numbering: str | None = None, seed: int = 0) -> D
     )
     wanted = (Usage.VALIDATION, Usage.TEST) if len(set(splits.values())) < 2 else (Usage.VALIDATION,)
     missing = tuple(usage for usage in wanted if usage not in splits.values())
-    return with_splits(dataset, missing, seed=seed)
+    names = [path.relative_to(folder).as_posix() for path, _, _ in ours]
+    return replace(with_splits(dataset, missing, seed=seed, names=names), crop=crops.crop if crops else None)
 
 
 def _folders(folder: Path) -> list[Path]:

@@ -45,8 +45,8 @@ def load_rafdb(folder: Path) -> Dataset:
         raise SourceError(f"expected lines such as `train_00001.jpg 5` in {listed}, found none; get the whole file")
     labels = np.array([label for _, label, _ in faces], np.int64)
     usage = np.array([usage for _, _, usage in faces], np.uint8)
-    images = _images(folder, [name for name, _, _ in faces])
-    return with_splits(hard("rafdb", images, labels, usage, {}), (Usage.VALIDATION,))
+    names = [name for name, _, _ in faces]
+    return with_splits(hard("rafdb", _images(folder, names), labels, usage, {}), (Usage.VALIDATION,), names=names)
 
 
 def _face(line: str, where: str) -> tuple[str, int, Usage]:

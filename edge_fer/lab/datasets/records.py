@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import hashlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
@@ -14,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_fer.errors import SourceError
+from edge_fer.models import CropSpec
 from edge_fer.types import LABELS, Box, Image
 
 SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
@@ -60,15 +63,29 @@ class FileImages:
         return len(self.paths)
 
     def __getitem__(self, index: int, /) -> Image:
+        return self._read(index, cv2.IMREAD_GRAYSCALE)
+
+    def colour(self, index: int) -> Image:
+        """One of them as a camera would have given it.
+
+        Returns:
+            `(height, width, 3)` uint8, BGR.
+
+        Raises:
+            SourceError: when it cannot be read.
+        """
+        return self._read(index, cv2.IMREAD_COLOR)
+
+    def _read(self, index: int, kind: int) -> Image:
         path = self.paths[index]
         # Not cv2.imread, which writes its own complaint and cannot open every name everywhere.
         with reading(path, "a picture"):
             content = np.frombuffer(path.read_bytes(), np.uint8)
-        image = cv2.imdecode(content, cv2.IMREAD_GRAYSCALE) if content.size else None
+        image = cv2.imdecode(content, kind) if content.size else None
         if image is None:
             raise SourceError(f"expected a picture in {path}, found {content.size} bytes that are none; remove it")
-        grey = np.asarray(image, np.uint8)
-        return grey if self.boxes is None else cut(grey, self.boxes[index])
+        pixels = np.asarray(image, np.uint8)
+        return pixels if self.boxes is None else cut(pixels, self.boxes[index])
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +114,10 @@ class Dataset:
         usage: `(n,)` uint8, a `Usage` each.
         second: `(n,)` int64, another annotator's label of the same picture; -1 where there is none.
         left_out: how many faces did not count, by reason.
+        contempt: how many of these, by `Usage`, are led by contempt; null where the data do not say.
+        drawn: splits that it does not come with and that were drawn from its training faces.
+        crop: how the runtime's alignment has cut every face already; null: they are pictures as their
+            owners give them out.
     """
 
     name: str
@@ -106,6 +127,9 @@ class Dataset:
     usage: NDArray[np.uint8]
     second: NDArray[np.int64]
     left_out: Mapping[str, int] = field(default_factory=dict)
+    contempt: tuple[int, ...] | None = None
+    drawn: tuple[Usage, ...] = ()
+    crop: CropSpec | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -125,6 +149,11 @@ class Dataset:
             second=self.second[indices],
         )
 
+    def by_second(self) -> Dataset:
+        """The faces that have a second label, and by that one."""
+        known = self.take(np.flatnonzero(self.second >= 0))
+        return replace(known, labels=known.second, targets=np.eye(len(LABELS), dtype=np.float32)[known.second])
+
     def counts(self) -> NDArray[np.int64]:
         """`(3, 7)`: faces of each split and label."""
         cells = self.usage.astype(np.int64) * len(LABELS) + self.labels
@@ -139,23 +168,35 @@ def hard(
     return Dataset(name, images, labels, targets, usage, np.full(len(labels), -1, np.int64), left_out)
 
 
-def with_splits(dataset: Dataset, missing: tuple[Usage, ...], share: float = 0.1, seed: int = 0) -> Dataset:
+def with_splits(
+    dataset: Dataset, missing: tuple[Usage, ...], share: float = 0.1, seed: int = 0, names: Sequence[str] = ()
+) -> Dataset:
     """Take splits that the data set does not come with out of its training split.
+
+    Faces are drawn by a hash of their names, so that nearly all stay where they are when others are added or
+    taken away: a network that was trained before would otherwise be validated on faces that it has learned.
 
     Args:
         dataset: has training faces.
         missing: the splits to make.
-        share: of the training faces of each label that goes into each of them.
+        share: of the training faces of each label that goes into each of them; at least one face, where one is
+            left to train on.
         seed: of the draw.
+        names: of the faces; none: their places are their names.
     """
     usage = dataset.usage.copy()
-    rng = np.random.default_rng(seed)
+    keys = [_key(name, seed) for name in names or map(str, range(len(dataset)))]
     for label in range(len(LABELS)):
-        drawn = rng.permutation(np.flatnonzero((dataset.usage == Usage.TRAINING) & (dataset.labels == label)))
-        size = round(len(drawn) * share)
+        faces = np.flatnonzero((dataset.usage == Usage.TRAINING) & (dataset.labels == label))
+        drawn = np.array(sorted(faces.tolist(), key=keys.__getitem__), np.int64)
+        size = max(round(len(drawn) * share), int(len(drawn) > len(missing)))
         for number, split in enumerate(missing):
             usage[drawn[number * size : (number + 1) * size]] = split
-    return replace(dataset, usage=usage)
+    return replace(dataset, usage=usage, drawn=missing)
+
+
+def _key(name: str, seed: int) -> bytes:
+    return hashlib.sha256(f"{seed} ".encode() + os.fsencode(name)).digest()
 
 
 def cut(image: Image, box: Box) -> Image:

@@ -1,0 +1,98 @@
+r"""The faces of each frame: searched for in key frames, followed in between.
+
+    key frame?  --yes--> detect (the whole picture) --\
+         \------------> follow (where tracks expect) --> track
+
+A live source is not held up by a search: that goes on beside it, on the key frame, and what it finds is
+followed into the frame that is current by then.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, closing
+
+from edge_fer.closeable import Closeable
+from edge_fer.detect import open_detector
+from edge_fer.follow import open_follower
+from edge_fer.keyframe import Keyframes
+from edge_fer.models import ModelStore
+from edge_fer.monitor import Monitor
+from edge_fer.settings import Settings
+from edge_fer.track import Tracker
+from edge_fer.types import Face, Image, Track
+
+
+class Finder(Closeable):
+    """Finds the faces of frame after frame.
+
+    Args:
+        settings: of the run.
+        store: has the detector's networks.
+        monitor: times the stages.
+
+    Raises:
+        ModelError: when a network is missing or corrupt.
+        BackendError: when the CPU cannot run one.
+    """
+
+    def __init__(self, settings: Settings, store: ModelStore, monitor: Monitor) -> None:
+        self._every_frame = not settings.keyframe.enabled
+        self._stage = monitor.stage
+        self._keyframes = Keyframes(settings.keyframe)
+        self._tracker = Tracker(settings.track)
+        self._search: Future[tuple[Face, ...]] | None = None
+        self._wanted = False
+        with ExitStack() as stack:
+            self._detector = stack.enter_context(closing(open_detector(settings.detect, store)))
+            self._follower = stack.enter_context(closing(open_follower(settings.detect, settings.track, store)))
+            self._pool = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="search"))
+            self._opened = stack.pop_all()
+
+    def find(self, image: Image, scene_ns: int, *, live: bool) -> tuple[Track, ...]:
+        """The faces of a frame, with their ids.
+
+        Args:
+            image: `(height, width, 3)` uint8, BGR.
+            scene_ns: time of the frame in the scene; never earlier than the frame before.
+            live: whether the next frame comes whether or not this one is done.
+
+        Raises:
+            BackendError: when a network fails.
+        """
+        if self._every_frame:
+            everywhere = self._detect(image)
+            with self._stage("track"):
+                return self._tracker.update(scene_ns, {}, everywhere)
+        expected = self._tracker.expected(scene_ns)
+        with self._stage("keyframe"):
+            why = self._keyframes.why(image, scene_ns, expected.values(), missing=self._tracker.missing)
+        if why == "cut":
+            self._tracker.forget()
+            expected = {}
+        with self._stage("follow"):
+            followed = self._follower.follow(image, expected)
+        found = self._searched_beside(image, wanted=why is not None) if live else self._detect(image) if why else None
+        with self._stage("track"):
+            return self._tracker.update(scene_ns, followed, found)
+
+    def _detect(self, image: Image) -> tuple[Face, ...]:
+        with self._stage("detect"):
+            return self._detector.detect(image)
+
+    def _searched_beside(self, image: Image, *, wanted: bool) -> tuple[Face, ...] | None:
+        """What a search of an earlier frame found, as it looks in this one; null while there is none."""
+        found = None
+        if self._search is not None and self._search.done():
+            earlier = dict(enumerate(face.box for face in self._search.result()))
+            with self._stage("follow"):
+                found = tuple(self._follower.follow(image, earlier).values())
+            self._search = None
+        self._wanted |= wanted
+        if self._wanted and self._search is None:
+            self._search, self._wanted = self._pool.submit(self._detect, image), False
+        return found
+
+    def close(self) -> None:
+        """End the search under way and free the networks."""
+        self._opened.close()

@@ -1,0 +1,212 @@
+"""Labels for the faces in view, read in a thread of its own while the next frame is searched.
+
+There is one crop a face, always the newest; a crop that was never read is replaced, not queued. The face
+that has waited longest is read next, and one whose looks have changed waits up to half as long; a new face
+comes before all others. So with n faces none waits longer than 2 n readings.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from edge_fer.errors import BackendError
+from edge_fer.types import AlignedFace, Expression, Image, Quality
+
+STOP_S = 5.0
+"""`Labeller.stop` waits so long for a reading under way, and raises when it has not ended."""
+
+_THUMBNAIL = 16  # side of the copies that looks are compared on
+_CHANGED = 12.0  # grey levels, on average: another expression
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What was read of a face.
+
+    Attributes:
+        expression: the probabilities.
+        captured_ns: of the frame that it was read from.
+        scene_ns: of that frame.
+        quality: of the crop.
+    """
+
+    expression: Expression
+    captured_ns: int
+    scene_ns: int
+    quality: Quality
+
+
+@dataclass(slots=True)
+class _Face:
+    """The newest crop of a face, and what is known of it.
+
+    Attributes:
+        crop: the newest.
+        captured_ns: of its frame.
+        scene_ns: of its frame.
+        fresh: whether it was not read yet.
+        label: what was read last, of this crop or an older one.
+        thumbnail: of the crop that was read last.
+    """
+
+    crop: AlignedFace
+    captured_ns: int
+    scene_ns: int
+    fresh: bool
+    label: Answer | None = None
+    thumbnail: Image | None = None
+
+
+class Reader(Protocol):
+    """Reads one face; see `edge_fer.classify.Classifier`."""
+
+    def classify(self, face: Image) -> Expression:
+        """The probabilities of one crop, `(size, size)` uint8, grey."""
+        ...
+
+
+class Labeller:
+    """Reads faces by turns.
+
+    Args:
+        classifier: reads one face; used by the labeller's thread only.
+        stage: times each reading; see `Monitor.stage`.
+        on_done: called in the labeller's thread when every crop that was offered is read.
+    """
+
+    def __init__(
+        self,
+        classifier: Reader,
+        stage: Callable[[str], AbstractContextManager[None]],
+        on_done: Callable[[], None],
+    ) -> None:
+        self._classifier, self._stage, self._on_done = classifier, stage, on_done
+        self._faces: dict[int, _Face] = {}
+        self._error: Exception | None = None
+        self._stopping = False
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._run, name="labels", daemon=True)
+        self._thread.start()
+
+    def offer(self, faces: Sequence[AlignedFace], captured_ns: int, scene_ns: int) -> None:
+        """Give the faces of a frame; the others are no longer in view, and what is known of them is kept.
+
+        Raises:
+            EdgeFerError: what the thread failed with.
+        """
+        with self._changed:
+            self._raise_error()
+            for face in faces:
+                known = self._faces.get(face.track.id)
+                label, thumbnail = (known.label, known.thumbnail) if known else (None, None)
+                self._faces[face.track.id] = _Face(face, captured_ns, scene_ns, True, label, thumbnail)
+            self._changed.notify_all()
+
+    def keep(self, ids: frozenset[int]) -> None:
+        """Forget all faces but these."""
+        with self._changed:
+            self._faces = {key: face for key, face in self._faces.items() if key in ids}
+
+    def labels(self) -> Mapping[int, Answer]:
+        """The newest label of each face that has one, by id."""
+        with self._changed:
+            self._raise_error()
+            return {key: face.label for key, face in self._faces.items() if face.label is not None}
+
+    @property
+    def done(self) -> bool:
+        """Whether every crop was read."""
+        with self._changed:
+            self._raise_error()
+            return not any(face.fresh for face in self._faces.values())
+
+    def wait(self) -> None:
+        """Wait until every crop was read.
+
+        Raises:
+            EdgeFerError: what the thread failed with.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._error or not any(face.fresh for face in self._faces.values()))
+            self._raise_error()
+
+    def stop(self) -> None:
+        """End the thread after the reading under way.
+
+        Raises:
+            BackendError: when that does not end in time.
+        """
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+        self._thread.join(STOP_S)
+        if self._thread.is_alive():
+            raise BackendError(f"expected the device to answer within {STOP_S:g} s, found it stuck; restart the box")
+
+    def _run(self) -> None:
+        try:
+            while (chosen := self._next()) is not None:
+                key, face = chosen
+                with self._stage("classify"):
+                    expression = self._classifier.classify(face.crop.image)
+                self._take(key, face, expression)
+        except Exception as error:  # handed to whoever asks next
+            with self._changed:
+                self._error = error
+                self._changed.notify_all()
+            self._on_done()
+
+    def _next(self) -> tuple[int, _Face] | None:
+        """Wait for a crop to read; null when stopping."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._stopping or any(face.fresh for face in self._faces.values()))
+            if self._stopping:
+                return None
+            fresh = ((key, face) for key, face in self._faces.items() if face.fresh)
+            return max(fresh, key=lambda pair: urgency(pair[1].label, pair[1].scene_ns, _change(pair[1])))
+
+    def _take(self, key: int, face: _Face, expression: Expression) -> None:
+        """Keep what was read, with the newest crop if another came meanwhile."""
+        label = Answer(expression, face.captured_ns, face.scene_ns, face.crop.quality)
+        with self._changed:
+            newest = self._faces.get(key)
+            if newest is not None:
+                newest.label, newest.thumbnail = label, _thumbnail(face.crop.image)
+                newest.fresh = newest is not face
+            done = not any(one.fresh for one in self._faces.values())
+            self._changed.notify_all()
+        if done:
+            self._on_done()
+
+    def _raise_error(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+
+def urgency(label: Answer | None, scene_ns: int, change: float) -> float:
+    """How much a face wants to be read: the age of its label, up to doubled by change; without one, infinite.
+
+    Args:
+        label: what was read last.
+        scene_ns: of the newest crop.
+        change: of its looks since then, 0..1.
+    """
+    return float("inf") if label is None else (scene_ns - label.scene_ns) * (1 + change)
+
+
+def _change(face: _Face) -> float:
+    if face.thumbnail is None:
+        return 1.0
+    difference = cv2.absdiff(_thumbnail(face.crop.image), face.thumbnail)
+    return min(float(np.mean(difference)) / _CHANGED, 1.0)
+
+
+def _thumbnail(image: Image) -> Image:
+    return np.asarray(cv2.resize(image, (_THUMBNAIL, _THUMBNAIL), interpolation=cv2.INTER_AREA), np.uint8)
