@@ -47,7 +47,11 @@ def _draw_face(picture: Image, face: FaceReading, unit: float) -> None:
     cv2.rectangle(picture, (x, y), (x + width, y + height), colour, max(round(1.5 * unit), 1), cv2.LINE_AA)
     for point in face.landmarks.points:
         cv2.circle(picture, (round(point.x), round(point.y)), max(round(1.5 * unit), 1), colour, -1, cv2.LINE_AA)
-    text = f"{face.id} {face.label} {face.confidence:.0%}" if face.label else f"{face.id} {face.why}"
+    text = (
+        f"{face.id} {face.label} {face.confidence:.0%}"
+        if face.label
+        else f"{face.id} {(face.why or '').replace('_', ' ')}"
+    )
     _draw_text(picture, text, (x, y - round(16 * unit)), colour, unit)
     _draw_bars(picture, face, (x, y + height + round(3 * unit)), width, unit)
 

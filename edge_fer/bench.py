@@ -32,6 +32,7 @@ from edge_fer.types import Frame, Image
 Times = NDArray[np.float64]
 
 _WARM_UP_FRAMES = 5
+_USUAL_FPS = 30.0
 
 
 class Contender(Protocol):
@@ -98,13 +99,18 @@ class Report:
 
 
 class Runtime:
-    """The runtime itself, from a decoded frame to its reading; it begins with the next frame meanwhile."""
+    """The runtime itself, from a decoded frame to its reading; it begins with the next frame meanwhile.
+
+    Args:
+        settings: of the run.
+        fps: rate of the source, frames a second: what is searched and what is followed goes by it.
+    """
 
     name = "edge-fer"
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, fps: float) -> None:
         self._pipeline = Pipeline(settings)
-        self._frames, self._period_ns = 0, 1e9 / 30
+        self._frames, self._period_ns = 0, 1e9 / fps
         self.min_face = settings.detect.min_face
 
     def read(self, images: Iterable[Image]) -> Iterator[int]:
@@ -137,9 +143,9 @@ def run_bench(
         ConfigError: when there is no baseline of such a name.
         SourceError: when the source cannot be read.
     """
-    images = decode(settings.capture, frames, size)
+    images, fps = decode(settings.capture, frames, size)
     with ExitStack() as stack:
-        contenders = [Runtime(settings), *open_baselines(against)]
+        contenders = [Runtime(settings, fps), *open_baselines(against)]
         for contender in contenders:
             stack.callback(contender.close)
         results = compete(contenders, images, turns, progress)
@@ -160,8 +166,8 @@ def open_baselines(names: Sequence[str]) -> list[Contender]:
     return [known[name].load()() for name in names]
 
 
-def decode(settings: CaptureSettings, count: int, size: int) -> list[Image]:
-    """The first frames of a source, before any clock runs.
+def decode(settings: CaptureSettings, count: int, size: int) -> tuple[list[Image], float]:
+    """The first frames of a source, before any clock runs, and its rate in frames a second (30 where it has none).
 
     Args:
         settings: of the source.
@@ -173,9 +179,10 @@ def decode(settings: CaptureSettings, count: int, size: int) -> list[Image]:
     """
     frames: list[Image] = []
     with closing(open_source(settings)) as source:
+        fps = source.fps or _USUAL_FPS
         while len(frames) < count and (taken := source.read()) is not None:
             frames.append(fit(taken[0], size))
-    return frames
+    return frames, fps
 
 
 def compete(

@@ -32,7 +32,7 @@ STOP_S = 2.0
 """`Camera.stop` waits so long for the thread to end, and raises when it has not."""
 
 _USUAL_FPS = 30.0  # paces files that do not say theirs
-_STILL_NS = 10**9  # from one picture to the next in the scene, where there is no rate
+_STILLS_FPS = 1.0  # of the scene, for pictures that are no film
 _CHANGES = 32  # remembered until they are asked for; of more, the newest
 
 Opener = Callable[[CaptureSettings, Callable[[], bool], Callable[[str], None]], Source]
@@ -286,12 +286,14 @@ class Camera:
             if captured_ns - started_ns >= self._pause_s * 1e9:  # steady for as long as it was away
                 self._backoff.reset()
             live = source.live or paced
-            scene_ns = captured_ns if live else round(index * 1e9 / source.fps) if source.fps else index * _STILL_NS
-            self._slot.put(self._frame(image, captured_ns, scene_ns), overwrite=live)
+            self._slot.put(self._frame(image, captured_ns, None if live else index, source.fps), overwrite=live)
 
-    def _frame(self, image: Image, captured_ns: int, scene_ns: int) -> Frame:
+    def _frame(self, image: Image, captured_ns: int, index: int | None, fps: float | None) -> Frame:
+        """A frame; `index` is its place in a file that is read as fast as it goes."""
         captured_at = self._wall() - (self._clock() - captured_ns) / 1e9
-        return Frame(next(self._frames), image, captured_ns, captured_at, scene_ns)
+        scene_ns = captured_ns if index is None else round(index * 1e9 / (fps or _STILLS_FPS))
+        still = index is not None and fps is None
+        return Frame(next(self._frames), image, captured_ns, captured_at, scene_ns, still)
 
     def _wait_until(self, due_ns: int) -> int:
         """Wait for a moment of the clock and return the time then; a moment that has passed costs nothing."""

@@ -42,6 +42,7 @@ class Finder(Closeable):
         self._keyframes = Keyframes(settings.keyframe)
         self._tracker = Tracker(settings.track)
         self._search: Future[tuple[Face, ...]] | None = None
+        self._outdated = False
         self._wanted = False
         with ExitStack() as stack:
             self._detector = stack.enter_context(closing(open_detector(settings.detect, store)))
@@ -49,27 +50,28 @@ class Finder(Closeable):
             self._pool = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="search"))
             self._opened = stack.pop_all()
 
-    def find(self, image: Image, scene_ns: int, *, live: bool) -> tuple[Track, ...]:
+    def find(self, image: Image, scene_ns: int, *, live: bool, still: bool = False) -> tuple[Track, ...]:
         """The faces of a frame, with their ids.
 
         Args:
             image: `(height, width, 3)` uint8, BGR.
             scene_ns: time of the frame in the scene; never earlier than the frame before.
             live: whether the next frame comes whether or not this one is done.
+            still: whether the frame is a picture of its own, not one of many a second.
 
         Raises:
             BackendError: when a network fails.
         """
-        if self._every_frame:
+        if self._every_frame or still:
             everywhere = self._detect(image)
             with self._stage("track"):
-                return self._tracker.update(scene_ns, {}, everywhere)
+                return self._tracker.update(scene_ns, {}, everywhere, still=still)
         expected = self._tracker.expected(scene_ns)
         with self._stage("keyframe"):
-            why = self._keyframes.why(image, scene_ns, expected.values(), missing=self._tracker.missing)
+            why = self._keyframes.why(image, scene_ns, expected.values(), self._tracker.lost_ns)
         if why == "cut":
             self._tracker.forget()
-            expected = {}
+            expected, self._outdated = {}, self._search is not None
         with self._stage("follow"):
             followed = self._follower.follow(image, expected)
         found = self._searched_beside(image, wanted=why is not None) if live else self._detect(image) if why else None
@@ -85,13 +87,19 @@ class Finder(Closeable):
         found = None
         if self._search is not None and self._search.done():
             earlier = dict(enumerate(face.box for face in self._search.result()))
-            with self._stage("follow"):
-                found = tuple(self._follower.follow(image, earlier).values())
-            self._search = None
+            if not self._outdated:
+                with self._stage("follow"):
+                    found = tuple(self._follower.follow(image, earlier).values())
+            self._search, self._outdated = None, False
         self._wanted |= wanted
         if self._wanted and self._search is None:
             self._search, self._wanted = self._pool.submit(self._detect, image), False
         return found
+
+    @property
+    def ids(self) -> frozenset[int]:
+        """Of all tracks that have not ended, seen in the last frame or not."""
+        return self._tracker.ids
 
     def close(self) -> None:
         """End the search under way and free the networks."""

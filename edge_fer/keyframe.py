@@ -32,44 +32,39 @@ class Keyframes:
     def __init__(self, settings: KeyframeSettings) -> None:
         self._settings = settings
         self._searched_ns: int | None = None
-        self._lost_ns: int | None = None
+        self._shape: tuple[int, ...] = ()
         self._searched: NDArray[np.float32] | None = None
         self._last: NDArray[np.float32] | None = None
 
-    def why(self, image: Image, scene_ns: int, expected: Iterable[Box], *, missing: bool) -> Why | None:
+    def why(self, image: Image, scene_ns: int, expected: Iterable[Box], lost_ns: int | None) -> Why | None:
         """Why this frame should be searched; null where following is enough.
 
         Args:
             image: `(height, width, 3)` uint8, BGR.
             scene_ns: time of the frame in the scene; never earlier than the frame before.
             expected: where faces are followed, pixels of `image`.
-            missing: whether one of them was not seen in the last frame.
+            lost_ns: when the one of them was seen last that was lost last; null where all are in view.
         """
-        small = shrink(image)
-        last, self._last = self._last, small
-        self._lost_ns = (self._lost_ns or scene_ns) if missing else None
-        why = self._why(small, last, scene_ns, list(expected), image.shape[1] / small.shape[1])
+        small, cut = shrink(image), image.shape != self._shape
+        last, self._last, self._shape = self._last, small, image.shape
+        if last is None or cut or _difference(small, last).mean() > _CUT:
+            why: Why | None = "cut"
+        else:
+            why = self._why(small, scene_ns, list(expected), lost_ns, image.shape[1] / small.shape[1])
         if why is not None:
             self._searched_ns, self._searched = scene_ns, small
         return why
 
     def _why(
-        self,
-        small: NDArray[np.float32],
-        last: NDArray[np.float32] | None,
-        now_ns: int,
-        expected: list[Box],
-        cell: float,
+        self, small: NDArray[np.float32], now_ns: int, expected: list[Box], lost_ns: int | None, cell: float
     ) -> Why | None:
         settings = self._settings
-        if last is None or last.shape != small.shape or _difference(small, last).mean() > _CUT:
-            return "cut"
         if not expected:
             return "no face"
         assert self._searched_ns is not None
         assert self._searched is not None
         elapsed_ms = (now_ns - self._searched_ns) / 1e6
-        if self._lost_ns is not None and now_ns - self._lost_ns <= settings.lost_ms * 1e6:
+        if lost_ns is not None and now_ns - lost_ns <= settings.lost_ms * 1e6:
             return "lost"
         if elapsed_ms >= settings.every_ms:
             return "time"

@@ -2,7 +2,7 @@
 
 There is one crop a face, always the newest; a crop that was never read is replaced, not queued. The face
 that has waited longest is read next, and one whose looks have changed waits up to half as long; a new face
-comes before all others. So with n faces none waits longer than 2 n readings.
+comes before all others. So with the same n faces in view none waits longer than 2 n readings.
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ from edge_fer.types import AlignedFace, Expression, Image, Quality
 
 STOP_S = 5.0
 """`Labeller.stop` waits so long for a reading under way, and raises when it has not ended."""
+
+PATIENCE_S = 30.0
+"""`Labeller.wait` waits so long for one face; on the slowest board that is known one takes 2 s."""
 
 _THUMBNAIL = 16  # side of the copies that looks are compared on
 _CHANGED = 12.0  # grey levels, on average: another expression
@@ -52,16 +55,18 @@ class _Face:
         captured_ns: of its frame.
         scene_ns: of its frame.
         fresh: whether it was not read yet.
+        looks: a small copy of the crop.
         label: what was read last, of this crop or an older one.
-        thumbnail: of the crop that was read last.
+        read_looks: of the crop that was read last.
     """
 
     crop: AlignedFace
     captured_ns: int
     scene_ns: int
     fresh: bool
+    looks: Image
     label: Answer | None = None
-    thumbnail: Image | None = None
+    read_looks: Image | None = None
 
 
 class Reader(Protocol):
@@ -101,12 +106,13 @@ class Labeller:
         Raises:
             EdgeFerError: what the thread failed with.
         """
+        seen = [_thumbnail(face.image) for face in faces]
         with self._changed:
             self._raise_error()
-            for face in faces:
+            for face, looks in zip(faces, seen, strict=True):
                 known = self._faces.get(face.track.id)
-                label, thumbnail = (known.label, known.thumbnail) if known else (None, None)
-                self._faces[face.track.id] = _Face(face, captured_ns, scene_ns, True, label, thumbnail)
+                label, read_looks = (known.label, known.read_looks) if known else (None, None)
+                self._faces[face.track.id] = _Face(face, captured_ns, scene_ns, True, looks, label, read_looks)
             self._changed.notify_all()
 
     def keep(self, ids: frozenset[int]) -> None:
@@ -125,17 +131,25 @@ class Labeller:
         """Whether every crop was read."""
         with self._changed:
             self._raise_error()
-            return not any(face.fresh for face in self._faces.values())
+            return self._is_done()
 
     def wait(self) -> None:
         """Wait until every crop was read.
 
         Raises:
-            EdgeFerError: what the thread failed with.
+            EdgeFerError: what the thread failed with; BackendError when a face takes longer than `PATIENCE_S`.
         """
         with self._changed:
-            self._changed.wait_for(lambda: self._error or not any(face.fresh for face in self._faces.values()))
             self._raise_error()
+            while not self._is_done():
+                if not self._changed.wait(PATIENCE_S):
+                    raise BackendError(
+                        f"expected a face to be read within {PATIENCE_S:g} s, found the device stuck; restart the box"
+                    )
+                self._raise_error()
+
+    def _is_done(self) -> bool:
+        return not any(face.fresh for face in self._faces.values())
 
     def stop(self) -> None:
         """End the thread after the reading under way.
@@ -166,7 +180,7 @@ class Labeller:
     def _next(self) -> tuple[int, _Face] | None:
         """Wait for a crop to read; null when stopping."""
         with self._changed:
-            self._changed.wait_for(lambda: self._stopping or any(face.fresh for face in self._faces.values()))
+            self._changed.wait_for(lambda: self._stopping or not self._is_done())
             if self._stopping:
                 return None
             fresh = ((key, face) for key, face in self._faces.items() if face.fresh)
@@ -178,9 +192,9 @@ class Labeller:
         with self._changed:
             newest = self._faces.get(key)
             if newest is not None:
-                newest.label, newest.thumbnail = label, _thumbnail(face.crop.image)
+                newest.label, newest.read_looks = label, face.looks
                 newest.fresh = newest is not face
-            done = not any(one.fresh for one in self._faces.values())
+            done = self._is_done()
             self._changed.notify_all()
         if done:
             self._on_done()
@@ -202,10 +216,9 @@ def urgency(label: Answer | None, scene_ns: int, change: float) -> float:
 
 
 def _change(face: _Face) -> float:
-    if face.thumbnail is None:
+    if face.read_looks is None:
         return 1.0
-    difference = cv2.absdiff(_thumbnail(face.crop.image), face.thumbnail)
-    return min(float(np.mean(difference)) / _CHANGED, 1.0)
+    return min(float(np.mean(cv2.absdiff(face.looks, face.read_looks))) / _CHANGED, 1.0)
 
 
 def _thumbnail(image: Image) -> Image:

@@ -29,7 +29,7 @@ from edge_fer.capture import Camera
 from edge_fer.classify import open_classifier
 from edge_fer.closeable import Closeable
 from edge_fer.enhance import Enhancer
-from edge_fer.errors import OutputError
+from edge_fer.errors import OutputError, SourceError
 from edge_fer.find import Finder
 from edge_fer.label import Answer, Labeller
 from edge_fer.models import ModelStore
@@ -106,7 +106,7 @@ class Pipeline(Closeable):
             self._labeller = Labeller(self._classifier, self.monitor.stage, self._camera.interrupt)
             stack.callback(self._labeller.stop)
             if settings.publish.record is not None:
-                recording = Recording(settings.publish.record, lambda: Pace(self._camera.fps, self._is_paced()))
+                recording = Recording(settings.publish.record, lambda: Pace(self._camera.fps, self._is_live()))
                 self._sinks.append(stack.enter_context(closing(recording)))
             stack.callback(self._camera.stop)
             self._opened = stack.pop_all()
@@ -141,7 +141,7 @@ class Pipeline(Closeable):
             seen = self._see(frame, live=False)
             if before is not None:
                 yield self._read(before)
-            self._labeller.offer(seen.faces, frame.captured_ns, frame.scene_ns)
+            self._offer(seen)
             before = seen
         if before is not None:
             yield self._read(before)
@@ -155,32 +155,44 @@ class Pipeline(Closeable):
         end = time.monotonic() + duration_s if duration_s is not None else float("inf")
         frames = 0
         waiting: _Seen | None = None  # for its labels
-        while (why := self._why_end(frames, max_frames, time.monotonic() >= end)) is None:
-            frame = self._camera.get(_PATIENCE_S)
-            self._tell_of_camera(got_frame=frame is not None)
-            pressed = frame is not None and self._is_paced()
-            if waiting is not None and (pressed or self._labeller.done or self._camera.state == "ended"):
-                self._publish_reading(waiting, at_once=pressed)
+        while (why := self._why_end(frames, max_frames, time.monotonic() >= end, waiting)) is None:
+            frame = self._next_frame(waiting)
+            live = self._is_live()
+            if waiting is not None and (self._labeller.done or self._camera.state == "ended" or (live and frame)):
+                self._publish_reading(waiting, at_once=live and frame is not None)
                 waiting = None
+            self._tell_of_camera(got_frame=frame is not None)
             if frame is not None:
-                seen = self._see(frame, live=self._is_paced())
+                seen = self._see(frame, live=live)
                 if waiting is not None:
                     self._publish_reading(waiting)
-                self._labeller.offer(seen.faces, frame.captured_ns, frame.scene_ns)
+                self._offer(seen)
                 waiting, frames = seen, frames + 1
+                if not seen.faces:
+                    self._publish_reading(seen)
+                    waiting = None
         if waiting is not None:
-            self._publish_reading(waiting)
+            self._publish_reading(waiting, at_once=self._is_live())
         return why
 
-    def _why_end(self, frames: int, max_frames: int | None, over: bool) -> str | None:
-        """Why no further frame should be read, if so; raises what ended the camera."""
+    def _next_frame(self, waiting: _Seen | None) -> Frame | None:
+        """The next frame; before an error of the source is raised, what was seen before it is published."""
+        try:
+            return self._camera.get(_PATIENCE_S)
+        except SourceError:
+            if waiting is not None:
+                self._publish_reading(waiting)
+            raise
+
+    def _why_end(self, frames: int, max_frames: int | None, over: bool, waiting: _Seen | None) -> str | None:
+        """Why no further frame should be read, if so; raises what ended the camera once nothing waits."""
         if self.stopping.is_set():
             return "asked to stop"
         if over:
             return "the time is over"
         if frames == max_frames:
             return f"{frames} frames were read"
-        if self._camera.state == "ended":
+        if self._camera.state == "ended" and waiting is None:
             self._camera.get(0)
             return self._camera.message
         return None
@@ -190,7 +202,7 @@ class Pipeline(Closeable):
         stage = self.monitor.stage
         with stage("enhance"):
             image = self._enhancer.enhance(frame.image)
-        tracks = self._finder.find(image, frame.scene_ns, live=live)
+        tracks = self._finder.find(image, frame.scene_ns, live=live, still=frame.still)
         with stage("align"):
             faces = tuple(self._aligned(image, track) for track in tracks)
         return _Seen(frame, faces)
@@ -198,6 +210,11 @@ class Pipeline(Closeable):
     def _aligned(self, image: Image, track: Track) -> AlignedFace:
         crop = align(image, track.face.landmarks, self._classifier.crop, self._classifier.size)
         return AlignedFace(track, crop, measure_quality(crop, track.face))
+
+    def _offer(self, seen: _Seen) -> None:
+        """Have the faces of a frame read; what is known of tracks that have ended is forgotten."""
+        self._labeller.keep(self._finder.ids)
+        self._labeller.offer(seen.faces, seen.frame.captured_ns, seen.frame.scene_ns)
 
     def _read(self, seen: _Seen) -> Reading:
         """The reading of a frame once all its faces are read."""
@@ -292,7 +309,7 @@ class Pipeline(Closeable):
         for sink in self._sinks:
             sink.publish(record, image)
 
-    def _is_paced(self) -> bool:
+    def _is_live(self) -> bool:
         return self._camera.live or self._settings.capture.realtime
 
 

@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import platform
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -64,7 +65,11 @@ def quicker(
 def cache_file(environment: Mapping[str, str] = os.environ) -> Path:
     """Where answers are kept: below `XDG_CACHE_HOME`, else `~/.cache`."""
     folder = environment.get("XDG_CACHE_HOME")
-    return (Path(folder) if folder else Path("~/.cache").expanduser()) / "edge-fer" / "quicker.json"
+    try:
+        cache = Path(folder) if folder else Path.home() / ".cache"
+    except RuntimeError:  # nobody is at home, as in some containers
+        cache = Path(tempfile.gettempdir())
+    return cache / "edge-fer" / "quicker.json"
 
 
 def _measure(

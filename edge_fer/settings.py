@@ -62,7 +62,7 @@ class DetectSettings(_Section):
 
     size: int = Field(600, ge=64, le=4096, description="long side of the picture that faces are sought in, pixels")
     min_face: int = Field(40, ge=12, le=2000, description="smallest face found, pixels of the picture that is searched")
-    score: float = Field(0.9, ge=0, lt=1, description="only faces above this detector score count")
+    score: float = Field(0.9, ge=0, lt=1, description="a new face needs a detector score above this; see track.score")
     factor: float = Field(0.709, gt=0.3, lt=0.95, description="from one scale of the pyramid to the next")
     thresholds: tuple[Share, Share, Share] = Field((0.6, 0.7, 0.8), description="scores to pass P-, R- and O-Net")
     max_faces: int = Field(32, ge=1, le=1000, description="at most so many faces a frame, best scores first")
@@ -86,6 +86,7 @@ class TrackSettings(_Section):
     keep_ms: float = Field(500.0, ge=0, le=60_000, description="a face out of view for longer gets a new id,")
     keep_frames: int = Field(3, ge=1, le=1000, description="unless these are fewer frames than that")
     confirm: int = Field(2, ge=1, le=100, description="a new face counts when it was seen so often,")
+    trust_ms: float = Field(3000.0, ge=0, le=60_000, description="followed so long while no search finds it")
     sure: float = Field(0.98, ge=0, le=1, description="or at once where the detector's score is at least this")
 
 

@@ -21,7 +21,7 @@ _KEEP_NS = 10 * 10**9  # five of the longest time constants: what is older weigh
 class _Memory(NamedTuple):
     """What is known of a track: when its last good crop was captured, its average, and the label it shows."""
 
-    captured_ns: int
+    scene_ns: int
     probabilities: tuple[float, ...]
     shown: Label
 
@@ -45,7 +45,7 @@ class Smoother:
         """How many tracks there is an average of."""
         return len(self._memories)
 
-    def smooth(self, track_id: int, expression: Expression, captured_ns: int, quality: Quality) -> Smoothed:
+    def smooth(self, track_id: int, expression: Expression, scene_ns: int, quality: Quality) -> Smoothed:
         """Take what was read from one crop of a face.
 
         A crop that was taken already, or an older one, changes nothing: a label that is published again
@@ -54,22 +54,22 @@ class Smoother:
         Args:
             track_id: whose face it is.
             expression: what the classifier read.
-            captured_ns: when the crop that it was read from was captured, CLOCK_MONOTONIC, nanoseconds.
+            scene_ns: time in the scene of the crop that it was read from, nanoseconds.
             quality: of that crop.
         """
         why = self._fault(quality)
-        new = _Memory(captured_ns, expression.probabilities, expression.label)
+        new = _Memory(scene_ns, expression.probabilities, expression.label)
         if not self._settings.enabled:
             return self._smoothed(new, why)
         memory = self._memories.get(track_id, new)
         if why is None:
             memory = self._mixed(memory, new)
-            self._forget(captured_ns)
+            self._forget(scene_ns)
             self._memories[track_id] = memory
         return self._smoothed(memory, why)
 
     def _mixed(self, memory: _Memory, new: _Memory) -> _Memory:
-        elapsed_ms = (new.captured_ns - memory.captured_ns) / 1e6
+        elapsed_ms = (new.scene_ns - memory.scene_ns) / 1e6
         if elapsed_ms <= 0:
             return memory
         weight = -math.expm1(-elapsed_ms / self._settings.tau_ms)
@@ -77,11 +77,11 @@ class Smoother:
         average = Expression(tuple(old + weight * (fresh - old) for old, fresh in pairs))
         lead = average.confidence - average.probabilities[LABELS.index(memory.shown)]
         shown = average.label if lead >= self._settings.margin else memory.shown
-        return _Memory(new.captured_ns, average.probabilities, shown)
+        return _Memory(new.scene_ns, average.probabilities, shown)
 
     def _forget(self, now_ns: int) -> None:
         """Drop tracks that were not seen for long; ids are never used again."""
-        self._memories = {key: kept for key, kept in self._memories.items() if now_ns - kept.captured_ns <= _KEEP_NS}
+        self._memories = {key: kept for key, kept in self._memories.items() if now_ns - kept.scene_ns <= _KEEP_NS}
 
     def _fault(self, quality: Quality) -> Why | None:
         """What makes a crop too poor to read, in the order of `Why`."""

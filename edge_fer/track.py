@@ -2,7 +2,7 @@
 
 Each track moves on with its own speed, so that a face is looked for where it should be by now. Found
 faces go to the tracks that they overlap most; what is left over starts a track, which counts once it was
-seen again (at once where nothing went before: after a cut, or in a single picture). A track that is not
+seen again (at once in the first search of a scene, and in a picture of its own). A track that is not
 seen for a while ends, and its id is never used again. A while is both a time and a number of frames, so
 that a slow processor does not lose every face.
 """
@@ -20,6 +20,7 @@ from edge_fer.types import Box, Face, Track
 _SPEED_GAIN = 0.5  # of the alpha-beta filter: how much a new sighting says of the speed
 _LONGEST_GLIDE_NS = 200_000_000  # an unseen face keeps its speed for so long, and then stands still
 _UNCONFIRMED_FRAMES = 2  # a face that does not count yet is looked for in so many more frames
+_LONGEST_GAP_NS = 60 * 10**9  # after a longer one nobody is taken for the same, however few frames it was
 _SAME = 0.5  # tracks that overlap more follow the same face
 
 
@@ -32,6 +33,7 @@ class _Motion:
         seen_ns: when, CLOCK_MONOTONIC.
         frame: number of the frame.
         speed: of the box's middle in x and y, pixels a nanosecond; and of the logarithm of its side.
+        searched_ns: when a search of the whole frame found it last.
         sightings: how often it was seen.
         counts: whether it is published.
     """
@@ -40,6 +42,7 @@ class _Motion:
     seen_ns: int
     frame: int
     speed: tuple[float, float, float]
+    searched_ns: int
     sightings: int
     counts: bool
 
@@ -52,6 +55,7 @@ class Tracker:
         self._next_id = 1
         self._frame = 0
         self._motions: dict[int, _Motion] = {}
+        self._new_scene = True
 
     def expected(self, scene_ns: int) -> dict[int, Box]:
         """Where each face should be at a time, by id; those that are not published yet or no more seen as well."""
@@ -63,6 +67,8 @@ class Tracker:
         scene_ns: int,
         followed: Mapping[int, Face],
         found: Sequence[Face] | None = None,
+        *,
+        still: bool = False,
     ) -> tuple[Track, ...]:
         """Take in what was seen in a frame.
 
@@ -70,41 +76,61 @@ class Tracker:
             scene_ns: time of the frame in the scene; never earlier than the frame before.
             followed: faces that were found where a track expected one, by its id.
             found: faces that were sought in the whole frame; null where only tracks were followed.
+            still: whether the frame is a picture of its own, whose faces will not be seen again.
 
         Returns:
             One track a face of this frame that counts, in order of id.
         """
-        self._frame += 1
         expected = self.expected(scene_ns)
-        nothing_before = not expected
+        self._frame += 1
         seen = dict(_apart({key: face for key, face in followed.items() if key in expected}))
         newcomers = []
-        for face, key in zip(found or (), self._assign(found or (), {**expected, **_boxes(seen)}), strict=True):
+        assigned = self._assign(found or (), {**expected, **_boxes(seen)})
+        for face, key in zip(found or (), assigned, strict=True):
             if key is None:
                 newcomers.append(face)
             else:
                 seen[key] = face
+        if found is not None:
+            self._end_unfounded(seen, assigned, scene_ns)
         for key, face in seen.items():
             self._motions[key] = self._moved(self._motions[key], face, scene_ns)
         for face in newcomers:
-            seen[self._begin(face, scene_ns, counts=nothing_before)] = face
+            seen[self._begin(face, scene_ns, counts=still or self._new_scene)] = face
+        self._new_scene &= found is None
         return tuple(Track(key, face) for key, face in sorted(seen.items()) if self._motions[key].counts)
+
+    def _end_unfounded(self, seen: dict[int, Face], assigned: Sequence[int | None], scene_ns: int) -> None:
+        """End tracks that go on by themselves: what is followed is no face if no search finds it."""
+        for key in list(seen):
+            if key in assigned:
+                self._motions[key] = replace(self._motions[key], searched_ns=scene_ns)
+            elif scene_ns - self._motions[key].searched_ns > self._settings.trust_ms * 1e6:
+                del seen[key], self._motions[key]
 
     def forget(self) -> None:
         """End all tracks: the picture is another one."""
         self._motions = {}
+        self._new_scene = True
 
     @property
-    def missing(self) -> bool:
-        """Whether a face that counted was not seen in the last frame."""
-        return any(motion.counts and motion.frame < self._frame for motion in self._motions.values())
+    def ids(self) -> frozenset[int]:
+        """Of all tracks that have not ended, seen or not."""
+        return frozenset(self._motions)
+
+    @property
+    def lost_ns(self) -> int | None:
+        """When the face that was lost last was seen last, of those that count; null when all are in view."""
+        lost = [motion.seen_ns for motion in self._motions.values() if motion.counts and motion.frame < self._frame]
+        return max(lost, default=None)
 
     def _lives(self, motion: _Motion, now_ns: int) -> bool:
-        recent = now_ns - motion.seen_ns <= self._settings.keep_ms * 1e6
-        unseen = self._frame - motion.frame
+        """Whether a track goes on, asked before the frame at that time is counted."""
+        unseen, gap_ns = self._frame - motion.frame, now_ns - motion.seen_ns
         if not motion.counts:
-            return unseen <= _UNCONFIRMED_FRAMES
-        return recent or unseen <= self._settings.keep_frames
+            return unseen < _UNCONFIRMED_FRAMES
+        few = unseen < self._settings.keep_frames and gap_ns <= _LONGEST_GAP_NS
+        return few or gap_ns <= self._settings.keep_ms * 1e6
 
     def _assign(self, faces: Sequence[Face], boxes: Mapping[int, Box]) -> list[int | None]:
         """The track of each face, pairs of greatest overlap first; null for those that are left over."""
@@ -122,7 +148,7 @@ class Tracker:
         key = self._next_id
         self._next_id += 1
         at_once = counts or self._settings.confirm == 1 or face.score >= self._settings.sure
-        self._motions[key] = _Motion(face, scene_ns, self._frame, (0.0, 0.0, 0.0), 1, at_once)
+        self._motions[key] = _Motion(face, scene_ns, self._frame, (0.0, 0.0, 0.0), scene_ns, 1, at_once)
         return key
 
     def _moved(self, motion: _Motion, face: Face, scene_ns: int) -> _Motion:

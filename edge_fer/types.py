@@ -63,6 +63,7 @@ class Frame:
         captured_at: wall clock at capture, seconds since the epoch.
         scene_ns: time in the scene, nanoseconds: `captured_ns` of a live source; of a file that is read as fast as
             it goes, the place in it, so that what is seen does not depend on the processor.
+        still: whether it is a picture of its own, not one of many a second.
     """
 
     id: int
@@ -70,6 +71,7 @@ class Frame:
     captured_ns: int
     captured_at: float
     scene_ns: int
+    still: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +191,11 @@ class FaceReading:
     label_age_ms: float | None
     why: Why | None = None
     smoothed: dict[Label, float] | None = None
+
+    @property
+    def summary(self) -> str:
+        """For a person: the label and its confidence, or why there is none."""
+        return f"{self.label} {self.confidence:.0%}" if self.label else str(self.why).replace("_", " ")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -53,7 +53,8 @@ def test_speedups_are_formed_within_a_turn() -> None:
 
 
 def test_frames_are_decoded_before_the_clock_runs() -> None:
-    frames = decode(CaptureSettings(source="sample"), 3, 320)
+    frames, fps = decode(CaptureSettings(source="sample"), 3, 320)
+    assert fps == 30
     assert [frame.shape for frame in frames] == [(180, 320, 3)] * 3
 
 

@@ -176,6 +176,16 @@ def test_closing_wakes_who_waits_for_a_frame():
     assert got == [None]
 
 
+def test_an_interruption_lets_who_waits_go_on_without_a_frame():
+    slot = Slot()
+    slot.interrupt()
+    assert slot.get(60.0) is None
+    slot.interrupt()
+    slot.put(frame(1), overwrite=True)
+    assert slot.get(60.0) is not None, "a frame is not held back"
+    assert slot.get(0.0) is None
+
+
 # Files
 
 
@@ -189,6 +199,18 @@ def test_a_file_is_delivered_whole_in_order_and_then_ends(started):
     assert camera.message == "script has ended"
     assert source.closed == 1
     assert camera.get(0.0) is None
+
+
+def test_the_time_in_a_file_is_that_of_its_frames_and_pictures_are_stills(started):
+    film = drain(started(settings(), opener=opener(Script(range(3), live=False, fps=25.0))))
+    assert [(one.scene_ns, one.still) for one in film] == [(0, False), (40_000_000, False), (80_000_000, False)]
+    pictures = drain(started(settings(), opener=opener(Script(range(2), live=False, fps=None))))
+    assert [(one.scene_ns, one.still) for one in pictures] == [(0, True), (10**9, True)]
+
+
+def test_the_time_of_a_live_source_is_that_of_capture(started):
+    (one, *_) = drain(started(settings(), opener=opener(Script(range(1), live=True))))
+    assert (one.scene_ns, one.still) == (one.captured_ns, False)
 
 
 def test_a_file_waits_for_its_reader(started):

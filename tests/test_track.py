@@ -94,9 +94,9 @@ def test_a_followed_face_keeps_its_id_however_far_it_went() -> None:
     tracker = Tracker(AT_ONCE)
     ids(tracker, 0, (100, 50), (300, 50))
     assert follow(tracker, 33, {2: face_at(100, 300, 50)}) == [2]
-    assert tracker.missing
+    assert tracker.lost_ns == 0
     assert follow(tracker, 66, {1: face_at(100, 50, 50), 2: face_at(100, 300, 50)}) == [1, 2]
-    assert not tracker.missing
+    assert tracker.lost_ns is None
 
 
 def test_a_search_corrects_what_was_followed() -> None:
@@ -135,8 +135,52 @@ def test_a_face_that_was_seen_once_is_soon_forgotten() -> None:
     tracker.update(33 * MS, {1: known}, [known, face_at(300, 50, 50)])
     for step in range(2, 6):
         assert follow(tracker, 33 * step, {1: known}) == [1]
-        assert not tracker.missing, "what never counted cannot be missing"
+        assert tracker.lost_ns is None, "what never counted cannot be missing"
     assert set(tracker.expected(200 * MS)) == {1}
+
+
+def test_a_new_face_in_an_empty_room_is_looked_at_twice() -> None:
+    tracker = Tracker(TrackSettings(confirm=2, sure=1))
+    assert ids(tracker, 0) == []
+    assert tracker.update(33 * MS, {}, [face_at(100, 50, 50)]) == ()
+    assert ids(tracker, 66, (100, 50)) == [1]
+
+
+def test_a_picture_of_its_own_shows_every_face_at_once() -> None:
+    tracker = Tracker(TrackSettings(confirm=2, sure=1))
+    ids(tracker, 0, (100, 50))
+    tracks = tracker.update(1000 * MS, {}, [face_at(100, 50, 50), face_at(300, 50, 50)], still=True)
+    assert [track.id for track in tracks] == [1, 2]
+
+
+def test_what_no_search_finds_is_followed_only_so_long() -> None:
+    tracker = Tracker(TrackSettings(trust_ms=1000))
+    ids(tracker, 0, (100, 50))
+    poster = face_at(100, 50, 50)
+    assert [track.id for track in tracker.update(1000 * MS, {1: poster}, [])] == [1]
+    assert [track.id for track in tracker.update(1033 * MS, {1: poster})] == [1], "only a search ends it"
+    assert tracker.update(1066 * MS, {1: poster}, []) == ()
+    assert tracker.expected(1100 * MS) == {}
+
+
+def test_a_search_renews_trust() -> None:
+    tracker = Tracker(TrackSettings(trust_ms=1000))
+    for at_ms in range(0, 5000, 500):
+        assert ids(tracker, at_ms, (100, 50)) == [1]
+
+
+def test_a_face_that_is_found_again_in_the_last_frame_of_its_track_keeps_its_id() -> None:
+    tracker = Tracker(TrackSettings(keep_ms=0, keep_frames=2))
+    ids(tracker, 0, (100, 50))
+    follow(tracker, 500, {})
+    assert set(tracker.expected(1000 * MS)) == {1}
+    assert follow(tracker, 1000, {1: face_at(100, 50, 50)}) == [1]
+
+
+def test_after_an_hour_nobody_is_the_same() -> None:
+    tracker = Tracker(TrackSettings(keep_frames=3, confirm=1))
+    ids(tracker, 0, (100, 50))
+    assert ids(tracker, 3_600_000, (100, 50)) == [2]
 
 
 def test_another_scene_begins_with_new_ids() -> None:

@@ -105,7 +105,8 @@ def classifier_card(
         f"a face: {', '.join(LABELS)}.",
         f"{_facts(name, spec, graph, export.parameters)}\n"
         f"| output | {len(LABELS)} logits; divided by the temperature {spec.temperature:.2f} before the softmax |\n"
-        f"| looks at the face at | {looked} |",
+        f"| looks at the face at | {looked} |\n"
+        f"| gives no label below | a confidence of {spec.abstain_below:.2f}, unless the settings say otherwise |",
         *_measured(export, evaluations),
         *_beside_published(evaluations),
         *_quantization(export, graph),

@@ -21,7 +21,7 @@ from edge_fer.lab.evaluate import classify
 from edge_fer.lab.facts import Candidate, Export, LayerError, RangeChoice, Validation, write_facts
 from edge_fer.lab.layers import LayerReport, compare_layers
 from edge_fer.lab.manifest import update_manifest, write_artefact, write_card
-from edge_fer.lab.metrics import agreement, fit_temperature, negative_log_likelihood, score
+from edge_fer.lab.metrics import agreement, fit_temperature, guessing_below, negative_log_likelihood, score
 from edge_fer.lab.networks import GREY_MEAN, GREY_STD, INPUT_SIZE, SEResNet50
 from edge_fer.lab.quantize import Choice, choose_percentile, measure_extremes
 from edge_fer.lab.report import Reporter
@@ -155,6 +155,7 @@ def export_classifier(weights: Path, dataset: Dataset, folder: Path, plan: Plan,
         labels=LABELS,
         crop=crop,
         temperature=measured.temperature,
+        abstain_below=measured.abstain_below,
         accuracy=Accuracy(
             dataset=measured.dataset,
             images=measured.images,
@@ -221,6 +222,7 @@ def _measure(float_model: bytes, int8_model: bytes, faces: Dataset, report: Repo
         int8=score(logits["int8"], faces.labels).accuracy,
         agreement=agreement(logits["float32"], logits["int8"]),
         temperature=temperature,
+        abstain_below=guessing_below(logits["int8"], faces.labels, temperature),
         nll_before=negative_log_likelihood(logits["int8"], faces.labels, 1.0),
         nll_after=negative_log_likelihood(logits["int8"], faces.labels, temperature),
     )

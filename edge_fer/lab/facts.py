@@ -69,6 +69,7 @@ class Validation(Record):
         int8: accuracy after it.
         agreement: part of the faces on which both name the same expression.
         temperature: fitted to the INT8 logits on these faces.
+        abstain_below: confidence below which a label is more often wrong than right.
         nll_before: negative log likelihood of the INT8 logits, nats.
         nll_after: the same at that temperature.
     """
@@ -79,6 +80,7 @@ class Validation(Record):
     int8: float
     agreement: float
     temperature: float
+    abstain_below: float
     nll_before: float
     nll_after: float
 

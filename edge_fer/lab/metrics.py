@@ -188,6 +188,25 @@ def calibration_error(bins: tuple[Bin, ...]) -> float:
     return sum(part.faces * abs(part.confidence - part.accuracy) for part in bins) / faces
 
 
+def guessing_below(logits: Logits, labels: Labels, temperature: float) -> float:
+    """The confidence, a multiple of 0.05, below which a label is more often wrong than right; 0..0.95.
+
+    Faces are put into bins of 0.05 of confidence. The answer is the upper end of the last bin in which fewer than
+    half are right, before the first in which half or more are; bins of fewer than 30 faces are passed over.
+    """
+    confidence = np.exp(log_probabilities(logits, temperature)).max(axis=1)
+    bins = np.minimum(np.floor(confidence * 20).astype(int), 18)
+    right = logits.argmax(axis=1) == labels
+    below = 0.0
+    for number in range(19):
+        inside = right[bins == number]
+        if len(inside) >= 30:
+            if inside.mean() >= 0.5:
+                break
+            below = (number + 1) / 20
+    return below
+
+
 def fit_temperature(logits: Logits, labels: Labels) -> float:
     """The temperature, to a hundredth in 0.25..5, with the least negative log likelihood.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 
-from edge_fer.types import FaceReading, Image, Reading, Record, Status
+from edge_fer.types import Image, Reading, Record, Status
 
 _START_OF_LINE = "\r\x1b[K"
 
@@ -52,13 +52,9 @@ class TextLine:
 
 
 def _sentence(reading: Reading) -> str:
-    faces = "  ".join(_face(face) for face in reading.faces) or "no face"
+    faces = "  ".join(f"[{face.id}] {face.summary}" for face in reading.faces) or "no face"
     state = f"  ({reading.reason})" if reading.degraded else ""
     return f"{reading.fps:5.1f} FPS  {reading.backend}{state}  frame {reading.frame}  {faces}"
-
-
-def _face(face: FaceReading) -> str:
-    return f"[{face.id}] {face.label} {face.confidence:.0%}" if face.label else f"[{face.id}] {face.why}"
 
 
 def _stages(status: Status) -> str:

@@ -67,7 +67,7 @@ def export(spec: ModelSpec) -> Export:
         ),
         validation=Validation(
             dataset="some faces", images=3210, float32=0.7654, int8=0.7611, agreement=0.9876, temperature=0.91,
-            nll_before=0.777, nll_after=0.666,
+            abstain_below=0.45, nll_before=0.777, nll_after=0.666,
         ),
         layers=(LayerError(name="block/7", operator="ADD", snr_db=12.34, drop_db=5.67),),
     )  # fmt: skip

@@ -19,6 +19,7 @@ from edge_fer.lab.metrics import (
     calibration_error,
     confusion,
     fit_temperature,
+    guessing_below,
     log_probabilities,
     negative_log_likelihood,
     paired_difference,
@@ -176,3 +177,15 @@ def test_the_fitted_temperature_is_the_one_the_logits_were_made_with() -> None:
     temperature = fit_temperature(sound * 2.5, labels)
     assert temperature == pytest.approx(2.5, abs=0.15)
     assert negative_log_likelihood(sound * 2.5, labels, temperature) < negative_log_likelihood(sound * 2.5, labels, 1.0)
+
+
+def test_labels_are_guesses_where_fewer_than_half_are_right() -> None:
+    """40 faces at each of two confidences: 0.42 with 15 right, 0.77 with 30 right."""
+    confidence = np.repeat([0.42, 0.77], 40)
+    probabilities = np.column_stack([confidence, *[(1 - confidence) / 6] * 6])
+    labels = np.concatenate([np.arange(40) >= 15, np.arange(40) >= 30]).astype(np.int64)
+    assert guessing_below(np.log(probabilities), labels, 1.0) == 0.45
+    assert guessing_below(np.log(probabilities), np.zeros(80, np.int64), 1.0) == 0
+    assert guessing_below(np.log(probabilities[:20]), labels[:20] + 1, 1.0) == 0, "too few to say"
+    sure = np.where(np.arange(7) == 3, 0.0, -900.0) * np.ones((50, 1))
+    assert guessing_below(sure, np.zeros(50, np.int64), 1.0) == 0.95, "wrong and sure of it"

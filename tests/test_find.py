@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from edge_fer.boxes import corners_of, overlap
+from edge_fer.detect import open_detector
+from edge_fer.find import Finder
+from edge_fer.models import ModelStore
+from edge_fer.monitor import Monitor
+from edge_fer.scenes import crowd_scene
+from edge_fer.settings import Settings
+from edge_fer.types import Image, Track
+
+MS = 1_000_000
+FRAME_MS = 33
+
+
+@pytest.fixture(scope="module")
+def frames() -> list[Image]:
+    """Two faces that move for a second and a half."""
+    scene = crowd_scene(seed=3, faces=2, frames=45)
+    return [scene.render(index) for index in range(45)]
+
+
+@pytest.fixture
+def monitor() -> Monitor:
+    return Monitor(600)
+
+
+@pytest.fixture
+def finder(monitor: Monitor) -> Iterator[Finder]:
+    with Finder(Settings(), ModelStore(), monitor) as finder:
+        yield finder
+
+
+def find(finder: Finder, frames: list[Image], *, live: bool) -> list[tuple[Track, ...]]:
+    """The tracks of each frame; a search of a live source ends before the frame after it."""
+    tracks = []
+    for index, image in enumerate(frames):
+        tracks.append(finder.find(image, index * FRAME_MS * MS, live=live))
+        if finder._search is not None:
+            finder._search.exception()
+    return tracks
+
+
+def test_faces_between_key_frames_are_those_that_a_search_finds(
+    finder: Finder, monitor: Monitor, frames: list[Image]
+) -> None:
+    tracks = find(finder, frames, live=False)
+    with open_detector(Settings().detect, ModelStore()) as detector:
+        for index in range(0, len(frames), 5):
+            sought = corners_of([face.box for face in detector.detect(frames[index])])
+            here = corners_of([track.face.box for track in tracks[index]])
+            assert len(sought) == len(here) == 2
+            assert overlap(sought, here).max(axis=1).min() > 0.7
+    assert {track.id for frame in tracks for track in frame} == {1, 2}
+    times = monitor.stage_times()
+    assert times["keyframe"].count == times["follow"].count == len(frames)
+    assert times["detect"].count < len(frames) / 3
+
+
+def test_a_live_source_is_searched_beside_its_frames(finder: Finder, monitor: Monitor, frames: list[Image]) -> None:
+    tracks = find(finder, frames, live=True)
+    assert tracks[0] == ()
+    assert Counter(len(frame) for frame in tracks[1:]) == {2: len(frames) - 1}
+    assert {track.id for frame in tracks for track in frame} == {1, 2}
+    assert monitor.stage_times()["detect"].count < len(frames) / 3
+
+
+def test_what_was_sought_before_a_cut_is_not_found_after_it(finder: Finder, frames: list[Image]) -> None:
+    empty = np.where(np.arange(frames[0].shape[1])[:, None] % 64 < 32, 30, 220).astype(np.uint8)
+    empty = np.broadcast_to(empty, frames[0].shape).copy()
+    finder.find(frames[0], 0, live=True)
+    assert finder.find(empty, 33 * MS, live=True) == ()
+    assert finder._search is not None
+    finder._search.exception()
+    assert finder.find(frames[1], 66 * MS, live=True) == ()
+
+
+def test_stills_are_searched_each_for_itself(finder: Finder, monitor: Monitor, frames: list[Image]) -> None:
+    found = [finder.find(frames[index], index * 10**9, live=False, still=True) for index in (0, 20)]
+    assert [len(tracks) for tracks in found] == [2, 2]
+    assert list(monitor.stage_times()) == ["detect", "track"]
+
+
+def test_without_key_frames_every_frame_is_searched(monitor: Monitor, frames: list[Image]) -> None:
+    settings = Settings.model_validate({"keyframe": {"enabled": False}})
+    with Finder(settings, ModelStore(), monitor) as finder:
+        tracks = find(finder, frames[:6], live=False)
+    assert monitor.stage_times()["detect"].count == 6
+    assert {track.id for frame in tracks for track in frame} == {1, 2}
+
+
+def test_an_error_of_the_search_reaches_the_next_frame(
+    finder: Finder, frames: list[Image], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def detect(image: Image) -> None:
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(finder._detector, "detect", detect)
+    finder.find(frames[0], 0, live=True)
+    assert finder._search is not None
+    finder._search.exception()
+    with pytest.raises(MemoryError, match="no room"):
+        finder.find(frames[1], 33 * MS, live=True)
