@@ -19,8 +19,7 @@ import time
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, replace
-from datetime import datetime, timezone
+from dataclasses import dataclass
 
 import cv2
 
@@ -37,24 +36,10 @@ from edge_fer.monitor import Monitor, clock_synced, temperatures
 from edge_fer.publish import Sink
 from edge_fer.publish.recording import Pace, Recording
 from edge_fer.quality import measure_quality
+from edge_fer.records import age_ms, iso, labelled_face, unread_face
 from edge_fer.settings import Settings
 from edge_fer.smooth import Smoother
-from edge_fer.types import (
-    LABELS,
-    AlignedFace,
-    Box,
-    FaceReading,
-    Frame,
-    Image,
-    Label,
-    Landmarks,
-    Point,
-    Reading,
-    Record,
-    State,
-    Status,
-    Track,
-)
+from edge_fer.types import AlignedFace, FaceReading, Frame, Image, Reading, Record, State, Status, Track
 
 _PATIENCE_S = 0.1  # a request to stop is noticed after so long at most, while no frame comes
 _STATUS_EVERY_S = 1.0  # while no frame comes
@@ -235,10 +220,10 @@ class Pipeline(Closeable):
             device=self._device,
             run=self._run_id,
             frame=frame.id,
-            captured_at=_iso(frame.captured_at),
+            captured_at=iso(frame.captured_at),
             captured_ns=frame.captured_ns,
             clock_synced=clock_synced(),
-            age_ms=_age_ms(now_ns, frame.captured_ns),
+            age_ms=age_ms(now_ns, frame.captured_ns),
             source=self._camera.name,
             size=(width, height),
             model=self._classifier.model,
@@ -247,35 +232,15 @@ class Pipeline(Closeable):
             reason=None,
             fps=round(self.monitor.fps(), 1),
             dropped=self._camera.dropped,
-            faces=tuple(self._face_reading(face.track, answers.get(face.track.id), now_ns) for face in seen.faces),
+            faces=tuple(self._face(face.track, answers.get(face.track.id), now_ns) for face in seen.faces),
         )
 
-    def _face_reading(self, track: Track, answer: Answer | None, now_ns: int) -> FaceReading:
+    def _face(self, track: Track, answer: Answer | None, now_ns: int) -> FaceReading:
         """What is known of a face: its label may be of an earlier frame, and a new face may have none yet."""
-        found = track.face
-        unread = FaceReading(
-            id=track.id,
-            box=Box(*(round(value, 1) for value in found.box)),
-            score=round(found.score, 4),
-            landmarks=Landmarks(*(Point(round(point.x, 1), round(point.y, 1)) for point in found.landmarks.points)),
-            label=None,
-            confidence=0.0,
-            probabilities={},
-            label_age_ms=None,
-            why="not_read_yet",
-        )
         if answer is None:
-            return unread
+            return unread_face(track)
         shown = self._smoother.smooth(track.id, answer.expression, answer.scene_ns, answer.quality)
-        return replace(
-            unread,
-            label=shown.label,
-            confidence=round(shown.confidence, 4),
-            probabilities=_by_label(answer.expression.probabilities),
-            label_age_ms=_age_ms(now_ns, answer.captured_ns),
-            why=shown.why,
-            smoothed=None if shown.probabilities is None else _by_label(shown.probabilities),
-        )
+        return labelled_face(track, answer, shown, now_ns)
 
     def _tell_of_camera(self, *, got_frame: bool) -> None:
         """Publish every change of the camera's condition, and its condition once a second while no frame comes."""
@@ -290,7 +255,7 @@ class Pipeline(Closeable):
         status = Status(
             device=self._device,
             run=self._run_id,
-            at=_iso(time.time()),
+            at=iso(time.time()),
             source=self._camera.name,
             model=self._classifier.model,
             backend=self._classifier.backend,
@@ -311,17 +276,3 @@ class Pipeline(Closeable):
 
     def _is_live(self) -> bool:
         return self._camera.live or self._settings.capture.realtime
-
-
-def _by_label(probabilities: Sequence[float]) -> dict[Label, float]:
-    return {label: round(p, 4) for label, p in zip(LABELS, probabilities, strict=True)}
-
-
-def _age_ms(now_ns: int, captured_ns: int) -> float:
-    return round((now_ns - captured_ns) / 1e6, 1)
-
-
-def _iso(seconds: float) -> str:
-    """UTC with milliseconds, as ISO 8601 with a Z."""
-    moment = datetime.fromtimestamp(seconds, timezone.utc)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
