@@ -11,7 +11,7 @@ MS = 1_000_000
 
 def test_an_unread_face_says_where_it_is_and_that_it_was_not_read() -> None:
     face = unread_face(TRACK)
-    assert (face.id, tuple(face.box), face.score) == (7, (10.1, 20.5, 50.0), 0.9877)
+    assert (face.id, tuple(face.box), face.score) == (7, (10.1, 20.5, 50.0, 50.0), 0.9877)
     assert (face.label, face.confidence, face.probabilities, face.label_age_ms) == (None, 0, {}, None)
     assert face.summary == "not read yet"
 
