@@ -219,7 +219,7 @@ def main() -> None:
 
 def _progress(text: str) -> None:
     with suppress(OSError):
-        print(text, file=sys.stderr)  # noqa: T201
+        print(text, file=sys.stderr)  # noqa: T201  a command line talks
 
 
 def _say(text: str) -> None:
@@ -228,5 +228,5 @@ def _say(text: str) -> None:
 
 def _end(error: EdgeFerError) -> None:
     with suppress(OSError):  # standard error may be closed or full; the exit code still tells
-        print(f"edge-fer: {error}", file=sys.stderr)  # noqa: T201
+        print(f"edge-fer: {error}", file=sys.stderr)  # noqa: T201  a command line talks
     sys.exit(error.exit_code)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack, closing
 
 import numpy as np
 
-from edge_fer.boxes import Boxes, clip, square
+from edge_fer.boxes import Boxes, clip, corners_of, square
 from edge_fer.closeable import Closeable
 from edge_fer.models import ModelStore, Task
 from edge_fer.mtcnn import OutputNet, ProposalNet, RefineNet, standardise
@@ -104,9 +105,8 @@ class Detector(Closeable):
         boxes = square(self._refine.refine(pixels, boxes))
         boxes, scores, landmarks = self._output.locate(pixels, boxes)
         best = slice(self._max_faces)
-        corners = enlarge(clip(boxes[best], small.shape[1], small.shape[0]).reshape(-1, 2, 2), small, image)
-        points = enlarge(landmarks[best], small, image)
-        return to_faces(corners.reshape(-1, 4), scores[best], points)
+        boxes = clip(boxes[best], small.shape[1], small.shape[0])
+        return enlarged(to_faces(boxes, scores[best], landmarks[best]), small, image)
 
     def close(self) -> None:
         """Free the networks."""
@@ -123,7 +123,13 @@ def to_faces(boxes: Boxes, scores: Array, landmarks: Array) -> tuple[Face, ...]:
     )
 
 
-def enlarge(points: Array, small: Image, image: Image) -> Array:
-    """Points `(..., 2)` of the smaller picture, in pixels of the original."""
+def enlarged(faces: Sequence[Face], small: Image, image: Image) -> tuple[Face, ...]:
+    """Faces of a smaller copy of a picture, in pixels of the picture."""
     ratio = np.array([image.shape[1] / small.shape[1], image.shape[0] / small.shape[0]], np.float32)
-    return (points + 0.5) * ratio - 0.5
+
+    def place(points: Array) -> Array:
+        return (points + 0.5) * ratio - 0.5
+
+    corners = place(corners_of([face.box for face in faces]).reshape(-1, 2, 2)).reshape(-1, 4)
+    landmarks = place(np.array([face.landmarks.points for face in faces], np.float32).reshape(-1, 5, 2))
+    return to_faces(corners, np.array([face.score for face in faces]), landmarks)

@@ -3,7 +3,8 @@ r"""The faces of each frame: searched for in key frames, followed in between.
     key frame?  --yes--> detect (the whole picture) --\
          \------------> follow (where tracks expect) --> track
 
-A live source is not held up by a search: that goes on beside it, on the key frame, and what it finds is
+All of it happens on a copy with the long side `detect.size`, made once a frame; what was found is told in pixels of the
+frame. A live source is not held up by a search: that goes on beside it, on the key frame, and what it finds is
 followed into the frame that is current by then.
 """
 
@@ -13,11 +14,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 
 from edge_fer.closeable import Closeable
-from edge_fer.detect import open_detector
+from edge_fer.detect import enlarged, open_detector
 from edge_fer.follow import open_follower
 from edge_fer.keyframe import Keyframes
 from edge_fer.models import ModelStore
 from edge_fer.monitor import Monitor
+from edge_fer.resize import fit
 from edge_fer.settings import Settings
 from edge_fer.track import Tracker
 from edge_fer.types import Face, Image, Track
@@ -38,6 +40,7 @@ class Finder(Closeable):
 
     def __init__(self, settings: Settings, store: ModelStore, monitor: Monitor) -> None:
         self._every_frame = not settings.keyframe.enabled
+        self._size = settings.detect.size
         self._stage = monitor.stage
         self._keyframes = Keyframes(settings.keyframe)
         self._tracker = Tracker(settings.track)
@@ -63,20 +66,22 @@ class Finder(Closeable):
             BackendError: when a network fails.
         """
         if self._every_frame or still:
-            everywhere = self._detect(image)
+            small = fit(image, self._size)
+            everywhere = self._detect(small)
             with self._stage("track"):
-                return self._tracker.update(scene_ns, {}, everywhere, still=still)
+                return _in_frame(self._tracker.update(scene_ns, {}, everywhere, still=still), small, image)
         expected = self._tracker.expected(scene_ns)
         with self._stage("keyframe"):
-            why = self._keyframes.why(image, scene_ns, expected.values(), self._tracker.lost_ns)
+            small = fit(image, self._size)
+            why = self._keyframes.why(small, scene_ns, expected.values(), self._tracker.lost_ns)
         if why == "cut":
             self._tracker.forget()
             expected, self._outdated = {}, self._search is not None
         with self._stage("follow"):
-            followed = self._follower.follow(image, expected)
-        found = self._searched_beside(image, wanted=why is not None) if live else self._detect(image) if why else None
+            followed = self._follower.follow(small, expected)
+        found = self._searched_beside(small, wanted=why is not None) if live else self._detect(small) if why else None
         with self._stage("track"):
-            return self._tracker.update(scene_ns, followed, found)
+            return _in_frame(self._tracker.update(scene_ns, followed, found), small, image)
 
     def _detect(self, image: Image) -> tuple[Face, ...]:
         with self._stage("detect"):
@@ -104,3 +109,11 @@ class Finder(Closeable):
     def close(self) -> None:
         """End the search under way and free the networks."""
         self._opened.close()
+
+
+def _in_frame(tracks: tuple[Track, ...], small: Image, image: Image) -> tuple[Track, ...]:
+    """Tracks of the smaller copy, in pixels of the frame."""
+    if small.shape == image.shape:
+        return tracks
+    faces = enlarged([track.face for track in tracks], small, image)
+    return tuple(Track(track.id, face) for track, face in zip(tracks, faces, strict=True))

@@ -13,10 +13,9 @@ import numpy as np
 
 from edge_fer.boxes import Boxes, clip, corners_of
 from edge_fer.closeable import Closeable
-from edge_fer.detect import OUTPUT_SHAPE, enlarge, load_net, to_faces
+from edge_fer.detect import OUTPUT_SHAPE, load_net, to_faces
 from edge_fer.models import ModelStore
 from edge_fer.mtcnn import OutputNet
-from edge_fer.resize import fit
 from edge_fer.settings import DetectSettings, TrackSettings
 from edge_fer.types import Box, Face, Image
 
@@ -32,7 +31,7 @@ def open_follower(detect: DetectSettings, track: TrackSettings, store: ModelStor
     """
     # One face takes half a millisecond: a second thread would cost more than it gives.
     net = load_net(store, "mtcnn_onet", "output", detect, OUTPUT_SHAPE)
-    return Follower(OutputNet(net, 1, track.score), detect.size)
+    return Follower(OutputNet(net, 1, track.score))
 
 
 class Follower(Closeable):
@@ -40,11 +39,10 @@ class Follower(Closeable):
 
     Args:
         net: O-Net, with the score that a face must have to be followed on.
-        size: long side of the picture that faces are sought in, pixels.
     """
 
-    def __init__(self, net: OutputNet, size: int) -> None:
-        self._net, self._size = net, size
+    def __init__(self, net: OutputNet) -> None:
+        self._net = net
 
     def follow(self, image: Image, expected: Mapping[Key, Box]) -> dict[Key, Face]:
         """Look for each face at its place.
@@ -61,13 +59,11 @@ class Follower(Closeable):
         """
         if not expected:
             return {}
-        small = fit(image, self._size)
-        boxes = snug(enlarge(corners_of(list(expected.values())).reshape(-1, 2, 2), image, small).reshape(-1, 4))
-        rows, boxes, scores, landmarks = self._net.follow(small, boxes)
-        corners = enlarge(clip(boxes, small.shape[1], small.shape[0]).reshape(-1, 2, 2), small, image)
-        faces = to_faces(corners.reshape(-1, 4), scores, enlarge(landmarks, small, image))
-        keys = np.array(list(expected), dtype=object)[rows]
-        return dict(zip(keys.tolist(), faces, strict=True))
+        boxes = snug(corners_of(list(expected.values())))
+        rows, boxes, scores, landmarks = self._net.follow(image, boxes)
+        faces = to_faces(clip(boxes, image.shape[1], image.shape[0]), scores, landmarks)
+        keys = list(expected)
+        return {keys[row]: face for row, face in zip(rows.tolist(), faces, strict=True)}
 
     def close(self) -> None:
         """Free the network."""

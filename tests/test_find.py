@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
+import cv2
 import numpy as np
 import pytest
 
@@ -61,6 +62,16 @@ def test_faces_between_key_frames_are_those_that_a_search_finds(
     times = monitor.stage_times()
     assert times["keyframe"].count == times["follow"].count == len(frames)
     assert times["detect"].count < len(frames) / 3
+
+
+def test_faces_of_a_large_frame_are_told_in_its_own_pixels(finder: Finder, frames: list[Image]) -> None:
+    large = [cv2.resize(frame, None, fx=2.5, fy=2.5) for frame in frames[:6]]
+    tracks = find(finder, [np.asarray(frame, np.uint8) for frame in large], live=False)
+    with open_detector(Settings().detect, ModelStore()) as detector:
+        sought = corners_of([face.box for face in detector.detect(np.asarray(large[5], np.uint8))])
+    here = corners_of([track.face.box for track in tracks[5]])
+    assert len(sought) == len(here) == 2
+    assert overlap(sought, here).max(axis=1).min() > 0.7
 
 
 def test_a_live_source_is_searched_beside_its_frames(finder: Finder, monitor: Monitor, frames: list[Image]) -> None:

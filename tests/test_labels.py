@@ -10,7 +10,9 @@ import pytest
 
 from edge_fer.classify import open_classifier
 from edge_fer.detect import open_detector
-from edge_fer.lab.data import Usage, enlarge, load_ferplus
+from edge_fer.lab.datasets import open_dataset
+from edge_fer.lab.datasets.pictures import resized
+from edge_fer.lab.datasets.records import Usage
 from edge_fer.lab.pasting import through_runtime
 from edge_fer.models import ModelStore
 from edge_fer.settings import ClassifySettings, DetectSettings
@@ -22,12 +24,13 @@ FACES_PER_LABEL = 34
 @pytest.mark.shared
 def test_the_way_of_a_frame_costs_at_most_two_points(shared: Path) -> None:
     """The same faces, found and aligned by the runtime, and as the network's training saw them."""
-    faces = load_ferplus(shared / "data" / "ferplus.npz", Usage.VALIDATION)
+    faces = open_dataset(shared / "data" / "ferplus.npz").only(Usage.VALIDATION)
     rng = np.random.default_rng(2)
     chosen = np.concatenate(
         [rng.permutation(np.flatnonzero(faces.labels == label))[:FACES_PER_LABEL] for label in range(len(LABELS))]
     )
-    images, labels = faces.images[chosen], faces.labels[chosen]
+    drawn = faces.take(chosen)
+    images, labels = [drawn.images[index] for index in range(len(drawn))], drawn.labels
     store = ModelStore()
     with (
         open_detector(DetectSettings(), store) as detector,
@@ -36,7 +39,8 @@ def test_the_way_of_a_frame_costs_at_most_two_points(shared: Path) -> None:
         aligned = list(through_runtime(images, detector, classifier.crop, classifier.size))
         found = [index for index, face in enumerate(aligned) if face is not None]
         here = [classifier.classify(face).label for face in aligned if face is not None]
-        as_trained = [classifier.classify(face).label for face in enlarge(images[found], classifier.size)]
+        shown = resized([images[index] for index in found], classifier.size)
+        as_trained = [classifier.classify(face).label for face in shown]
     truth = [LABELS[labels[index]] for index in found]
     right_here = np.mean([label == true for label, true in zip(here, truth, strict=True)])
     right_as_trained = np.mean([label == true for label, true in zip(as_trained, truth, strict=True)])

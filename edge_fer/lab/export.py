@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -148,7 +149,17 @@ def export_classifier(weights: Path, dataset: Dataset, folder: Path, plan: Plan,
         validation=measured,
         layers=_worst(layers),
     )
-    spec = ModelSpec(
+    spec = _spec(plan, crop, measured, artefact)
+    if plan.float_file is not None:
+        write_artefact(plan.float_file.parent, plan.float_file.stem, float_model)
+    write_facts(folder / f"{plan.name}.export.json", facts)
+    write_card(folder, spec, classifier_card(plan.name, spec, graph, facts))
+    update_manifest(folder, {plan.name: spec})
+
+
+def _spec(plan: Plan, crop: CropSpec, measured: Validation, artefact: Mapping[str, str]) -> ModelSpec:
+    """The classifier's entry in the manifest."""
+    return ModelSpec(
         task="classify",
         input=CLASSIFIER_INPUT,
         quantization="int8",
@@ -167,11 +178,6 @@ def export_classifier(weights: Path, dataset: Dataset, folder: Path, plan: Plan,
         licence=plan.about.licence,
         **artefact,
     )
-    if plan.float_file is not None:
-        write_artefact(plan.float_file.parent, plan.float_file.stem, float_model)
-    write_facts(folder / f"{plan.name}.export.json", facts)
-    write_card(folder, spec, classifier_card(plan.name, spec, graph, facts))
-    update_manifest(folder, {plan.name: spec})
 
 
 def _network(weights: Path, plan: Plan) -> SEResNet50:

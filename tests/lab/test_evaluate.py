@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_fer.errors import SourceError
-from edge_fer.lab.data import Usage, load_ferplus
 from edge_fer.lab.datasets import open_dataset
+from edge_fer.lab.datasets.records import Usage
 from edge_fer.lab.metrics import (
     NOT_FOUND,
     agreement,
@@ -67,10 +67,10 @@ def random_answers(faces: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_faces_whose_leading_vote_is_none_of_the_seven_are_left_out(ferplus: Path) -> None:
-    faces = load_ferplus(ferplus, Usage.TRAINING)
+    faces = open_dataset(ferplus).only(Usage.TRAINING)
     assert [LABELS[label] for label in faces.labels] == ["anger", "fear"]
-    assert faces.images[:, 0, 0].tolist() == [0, 3]
-    assert [LABELS[label] for label in load_ferplus(ferplus, Usage.VALIDATION).labels] == ["surprise"]
+    assert [int(faces.images[index][0, 0]) for index in range(len(faces))] == [0, 3]
+    assert [LABELS[label] for label in open_dataset(ferplus).only(Usage.VALIDATION).labels] == ["surprise"]
 
 
 def test_faces_led_by_contempt_are_counted_by_split(ferplus: Path) -> None:
@@ -80,9 +80,9 @@ def test_faces_led_by_contempt_are_counted_by_split(ferplus: Path) -> None:
 def test_a_file_without_votes_is_a_source_error(tmp_path: Path) -> None:
     np.savez(tmp_path / "x.npz", x=np.zeros((1, 48, 48), np.uint8), usage=np.zeros(1))
     with pytest.raises(SourceError, match="votes"):
-        load_ferplus(tmp_path / "x.npz", Usage.TRAINING)
+        open_dataset(tmp_path / "x.npz")
     with pytest.raises(SourceError, match=r"missing\.npz"):
-        load_ferplus(tmp_path / "missing.npz", Usage.TRAINING)
+        open_dataset(tmp_path / "missing.npz")
 
 
 def test_score_counts_by_class() -> None:

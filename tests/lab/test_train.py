@@ -20,7 +20,7 @@ from edge_fer.lab.augment import degrade, erase, standardise, warp
 from edge_fer.lab.batches import Batches, fitting, mixed, plain_batches, resize
 from edge_fer.lab.checkpoint import replacing
 from edge_fer.lab.cli_train import app
-from edge_fer.lab.data import enlarge
+from edge_fer.lab.datasets.pictures import resized
 from edge_fer.lab.datasets.records import Dataset
 from edge_fer.lab.heads import Average, TwoHeads, begin, second_head, set_training
 from edge_fer.lab.networks import GREY_MEAN, GREY_STD, VARIANTS, SEResNet50
@@ -331,7 +331,7 @@ def test_pictures_without_variation_are_those_that_are_deployed() -> None:
     images = faces(6).images
     pictures = torch.from_numpy(np.asarray(images)).float()[:, None]
     warped = warp(pictures, 80, Augmentation(), np.random.default_rng(0))
-    enlarged = enlarge(np.asarray(images), 80)
+    enlarged = resized(images, 80)
     assert np.abs(warped[:, 0].numpy() - enlarged).max() <= 1
     mirrored = warp(pictures, 80, Augmentation(flip=1), np.random.default_rng(0))
     assert torch.allclose(mirrored, warped.flip(3), atol=1e-2)
