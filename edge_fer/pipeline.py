@@ -25,7 +25,7 @@ import cv2
 
 from edge_fer.align import align
 from edge_fer.capture import Camera
-from edge_fer.classify import open_classifier
+from edge_fer.classify import Classifier, open_classifier
 from edge_fer.closeable import Closeable
 from edge_fer.enhance import Enhancer
 from edge_fer.errors import OutputError, SourceError
@@ -60,6 +60,8 @@ class Pipeline(Closeable):
         settings: of the run.
         sinks: take every record, in order; closed with the pipeline.
         stopping: ends the run once it is set, from any thread or signal handler.
+        monitor: counts and times; null: one of its own.
+        classifier: reads faces, and is closed with the pipeline; null: the one that the settings name.
 
     Attributes:
         stopping: see above.
@@ -71,11 +73,18 @@ class Pipeline(Closeable):
         OutputError: when the recording cannot be written.
     """
 
-    def __init__(self, settings: Settings, sinks: Sequence[Sink] = (), stopping: threading.Event | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        sinks: Sequence[Sink] = (),
+        stopping: threading.Event | None = None,
+        monitor: Monitor | None = None,
+        classifier: Classifier | None = None,
+    ) -> None:
         # The stages share out the processor themselves; OpenCV's own threads only get in their way.
         cv2.setNumThreads(1)
         self.stopping = stopping or threading.Event()
-        self.monitor = Monitor(settings.monitor.window_s)
+        self.monitor = monitor or Monitor(settings.monitor.window_s)
         self._settings = settings
         self._device = settings.device_name
         self._run_id = str(uuid.uuid4())
@@ -85,7 +94,7 @@ class Pipeline(Closeable):
             store = ModelStore(settings.models)
             self._enhancer = Enhancer(settings.enhance)
             self._finder = stack.enter_context(closing(Finder(settings, store, self.monitor)))
-            self._classifier = stack.enter_context(closing(open_classifier(settings.classify, store)))
+            self._classifier = stack.enter_context(classifier or open_classifier(settings.classify, store))
             self._smoother = Smoother(settings.smooth, self._classifier.abstain_below)
             self._camera = Camera(settings.capture)
             self._labeller = Labeller(self._classifier, self.monitor.stage, self._camera.interrupt)
