@@ -12,22 +12,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_fer.backends import Backend, TensorSpec, open_backend
+from edge_fer.backends.supervised import Change
 from edge_fer.closeable import Closeable
 from edge_fer.errors import ModelError
 from edge_fer.models import CropSpec, InputSpec, ModelSpec, ModelStore
 from edge_fer.settings import ClassifySettings
-from edge_fer.types import LABELS, Expression, Image
+from edge_fer.types import LABELS, Expression, Image, Origin
 
 
 def open_classifier(settings: ClassifySettings, store: ModelStore) -> Classifier:
-    """Load the classifier that the settings name.
+    """Load the classifier that the settings name onto one device, and onto the CPU where they name none.
+
+    Nobody watches over the device: see `edge_fer.failover.open_reader` for that.
 
     Raises:
         ModelError: when the model is missing, corrupt or no classifier of this runtime.
         BackendError: when the device is missing or cannot run it.
     """
     spec = store.spec(settings.model, "classify")
-    backend = open_backend(settings.backend, store.load(settings.model, "classify"), threads=settings.threads)
+    load = store.load_compiled if settings.backend.startswith("edgetpu") else store.load
+    backend = open_backend(settings.backend, load(settings.model, "classify"), threads=settings.threads)
     return Classifier(settings.model, spec, backend)
 
 
@@ -39,13 +43,23 @@ class Classifier(Closeable):
         size: side of the aligned face it takes, pixels.
         crop: how faces must be cut out for it.
         abstain_below: confidence below which its labels are guesses.
+        parallel: how many threads may read faces at a time.
+
+    Args:
+        model: its name in the manifest.
+        spec: what the manifest says of it.
+        backend: the device; closed with the classifier.
+        reason: why it is not the device that should read faces; null when it is.
 
     Raises:
         ModelError: when the network's input or output is not what the manifest says.
     """
 
-    def __init__(self, model: str, spec: ModelSpec, backend: Backend) -> None:
+    parallel = 1
+
+    def __init__(self, model: str, spec: ModelSpec, backend: Backend, reason: str | None = None) -> None:
         self.model = model
+        self._reason = reason
         self.size, self.crop = _check(model, spec, backend)
         self.abstain_below = spec.abstain_below
         self._temperature = spec.temperature
@@ -56,6 +70,30 @@ class Classifier(Closeable):
     def backend(self) -> str:
         """Name of the device."""
         return self._backend.name
+
+    @property
+    def origin(self) -> Origin:
+        """What reads faces, and why it is not what should, if so."""
+        return Origin(self.model, self._backend.name, self._reason)
+
+    @property
+    def input(self) -> TensorSpec:
+        """What the network takes."""
+        return self._backend.input
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """What the network gives."""
+        return self._backend.outputs
+
+    @property
+    def recovery(self) -> dict[str, int]:
+        """How often it was tried to bring the device back: nobody does; see `edge_fer.failover`."""
+        return {}
+
+    def changes(self) -> tuple[Change, ...]:
+        """What happened to the device since the last call: nothing that it survives."""
+        return ()
 
     def classify(self, face: Image) -> Expression:
         """Read one face.
@@ -70,7 +108,7 @@ class Classifier(Closeable):
         batch = np.repeat(self._table[face][np.newaxis, :, :, np.newaxis], channels, axis=3)
         (answer,) = self._backend.infer(batch)
         logits = dequantize(answer[0], self._backend.outputs[0])
-        return Expression(tuple(softmax(logits / self._temperature).tolist()))
+        return Expression(tuple(softmax(logits / self._temperature).tolist()), self.origin)
 
     def close(self) -> None:
         """Give the device back."""

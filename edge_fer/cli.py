@@ -20,6 +20,9 @@ import typer
 from typer.core import TyperGroup
 
 from edge_fer import __version__
+from edge_fer.cli_bench import HELP as BENCH_HELP
+from edge_fer.cli_bench import bench
+from edge_fer.cli_doctor import doctor
 from edge_fer.errors import ConfigError, EdgeFerError, ModelError, OutputClosed
 from edge_fer.models import ModelStore
 from edge_fer.publish.stdout import Stdout
@@ -56,8 +59,10 @@ app = typer.Typer(
 )
 config_app = typer.Typer(no_args_is_help=True, help="Show the settings.")
 models_app = typer.Typer(no_args_is_help=True, help="List and verify the networks.")
+app.command(help=BENCH_HELP)(bench)
 app.add_typer(config_app, name="config")
 app.add_typer(models_app, name="models")
+app.command()(doctor)
 
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="Settings file (YAML).", metavar="FILE")]
 
@@ -141,31 +146,6 @@ def _run(settings: Settings, max_frames: int | None, duration_s: float | None) -
     return exit_code
 
 
-@app.command()
-def bench(
-    config: ConfigFile = None,
-    camera: Annotated[
-        str, typer.Option(help="What to decode frames from, before the clock runs; see `run`.", metavar="SOURCE")
-    ] = "sample",
-    against: Annotated[
-        str, typer.Option(help="Baselines in the same run: plain, plain-litert (need edge-fer[lab]).", metavar="LIST")
-    ] = "",
-    frames: Annotated[int, typer.Option(help="Frames a turn.", min=1)] = 60,
-    turns: Annotated[int, typer.Option(help="How often each contender goes through all frames.", min=1)] = 5,
-    size: Annotated[int, typer.Option(help="Long side that frames are shrunk to, pixels.", min=64)] = 600,
-    min_face: Annotated[int | None, typer.Option(help="Smallest face to find; the baselines' is 20.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
-) -> None:
-    """Measure the way from a decoded frame to its labels, side by side with the published pipeline."""
-    from edge_fer.bench import run_bench
-    from edge_fer.bench_report import show
-
-    settings = load_settings(config, flags={"capture.source": camera, "detect.min_face": min_face})
-    names = [name.strip() for name in against.split(",") if name.strip()]
-    report = run_bench(settings, names, frames, turns, size, _progress)
-    _say(report.to_json()) if as_json else show(report)
-
-
 @config_app.command("show")
 def config_show(config: ConfigFile = None) -> None:
     """Print the settings in force, as YAML that can be saved, edited and given to --config."""
@@ -215,11 +195,6 @@ def main() -> None:
         if not {*_plugins(), "bench"} & set(sys.argv[1:2]):
             raise
         _end(ConfigError(f"this needs the library `{error.name}`, which is not there; pip install 'edge-fer[lab]'"))
-
-
-def _progress(text: str) -> None:
-    with suppress(OSError):
-        print(text, file=sys.stderr)  # noqa: T201  a command line talks
 
 
 def _say(text: str) -> None:

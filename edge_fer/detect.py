@@ -28,14 +28,22 @@ def open_detector(settings: DetectSettings, store: ModelStore) -> Detector:
         ModelError: when one is missing, corrupt or not what it should be.
         BackendError: when the CPU cannot run one.
     """
+    return Detector(settings, **choose_nets(settings, store))
+
+
+def choose_nets(settings: DetectSettings, store: ModelStore) -> dict[str, bytes]:
+    """The three networks' files by the names that `Detector` gives them, in the precision that the settings ask for.
+
+    Raises:
+        ModelError: when one is missing or corrupt.
+    """
     canvas = Canvas(settings.size, settings.size * 9 // 16, settings.min_face, settings.factor).pixels
     proposal_shape = (1, *canvas.shape) if canvas.size else (1, CELL, CELL, 3)
-    return Detector(
-        settings,
-        proposal=load_net(store, "mtcnn_pnet", "propose", settings, proposal_shape),
-        refine=load_net(store, "mtcnn_rnet", "refine", settings, (8, 24, 24, 3)),
-        output=load_net(store, "mtcnn_onet", "output", settings, OUTPUT_SHAPE),
-    )
+    return {
+        "proposal": load_net(store, "mtcnn_pnet", "propose", settings, proposal_shape),
+        "refine": load_net(store, "mtcnn_rnet", "refine", settings, (8, 24, 24, 3)),
+        "output": load_net(store, "mtcnn_onet", "output", settings, OUTPUT_SHAPE),
+    }
 
 
 def load_net(store: ModelStore, name: str, task: Task, settings: DetectSettings, shape: tuple[int, ...]) -> bytes:

@@ -1,13 +1,15 @@
-"""Labels for the faces in view, read in a thread of its own while the next frame is searched.
+"""Labels for the faces in view, read beside the search of the next frame: one thread for each device that reads.
 
 There is one crop a face, always the newest; a crop that was never read is replaced, not queued. The face
 that has waited longest is read next, and one whose looks have changed waits up to half as long; a new face
-comes before all others. So with the same n faces in view none waits longer than 2 n readings.
+comes before all others. No face is read by two threads at a time. So with the same n faces in view none
+waits longer than 2 n readings.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -81,9 +83,10 @@ class Labeller:
     """Reads faces by turns.
 
     Args:
-        classifier: reads one face; used by the labeller's thread only.
+        classifier: reads one face; used by the labeller's threads only.
         stage: times each reading; see `Monitor.stage`.
-        on_done: called in the labeller's thread when every crop that was offered is read.
+        on_done: called in a labeller's thread when every crop that was offered is read.
+        threads: how many faces are read at a time.
     """
 
     def __init__(
@@ -91,14 +94,17 @@ class Labeller:
         classifier: Reader,
         stage: Callable[[str], AbstractContextManager[None]],
         on_done: Callable[[], None],
+        threads: int = 1,
     ) -> None:
         self._classifier, self._stage, self._on_done = classifier, stage, on_done
         self._faces: dict[int, _Face] = {}
+        self._being_read: set[int] = set()
         self._error: Exception | None = None
         self._stopping = False
         self._changed = threading.Condition()
-        self._thread = threading.Thread(target=self._run, name="labels", daemon=True)
-        self._thread.start()
+        self._threads = [threading.Thread(target=self._run, name="labels", daemon=True) for _ in range(threads)]
+        for thread in self._threads:
+            thread.start()
 
     def offer(self, faces: Sequence[AlignedFace], captured_ns: int, scene_ns: int) -> None:
         """Give the faces of a frame; the others are no longer in view, and what is known of them is kept.
@@ -152,7 +158,7 @@ class Labeller:
         return not any(face.fresh for face in self._faces.values())
 
     def stop(self) -> None:
-        """End the thread after the reading under way.
+        """End the threads after the readings under way.
 
         Raises:
             BackendError: when that does not end in time.
@@ -160,8 +166,10 @@ class Labeller:
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
-        self._thread.join(STOP_S)
-        if self._thread.is_alive():
+        end = time.monotonic() + STOP_S
+        for thread in self._threads:
+            thread.join(max(0.0, end - time.monotonic()))
+        if any(thread.is_alive() for thread in self._threads):
             raise BackendError(f"expected the device to answer within {STOP_S:g} s, found it stuck; restart the box")
 
     def _run(self) -> None:
@@ -180,16 +188,22 @@ class Labeller:
     def _next(self) -> tuple[int, _Face] | None:
         """Wait for a crop to read; null when stopping."""
         with self._changed:
-            self._changed.wait_for(lambda: self._stopping or not self._is_done())
+            self._changed.wait_for(lambda: self._stopping or self._waiting())
             if self._stopping:
                 return None
-            fresh = ((key, face) for key, face in self._faces.items() if face.fresh)
-            return max(fresh, key=lambda pair: urgency(pair[1].label, pair[1].scene_ns, _change(pair[1])))
+            chosen = max(self._waiting(), key=lambda pair: urgency(pair[1].label, pair[1].scene_ns, _change(pair[1])))
+            self._being_read.add(chosen[0])
+            return chosen
+
+    def _waiting(self) -> list[tuple[int, _Face]]:
+        """The faces that nobody has read yet, nor is about to."""
+        return [(key, face) for key, face in self._faces.items() if face.fresh and key not in self._being_read]
 
     def _take(self, key: int, face: _Face, expression: Expression) -> None:
         """Keep what was read, with the newest crop if another came meanwhile."""
         label = Answer(expression, face.captured_ns, face.scene_ns, face.crop.quality)
         with self._changed:
+            self._being_read.discard(key)
             newest = self._faces.get(key)
             if newest is not None:
                 newest.label, newest.read_looks = label, face.looks

@@ -66,6 +66,20 @@ class Accuracy(_Record):
     agreement: float
 
 
+class EdgeTpuFile(_Record):
+    """The same network compiled for the Edge TPU.
+
+    Attributes:
+        file: its name beside the manifest.
+        sha256: of the file.
+        compiler: name and version of what made it.
+    """
+
+    file: str
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    compiler: str
+
+
 class ModelSpec(_Record):
     """One artefact.
 
@@ -73,6 +87,7 @@ class ModelSpec(_Record):
         task: what it is for.
         file: its name beside the manifest.
         sha256: of the file.
+        edgetpu: the same network compiled for the Edge TPU; null where it was not.
         input: how a picture becomes its input.
         quantization: `int8` (input, output and everything between) or `float32`.
         labels: what its outputs mean, for classifiers.
@@ -88,6 +103,7 @@ class ModelSpec(_Record):
     task: Task
     file: str
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    edgetpu: EdgeTpuFile | None = None
     input: InputSpec
     quantization: Literal["int8", "float32"]
     labels: tuple[Label, ...] | None = None
@@ -154,15 +170,32 @@ class ModelStore:
             ModelError: when it is missing, truncated or changed.
         """
         spec = self.spec(name, task)
-        path = self.folder / spec.file
+        return self._read(spec.file, spec.sha256)
+
+    def load_compiled(self, name: str, task: Task) -> bytes:
+        """The content of the same network compiled for the Edge TPU, checked against its hash.
+
+        Raises:
+            ModelError: when it was never compiled, or is missing, truncated or changed.
+        """
+        compiled = self.spec(name, task).edgetpu
+        if compiled is None:
+            raise ModelError(
+                f"expected `{name}` compiled for the Edge TPU, found no `edgetpu` in its entry of "
+                f"{self.folder / MANIFEST}; run deploy/compile_edgetpu.sh on an x86-64 machine and copy the folder here"
+            )
+        return self._read(compiled.file, compiled.sha256)
+
+    def _read(self, file: str, sha256: str) -> bytes:
+        path = self.folder / file
         try:
             content = path.read_bytes()
         except OSError as error:
             raise ModelError(f"expected the model {path}, found: {error.strerror}; reinstall edge-fer") from error
         found = hashlib.sha256(content).hexdigest()
-        if found != spec.sha256:
+        if found != sha256:
             raise ModelError(
-                f"expected {path} with sha256 {spec.sha256[:12]}..., found {found[:12]}... ({len(content)} bytes); "
+                f"expected {path} with sha256 {sha256[:12]}..., found {found[:12]}... ({len(content)} bytes); "
                 "the file is corrupt or was replaced: reinstall edge-fer"
             )
         return content

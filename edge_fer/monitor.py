@@ -9,7 +9,6 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 
@@ -60,6 +59,12 @@ class Monitor:
         with self._lock:
             self._stages[name].append((end, end - start))
 
+    def forget(self) -> None:
+        """Start anew: what was counted and timed so far no longer counts, as after a warm-up."""
+        self._ticks.clear()
+        with self._lock:
+            self._stages.clear()
+
     def stage_times(self) -> dict[str, StageTime]:
         """Latency of each stage that ran within the window, in the order of `STAGES`."""
         since = self._clock() - self._window_s
@@ -69,8 +74,8 @@ class Monitor:
         for name, samples in stages.items():
             recent = [seconds for end, seconds in samples if end >= since]
             if recent:
-                p50, p95 = np.percentile(recent, (50, 95)) * 1e3
-                times[name] = StageTime(len(recent), round(float(p50), 2), round(float(p95), 2))
+                p50, p95, p99 = (round(value * 1e3, 2) for value in np.percentile(recent, (50, 95, 99)).tolist())
+                times[name] = StageTime(len(recent), p50, p95, p99)
         return times
 
 
@@ -84,15 +89,3 @@ def clock_synced() -> bool:
 @cache
 def _libc() -> ctypes.CDLL:
     return ctypes.CDLL(None)
-
-
-def temperatures(sysfs: Path = Path("/sys")) -> dict[str, float]:
-    """Degrees Celsius by thermal zone; a zone that cannot be read is left out."""
-    found = {}
-    for zone in sorted(sysfs.glob("class/thermal/thermal_zone*")):
-        try:
-            kind = (zone / "type").read_text().strip()
-            found[f"{zone.name.removeprefix('thermal_zone')}:{kind}"] = int((zone / "temp").read_text()) / 1000
-        except (OSError, ValueError):
-            continue
-    return found

@@ -4,8 +4,8 @@ r"""The way of a frame, from the camera to the sinks.
                                                                                                  \-> monitor
 
 One direction, no way back, by plain calls. The camera thread is `capture.Camera`'s, labels are read in
-the `label.Labeller`'s thread; everything else happens in the thread that calls `Pipeline.run`. So the faces
-of a frame are found while those of the frame before are read:
+the `label.Labeller`'s threads, one for each device; everything else happens in the thread that calls
+`Pipeline.run`. So the faces of a frame are found while those of the frame before are read:
 
 - of a file, every face of every frame is read, and a frame is published when its labels are there;
 - a live source is not held up: a frame is published when its labels are there or the next frame is, with
@@ -19,27 +19,29 @@ import time
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 
 from edge_fer.align import align
 from edge_fer.capture import Camera
-from edge_fer.classify import Classifier, open_classifier
+from edge_fer.classify import Classifier
 from edge_fer.closeable import Closeable
 from edge_fer.enhance import Enhancer
 from edge_fer.errors import OutputError, SourceError
+from edge_fer.failover import Failover, open_reader
 from edge_fer.find import Finder
+from edge_fer.health import temperatures
 from edge_fer.label import Answer, Labeller
 from edge_fer.models import ModelStore
-from edge_fer.monitor import Monitor, clock_synced, temperatures
+from edge_fer.monitor import Monitor, clock_synced
 from edge_fer.publish import Sink
 from edge_fer.publish.recording import Pace, Recording
 from edge_fer.quality import measure_quality
 from edge_fer.records import age_ms, iso, labelled_face, unread_face
 from edge_fer.settings import Settings
 from edge_fer.smooth import Smoother
-from edge_fer.types import AlignedFace, FaceReading, Frame, Image, Reading, Record, State, Status, Track
+from edge_fer.types import AlignedFace, FaceReading, Frame, Image, Origin, Reading, Record, State, Status, Track
 
 _PATIENCE_S = 0.1  # a request to stop is noticed after so long at most, while no frame comes
 _STATUS_EVERY_S = 1.0  # while no frame comes
@@ -62,6 +64,7 @@ class Pipeline(Closeable):
         stopping: ends the run once it is set, from any thread or signal handler.
         monitor: counts and times; null: one of its own.
         classifier: reads faces, and is closed with the pipeline; null: the one that the settings name.
+        camera: where frames come from, stopped with the pipeline; null: the source that the settings name.
 
     Attributes:
         stopping: see above.
@@ -79,7 +82,8 @@ class Pipeline(Closeable):
         sinks: Sequence[Sink] = (),
         stopping: threading.Event | None = None,
         monitor: Monitor | None = None,
-        classifier: Classifier | None = None,
+        classifier: Classifier | Failover | None = None,
+        camera: Camera | None = None,
     ) -> None:
         # The stages share out the processor themselves; OpenCV's own threads only get in their way.
         cv2.setNumThreads(1)
@@ -94,10 +98,13 @@ class Pipeline(Closeable):
             store = ModelStore(settings.models)
             self._enhancer = Enhancer(settings.enhance)
             self._finder = stack.enter_context(closing(Finder(settings, store, self.monitor)))
-            self._classifier = stack.enter_context(classifier or open_classifier(settings.classify, store))
+            self._classifier: Classifier | Failover = classifier or open_reader(settings.classify, store)
+            stack.enter_context(self._classifier)
             self._smoother = Smoother(settings.smooth, self._classifier.abstain_below)
-            self._camera = Camera(settings.capture)
-            self._labeller = Labeller(self._classifier, self.monitor.stage, self._camera.interrupt)
+            self._camera = camera or Camera(settings.capture)
+            self._labeller = Labeller(
+                self._classifier, self.monitor.stage, self._camera.interrupt, self._classifier.parallel
+            )
             stack.callback(self._labeller.stop)
             if settings.publish.record is not None:
                 recording = Recording(settings.publish.record, lambda: Pace(self._camera.fps, self._is_live()))
@@ -118,7 +125,8 @@ class Pipeline(Closeable):
             OutputError: when a sink cannot be written.
         """
         try:
-            self._tell("starting", self._camera.message)
+            origin = self._classifier.origin
+            self._tell("starting", f"{self._camera.message}; {origin.model} runs on {origin.backend}")
             self._camera.start()
             why = self._loop(max_frames, duration_s)
         except OutputError:
@@ -156,6 +164,7 @@ class Pipeline(Closeable):
                 self._publish_reading(waiting, at_once=live and frame is not None)
                 waiting = None
             self._tell_of_camera(got_frame=frame is not None)
+            self._tell_of_classifier()
             if frame is not None:
                 seen = self._see(frame, live=live)
                 if waiting is not None:
@@ -222,6 +231,7 @@ class Pipeline(Closeable):
     def _reading(self, seen: _Seen) -> Reading:
         frame = seen.frame
         answers = self._labeller.labels()
+        origin = self._origin([answers[face.track.id] for face in seen.faces if face.track.id in answers])
         self.monitor.tick()
         now_ns = time.monotonic_ns()
         height, width = frame.image.shape[:2]
@@ -235,14 +245,21 @@ class Pipeline(Closeable):
             age_ms=age_ms(now_ns, frame.captured_ns),
             source=self._camera.name,
             size=(width, height),
-            model=self._classifier.model,
-            backend=self._classifier.backend,
-            degraded=False,
-            reason=None,
+            model=origin.model,
+            backend=origin.backend,
+            degraded=origin.reason is not None,
+            reason=origin.reason,
             fps=round(self.monitor.fps(), 1),
             dropped=self._camera.dropped,
             faces=tuple(self._face(face.track, answers.get(face.track.id), now_ns) for face in seen.faces),
         )
+
+    def _origin(self, answers: Sequence[Answer]) -> Origin:
+        """What read the faces of a frame: of several, the first that had to stand in; without any, what would now."""
+        now = self._classifier.origin
+        origins = [answer.expression.origin or now for answer in answers]
+        stand_in = next((origin for origin in origins if origin.reason is not None), None)
+        return stand_in or replace(origins[0] if origins else now, reason=now.reason)
 
     def _face(self, track: Track, answer: Answer | None, now_ns: int) -> FaceReading:
         """What is known of a face: its label may be of an earlier frame, and a new face may have none yet."""
@@ -260,18 +277,27 @@ class Pipeline(Closeable):
         if state != "ended" and not got_frame and time.monotonic() - self._heard_at >= _STATUS_EVERY_S:
             self._tell(state, message)
 
+    def _tell_of_classifier(self) -> None:
+        """Publish all that happened to the devices that read faces."""
+        for state, message in self._classifier.changes():
+            self._tell(state, message)
+
     def _tell(self, state: State, message: str) -> None:
+        origin, recovery = self._classifier.origin, self._classifier.recovery
+        if state == "running" and origin.reason is not None:
+            state = "degraded"
         status = Status(
             device=self._device,
             run=self._run_id,
             at=iso(time.time()),
             source=self._camera.name,
-            model=self._classifier.model,
-            backend=self._classifier.backend,
+            model=origin.model,
+            backend=origin.backend,
             state=state,
             fps=round(self.monitor.fps(), 1),
             dropped=self._camera.dropped,
-            restarts=self._camera.restarts,
+            restarts=self._camera.restarts + sum(recovery.values()),
+            recovery=recovery,
             stages=self.monitor.stage_times(),
             temperatures=temperatures(),
             message=message,

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from typing_extensions import Self
 
-from edge_fer.backends import BackendName
+from edge_fer.backends import BACKEND_PATTERN
 from edge_fer.errors import ConfigError
 from edge_fer.validation import first_line, first_problem
 
@@ -103,9 +104,39 @@ class KeyframeSettings(_Section):
 class ClassifySettings(_Section):
     """Reading expressions."""
 
-    backend: BackendName = Field("auto", description="device: auto, cpu, or fake (answers by arithmetic, for tests)")
+    backend: str = Field(
+        "auto",
+        description="device: auto, edgetpu (all there are), edgetpu:usb:0, edgetpu:pci:0, cpu, or fake (for tests)",
+    )
     model: str = Field("se_resnet50", description="name of a classifier in the manifest; see `edge-fer models list`")
+    fallback_model: str | None = Field(
+        None, description="classifier on the CPU while the Edge TPU is away; null: the same model"
+    )
     threads: int = Field(2, ge=1, le=64, description="processor threads")
+    edgetpu_library: str = Field("libedgetpu.so.1", min_length=1, description="name or path of the Edge TPU's library")
+    performance: Literal["std", "max"] = Field("std", description="clock of an Edge TPU on USB; max runs hot")
+    deadline_ms: float = Field(500.0, ge=1, le=60_000, description="an Edge TPU that takes longer for a face failed")
+    start_deadline_s: float = Field(20.0, gt=0, le=600, description="for an Edge TPU to open and prove itself, seconds")
+    check_every: int = Field(
+        100, ge=0, description="every so many faces one is read on the CPU, too, and must agree; 0: never"
+    )
+    retry_s: float = Field(0.1, gt=0, le=60, description="pause before an Edge TPU is opened again; doubles each time")
+    retry_max_s: float = Field(10.0, gt=0, le=600, description="longest pause before a rung of its recovery")
+    park_s: float = Field(600.0, gt=0, le=86_400, description="pause once every rung was tried in vain")
+    steady_s: float = Field(10.0, ge=0, le=3600, description="an Edge TPU that worked for so long has recovered")
+    usb_power: bool = Field(False, description="recovery may cut the USB port's power; some hubs cut all ports at once")
+    usb_helper: str | None = Field(
+        None, description="socket of the privileged USB helper, such as /run/edge-fer-usb.sock; null: none"
+    )
+    sysfs: Path = Field(Path("/sys"), description="where the kernel shows its devices; another folder for tests")
+    dev: Path = Field(Path("/dev"), description="where device nodes are; another folder for tests")
+
+    @field_validator("backend")
+    @classmethod
+    def _is_a_device(cls, name: str) -> str:
+        if not re.fullmatch(BACKEND_PATTERN, name):
+            raise ValueError(f"expected auto, edgetpu, edgetpu:usb:0, edgetpu:pci:0, cpu or fake, found {name!r}")
+        return name
 
 
 class SmoothSettings(_Section):
@@ -134,6 +165,15 @@ class MonitorSettings(_Section):
     window_s: float = Field(5.0, gt=0, le=600, description="FPS and percentiles look back so many seconds")
 
 
+class HealthSettings(_Section):
+    """Watching temperature and supply, and reading fewer labels while the box is too hot."""
+
+    enabled: bool = Field(True, description="read half of a camera's labels while it is hot, then a quarter")
+    every_ms: float = Field(2000.0, ge=100, le=600_000, description="sensors are read so often, milliseconds")
+    margin_c: float = Field(5.0, ge=0, le=50, description="cooled means so far below the trip point, degrees,")
+    cool_s: float = Field(10.0, ge=0, le=3600, description="for so long; then twice as many labels are read again")
+
+
 class PublishSettings(_Section):
     """Where readings go."""
 
@@ -154,6 +194,7 @@ class Settings(_Section):
     classify: ClassifySettings = ClassifySettings()
     smooth: SmoothSettings = SmoothSettings()
     monitor: MonitorSettings = MonitorSettings()
+    health: HealthSettings = HealthSettings()
     publish: PublishSettings = PublishSettings()
 
     @model_validator(mode="after")

@@ -7,7 +7,7 @@ records are frozen; an image inside a record is never written to after the recor
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -107,10 +107,31 @@ class AlignedFace:
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """What read a face.
+
+    Attributes:
+        model: name of the classifier.
+        backend: the device that ran it.
+        reason: why it was not the device that should have; null when it was.
+    """
+
+    model: str
+    backend: str
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Expression:
-    """Calibrated probabilities over `LABELS`, each 0..1, summing to 1."""
+    """Calibrated probabilities over `LABELS`, each 0..1, summing to 1.
+
+    Attributes:
+        probabilities: see above.
+        origin: what they were read by; null where nobody needs to know. Equal answers are equal whoever gave them.
+    """
 
     probabilities: tuple[float, ...]
+    origin: Origin | None = field(default=None, compare=False)
 
     @property
     def label(self) -> Label:
@@ -248,11 +269,13 @@ class StageTime:
         count: how many passes were timed.
         p50_ms: half of them took no longer, milliseconds.
         p95_ms: 95 % of them took no longer, milliseconds.
+        p99_ms: 99 % of them took no longer, milliseconds; null in records that were made without it.
     """
 
     count: int
     p50_ms: float
     p95_ms: float
+    p99_ms: float | None = None
 
 
 State = Literal["starting", "running", "waiting_for_camera", "degraded", "stopping"]
@@ -270,6 +293,12 @@ class Status:
         restarts: how often the source or a worker was started again.
         stages: latency by stage, in the order of the frame's way; empty before the first frame.
         temperatures: degrees Celsius by sensor; empty where there is none.
+        throttled: what a Raspberry Pi reports of its supply and clock: `under_voltage`, `capped`, `throttled`,
+            `soft_limit`, each also with `_since_boot`; empty where all is well or nothing is known.
+        label_rate: share of a camera's labels that are read: 1, or 0.5 or 0.25 while the box is too hot.
+        recovery: how often each rung of the Edge TPU's recovery was tried: `restart`, `usb_reset`, `reauthorise`,
+            `port_power`, `parked`; empty while it never failed.
+        degraded_s: how long something was replaced or missing since the start, seconds.
         message: one sentence for a person.
         (the others are those of `Reading`)
     """
@@ -287,6 +316,10 @@ class Status:
     restarts: int
     stages: dict[str, StageTime]
     temperatures: dict[str, float]
+    throttled: tuple[str, ...] = ()
+    label_rate: float = 1.0
+    recovery: dict[str, int] = field(default_factory=dict)
+    degraded_s: float = 0.0
     message: str
 
 

@@ -29,7 +29,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from fcntl import F_ADD_SEALS, F_SEAL_SHRINK, fcntl
 from pathlib import Path
@@ -61,7 +61,7 @@ def abandoned() -> int:
 class _Child:
     """A running child process and this side's ends of what connects to it."""
 
-    def __init__(self, python: str, environment: Mapping[str, str | None]) -> None:
+    def __init__(self, python: str, environment: Mapping[str, str | None], inherit: Sequence[int]) -> None:
         with ExitStack() as undo, ExitStack() as theirs:
             self.channel, far_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             undo.callback(self.channel.close)
@@ -78,7 +78,7 @@ class _Child:
                 stdin=subprocess.DEVNULL,
                 stdout=write_end,
                 stderr=write_end,
-                pass_fds=(far_end.fileno(), shared),
+                pass_fds=(far_end.fileno(), shared, *inherit),
                 env={name: value for name, value in {**os.environ, **environment}.items() if value is not None},
                 start_new_session=True,
             )
@@ -115,6 +115,8 @@ class Worker(Closeable):
         python: interpreter of the child. Our own by default, and then the child imports from
             where the parent does; any other uses its own packages only.
         environment: variables for the child beside the parent's own; null takes one of these away.
+        inherit: descriptors that the child shall have too, under the same numbers.
+        kill_wait_s: a child that lives so long after SIGKILL is abandoned; null: `KILL_WAIT_S`.
         cancelled: asked ten times a second during a call; when true, the call is given up like one
             that missed its deadline. Lets another thread end a long wait.
         clock: seconds, monotonic.
@@ -131,6 +133,8 @@ class Worker(Closeable):
         name: str,
         python: str | None = None,
         environment: Mapping[str, str | None] | None = None,
+        inherit: Sequence[int] = (),
+        kill_wait_s: float | None = None,
         cancelled: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -139,6 +143,8 @@ class Worker(Closeable):
         self._python = python or sys.executable
         self._path = [] if python else [str(Path(entry).absolute()) for entry in sys.path]
         self._environment = dict(environment or {})
+        self._inherit = inherit
+        self._kill_wait_s = kill_wait_s
         self._cancelled = cancelled
         self._clock = clock
         self._child: _Child | None = None
@@ -187,7 +193,7 @@ class Worker(Closeable):
             )
         self._heard = b""
         try:
-            self._child = _Child(self._python, self._environment)
+            self._child = _Child(self._python, self._environment, self._inherit)
         except OSError as error:
             raise WorkerCrashed(f"{self.name}: cannot start a child process with {self._python}: {error}") from error
         self._starts += 1
@@ -227,7 +233,7 @@ class Worker(Closeable):
         """End the child at once, whatever it does; without a child, nothing happens."""
         if self._child:
             self._child.process.kill()
-            self._part(KILL_WAIT_S)
+            self._part()
 
     def close(self, deadline_s: float = 1.0) -> None:
         """Hang up, let the target close itself within the deadline, and kill it after that."""
@@ -237,7 +243,7 @@ class Worker(Closeable):
                 self._child.process.wait(deadline_s)
             except subprocess.TimeoutExpired:
                 self._child.process.kill()
-            self._part(KILL_WAIT_S)
+            self._part()
 
     def _call(self, method: str, deadline_s: float, arguments: dict[str, Any]) -> dict[str, Any]:
         child = self._require_child()
@@ -280,7 +286,7 @@ class Worker(Closeable):
     def _obituary(self, child: _Child, method: str) -> str:
         """One line about a child that hung up, which is gone afterwards."""
         try:
-            status = child.process.wait(KILL_WAIT_S)
+            status = child.process.wait(self._patience_s)
             how = _exit_in_words(status)
         except subprocess.TimeoutExpired:
             how = "closed its connection"
@@ -289,17 +295,21 @@ class Worker(Closeable):
         words = f"; it last said: {self.last_words}" if self.last_words else ""
         return f"{self.name}: the child process {how} during `{method}`{words}"
 
-    def _part(self, wait_s: float) -> None:
+    def _part(self) -> None:
         """Reap a child that was told to end; abandon it when it does not."""
         child, self._child = self._require_child(), None
         self._listen(child)
         try:
-            child.process.wait(wait_s)
+            child.process.wait(self._patience_s)
         except subprocess.TimeoutExpired:
             self.abandoned += 1
             _abandoned.append(child.process)
         finally:
             child.close()
+
+    @property
+    def _patience_s(self) -> float:
+        return KILL_WAIT_S if self._kill_wait_s is None else self._kill_wait_s
 
     def _require_child(self) -> _Child:
         if self._child is None:

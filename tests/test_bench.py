@@ -1,19 +1,30 @@
+"""The benchmark as a whole, and contenders that take turns."""
+
 from __future__ import annotations
 
-import io
+import importlib.util
 import json
 from collections.abc import Iterable, Iterator
+from importlib.metadata import EntryPoint
 
 import numpy as np
 import pytest
-from rich.console import Console
 
+from edge_fer import bench
 from edge_fer.backends.cameras.synthetic import Synthetic
-from edge_fer.bench import Report, compete, decode, machine, open_baselines, run_bench
-from edge_fer.bench_report import show
+from edge_fer.bench import Plan, networks_of, run_bench
+from edge_fer.bench import compare as bench_compare
+from edge_fer.bench.compare import compete, find_baselines
+from edge_fer.bench.live import Length
+from edge_fer.bench.records import Prediction, Report
+from edge_fer.bench.report import to_text
+from edge_fer.bench.source import Scene
+from edge_fer.board import PROFILES, board
 from edge_fer.errors import ConfigError, SourceError
-from edge_fer.settings import CaptureSettings, load_settings
+from edge_fer.settings import Settings, load_settings
 from edge_fer.types import Image
+
+from .bench_made import LIVE
 
 
 class Timed:
@@ -37,49 +48,114 @@ class Timed:
         """Nothing is held open."""
 
 
+def settings_for(source: str) -> Settings:
+    return load_settings(environment={}, flags={"capture.source": source, "classify.backend": "fake"})
+
+
+def plan(**changes: object) -> Plan:
+    usual = {"against": (), "frames": 2, "turns": 2, "size": 600, "warm_up_frames": 1, "length": Length(0.0, 0.3)}
+    return Plan(**{**usual, **changes})
+
+
 def test_speedups_are_formed_within_a_turn() -> None:
     """The machine gets three times slower in the second turn; the ratio does not care."""
     now = [0.0]
-    warm = [1.0] * 2
-    fast = Timed("edge-fer", [*warm, 0.01, 0.01, 0.03, 0.03], now)
-    slow = Timed("plain", [*warm, 0.2, 0.2, 0.6, 0.6], now)
-    results = compete([fast, slow], [np.zeros((8, 8, 3), np.uint8)] * 2, 2, lambda _: None, lambda: now[0])
+    fast = Timed("edge-fer", [0.01, 0.01, 0.03, 0.03], now)
+    slow = Timed("plain", [0.2, 0.2, 0.6, 0.6], now)
+    told: list[tuple[str, float]] = []
+    frames = [np.zeros((8, 8, 3), np.uint8)] * 2
+    results = compete([fast, slow], frames, 2, lambda *said: told.append(said), lambda: now[0])
     ours, plain = results
     assert (ours.speedup, ours.speedup_spread) == (1, (1, 1))
     assert (plain.speedup, plain.speedup_spread) == (20, (20, 20))
     assert plain.fps_spread == (round(1 / 0.6, 2), 5)
     assert plain.p50_ms == pytest.approx(400)
+    assert plain.p50_ms <= plain.p95_ms <= plain.p99_ms
     assert plain.faces == 4
+    assert told == [
+        ("turn 1 of 2: edge-fer", 0.0),
+        ("turn 1 of 2: plain", 0.25),
+        ("turn 2 of 2: edge-fer", 0.5),
+        ("turn 2 of 2: plain", 0.75),
+    ]
 
 
-def test_frames_are_decoded_before_the_clock_runs() -> None:
-    frames, fps = decode(CaptureSettings(source="sample"), 3, 320)
-    assert fps == 30
-    assert [frame.shape for frame in frames] == [(180, 320, 3)] * 3
-
-
-def test_a_bench_runs_from_the_source_to_the_table() -> None:
-    settings = load_settings(environment={}, flags={"capture.source": "synthetic:2"})
+def test_a_bench_runs_from_the_source_to_the_tables() -> None:
     told: list[str] = []
-    report = run_bench(settings, [], frames=2, turns=1, size=600, progress=told.append)
-    assert told == ["warming up edge-fer", "turn 1 of 1: edge-fer"]
-    assert (report.size, report.frames) == ((600, 600), 2)
-    assert report.results[0].faces == 4
-    assert json.loads(report.to_json())["results"][0]["name"] == "edge-fer"
-    text = io.StringIO()
-    show(report, Console(file=text, width=200))
-    assert "edge-fer" in text.getvalue()
-    assert report.machine["processor"] in text.getvalue()
+    report = run_bench(settings_for("synthetic:2"), plan(), lambda text, _: told.append(text))
+    assert list(dict.fromkeys(told)) == [
+        "live: synthetic:2",
+        "decoding synthetic:2",
+        "warming up",
+        "turn 1 of 2: edge-fer",
+        "turn 2 of 2: edge-fer",
+    ]
+    assert report.comparison is not None
+    assert report.live is not None
+    assert (report.comparison.size, report.comparison.frames, report.comparison.warm_up) == ((600, 600), 2, 1)
+    assert report.comparison.results[0].faces == 4
+    assert report.comparison.stages["classify"].count == 2 * 2 * 2
+    assert report.live.source == "synthetic:2"
+    assert 0.3 <= report.live.seconds < 10
+    assert report.live.resources.rss_mb > report.live.resources.frames_mb > 90, "90 frames of 1.08 MB"
+    text = to_text(report)
+    for word in ("edge-fer", "paced like a camera", "follow", "p99", report.machine["processor"], "mtcnn_pnet"):
+        assert word in text
+    content = json.loads(report.to_json())
+    assert content["schema"] == "edge-fer/bench/1"
+    assert content["comparison"]["results"][0]["name"] == "edge-fer"
 
 
-def test_reports_can_be_read_back() -> None:
-    report = Report(machine(), "sample", 1, (640, 360), 1, ())
-    assert json.loads(report.to_json())["machine"]["cores"] == machine()["cores"]
+def test_a_simulation_measures_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[str] = []
+
+    def predicted(scene: Scene, profile: object, length: object, told: object) -> Prediction:
+        shown.append(scene.settings.capture.source)
+        return Prediction(LIVE, "accelerator", 19.2, 19.0, 0.99, 19.2, 60.0)
+
+    monkeypatch.setattr(bench, "predict_live", predicted)
+    crowds = plan(profile=PROFILES["dev-board"], crowds=(0, 4))
+    report = run_bench(settings_for("sample"), crowds, lambda *_: None)
+    assert shown == ["synthetic:0", "synthetic:4"]
+    assert report.simulation is not None
+    assert (report.live, report.comparison, report.crowds) == (None, None, ())
+    run_bench(settings_for("sample"), plan(profile=PROFILES["pi4"]), lambda *_: None)
+    assert shown[-1] == "sample", "the source itself where no crowds are asked for"
+    text = to_text(report)
+    for word in ("PREDICTIONS for Coral Dev Board", "52 ms a face", "x 11.4", "accelerator", "99.0%", "19.2 labels/s"):
+        assert word in text
+
+
+def test_the_networks_are_those_that_the_settings_choose() -> None:
+    names = ("mtcnn_pnet", "mtcnn_rnet", "mtcnn_onet")
+    assert networks_of(load_settings(environment={}, flags={"detect.precision": "float32"})) == names
+    int8 = networks_of(load_settings(environment={}, flags={"detect.precision": "int8"}))
+    assert int8 == tuple(f"{name}_int8" for name in names)
+
+
+def test_a_reports_parts_are_left_out_where_they_were_not_measured() -> None:
+    text = to_text(Report(board(), {"processor": "a chip"}, "sample", ("a", "b", "c"), advice="type this"))
+    assert text.splitlines() == ["processor: a chip", "detector: a, b, c  governor: not told", "type this"]
 
 
 def test_an_unknown_baseline_lists_those_there_are() -> None:
-    with pytest.raises(ConfigError, match=r"plain, plain-litert.*found `fast`"):
-        open_baselines(["fast"])
+    with pytest.raises(ConfigError, match=r"plain, plain-litert.*found `fast`.*edge-fer\[lab\]"):
+        find_baselines(["fast"])
+
+
+def test_a_baseline_whose_libraries_are_missing_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr(bench_compare, "find_spec", lambda name: None if name == "mtcnn" else found(name))
+    with pytest.raises(ConfigError, match=r"`plain` needs mtcnn.*edge-fer\[lab\]"):
+        find_baselines(["plain"])
+
+
+def test_without_the_lab_there_are_no_baselines(monkeypatch: pytest.MonkeyPatch) -> None:
+    none: list[EntryPoint] = []
+    monkeypatch.setattr(bench_compare, "entry_points", lambda group: none)
+    assert find_baselines([]) == []
+    with pytest.raises(ConfigError, match="out of none installed, found `plain`"):
+        find_baselines(["plain"])
 
 
 def test_a_synthetic_source_shows_as_many_faces_as_it_is_asked_for() -> None:

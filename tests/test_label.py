@@ -118,6 +118,27 @@ def test_what_the_device_fails_with_is_told_to_whoever_asks() -> None:
             labeller.labels()
 
 
+def test_two_threads_read_two_faces_at_a_time_and_never_the_same_one() -> None:
+    reader = Reader()
+    labeller = Labeller(reader, Monitor(60).stage, lambda: None, threads=2)
+    try:
+        labeller.offer([crop_of(1, 10), crop_of(2, 20)], 0, 0)
+        assert {reader.asked.get(timeout=5), reader.asked.get(timeout=5)} == {10, 20}
+        labeller.offer([crop_of(1, 11), crop_of(2, 21), crop_of(3, 31)], 33 * MS, 33 * MS)
+        reader.answers.put(None)
+        assert reader.asked.get(timeout=5) == 31, "of the others one is being read, and the other comes after a new one"
+        assert reader.asked.empty()
+        for _ in range(4):
+            reader.answers.put(None)
+        labeller.wait()
+        assert {key: answer.captured_ns for key, answer in labeller.labels().items()} == dict.fromkeys(
+            (1, 2, 3), 33 * MS
+        )
+    finally:
+        labeller.stop()
+    assert not [thread for thread in labeller._threads if thread.is_alive()]
+
+
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12), st.integers(1, 40), st.integers(0, 2**32 - 1))
 def test_no_face_waits_more_than_twice_its_share(changes: list[float], period_ms: int, seed: int) -> None:
     """Faces in view all the time, read one after the other, the looks of each changing as it likes."""

@@ -103,3 +103,19 @@ def test_the_classifier_says_all_a_classifier_must() -> None:
     assert spec.crop is not None
     assert spec.accuracy is not None
     assert spec.quantization == "int8"
+
+
+def test_a_compiled_network_lies_beside_its_twin_and_is_verified_too(tmp_path: Path, entry: dict[str, Any]) -> None:
+    (tmp_path / "net_edgetpu.tflite").write_bytes(b"compiled")
+    sha256 = hashlib.sha256(b"compiled").hexdigest()
+    entry["edgetpu"] = {"file": "net_edgetpu.tflite", "sha256": sha256, "compiler": "edgetpu_compiler 16.0"}
+    store = ModelStore(write(tmp_path, entry))
+    assert (store.load("net", "refine"), store.load_compiled("net", "refine")) == (CONTENT, b"compiled")
+    (tmp_path / "net_edgetpu.tflite").write_bytes(b"compiled?")
+    with pytest.raises(ModelError, match="sha256"):
+        store.load_compiled("net", "refine")
+
+
+def test_a_network_that_was_not_compiled_says_how_to_do_it(tmp_path: Path, entry: dict[str, Any]) -> None:
+    with pytest.raises(ModelError, match=r"run deploy/compile_edgetpu\.sh on an x86-64 machine"):
+        ModelStore(write(tmp_path, entry)).load_compiled("net", "refine")

@@ -118,3 +118,16 @@ def test_words_in_the_environment_mean_themselves(word: str) -> None:
 def test_a_box_without_a_name_has_its_hosts() -> None:
     assert Settings().device_name == socket.gethostname()
     assert yaml.safe_load(dump_settings(Settings()))["device"] is None
+
+
+@pytest.mark.parametrize("name", ["auto", "cpu", "fake", "edgetpu", "edgetpu:usb:0", "edgetpu:pci:12"])
+def test_devices_have_names(name: str) -> None:
+    assert load_settings(environment={}, flags={"classify.backend": name}).classify.backend == name
+
+
+@pytest.mark.parametrize(
+    "name", ["tpu", "edgetpu:", "edgetpu:usb", "edgetpu:0", "cpu:0", "EDGETPU", "edgetpu:usb:-1", ""]
+)
+def test_other_names_of_devices_are_refused_with_those_there_are(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"expected auto, edgetpu, edgetpu:usb:0, .* or fake, found '{name}'"):
+        load_settings(environment={}, flags={"classify.backend": name})

@@ -9,13 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib import import_module
 from types import TracebackType
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Self
 
-BackendName = Literal["auto", "cpu", "fake"]
+from edge_fer.errors import BackendError
+
+BACKEND_PATTERN = r"auto|cpu|fake|edgetpu(:(usb|pci):\d+)?"
+"""Names of devices: `edgetpu` is all Edge TPUs, `edgetpu:usb:0` the first one on USB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,20 +72,32 @@ class Backend(Protocol):
     ) -> None: ...
 
 
-def open_backend(
-    name: BackendName, model: bytes, *, threads: int = 1, input_shape: tuple[int, ...] | None = None
-) -> Backend:
+def open_backend(name: str, model: bytes, *, threads: int = 1, input_shape: tuple[int, ...] | None = None) -> Backend:
     """Load a network onto a device.
 
     Args:
-        name: `cpu`, `fake`, or `auto` for the best device there is.
-        model: the content of a .tflite file.
+        name: `cpu`, `fake`, `edgetpu`, `edgetpu:usb:0`, ..., or `auto` for a device that runs any network: the CPU.
+        model: the content of a .tflite file; for an Edge TPU, a compiled one.
         threads: for the network's operators, on the CPU.
         input_shape: replaces the model's own, for networks that take any.
 
     Raises:
         BackendError: when the device is missing or cannot run this model.
     """
-    device = "cpu" if name == "auto" else name
-    opened: Backend = import_module(f"{__name__}.{device}").open_backend(model, threads, input_shape)
+    device, _, which = ("cpu" if name == "auto" else name).partition(":")
+    arguments = (model, threads, input_shape, *((which,) if which else ()))
+    opened: Backend = import_module(f"{__name__}.{device}").open_backend(*arguments)
     return opened
+
+
+def check_input(device: str, batch: NDArray[Any], expected: TensorSpec) -> None:
+    """Refuse a batch that is not what a network takes.
+
+    Raises:
+        BackendError: when shape or dtype differ.
+    """
+    if batch.shape != expected.shape or batch.dtype != expected.dtype:
+        raise BackendError(
+            f"the network failed on {device}: expected {expected.dtype} {expected.shape}, "
+            f"found {batch.dtype} {batch.shape}"
+        )

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_fer.backends import TensorSpec, cpu
+from edge_fer.backends import TensorSpec, check_input, cpu
 from edge_fer.closeable import Closeable
 from edge_fer.errors import BackendError
 
@@ -36,11 +36,7 @@ class FakeBackend(Closeable):
         """Answer at once; see `edge_fer.backends.Backend.infer`."""
         if not self._open:
             raise BackendError("expected an open backend, found one that was closed; open it again")
-        if batch.shape != self.input.shape or batch.dtype != self.input.dtype:
-            expected = f"{self.input.dtype} {self.input.shape}"
-            raise BackendError(
-                f"the network failed on the fake device: expected {expected}, found {batch.dtype} {batch.shape}"
-            )
+        check_input("the fake device", batch, self.input)
         return tuple(_answer(batch, spec) for spec in self.outputs)
 
     def close(self) -> None:

@@ -21,6 +21,7 @@ from edge_fer.closeable import Closeable
 from edge_fer.decode import Outputs, by_width, decode_faces, decode_proposals, decode_refined, merge_proposals
 from edge_fer.detect import to_faces
 from edge_fer.models import ModelStore
+from edge_fer.monitor import Monitor
 from edge_fer.mtcnn import crop, standardise
 from edge_fer.pyramid import Array, pyramid_scales
 from edge_fer.settings import ClassifySettings
@@ -39,10 +40,12 @@ class Plain(Closeable):
 
     name = "plain"
     min_face = MIN_FACE
+    needs = ("mtcnn", "tensorflow")
 
-    def __init__(self, store: ModelStore | None = None) -> None:
+    def __init__(self, store: ModelStore | None = None, monitor: Monitor | None = None) -> None:
         from mtcnn import MTCNN
 
+        self.monitor = monitor or Monitor(1.0)
         self._classifier = open_classifier(ClassifySettings(backend="cpu"), store or ModelStore())
         self._network = MTCNN()
 
@@ -52,10 +55,11 @@ class Plain(Closeable):
 
     def process(self, image: Image) -> Readings:
         """Every face with its expression."""
-        rgb = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-        found = self._network.detect_faces(rgb)
+        with self.monitor.stage("detect"):
+            rgb = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+            found = self._network.detect_faces(rgb)
         faces = [_package_face(row) for row in found if row["confidence"] >= SCORE]
-        return _read(self._classifier, image, faces)
+        return _read(self._classifier, image, faces, self.monitor)
 
     def close(self) -> None:
         """Free the networks."""
@@ -67,8 +71,10 @@ class PlainLiteRT(Closeable):
 
     name = "plain-litert"
     min_face = MIN_FACE
+    needs = ("ai_edge_litert",)
 
-    def __init__(self, store: ModelStore | None = None, threads: int = 2) -> None:
+    def __init__(self, store: ModelStore | None = None, threads: int = 2, monitor: Monitor | None = None) -> None:
+        self.monitor = monitor or Monitor(1.0)
         store = store or ModelStore()
         self._classifier = open_classifier(ClassifySettings(backend="cpu", threads=threads), store)
         self._proposal = _ResizedNet(store.load("mtcnn_pnet", "propose"), threads)
@@ -81,6 +87,11 @@ class PlainLiteRT(Closeable):
 
     def process(self, image: Image) -> Readings:
         """Every face with its expression."""
+        with self.monitor.stage("detect"):
+            faces = self._detect(image)
+        return _read(self._classifier, image, [face for face in faces if face.score >= SCORE], self.monitor)
+
+    def _detect(self, image: Image) -> tuple[Face, ...]:
         height, width = image.shape[:2]
         pixels = standardise(image)
         proposals = []
@@ -95,8 +106,7 @@ class PlainLiteRT(Closeable):
         if not len(boxes):
             return ()
         boxes, scores, landmarks = decode_faces(self._output.run(crop(pixels, boxes, 48)), boxes, THRESHOLDS[2])
-        faces = to_faces(clip(boxes, width, height), scores, landmarks)
-        return _read(self._classifier, image, [face for face in faces if face.score >= SCORE])
+        return to_faces(clip(boxes, width, height), scores, landmarks)
 
     def close(self) -> None:
         """Free the networks."""
@@ -122,11 +132,13 @@ class _ResizedNet:
         return by_width(tuple(self._interpreter.get_tensor(detail["index"]) for detail in details))
 
 
-def _read(classifier: Classifier, image: Image, faces: list[Face]) -> Readings:
+def _read(classifier: Classifier, image: Image, faces: list[Face], monitor: Monitor) -> Readings:
     readings = []
     for face in faces:
-        aligned = align(image, face.landmarks, classifier.crop, classifier.size)
-        readings.append((face, classifier.classify(aligned)))
+        with monitor.stage("align"):
+            aligned = align(image, face.landmarks, classifier.crop, classifier.size)
+        with monitor.stage("classify"):
+            readings.append((face, classifier.classify(aligned)))
     return tuple(readings)
 
 

@@ -7,14 +7,18 @@ from typing import Annotated
 
 import typer
 
+from edge_fer.lab.cli_edgetpu import edgetpu_check, edgetpu_record, edgetpu_verify
 from edge_fer.lab.cli_evaluate import card, evaluate
 from edge_fer.lab.cli_explain import explain, layers
 from edge_fer.lab.cli_export import export
 from edge_fer.lab.cli_faces import faces
+from edge_fer.lab.cli_realtime import agreement, steps, tracking
+from edge_fer.lab.cli_thresholds import thresholds
 from edge_fer.lab.cli_train import data, train
 
 MODEL = "From labelled photos to a deployable model, in this order"
 INSIDE = "What a model is worth, and why"
+BOARD = "On a Coral Edge TPU"
 PROJECT = "What the project ships and tests itself with"
 
 app = typer.Typer(no_args_is_help=True)
@@ -45,6 +49,13 @@ app.command(rich_help_panel=INSIDE)(evaluate)
 app.command(rich_help_panel=INSIDE)(card)
 app.command(rich_help_panel=INSIDE)(layers)
 app.command(rich_help_panel=INSIDE)(explain)
+app.command(rich_help_panel=BOARD)(edgetpu_check)
+app.command(rich_help_panel=BOARD)(edgetpu_record)
+app.command(rich_help_panel=BOARD)(edgetpu_verify)
+app.command(rich_help_panel=INSIDE)(tracking)
+app.command(rich_help_panel=INSIDE)(agreement)
+app.command(rich_help_panel=INSIDE)(steps)
+app.command(rich_help_panel=INSIDE)(thresholds)
 
 
 @app.command(rich_help_panel=PROJECT)

@@ -70,13 +70,19 @@ def _table(dataset: Dataset) -> list[str]:
 
 @app.command()
 def train(
-    recipe: Annotated[str, typer.Argument(help="thesis, edge, finetune, or a .yaml file.")],
+    recipe: Annotated[str, typer.Argument(help="thesis, edge, finetune, lite, or a .yaml file.")],
     data: Annotated[
         list[str], typer.Option(help="PATH, or NAME=PATH for each data set that the recipe names.", metavar="SET")
     ],
     out: Annotated[Path | None, typer.Option(help="Folder of the run; default: out/train/RECIPE.")] = None,
     weights: Annotated[
         Path | None, typer.Option(help="Start from these: a model's name or .tflite, an .npz, or keras-vggface's .h5.")
+    ] = None,
+    teacher: Annotated[
+        str | None, typer.Option(help="Classifier to learn from, for recipes that ask for one.", metavar="MODEL")
+    ] = None,
+    models: Annotated[
+        Path | None, typer.Option(help="Folder of the teacher; default: the models that came along.", metavar="DIR")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in the folder.")] = False,
     layout: Annotated[list[str] | None, typer.Option(help=f"LAYOUT, or NAME=LAYOUT: {LAYOUT_HELP}")] = None,
@@ -90,6 +96,8 @@ def train(
     checkpoint_minutes: Annotated[float, typer.Option(min=0, help="Pause between checkpoints.")] = 5.0,
 ) -> None:
     """Train a network by a recipe. Ctrl-C ends with a checkpoint; --resume goes on as if nothing had happened.
+
+    Example: edge-fer lab train lite --teacher se_resnet50 --data faces/
 
     The folder of the run gets best.npz and last.npz (for `edge-fer lab export --weights`), log.csv,
     curves.png, recipe.yaml and checkpoint.pt.
@@ -110,7 +118,7 @@ def train(
     slow = plan.bf16 and chosen_device == "cpu" and not _has_fast_bfloat16()
     if slow:
         plan = plan.model_copy(update={"bf16": False})
-    sets = _datasets(plan, data, layout or [])
+    sets = _taught(plan, _datasets(plan, data, layout or []), teacher, models, folder)
     model = _model(plan, weights, sets)
     stopping = _stop_on_signals()
     with ConsoleWatcher() as watcher:
@@ -174,6 +182,27 @@ def _datasets(recipe: Recipe, data: list[str], layouts: list[str]) -> dict[str, 
     return {name: opened[place] for name, place in wanted.items()}
 
 
+def _taught(
+    recipe: Recipe, sets: dict[str, Dataset], teacher: str | None, models: Path | None, folder: Path
+) -> dict[str, Dataset]:
+    """The data sets with what the teacher says, where the recipe asks for one."""
+    from edge_fer.lab.report import ConsoleReporter
+    from edge_fer.lab.teach import kept_answers, taught
+    from edge_fer.models import ModelStore
+
+    if (teacher is not None) != bool(recipe.teacher):
+        wanted = "--teacher MODEL" if recipe.teacher else "no --teacher"
+        raise ConfigError(f"expected {wanted} for the recipe {recipe.name}, found {teacher or 'none'}")
+    if teacher is None:
+        return sets
+    store, found = ModelStore(models), dict(sets)
+    for name, dataset in sets.items():
+        with ConsoleReporter().step(f"asking {teacher} about the training faces of {name}") as progress:
+            thinks = kept_answers(folder / f"teacher-{name}.npz", dataset, teacher, store, progress)
+        found[name] = taught(dataset, thinks, recipe.teacher)
+    return found
+
+
 def _by_name(names: list[str], values: list[str]) -> dict[str, str]:
     """Options such as `clean=PATH`; one without a name is for every name that has none of its own."""
     found: dict[str, str] = {}
@@ -210,7 +239,7 @@ def _model(recipe: Recipe, weights: Path | None, sets: dict[str, Dataset]) -> Tw
     torch.manual_seed(recipe.seed)
     second: Any = None
     if weights is None:
-        net = SEResNet50()
+        net = SEResNet50(width=recipe.start.width)
     elif weights.suffix == ".h5":
         from edge_fer.lab.vggface import load_vggface
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from edge_fer.align import align
-from edge_fer.bench import machine
+from edge_fer.board import machine
 from edge_fer.detect import Detector, open_detector
 from edge_fer.errors import SourceError
 from edge_fer.lab.datasets import Layout, open_dataset

@@ -6,6 +6,8 @@ TensorFlow 2.5's: a file with a newer version of any operator is refused whole.
 
 from __future__ import annotations
 
+import math
+import struct
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
@@ -13,20 +15,24 @@ from typing import Any
 import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
+from numpy.typing import NDArray
 
 from edge_fer.errors import ModelError
 
 _FILE_IDENTIFIER = b"TFL3"
+_BROKEN = (struct.error, ValueError, TypeError, IndexError, OverflowError, AttributeError)
+"""What the reader of the format raises where offsets lead nowhere."""
+
 _OPERATORS = {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
 _TYPES = {value: name for name, value in vars(schema.TensorType).items() if isinstance(value, int)}
 
 NEWEST_VERSION = {
     "ADD": 3, "AVERAGE_POOL_2D": 3, "CONCATENATION": 3, "CONV_2D": 5, "DEPTHWISE_CONV_2D": 6, "EXPAND_DIMS": 1,
-    "FULLY_CONNECTED": 9, "L2_NORMALIZATION": 2, "LOGISTIC": 3, "MAXIMUM": 4, "MAX_POOL_2D": 3, "MEAN": 3,
+    "FULLY_CONNECTED": 9, "L2_NORMALIZATION": 2, "LOGISTIC": 3, "LSTM": 4, "MAXIMUM": 4, "MAX_POOL_2D": 3, "MEAN": 3,
     "MINIMUM": 4, "MUL": 4, "PACK": 3, "PAD": 3, "PRELU": 1, "QUANTIZE": 2, "REDUCE_MAX": 3, "REDUCE_MIN": 3,
     "RELU": 3, "RELU6": 3, "RELU_N1_TO_1": 1, "RESHAPE": 1, "RESIZE_BILINEAR": 4, "RESIZE_NEAREST_NEIGHBOR": 4,
     "SLICE": 5, "SOFTMAX": 3, "SPACE_TO_DEPTH": 2, "SPLIT": 4, "SQUEEZE": 2, "STRIDED_SLICE": 5, "SUB": 5, "SUM": 2,
-    "TANH": 3, "TRANSPOSE_CONV": 3,
+    "TANH": 3, "TRANSPOSE_CONV": 3, "UNIDIRECTIONAL_SEQUENCE_LSTM": 3,
 }  # fmt: skip
 """The operators that the Edge TPU runs, and TensorFlow 2.5's newest version of each (TensorFlow's
 `lite/tools/versioning/runtime_version.cc`)."""
@@ -46,11 +52,16 @@ def read(content: bytes) -> Any:
     """
     if content[4:8] != _FILE_IDENTIFIER:
         raise ModelError(f"expected a .tflite file ({_FILE_IDENTIFIER!r} at byte 4), found {content[4:8]!r}")
-    model = schema.ModelT.InitFromPackedBuf(bytearray(content))
-    for buffer in model.buffers:
-        if _is_outside(buffer):
-            buffer.data = np.frombuffer(content, np.uint8, buffer.size, buffer.offset)
-            buffer.offset = buffer.size = 0
+    try:
+        model = schema.ModelT.InitFromPackedBuf(bytearray(content))
+        for buffer in model.buffers:
+            if _is_outside(buffer):
+                buffer.data = np.frombuffer(content, np.uint8, buffer.size, buffer.offset)
+                buffer.offset = buffer.size = 0
+    except _BROKEN as error:
+        raise ModelError(
+            f"expected a whole .tflite file, found one of {len(content)} bytes that ends early or is damaged"
+        ) from error
     return model
 
 
@@ -76,7 +87,7 @@ class Node:
     """One operator of a graph.
 
     Attributes:
-        name: of the operator, like `CONV_2D`.
+        name: of the operator, like `CONV_2D`; with the custom operator's own, like `CUSTOM edgetpu-custom-op`.
         version: that the file asks for.
         inputs: indices of tensors.
         outputs: indices of tensors.
@@ -131,6 +142,21 @@ class Graph:
         """Whether its values are in the file."""
         return self._data[tensor] is not None
 
+    def values(self, tensor: int) -> NDArray[np.uint8] | None:
+        """The bytes of a constant; None for what is computed."""
+        data = self._data[tensor]
+        return None if data is None else np.asarray(data, np.uint8)
+
+    def zero_point(self, tensor: int) -> int:
+        """The quantized value that stands for 0.0; of the first channel where each has its own."""
+        quantization = self.tensors[tensor].quantization
+        found = None if quantization is None else quantization.zeroPoint
+        return 0 if found is None or len(found) == 0 else int(found[0])
+
+    def size(self, tensor: int) -> int:
+        """How many values it has; a dimension that is open counts as 1."""
+        return math.prod(max(size, 1) for size in self.shape(tensor))
+
     def integers(self, tensor: int) -> tuple[int, ...]:
         """The values of a constant INT32 tensor, like axes or paddings."""
         data = self._data[tensor]
@@ -151,7 +177,10 @@ class Graph:
 
 
 def _node(code: Any, operator: Any) -> Node:
-    name = _OPERATORS[max(code.builtinCode, code.deprecatedBuiltinCode)]
+    number = max(code.builtinCode, code.deprecatedBuiltinCode)
+    name = _OPERATORS.get(number, f"operator {number}")
+    if code.customCode is not None:
+        name = f"{name} {str(code.customCode, 'utf-8')}"
     inputs = tuple(int(index) for index in operator.inputs if index >= 0)
     outputs = tuple(int(index) for index in operator.outputs)
     return Node(name, code.version, inputs, outputs, operator.builtinOptions)

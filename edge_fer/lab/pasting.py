@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from edge_fer.align import align
 from edge_fer.detect import Detector
+from edge_fer.lab.datasets.pictures import resize
 from edge_fer.models import CropSpec
 from edge_fer.types import Face, Image, Point
 
@@ -23,7 +24,7 @@ class Pasted:
     """A picture with one face.
 
     Attributes:
-        frame: `(600, 600, 3)` uint8, BGR.
+        frame: `(size, size, 3)` uint8, BGR.
         middle: of the crop in it, pixels.
     """
 
@@ -31,18 +32,20 @@ class Pasted:
     middle: Point
 
 
-def paste(face: Image, seed: int) -> Pasted:
+def paste(face: Image, seed: int, *, side: int | None = None, size: int = FRAME) -> Pasted:
     """Put a crop somewhere into a plain picture, at some size.
 
     Args:
         face: `(height, width)` uint8, grey, about square.
         seed: of its place and size.
+        side: of the crop in the picture, pixels; null: drawn.
+        size: of the picture, pixels; more than the crop's side and 20 all around.
     """
     rng = np.random.default_rng(seed)
-    side = int(rng.integers(SMALLEST, LARGEST))
-    left, top = (int(value) for value in rng.integers(20, FRAME - side - 20, 2))
-    frame = np.full((FRAME, FRAME), int(face.mean()), np.uint8)
-    frame[top : top + side, left : left + side] = cv2.resize(face, (side, side), interpolation=cv2.INTER_CUBIC)
+    side = int(rng.integers(SMALLEST, LARGEST)) if side is None else side
+    left, top = (int(value) for value in rng.integers(20, size - side - 20, 2))
+    frame = np.full((size, size), int(face.mean()), np.uint8)
+    frame[top : top + side, left : left + side] = resize(face, side)
     bgr = np.asarray(cv2.cvtColor(frame, cv2.COLOR_GRAY2BGR), np.uint8)
     return Pasted(bgr, Point(left + side / 2, top + side / 2))
 

@@ -98,11 +98,13 @@ class Start(_Section):
     """Where the weights come from when no file is given, and how the top begins.
 
     Attributes:
+        width: factor on the channels of the trunk, of a network that starts from random weights.
         block_scale: last batch-norm scale of each block, where a network starts from random weights.
         top: `keep` what was loaded (PyTorch's defaults otherwise), or draw it from the standard normal
             distribution.
     """
 
+    width: float = Field(1.0, ge=0.125, le=1, multiple_of=0.125)
     block_scale: float = Field(1.0, ge=0, le=1)
     top: Literal["keep", "standard_normal"] = "keep"
 
@@ -154,6 +156,8 @@ class Recipe(_Section):
         about: a sentence or two.
         seed: of everything that is drawn.
         dropout: before the heads.
+        teacher: this part of each training target is what the network that `--teacher` names says of the face;
+            0: there is none. Hinton et al., "Distilling the Knowledge in a Neural Network", 2015.
         ema: decay of the exponential moving average of the weights, which is what is measured and
             written; null: the weights themselves are.
         bf16: whether layers run in bfloat16 where that is safe (autocast); the command line leaves it out on a
@@ -168,6 +172,7 @@ class Recipe(_Section):
     about: str = ""
     seed: int = Field(0, ge=0)
     dropout: float = Field(0.3, ge=0, lt=1)
+    teacher: float = Share
     ema: float | None = Field(None, gt=0, lt=1)
     bf16: bool = False
     channels_last: bool = False
@@ -187,6 +192,13 @@ class Recipe(_Section):
         taught = [stage.name for stage in self.stages if stage.loss.distillation]
         if taught and self.ema is None:
             raise ValueError(f"distillation (stage {taught[0]}) is from the averaged network, and `ema` is null")
+        return self
+
+    @model_validator(mode="after")
+    def _targets_are_learned(self) -> Self:
+        deaf = [stage.name for stage in self.stages if not stage.loss.votes]
+        if deaf and self.teacher:
+            raise ValueError(f"a teacher changes targets, and stage {deaf[0]} goes by labels (`votes: false`)")
         return self
 
     @property

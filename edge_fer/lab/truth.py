@@ -137,7 +137,7 @@ def evaluate(
         faces = [face for face in detected if face.score >= score]
         to_find = [true for true in true_faces if true.visible]
         hidden = _corners([true.box for true in true_faces if not true.visible])
-        pairs = _match(faces, to_find, overlap)
+        pairs = match([face.box for face in faces], [true.box for true in to_find], overlap)
         left_over = [face.box for i, face in enumerate(faces) if i not in pairs]
         on_hidden = boxes.overlap(_corners(left_over), hidden, "smaller").max(axis=1, initial=0) >= overlap
         visible += len(to_find)
@@ -153,9 +153,15 @@ def eye_line_angle(landmarks: Landmarks) -> float:
     return math.degrees(math.atan2(right.y - left.y, right.x - left.x))
 
 
-def _match(faces: Sequence[Face], true_faces: Sequence[TrueFace], overlap: float) -> dict[int, int]:
-    """Which face is which true face, by their places; the best pairs first."""
-    union = boxes.overlap(_corners([face.box for face in faces]), _corners([true.box for true in true_faces]))
+def match(found: Sequence[Box], true: Sequence[Box], overlap: float) -> dict[int, int]:
+    """Which box is which true one, by their places; the best pairs first.
+
+    Args:
+        found: boxes.
+        true: boxes.
+        overlap: intersection over union that a pair has at least.
+    """
+    union = boxes.overlap(_corners(found), _corners(true))
     best_first = np.argsort(-union, axis=None, kind="stable")
     pairs: dict[int, int] = {}
     for i, j in zip(*(axis.tolist() for axis in np.unravel_index(best_first, union.shape)), strict=True):

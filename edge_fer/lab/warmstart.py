@@ -24,7 +24,7 @@ from edge_fer.lab.batches import Batches
 from edge_fer.lab.datasets.records import Dataset
 from edge_fer.lab.evaluate import Progress, silent
 from edge_fer.lab.graph import Graph, Node, read
-from edge_fer.lab.networks import INPUT_SIZE, SEResNet50
+from edge_fer.lab.networks import INPUT_SIZE, WIDTHS, SEResNet50
 from edge_fer.lab.recipe import Stage
 from edge_fer.models import ModelStore
 
@@ -71,9 +71,9 @@ def weights_from_tflite(path: Path) -> SEResNet50:
             f"expected {_OTHERS[name]} {name} in {path}, as in this lab's SE-ResNet-50, found {found[name]}; "
             "start from this network's .npz file"
         )
-    net = SEResNet50(resolution=_resolution(graph))
-    layers = _layers(net)
     nodes = [node for node in graph.nodes if node.name in _KINDS]
+    net = SEResNet50(resolution=_resolution(graph), width=_width(graph, nodes))
+    layers = _layers(net)
     if len(nodes) != len(layers):
         raise ModelError(f"expected {len(layers)} layers with weights in {path}, found {len(nodes)}; check the file")
     with torch.no_grad():
@@ -223,6 +223,12 @@ def _resolution(graph: Graph) -> int:
     """What the network looks at: its input, or that averaged down by its first operator."""
     first = graph.nodes[0]
     return INPUT_SIZE // first.options.filterHeight if first.name == _SHRINK else INPUT_SIZE
+
+
+def _width(graph: Graph, nodes: list[Node]) -> float:
+    """The width by the filters of the first layer; 1 where that fits none."""
+    width = graph.shape(nodes[0].inputs[1])[0] / 64 if nodes else 1.0
+    return width if width in WIDTHS else 1.0
 
 
 def _layers(net: SEResNet50) -> list[tuple[str, Any]]:

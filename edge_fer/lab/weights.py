@@ -16,7 +16,7 @@ from torch import nn
 
 from edge_fer.errors import ModelError
 from edge_fer.lab.checkpoint import replacing
-from edge_fer.lab.networks import INPUT_SIZE, VARIANTS, MtcnnNet, SEResNet50, o_net, p_net, r_net
+from edge_fer.lab.networks import INPUT_SIZE, VARIANTS, WIDTHS, MtcnnNet, SEResNet50, o_net, p_net, r_net
 from edge_fer.types import LABELS
 
 MTCNN_NETS = {"pnet": p_net, "rnet": r_net, "onet": o_net}
@@ -88,14 +88,14 @@ def load_se_resnet50(path: Path) -> SEResNet50:
     Args:
         path: arrays named like the network's parameters, with `bn.{gamma,beta,mean,variance}`
             and `head_ferplus`; float16 or float32. `variant` names one of `VARIANTS`; without it, ours.
-            `resolution` is the network's; without it, that of the input.
+            `resolution` is the network's; without it, that of the input. `width` likewise; without it, 1.
 
     Raises:
         ModelError: when the file cannot be read, or an array is missing or of another shape.
     """
     try:
         with path.open("rb") as file, np.load(file) as arrays, torch.no_grad():
-            net = SEResNet50(_variant(arrays, path), _resolution(arrays, path))
+            net = SEResNet50(_variant(arrays, path), _resolution(arrays, path), _width(arrays, path))
             for name, parameter in net.state_dict().items():
                 if not name.endswith("num_batches_tracked"):
                     _assign_named(parameter, arrays, _array_name(name), path)
@@ -117,7 +117,7 @@ def save_se_resnet50(path: Path, net: SEResNet50, second: nn.Linear | None = Non
     Raises:
         OutputError: when the file cannot be written.
     """
-    arrays: dict[str, Any] = {"variant": np.array(net.variant), "resolution": np.array(net.resolution)}
+    arrays: dict[str, Any] = {name: np.array(getattr(net, name)) for name in ("variant", "resolution", "width")}
     for name, value in net.state_dict().items():
         if not name.endswith("num_batches_tracked"):
             arrays[_array_name(name)] = _compact(value)
@@ -156,6 +156,15 @@ def _resolution(arrays: Any, path: Path) -> int:
     if resolution < 1:
         raise ModelError(f"expected a resolution in pixels in {path}, found {resolution}; these weights are damaged")
     return resolution
+
+
+def _width(arrays: Any, path: Path) -> float:
+    width = float(arrays["width"]) if "width" in arrays else 1.0
+    if width not in WIDTHS:
+        raise ModelError(
+            f"expected a width of {WIDTHS[0]:g} to 1 in {path}, found {width:g}; these weights are damaged"
+        )
+    return width
 
 
 _ARRAY_NAMES = {

@@ -9,6 +9,7 @@ NEED_TORCH = [
     "test_networks.py",
     "test_quantize.py",
     "test_rules.py",
+    "test_teach.py",
     "test_thesis.py",
     "test_train.py",
     "test_vggface.py",

@@ -91,6 +91,22 @@ def test_the_resolution_is_kept_with_the_weights(tmp_path: Path) -> None:
     assert load_se_resnet50(tmp_path / "weights.npz").resolution == 112
 
 
+def test_a_narrow_network_has_fewer_channels_everywhere_and_keeps_its_width(tmp_path: Path) -> None:
+    net = SEResNet50(width=0.375)
+    assert (net.stem.conv.out_channels, net.stage5.block3.expand.conv.out_channels) == (24, 768)
+    assert {layer.out_channels % 8 for name, layer in net.named_modules() if name.endswith(".conv")} == {0}
+    assert 4_400_000 < sum(parameter.numel() for parameter in net.parameters()) < 4_500_000
+    assert net.eval()(torch.zeros(1, 3, 64, 64)).shape == (1, 7)
+    save_se_resnet50(tmp_path / "narrow.npz", net)
+    assert load_se_resnet50(tmp_path / "narrow.npz").width == 0.375
+
+
+def test_a_width_that_there_is_not_is_named(tmp_path: Path, arrays) -> None:
+    np.savez(tmp_path / "w.npz", width=np.array(0.3), **arrays)
+    with pytest.raises(ModelError, match=r"expected a width of 0\.125 to 1 in .*w\.npz, found 0\.3"):
+        load_se_resnet50(tmp_path / "w.npz")
+
+
 def test_a_missing_array_is_named(tmp_path: Path, arrays) -> None:
     np.savez(tmp_path / "w.npz", **{name: array for name, array in arrays.items() if "block2.se_up.bias" not in name})
     with pytest.raises(ModelError, match=r"`stage2\.block2\.se_up\.bias` in .*w\.npz, found none"):

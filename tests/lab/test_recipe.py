@@ -13,7 +13,7 @@ pytestmark = pytest.mark.lab
 
 
 def test_the_recipes_that_come_along() -> None:
-    assert recipe_names() == ["edge", "finetune", "thesis"]
+    assert recipe_names() == ["edge", "finetune", "lite", "thesis"]
     for name in recipe_names():
         assert load_recipe(name).name == name
 
@@ -42,6 +42,12 @@ def test_the_published_senet_is_an_option_of_the_thesis() -> None:
     assert recipe.start.top == "standard_normal"
 
 
+def test_the_lite_network_is_narrow_and_has_a_teacher() -> None:
+    recipe = load_recipe("lite")
+    assert recipe.start.width == 0.375
+    assert 0 < recipe.teacher < 1
+
+
 def test_changes_go_by_name() -> None:
     recipe = load_recipe("edge", ["stages.full.epochs=1", "stages.full.augmentation.flip=0", "seed=7", "ema=null"])
     assert recipe.stages[1].epochs == 1
@@ -56,6 +62,8 @@ def test_changes_go_by_name() -> None:
         (["seed"], [], r"expected --set KEY=VALUE"),
         (["stages.last.epochs=1"], [], r"expected a stage \(top, noisy, clean\) in --set .*, found `last`"),
         (["stages.top.loss.distillation=0.3"], [], r"from the averaged network, and `ema` is null"),
+        (["teacher=0.5"], [], r"a teacher changes targets, and stage top goes by labels"),
+        (["start.width=0.3"], [], r"`start.width`: input should be a multiple of 0.125"),
         (["seed.x=1"], [], r"recipe thesis: `seed`: input should be a valid integer"),
         (["stages.top=1"], [], r"a key inside a section"),
         (["seed=["], [], r"expected a YAML value in --set"),

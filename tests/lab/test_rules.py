@@ -19,8 +19,8 @@ OP = schema.BuiltinOperator
 INT8, INT32, FLOAT32 = schema.TensorType.INT8, schema.TensorType.INT32, schema.TensorType.FLOAT32
 
 
-class Builder:
-    """An INT8 graph of one squeeze-and-excitation and one dense layer, to be broken."""
+class Bare:
+    """A graph without operators, and what it takes to add some."""
 
     def __init__(self) -> None:
         self.model = schema.ModelT()
@@ -28,17 +28,6 @@ class Builder:
         self.model.version, self.model.subgraphs, self.model.operatorCodes = 3, [self.graph], []
         self.model.buffers = [schema.BufferT()]
         self.graph.tensors, self.graph.operators = [], []
-        image = self.tensor((1, 8, 8, 16))
-        mean = self.node(OP.MEAN, 2, schema.ReducerOptionsT(), [image, self.integers([1, 2])], (1, 1, 1, 16))
-        self.graph.operators[-1].builtinOptions.keepDims = True
-        down = self.convolution(mean, 4)
-        scale = self.node(OP.LOGISTIC, 2, None, [self.convolution(down, 16)], (1, 1, 1, 16))
-        scaled = self.node(OP.MUL, 2, schema.MulOptionsT(), [image, scale], (1, 8, 8, 16))
-        pooled = self.node(OP.MEAN, 2, schema.ReducerOptionsT(), [scaled, self.integers([1, 2])], (1, 16))
-        kernel, bias = self.tensor((7, 16), b"\1" * 112), self.integers([0] * 7)
-        options = schema.FullyConnectedOptionsT()
-        logits = self.node(OP.FULLY_CONNECTED, 4, options, [pooled, kernel, bias], (1, 7))
-        self.graph.inputs, self.graph.outputs = [image], [logits]
 
     def tensor(self, shape: tuple[int, ...], data: bytes | None = None, scales: int = 1, kind: int = INT8) -> int:
         tensor = schema.TensorT()
@@ -85,6 +74,24 @@ class Builder:
 
     def code(self, name: str) -> Any:
         return next(code for code in self.model.operatorCodes if code.builtinCode == getattr(OP, name))
+
+
+class Builder(Bare):
+    """An INT8 graph of one squeeze-and-excitation and one dense layer, to be broken."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        image = self.tensor((1, 8, 8, 16))
+        mean = self.node(OP.MEAN, 2, schema.ReducerOptionsT(), [image, self.integers([1, 2])], (1, 1, 1, 16))
+        self.graph.operators[-1].builtinOptions.keepDims = True
+        down = self.convolution(mean, 4)
+        scale = self.node(OP.LOGISTIC, 2, None, [self.convolution(down, 16)], (1, 1, 1, 16))
+        scaled = self.node(OP.MUL, 2, schema.MulOptionsT(), [image, scale], (1, 8, 8, 16))
+        pooled = self.node(OP.MEAN, 2, schema.ReducerOptionsT(), [scaled, self.integers([1, 2])], (1, 16))
+        kernel, bias = self.tensor((7, 16), b"\1" * 112), self.integers([0] * 7)
+        options = schema.FullyConnectedOptionsT()
+        logits = self.node(OP.FULLY_CONNECTED, 4, options, [pooled, kernel, bias], (1, 7))
+        self.graph.inputs, self.graph.outputs = [image], [logits]
 
 
 def test_a_sound_graph_passes() -> None:

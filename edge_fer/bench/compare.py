@@ -1,0 +1,200 @@
+"""How fast, against what: the runtime and its baselines over the same decoded frames, in one run.
+
+Contenders take turns, so that whatever else the machine does hits all of them, and ratios are
+formed within a turn. Nothing is timed but the way from a decoded frame to its labels.
+The pipeline gives OpenCV one thread, and baselines in the same process run under that, too.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing
+from importlib.metadata import entry_points
+from importlib.util import find_spec
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_fer.bench.monitor import BenchMonitor
+from edge_fer.bench.records import Comparison, Progress, Result
+from edge_fer.closeable import Closeable
+from edge_fer.errors import ConfigError
+from edge_fer.pipeline import Pipeline
+from edge_fer.settings import Settings
+from edge_fer.types import Frame, Image, StageTime
+
+Times = NDArray[np.float64]
+
+_INSTALL = "baselines come with pip install 'edge-fer[lab]'"
+
+
+class Contender(Protocol):
+    """Something that finds and labels the faces of a picture.
+
+    Attributes:
+        name: for the table.
+        min_face: the smallest face it looks for, pixels.
+    """
+
+    name: str
+    min_face: int
+
+    def read(self, images: Iterable[Image]) -> Iterator[int]:
+        """Find and label the faces of each `(height, width, 3)` uint8 BGR picture; how many there are, in order."""
+        ...
+
+    def close(self) -> None:
+        """Free its networks."""
+        ...
+
+
+class Runtime(Closeable):
+    """The runtime itself, from a decoded frame to its reading; it begins with the next frame meanwhile.
+
+    Args:
+        settings: of the run.
+        fps: rate of the source, frames a second: what is searched and what is followed goes by it.
+    """
+
+    name = "edge-fer"
+
+    def __init__(self, settings: Settings, fps: float) -> None:
+        self.monitor = BenchMonitor()
+        self._pipeline = Pipeline(settings, monitor=self.monitor)
+        self._frames, self._period_ns = 0, 1e9 / fps
+        self.min_face = settings.detect.min_face
+
+    def read(self, images: Iterable[Image]) -> Iterator[int]:
+        """See `Contender.read`."""
+        return (len(reading.faces) for reading in self._pipeline.read(map(self._frame, images)))
+
+    def warm_up(self, images: Iterable[Image]) -> None:
+        """Read pictures that count for nothing."""
+        read_all(self, images)
+        self.monitor.forget()
+
+    def stage_times(self) -> dict[str, StageTime]:
+        """Latency by stage, since the warm-up."""
+        return self.monitor.stage_times()
+
+    def _frame(self, image: Image) -> Frame:
+        self._frames += 1
+        return Frame(self._frames, image, time.monotonic_ns(), time.time(), round(self._frames * self._period_ns))
+
+    def close(self) -> None:
+        """See `Contender.close`."""
+        self._pipeline.close()
+
+
+def run_comparison(
+    settings: Settings,
+    against: Sequence[str],
+    frames: Sequence[Image],
+    fps: float,
+    turns: int,
+    warm_up: int,
+    progress: Progress,
+) -> Comparison:
+    """Measure the runtime as fast as it goes, and baselines beside it.
+
+    Args:
+        settings: of the runtime.
+        against: names of baselines.
+        frames: each `(height, width, 3)` uint8, BGR.
+        fps: rate at which they were taken, frames a second.
+        turns: how often each contender goes through all frames.
+        warm_up: frames that each reads before.
+        progress: told what is going on.
+
+    Raises:
+        ConfigError: when there is no baseline of such a name.
+    """
+    with ExitStack() as stack:
+        runtime = stack.enter_context(Runtime(settings, fps))
+        baselines = [stack.enter_context(closing(open_one())) for open_one in find_baselines(against)]
+        progress("warming up", 0.0)
+        warm = [frames[index % len(frames)] for index in range(warm_up)]
+        for baseline in baselines:
+            read_all(baseline, warm)
+        runtime.warm_up(warm)
+        results = compete([runtime, *baselines], frames, turns, progress)
+        height, width = frames[0].shape[:2]
+        return Comparison(len(frames), (width, height), turns, warm_up, results, runtime.stage_times())
+
+
+def find_baselines(names: Sequence[str]) -> list[Callable[[], Contender]]:
+    """Baselines by name, ready to be loaded. A class of them says in `needs` which libraries it will import.
+
+    Raises:
+        ConfigError: when there is none of that name, or a library that it needs is missing.
+    """
+    known = {entry.name: entry for entry in entry_points(group="edge_fer.baselines")}
+    for name in names:
+        if name not in known:
+            there = ", ".join(known) or "none installed"
+            raise ConfigError(f"expected a baseline out of {there}, found `{name}`; {_INSTALL}")
+    found = [known[name].load() for name in names]
+    for name, baseline in zip(names, found, strict=True):
+        missing = [library for library in baseline.needs if find_spec(library) is None]
+        if missing:
+            raise ConfigError(f"the baseline `{name}` needs {', '.join(missing)}, which is not there; {_INSTALL}")
+    return found
+
+
+def read_all(contender: Contender, images: Iterable[Image]) -> int:
+    """Have pictures read; how many faces there are in all of them."""
+    return sum(contender.read(images))
+
+
+def compete(
+    contenders: Sequence[Contender],
+    frames: Sequence[Image],
+    turns: int,
+    progress: Progress,
+    clock: Callable[[], float] = time.perf_counter,
+) -> tuple[Result, ...]:
+    """Let contenders take turns over the same frames.
+
+    Args:
+        contenders: warmed up, the runtime first; speed-ups are its.
+        frames: each `(height, width, 3)` uint8, BGR.
+        turns: how often each goes through all frames.
+        progress: told what is going on.
+        clock: seconds.
+    """
+    seconds = {contender.name: np.zeros((turns, len(frames))) for contender in contenders}
+    faces = dict.fromkeys(seconds, 0)
+    for turn in range(turns):
+        for place, contender in enumerate(contenders):
+            done = (turn * len(contenders) + place) / (turns * len(contenders))
+            progress(f"turn {turn + 1} of {turns}: {contender.name}", done)
+            faces[contender.name] = 0
+            before = clock()
+            for index, found in enumerate(contender.read(frames)):
+                faces[contender.name] += found
+                now = clock()
+                seconds[contender.name][turn, index] = now - before
+                before = now
+    runtime = seconds[contenders[0].name].sum(axis=1)
+    return tuple(_result(one, seconds[one.name], faces[one.name], runtime) for one in contenders)
+
+
+def _result(contender: Contender, seconds: Times, faces: int, runtime: Times) -> Result:
+    p50, p95, p99 = (round(value * 1e3, 2) for value in np.percentile(seconds, (50, 95, 99)).tolist())
+    fps = seconds.shape[1] / seconds.sum(axis=1)
+    speedup = seconds.sum(axis=1) / runtime
+    return Result(
+        contender.name,
+        contender.min_face,
+        faces,
+        p50,
+        p95,
+        p99,
+        round(statistics.median(fps.tolist()), 2),
+        (round(float(fps.min()), 2), round(float(fps.max()), 2)),
+        round(statistics.median(speedup.tolist()), 2),
+        (round(float(speedup.min()), 2), round(float(speedup.max()), 2)),
+    )

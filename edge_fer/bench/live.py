@@ -1,0 +1,239 @@
+"""The runtime before a camera: frames come at their rate, whether or not they can be kept up with.
+
+    source --Watch--> Camera --> Pipeline --> Probe
+
+The whole pipeline runs as in `edge-fer run`; a sink of the benchmark's own takes the time of each reading.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from edge_fer.bench.monitor import BenchMonitor
+from edge_fer.bench.records import Live, Resources, WarmUp, percentiles
+from edge_fer.bench.resources import cpu_seconds, peak_rss_mb
+from edge_fer.bench.source import Scene, Watch
+from edge_fer.capture import Camera
+from edge_fer.classify import Classifier
+from edge_fer.errors import SourceError
+from edge_fer.health import temperatures
+from edge_fer.pipeline import Pipeline
+from edge_fer.types import Image, Reading, Record, StageTime
+
+_PATIENCE_S = 30.0  # beyond what the run should take: a slow board's first search takes seconds
+_BESIDE = ("classify", "detect")  # stages with a thread of their own
+
+
+@dataclass(frozen=True, slots=True)
+class Length:
+    """How long a live run is.
+
+    Attributes:
+        warm_up_s: from the first reading; nothing counts before that.
+        seconds: that are measured.
+    """
+
+    warm_up_s: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What was measured between the warm-up and the end.
+
+    Attributes:
+        warm_up: what came before.
+        began_ns: when the last reading was published that does not count.
+        published_ns: when each reading was.
+        readings: one or more.
+        dropped: frames, in that time.
+        cpu_s: processor seconds of this process and its children.
+        stages: latency by stage.
+        passes: how often each ran.
+        stage_s: how long each took in all, seconds.
+    """
+
+    warm_up: WarmUp
+    began_ns: int
+    published_ns: tuple[int, ...]
+    readings: tuple[Reading, ...]
+    dropped: int
+    cpu_s: float
+    stages: dict[str, StageTime]
+    passes: dict[str, int]
+    stage_s: dict[str, float]
+
+    @property
+    def seconds(self) -> float:
+        """From the last reading that does not count to the last one that does."""
+        return (self.published_ns[-1] - self.began_ns) / 1e9
+
+
+class Probe:
+    """A sink that notes when each reading comes, forgets the warm-up, and ends the run after its length.
+
+    Args:
+        length: of the run.
+        monitor: told to forget the warm-up.
+        stopping: set at the end.
+        progress: told how much is done, 0..1.
+        clock: CLOCK_MONOTONIC, nanoseconds.
+        cpu: processor seconds so far.
+
+    Attributes:
+        window: what was measured; null until the length is reached.
+    """
+
+    def __init__(
+        self,
+        length: Length,
+        monitor: BenchMonitor,
+        stopping: threading.Event,
+        progress: Callable[[float], None],
+        clock: Callable[[], int] = time.monotonic_ns,
+        cpu: Callable[[], float] = lambda: cpu_seconds(os.getpid()),
+    ) -> None:
+        self.window: Window | None = None
+        self._length, self._monitor, self._stopping = length, monitor, stopping
+        self._progress, self._clock, self._cpu = progress, clock, cpu
+        self._started_ns = clock()
+        self._taken: list[tuple[int, Reading]] = []
+        self._warm_up: WarmUp | None = None
+        self._before: tuple[int, Reading] | None = None
+        self._cpu_before = 0.0
+
+    def publish(self, record: Record, image: Image | None) -> None:
+        """Take one record; see `edge_fer.publish.Sink.publish`."""
+        now_ns = self._clock()
+        if not isinstance(record, Reading) or self.window is not None:
+            return
+        self._taken.append((now_ns, record))
+        first_ns = self._before[0] if self._before else self._taken[0][0]
+        elapsed_s = (now_ns - first_ns) / 1e9
+        if self._warm_up is None:
+            if elapsed_s >= self._length.warm_up_s:
+                self._begin()
+            return
+        self._progress(min(elapsed_s / self._length.seconds, 1.0))
+        if elapsed_s >= self._length.seconds:
+            self.window = self._measured()
+            self._stopping.set()
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+    def _begin(self) -> None:
+        """From here on it counts."""
+        ways_ms = [(now_ns - reading.captured_ns) / 1e6 for now_ns, reading in self._taken]
+        self._before = self._taken[-1]
+        seconds = (self._before[0] - self._started_ns) / 1e9
+        self._warm_up = WarmUp(len(self._taken), round(seconds, 2), round(max(ways_ms), 1))
+        self._taken = []
+        self._monitor.forget()
+        self._cpu_before = self._cpu()
+
+    def _measured(self) -> Window:
+        assert self._warm_up is not None
+        assert self._before is not None
+        moments, readings = zip(*self._taken, strict=True)
+        return Window(
+            self._warm_up,
+            self._before[0],
+            moments,
+            readings,
+            readings[-1].dropped - self._before[1].dropped,
+            self._cpu() - self._cpu_before,
+            self._monitor.stage_times(),
+            dict(self._monitor.passes),
+            dict(self._monitor.seconds),
+        )
+
+
+def run_live(
+    scene: Scene,
+    length: Length,
+    progress: Callable[[float], None],
+    monitor: BenchMonitor | None = None,
+    classifier: Classifier | None = None,
+) -> Live:
+    """Run the pipeline before a source that is paced like a camera.
+
+    Args:
+        scene: what it is given to see.
+        length: of the run.
+        progress: told how much is done, 0..1.
+        monitor: times the stages; null: one that stretches nothing.
+        classifier: reads faces, and is closed with the run; null: the one that the settings name.
+
+    Raises:
+        SourceError: when the source gives too few frames.
+        EdgeFerError: whatever ends a run.
+    """
+    capture = scene.settings.capture.model_copy(update={"realtime": True})
+    paced = scene.settings.model_copy(update={"capture": capture})
+    watch, stopping, monitor = Watch(scene.opener), threading.Event(), monitor or BenchMonitor()
+    camera = Camera(paced.capture, opener=watch.open)
+    probe = Probe(length, monitor, stopping, progress)
+    with Pipeline(paced, [probe], stopping, monitor, classifier, camera) as pipeline:
+        pipeline.run(duration_s=length.warm_up_s + length.seconds + _PATIENCE_S)
+        memory_mb = peak_rss_mb(os.getpid())
+    if (window := probe.window) is None:
+        raise SourceError(
+            f"expected frames for {length.warm_up_s + length.seconds:g} s from {camera.name}, found fewer; "
+            "check that the camera goes on"
+        )
+    cpu_percent = round(100 * window.cpu_s / window.seconds, 1)
+    resources = Resources(cpu_percent, round(memory_mb, 1), round(scene.frames_mb, 1), temperatures())
+    gap_ms = watch.longest_gap_ms(window.began_ns, window.published_ns[-1])
+    beside = _BESIDE if paced.keyframe.enabled else _BESIDE[:1]
+    return summarise(window, camera.name, gap_ms, resources, beside)
+
+
+def summarise(window: Window, source: str, gap_ms: float, resources: Resources, beside: Sequence[str]) -> Live:
+    """Figures of a live run.
+
+    Args:
+        window: what was measured.
+        source: name of it.
+        gap_ms: longest time between two frames that were taken from it.
+        resources: what the run took.
+        beside: stages that run in threads of their own.
+    """
+    readings, count = window.readings, len(window.readings)
+    faces = [face for reading in readings for face in reading.faces]
+    ages = [face.label_age_ms for face in faces if face.label_age_ms is not None]
+    ways_ms = [(at - it.captured_ns) / 1e6 for at, it in zip(window.published_ns, readings, strict=True)]
+    intervals = np.diff([window.began_ns, *window.published_ns]) / 1e6
+    finding_s = sum(seconds for name, seconds in window.stage_s.items() if name not in beside)
+    return Live(
+        source=source,
+        seconds=round(window.seconds, 2),
+        readings=count,
+        fps=round(count / window.seconds, 2),
+        captured_fps=round(_captured_fps(readings), 2),
+        longest_gap_ms=round(gap_ms, 1),
+        dropped=window.dropped,
+        faces=round(len(faces) / count, 2),
+        labels_per_s=round(window.passes.get("classify", 0) / window.seconds, 2),
+        latency_ms=percentiles(ways_ms),
+        jitter_ms=percentiles(np.abs(intervals - np.median(intervals)).tolist()).p99,
+        label_age_ms=percentiles(ages) if ages else None,
+        find_ms=round(1e3 * finding_s / count, 2),
+        stages=window.stages,
+        warm_up=window.warm_up,
+        resources=resources,
+    )
+
+
+def _captured_fps(readings: Sequence[Reading]) -> float:
+    """Frames a second that the camera gave, dropped ones included; 0 with fewer than two readings."""
+    first, last = readings[0], readings[-1]
+    if last.captured_ns == first.captured_ns:
+        return 0.0
+    return (last.frame - first.frame) / (last.captured_ns - first.captured_ns) * 1e9

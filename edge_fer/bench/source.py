@@ -1,0 +1,158 @@
+"""Frames for benchmarks: decoded before any clock runs, or watched while they are taken."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+
+import numpy as np
+
+from edge_fer.backends.cameras import Source, open_source
+from edge_fer.capture import Opener
+from edge_fer.errors import SourceError
+from edge_fer.resize import fit
+from edge_fer.settings import CaptureSettings, Settings
+from edge_fer.types import Image
+
+_SYNTHETIC = "synthetic:"
+_DRAWN = 90  # frames at most, shown there and back
+
+USUAL_FPS = 30.0
+"""Of sources that do not say theirs, frames a second."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What a live run is given to see.
+
+    Attributes:
+        settings: with the source.
+        opener: opens it.
+        frames_mb: of frames that are held ready for it.
+    """
+
+    settings: Settings
+    opener: Opener = open_source
+    frames_mb: float = 0.0
+
+
+def scene_of(settings: Settings, size: int) -> Scene:
+    """The source that the settings name.
+
+    A file is decoded while it is shown, as a camera's pictures are. Synthetic frames are drawn before: to draw them
+    takes longer than to find the faces in them.
+
+    Args:
+        settings: with the source.
+        size: synthetic frames are shrunk to this long side, pixels.
+
+    Raises:
+        SourceError: when it cannot be read.
+    """
+    if not settings.capture.source.startswith(_SYNTHETIC):
+        return Scene(settings)
+    images, fps = decode(settings.capture, _DRAWN, size)
+    name = settings.capture.source
+    return Scene(settings, lambda *_: Ready(name, images, fps), sum(image.nbytes for image in images) / 1e6)
+
+
+def crowd(settings: Settings, faces: int) -> Settings:
+    """Settings of a run that looks at so many synthetic faces."""
+    return settings.model_copy(update={"capture": CaptureSettings(source=f"{_SYNTHETIC}{faces}")})
+
+
+def decode(settings: CaptureSettings, count: int, size: int) -> tuple[list[Image], float]:
+    """The first frames of a source, before any clock runs, and its rate in frames a second (30 where it has none).
+
+    Args:
+        settings: of the source.
+        count: at most so many frames.
+        size: frames are shrunk to this long side, pixels.
+
+    Raises:
+        SourceError: when the source cannot be read, or has no frame.
+    """
+    frames: list[Image] = []
+    with closing(open_source(settings)) as source:
+        fps = source.fps or USUAL_FPS
+        while len(frames) < count and (taken := source.read()) is not None:
+            frames.append(fit(taken[0], size))
+        if not frames:
+            raise SourceError(f"expected at least one frame from {source.name}, found none; name another source")
+    return frames, fps
+
+
+class Ready:
+    """A source whose frames were decoded before: it shows them there and back, without end and without a cut.
+
+    Args:
+        name: of it.
+        frames: each `(height, width, 3)` uint8, BGR.
+        fps: frames a second.
+    """
+
+    live = False
+    skipped = 0
+
+    def __init__(self, name: str, frames: Sequence[Image], fps: float) -> None:
+        self.name = name
+        self.fps: float | None = fps
+        self._images = itertools.cycle([*frames, *frames[-2:0:-1]])
+
+    def read(self) -> tuple[Image, int] | None:
+        """The next frame; see `edge_fer.backends.cameras.Source.read`."""
+        return next(self._images), time.monotonic_ns()
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+
+class Watch:
+    """Opens sources that begin again at their end, and notes when frames are taken from them.
+
+    Args:
+        opener: opens the source itself.
+        clock: CLOCK_MONOTONIC, nanoseconds.
+
+    Attributes:
+        taken_ns: when each frame was taken.
+    """
+
+    def __init__(self, opener: Opener = open_source, clock: Callable[[], int] = time.monotonic_ns) -> None:
+        self.taken_ns: list[int] = []
+        self._opener, self._clock = opener, clock
+
+    def open(self, settings: CaptureSettings, cancelled: Callable[[], bool], warn: Callable[[str], None]) -> Source:
+        """See `edge_fer.capture.Opener`."""
+        return _Watched(lambda: self._opener(settings, cancelled, warn), self.taken_ns, self._clock)
+
+    def longest_gap_ms(self, since_ns: int, until_ns: int) -> float:
+        """Between two frames that were taken in that time."""
+        taken = [since_ns, *(moment for moment in self.taken_ns if since_ns <= moment <= until_ns), until_ns]
+        return float(np.diff(taken).max()) / 1e6
+
+
+class _Watched:
+    """A source that begins again at its end, unless it is live, and has none."""
+
+    def __init__(self, open_again: Callable[[], Source], taken_ns: list[int], clock: Callable[[], int]) -> None:
+        self._open_again, self._taken_ns, self._clock = open_again, taken_ns, clock
+        self._source = open_again()
+        self.name, self.live, self.fps = self._source.name, self._source.live, self._source.fps
+        self.skipped = 0
+
+    def read(self) -> tuple[Image, int] | None:
+        taken = self._source.read()
+        if taken is None:
+            self._source.close()
+            self._source = self._open_again()
+            taken = self._source.read()
+        self.skipped = self._source.skipped
+        self._taken_ns.append(self._clock())
+        return taken
+
+    def close(self) -> None:
+        self._source.close()

@@ -1,0 +1,132 @@
+"""The machine that figures are measured on, and the boards whose figures can be predicted on it."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+
+_SYSFS = Path("/sys")
+_FULL_SPEED = 0.95  # of the highest clock: what a governor that has noticed the work gives
+_MAKE_STEADY = "echo performance | sudo tee /sys/devices/system/cpu/cpu*/cpufreq/scaling_governor"
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What is assumed of a board to predict its figures; nothing here was measured on one.
+
+    Attributes:
+        name: on the command line.
+        title: for a person.
+        label_ms: the accelerator's time for one face, milliseconds.
+        label_source: where that comes from.
+        stretch: every stage on the processor takes so many times as long as here.
+        stretch_source: where that comes from.
+    """
+
+    name: str
+    title: str
+    label_ms: float
+    label_source: str
+    stretch: float
+    stretch_source: str
+
+
+_STREAMED = (
+    "about 20 MB of the network's weights, which its memory of 8 MB cannot hold, streamed at {} MB/s, "
+    "a rate that follows from Coral's table of latencies; not verified"
+)
+# The development machine's figures for the same network: float32, 224x224, 46 ms with two threads, 87 ms with one.
+PROFILES = {
+    profile.name: profile
+    for profile in (
+        Profile(
+            "dev-board",
+            "Coral Dev Board (4x Cortex-A53, Edge TPU over PCIe)",
+            52.0,
+            _STREAMED.format("380"),
+            11.4,
+            "ResNet-50 at 299x299 takes its processor 1763 ms (Coral's table), so about 989 ms at 224x224; "
+            "a network of that size takes the development machine 87 ms; both with one thread, the first an assumption",
+        ),
+        Profile(
+            "usb3",
+            "Coral USB Accelerator on USB 3, on a computer like this one",
+            45.0,
+            _STREAMED.format("440"),
+            1.0,
+            "an assumption: the computer that the stick is plugged into is as quick as this one",
+        ),
+        Profile(
+            "pi4",
+            "Raspberry Pi 4 (4x Cortex-A72) with a Coral USB Accelerator",
+            80.0,
+            _STREAMED.format("245"),
+            5.7,
+            "ResNet-50 at 224x224 takes its four cores 263 ms in float32 (ncnn); "
+            "a network of that size takes the development machine's two cores 46 ms",
+        ),
+    )
+}
+"""The boards that can be simulated, by name."""
+
+
+def board() -> str:
+    """What references are kept by: the board's or the processor's name, and its cores."""
+    return f"{processor()}, {os.cpu_count()} cores"
+
+
+def machine() -> dict[str, str]:
+    """What figures were measured on."""
+    return {
+        "processor": processor(),
+        "cores": str(os.cpu_count()),
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "python": platform.python_version(),
+    }
+
+
+def processor() -> str:
+    """The processor's name, or the board's where the kernel knows no name (on Arm)."""
+    for path, key in ((Path("/proc/cpuinfo"), "model name"), (Path("/proc/device-tree/model"), "")):
+        if path.is_file():
+            for line in path.read_text(errors="replace").splitlines():
+                if line.startswith(key):
+                    return line.rpartition(":")[2].strip(" \t\0")
+    return platform.processor() or platform.machine()
+
+
+def governor_of(sysfs: Path = _SYSFS) -> str | None:
+    """The cpufreq governors of all cores, each once; null in a virtual machine, which sees none."""
+    found = {name for path in _policies(sysfs) if (name := _read(path / "scaling_governor"))}
+    return ", ".join(sorted(found)) or None
+
+
+def advice_on(governor: str | None, sysfs: Path = _SYSFS) -> str | None:
+    """What to type where the processor's clock may change under the measurement; null where it stands at its highest.
+
+    Args:
+        governor: see `governor_of`.
+        sysfs: where the kernel tells of the clocks.
+    """
+    if governor in (None, "performance") or (governor == "schedutil" and _at_full_speed(sysfs)):
+        return None
+    return f"the governor `{governor}` lets the processor's clock waver, and the figures with it; type: {_MAKE_STEADY}"
+
+
+def _at_full_speed(sysfs: Path) -> bool:
+    speeds = [(_read(path / "scaling_cur_freq"), _read(path / "scaling_max_freq")) for path in _policies(sysfs)]
+    return all(now.isdigit() and top.isdigit() and int(now) >= _FULL_SPEED * int(top) for now, top in speeds)
+
+
+def _policies(sysfs: Path) -> list[Path]:
+    return sorted(sysfs.glob("devices/system/cpu/cpu[0-9]*/cpufreq"))
+
+
+def _read(path: Path) -> str:
+    """One value of sysfs; empty where it cannot be read."""
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""

@@ -1,0 +1,50 @@
+"""`edge-fer doctor`: what a box has, what is wrong with it, and what to type to mend that.
+
+One file a subject; each is a function from a `Host` to findings. What can crash or hang (an interpreter, the
+Edge TPU's library) is tried in a child process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from edge_fer.doctor.accelerator import check_accelerator
+from edge_fer.doctor.box import check_box
+from edge_fer.doctor.cameras import check_cameras
+from edge_fer.doctor.finding import LEVELS, Finding
+from edge_fer.doctor.host import Host
+from edge_fer.doctor.library import check_library
+from edge_fer.doctor.networks import check_networks, open_store
+from edge_fer.doctor.software import check_software
+
+
+def examine(host: Host, models: Path | None = None) -> tuple[Finding, ...]:
+    """Look at everything.
+
+    Args:
+        host: the box.
+        models: folder with manifest.yaml; null: the models that came along.
+    """
+    store, broken = open_store(models)
+    checks: dict[str, Callable[[], Iterable[Finding]]] = {
+        "software": partial(check_software, host),
+        "accelerator": partial(check_accelerator, host, store),
+        "library": partial(check_library, host, store),
+        "cameras": partial(check_cameras, host),
+        "box": partial(check_box, host),
+        "models": partial(check_networks, store) if store else lambda: broken,
+    }
+    return tuple(_named(checks))
+
+
+def exit_code(findings: Sequence[Finding]) -> int:
+    """0, 1 or 2: the worst finding is ok, warn or fail."""
+    return max((LEVELS.index(finding.level) for finding in findings), default=0)
+
+
+def _named(checks: dict[str, Callable[[], Iterable[Finding]]]) -> Iterator[Finding]:
+    for subject, check in checks.items():
+        yield from (replace(finding, subject=subject) for finding in check())

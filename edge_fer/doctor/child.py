@@ -1,0 +1,56 @@
+"""What `edge-fer doctor` tries in a child process, since its answer may be a crash; see `edge_fer/worker_child.py`."""
+
+from __future__ import annotations
+
+import ctypes
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+
+class Imports:
+    """Imports modules, and does nothing else."""
+
+    def __init__(self, memory: object, modules: list[str]) -> None:
+        for module in modules:
+            import_module(module)
+
+
+class EdgeTpu:
+    """Google's libedgetpu, or what a test puts in its place.
+
+    Raises:
+        OSError: when it cannot be loaded.
+    """
+
+    def __init__(self, memory: object, library: str) -> None:
+        self._library = library
+        version = ctypes.CDLL(library).edgetpu_version
+        version.restype = ctypes.c_char_p
+        self.info = {"version": version().decode()}
+
+    def pair(self, network: str) -> None:
+        """Have the interpreter hand a network to the library, as at the start of a run.
+
+        Raises:
+            OSError: when the library finds no device that it can use, or refuses the network.
+        """
+        interpreter: Any
+        try:
+            interpreter = import_module("ai_edge_litert.interpreter")
+        except ImportError:
+            interpreter = import_module("tflite_runtime.interpreter")
+        try:
+            delegate = interpreter.load_delegate(self._library)
+        except ValueError as error:
+            raise OSError(f"it finds no device that it can use ({_line(error)})") from error
+        try:
+            interpreter.Interpreter(
+                model_content=Path(network).read_bytes(), experimental_delegates=[delegate]
+            ).allocate_tensors()
+        except (RuntimeError, ValueError) as error:
+            raise OSError(f"it refuses a network ({_line(error)})") from error
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())

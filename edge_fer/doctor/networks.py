@@ -1,0 +1,35 @@
+"""The networks: whether every file is what its manifest says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from edge_fer.doctor.finding import Finding, fail, ok
+from edge_fer.errors import ModelError
+from edge_fer.models import ModelStore
+
+
+def open_store(folder: Path | None) -> tuple[ModelStore | None, tuple[Finding, ...]]:
+    """The networks of a folder, or what is wrong with its manifest."""
+    try:
+        return ModelStore(folder), ()
+    except ModelError as error:
+        return None, (_broken(error),)
+
+
+def check_networks(store: ModelStore) -> Iterator[Finding]:
+    """Compare every file with its hash."""
+    failures = []
+    for name, spec in store.specs.items():
+        try:
+            store.load(name, spec.task)
+        except ModelError as error:
+            failures.append(_broken(error))
+    yield from failures or (ok(f"{len(store.specs)} networks match their hashes, in {store.folder}"),)
+
+
+def _broken(error: ModelError) -> Finding:
+    """A file that cannot be used; the error's message ends with what to do."""
+    found, _, mend = str(error).rpartition("; ")
+    return fail(found, mend)

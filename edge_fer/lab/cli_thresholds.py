@@ -1,0 +1,122 @@
+"""`edge-fer lab thresholds`: from where on a picture of a face is too poor to read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from edge_fer.lab.cli_train import LAYOUT_HELP, layout_of
+
+if TYPE_CHECKING:
+    from edge_fer.lab.looks import Series, SeriesName
+    from edge_fer.lab.thresholds import Finding
+
+
+def thresholds(
+    data: Annotated[Path, typer.Option(help="Labelled faces: an .npz file, fer2013.csv, or a folder.")],
+    layout: Annotated[str, typer.Option(help=LAYOUT_HELP)] = "auto",
+    faces: Annotated[int, typer.Option(min=0, help="Only so many faces, drawn at random; 0: all of validation.")] = 0,
+    config: Annotated[Path | None, typer.Option("--config", help="Settings file (YAML).", metavar="FILE")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+) -> None:
+    """Measure from where on a face is too small, too blurred or turned too far, and propose settings for it.
+
+    In: validation faces, pasted into pictures as they are, at drawn sizes, blurred, and turned in the plane; found,
+    cut out, measured and read by the runtime. Out: how many are right (95 % interval) by each measure of quality, and
+    beside each setting of `smooth` the boundary beyond which accuracy stays more than 10 points below that of the
+    faces as they are. How far heads are turned is what the faces come with: where they are too few to tell, it says so.
+
+    Example: edge-fer lab thresholds --data faces/
+    """
+    from edge_fer.lab.datasets import open_dataset
+    from edge_fer.lab.datasets.records import Usage
+    from edge_fer.lab.looks import draw, show
+    from edge_fer.lab.report import ConsoleReporter, SilentReporter
+    from edge_fer.lab.thresholds import examine
+    from edge_fer.settings import load_settings
+
+    settings = load_settings(config)
+    drawn = draw(open_dataset(data, layout_of(layout)).only(Usage.VALIDATION), faces)
+    report = ConsoleReporter()
+    series = show(settings, drawn, SilentReporter() if as_json else report)
+    found = examine(series, settings.smooth)
+    if as_json:
+        typer.echo(json.dumps(_to_json(series, found), indent=2))
+        return
+    for line in _lines(series, found):
+        report.say(line)
+
+
+def _to_json(series: dict[SeriesName, Series], found: tuple[Finding, ...]) -> dict[str, Any]:
+    from edge_fer.lab.thresholds import DROP, LEAST
+
+    return {
+        "rule": {"drop": DROP, "least_faces": LEAST},
+        "series": {
+            name: {"shown": one.shown, "found": len(one.looks), "accuracy": one.accuracy}
+            for name, one in series.items()
+        },
+        "measures": [
+            {
+                "measure": one.measure.name,
+                "series": one.measure.series,
+                "setting": one.measure.setting,
+                "now": one.now,
+                "proposed": one.proposal.threshold,
+                "known_to": one.proposal.known_to,
+                "bins": [
+                    {
+                        "good": each.good,
+                        "poor": each.poor,
+                        "faces": each.faces,
+                        "right": each.right,
+                        "interval": each.interval,
+                    }
+                    for each in one.bins
+                ],
+            }
+            for one in found
+        ],
+    }
+
+
+def _lines(series: dict[SeriesName, Series], found: tuple[Finding, ...]) -> list[str]:
+    """Tables in Markdown, and what they come to."""
+    from edge_fer.lab.tables import percent, table
+
+    shown = [[name, str(one.shown), str(len(one.looks)), percent(one.accuracy)] for name, one in series.items()]
+    lines = [table(["faces", "shown", "found", "right of the found"], shown)]
+    for one in found:
+        rows = []
+        for each in one.bins:
+            between = "" if each.interval is None else " ({:.1%} to {:.1%})".format(*each.interval)
+            rows.append([_span(each.good, each.poor), str(each.faces), f"{percent(each.accuracy)}{between}"])
+        lines += ["", table([one.measure.name, "faces", "right (95 % interval)"], rows), "", _verdict(one)]
+    return lines
+
+
+def _span(good: float | None, poor: float | None) -> str:
+    if good is None:
+        return f"up to {poor:g}"
+    return f"beyond {good:g}" if poor is None else f"{good:g} to {poor:g}"
+
+
+def _verdict(found: Finding) -> str:
+    """The proposal beside the setting, in words."""
+    from edge_fer.lab.thresholds import DROP, LEAST
+
+    threshold, known_to = found.proposal.threshold, found.proposal.known_to
+    if threshold is None:
+        verdict = f"nowhere more than {DROP * 100:g} points less than the faces as they are"
+    else:
+        verdict = f"more than {DROP * 100:g} points less beyond {threshold:g}"
+    if known_to is not None:
+        verdict += f"; fewer than {LEAST} faces a row beyond {known_to:g}: too few to tell"
+    if found.measure.setting is None:
+        return verdict
+    now = "null" if found.now is None else f"{found.now:g}"
+    proposed = "no proposal, keep it" if threshold is None else f"proposed {threshold:g}"
+    return f"smooth.{found.measure.setting}: {now} now, {proposed}: {verdict}"
