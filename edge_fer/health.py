@@ -104,6 +104,7 @@ class Health(Closeable):
 
     Args:
         settings: how often, and the governor's.
+        may_shed: asked whether labels may be left out: of a file, all are read.
         sysfs: where the kernel's files lie.
         vcgencmd: the Raspberry Pi's program, asked where the kernel has no file for it.
         clock: seconds that never go backwards.
@@ -116,6 +117,7 @@ class Health(Closeable):
     def __init__(
         self,
         settings: HealthSettings,
+        may_shed: Callable[[], bool] = lambda: True,
         *,
         sysfs: Path = SYSFS,
         vcgencmd: Path = VCGENCMD,
@@ -123,7 +125,8 @@ class Health(Closeable):
     ) -> None:
         self.vitals = Vitals()
         self.label_rate = 1.0
-        self._settings, self._sysfs, self._vcgencmd, self._clock = settings, sysfs, vcgencmd, clock
+        self._settings, self._may_shed = settings, may_shed
+        self._sysfs, self._vcgencmd, self._clock = sysfs, vcgencmd, clock
         self._governor = Governor(settings.margin_c, settings.cool_s)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="health", daemon=True)
@@ -135,8 +138,8 @@ class Health(Closeable):
     def look(self) -> None:
         """Read all sensors once, and decide."""
         self.vitals = Vitals(read_sensors(self._sysfs), _flags_or_none(self._sysfs, self._vcgencmd))
-        if self._settings.enabled:
-            self.label_rate = self._governor.step(self.vitals, self._clock())
+        governs = self._settings.enabled and self._may_shed()
+        self.label_rate = self._governor.step(self.vitals, self._clock()) if governs else 1.0
 
     @property
     def reason(self) -> str | None:

@@ -23,7 +23,7 @@ _SIDE = 48  # of the small copy, cells on the long side
 _SAMPLES = 4  # pixels of a cell that are looked at, in each direction
 _CUT = 18.0  # grey levels that a frame differs from the one before it, on average, after a cut
 _CELLS = 2  # that differ: one alone is noise
-_MARGIN = 0.35  # of a box's side, around it: where its own movement shows
+_MARGIN = 0.8  # of a box's side, around it: where the movement of its head shows
 
 
 class Keyframes:

@@ -87,6 +87,8 @@ class Labeller:
         stage: times each reading; see `Monitor.stage`.
         on_done: called in a labeller's thread when every crop that was offered is read.
         threads: how many faces are read at a time.
+        share: asked before each reading, which part of them to do: 1 for all. Of the others the face keeps the label
+            that it has, and the device rests for as long as a reading takes; a new face is read in any case.
     """
 
     def __init__(
@@ -95,8 +97,9 @@ class Labeller:
         stage: Callable[[str], AbstractContextManager[None]],
         on_done: Callable[[], None],
         threads: int = 1,
+        share: Callable[[], float] = lambda: 1.0,
     ) -> None:
-        self._classifier, self._stage, self._on_done = classifier, stage, on_done
+        self._classifier, self._stage, self._on_done, self._share = classifier, stage, on_done, share
         self._faces: dict[int, _Face] = {}
         self._being_read: set[int] = set()
         self._error: Exception | None = None
@@ -173,17 +176,32 @@ class Labeller:
             raise BackendError(f"expected the device to answer within {STOP_S:g} s, found it stuck; restart the box")
 
     def _run(self) -> None:
+        due = took_s = 0.0
         try:
             while (chosen := self._next()) is not None:
                 key, face = chosen
-                with self._stage("classify"):
-                    expression = self._classifier.classify(face.crop.image)
-                self._take(key, face, expression)
+                due += self._share()
+                if due >= 1 or face.label is None:
+                    started, due = time.monotonic(), max(due - 1, 0.0)
+                    self._take(key, face, self._read(face))
+                    took_s = time.monotonic() - started
+                else:
+                    self._rest(took_s)
+                    self._take(key, face, None)
         except Exception as error:  # handed to whoever asks next
             with self._changed:
                 self._error = error
                 self._changed.notify_all()
             self._on_done()
+
+    def _read(self, face: _Face) -> Answer:
+        with self._stage("classify"):
+            expression = self._classifier.classify(face.crop.image)
+        return Answer(expression, face.captured_ns, face.scene_ns, face.crop.quality)
+
+    def _rest(self, seconds: float) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._stopping, seconds)
 
     def _next(self) -> tuple[int, _Face] | None:
         """Wait for a crop to read; null when stopping."""
@@ -199,15 +217,15 @@ class Labeller:
         """The faces that nobody has read yet, nor is about to."""
         return [(key, face) for key, face in self._faces.items() if face.fresh and key not in self._being_read]
 
-    def _take(self, key: int, face: _Face, expression: Expression) -> None:
-        """Keep what was read, with the newest crop if another came meanwhile."""
-        label = Answer(expression, face.captured_ns, face.scene_ns, face.crop.quality)
+    def _take(self, key: int, face: _Face, label: Answer | None) -> None:
+        """Keep what was read, if it was, with the newest crop if another came meanwhile."""
         with self._changed:
             self._being_read.discard(key)
             newest = self._faces.get(key)
             if newest is not None:
-                newest.label, newest.read_looks = label, face.looks
                 newest.fresh = newest is not face
+                if label is not None:
+                    newest.label, newest.read_looks = label, face.looks
             done = self._is_done()
             self._changed.notify_all()
         if done:

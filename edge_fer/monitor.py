@@ -35,8 +35,11 @@ class Monitor:
         self._window_s = window_s
         self._clock = clock
         self._lock = threading.Lock()
+        self._degraded_s = 0.0
+        self._degraded_since: float | None = None
         self._ticks: deque[float] = deque(maxlen=_SAMPLES)
         self._stages: dict[str, deque[tuple[float, float]]] = defaultdict(lambda: deque(maxlen=_SAMPLES))
+        self._first: dict[str, tuple[float, float]] = {}
 
     def tick(self) -> None:
         """Count one finished frame."""
@@ -50,6 +53,18 @@ class Monitor:
             return 0.0
         return (len(self._ticks) - 1) / (self._ticks[-1] - self._ticks[0])
 
+    def degraded_s(self, *, degraded: bool) -> float:
+        """Seconds spent degraded since the start; what was told last held until now.
+
+        Args:
+            degraded: how it is from now on.
+        """
+        now = self._clock()
+        if self._degraded_since is not None:
+            self._degraded_s += now - self._degraded_since
+        self._degraded_since = now if degraded else None
+        return self._degraded_s
+
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Time one pass through a stage."""
@@ -57,25 +72,32 @@ class Monitor:
         yield
         end = self._clock()
         with self._lock:
-            self._stages[name].append((end, end - start))
+            if name in self._first:
+                self._stages[name].append((end, end - start))
+            else:
+                self._first[name] = (end, end - start)
 
     def forget(self) -> None:
         """Start anew: what was counted and timed so far no longer counts, as after a warm-up."""
         self._ticks.clear()
         with self._lock:
             self._stages.clear()
+            self._first.clear()
 
     def stage_times(self) -> dict[str, StageTime]:
-        """Latency of each stage that ran within the window, in the order of `STAGES`."""
+        """Latency of each stage that ran within the window, in the order of `STAGES`; first passes are told apart."""
         since = self._clock() - self._window_s
         with self._lock:
-            stages = {name: list(self._stages[name]) for name in STAGES if name in self._stages}
+            stages = {name: (self._first[name], list(self._stages[name])) for name in STAGES if name in self._first}
         times = {}
-        for name, samples in stages.items():
-            recent = [seconds for end, seconds in samples if end >= since]
-            if recent:
-                p50, p95, p99 = (round(value * 1e3, 2) for value in np.percentile(recent, (50, 95, 99)).tolist())
-                times[name] = StageTime(len(recent), p50, p95, p99)
+        for name, (first, others) in stages.items():
+            warm = [seconds for end, seconds in others if end >= since]
+            cold = [first[1]] if first[0] >= since else []
+            if warm or cold:
+                p50, p95, p99, first_ms = (
+                    round(float(seconds) * 1e3, 2) for seconds in (*np.percentile(warm or cold, (50, 95, 99)), first[1])
+                )
+                times[name] = StageTime(len(cold) + len(warm), p50, p95, p99, first_ms)
         return times
 
 

@@ -16,10 +16,9 @@ from __future__ import annotations
 
 import threading
 import time
-import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import cv2
 
@@ -31,17 +30,17 @@ from edge_fer.enhance import Enhancer
 from edge_fer.errors import OutputError, SourceError
 from edge_fer.failover import Failover, open_reader
 from edge_fer.find import Finder
-from edge_fer.health import temperatures
+from edge_fer.health import Health
 from edge_fer.label import Answer, Labeller
 from edge_fer.models import ModelStore
-from edge_fer.monitor import Monitor, clock_synced
+from edge_fer.monitor import Monitor
 from edge_fer.publish import Sink
 from edge_fer.publish.recording import Pace, Recording
 from edge_fer.quality import measure_quality
-from edge_fer.records import age_ms, iso, labelled_face, unread_face
+from edge_fer.records import Reporter, labelled_face, unread_face
 from edge_fer.settings import Settings
 from edge_fer.smooth import Smoother
-from edge_fer.types import AlignedFace, FaceReading, Frame, Image, Origin, Reading, Record, State, Status, Track
+from edge_fer.types import AlignedFace, FaceReading, Frame, Image, Reading, Record, State, Track
 
 _PATIENCE_S = 0.1  # a request to stop is noticed after so long at most, while no frame comes
 _STATUS_EVERY_S = 1.0  # while no frame comes
@@ -90,9 +89,7 @@ class Pipeline(Closeable):
         self.stopping = stopping or threading.Event()
         self.monitor = monitor or Monitor(settings.monitor.window_s)
         self._settings = settings
-        self._device = settings.device_name
-        self._run_id = str(uuid.uuid4())
-        self._heard_at = 0.0
+        self._heard_at, self._label_rate = 0.0, 1.0
         with ExitStack() as stack:
             self._sinks = [stack.enter_context(closing(sink)) for sink in sinks]
             store = ModelStore(settings.models)
@@ -102,8 +99,14 @@ class Pipeline(Closeable):
             stack.enter_context(self._classifier)
             self._smoother = Smoother(settings.smooth, self._classifier.abstain_below)
             self._camera = camera or Camera(settings.capture)
+            self._health = stack.enter_context(Health(settings.health, self._is_live))
+            self._reporter = Reporter(settings.device_name, self._camera, self._classifier, self.monitor, self._health)
             self._labeller = Labeller(
-                self._classifier, self.monitor.stage, self._camera.interrupt, self._classifier.parallel
+                self._classifier,
+                self.monitor.stage,
+                self._camera.interrupt,
+                self._classifier.parallel,
+                lambda: self._health.label_rate,
             )
             stack.callback(self._labeller.stop)
             if settings.publish.record is not None:
@@ -126,6 +129,7 @@ class Pipeline(Closeable):
         """
         try:
             origin = self._classifier.origin
+            self._health.start()
             self._tell("starting", f"{self._camera.message}; {origin.model} runs on {origin.backend}")
             self._camera.start()
             why = self._loop(max_frames, duration_s)
@@ -164,7 +168,7 @@ class Pipeline(Closeable):
                 self._publish_reading(waiting, at_once=live and frame is not None)
                 waiting = None
             self._tell_of_camera(got_frame=frame is not None)
-            self._tell_of_classifier()
+            self._tell_of_devices()
             if frame is not None:
                 seen = self._see(frame, live=live)
                 if waiting is not None:
@@ -229,37 +233,12 @@ class Pipeline(Closeable):
         self._publish(self._reading(seen) if at_once else self._read(seen), seen.frame.image)
 
     def _reading(self, seen: _Seen) -> Reading:
-        frame = seen.frame
         answers = self._labeller.labels()
-        origin = self._origin([answers[face.track.id] for face in seen.faces if face.track.id in answers])
         self.monitor.tick()
         now_ns = time.monotonic_ns()
-        height, width = frame.image.shape[:2]
-        return Reading(
-            device=self._device,
-            run=self._run_id,
-            frame=frame.id,
-            captured_at=iso(frame.captured_at),
-            captured_ns=frame.captured_ns,
-            clock_synced=clock_synced(),
-            age_ms=age_ms(now_ns, frame.captured_ns),
-            source=self._camera.name,
-            size=(width, height),
-            model=origin.model,
-            backend=origin.backend,
-            degraded=origin.reason is not None,
-            reason=origin.reason,
-            fps=round(self.monitor.fps(), 1),
-            dropped=self._camera.dropped,
-            faces=tuple(self._face(face.track, answers.get(face.track.id), now_ns) for face in seen.faces),
-        )
-
-    def _origin(self, answers: Sequence[Answer]) -> Origin:
-        """What read the faces of a frame: of several, the first that had to stand in; without any, what would now."""
-        now = self._classifier.origin
-        origins = [answer.expression.origin or now for answer in answers]
-        stand_in = next((origin for origin in origins if origin.reason is not None), None)
-        return stand_in or replace(origins[0] if origins else now, reason=now.reason)
+        known = [answers.get(face.track.id) for face in seen.faces]
+        faces = tuple(self._face(face.track, answer, now_ns) for face, answer in zip(seen.faces, known, strict=True))
+        return self._reporter.reading(seen.frame, faces, [answer for answer in known if answer], now_ns)
 
     def _face(self, track: Track, answer: Answer | None, now_ns: int) -> FaceReading:
         """What is known of a face: its label may be of an earlier frame, and a new face may have none yet."""
@@ -277,32 +256,17 @@ class Pipeline(Closeable):
         if state != "ended" and not got_frame and time.monotonic() - self._heard_at >= _STATUS_EVERY_S:
             self._tell(state, message)
 
-    def _tell_of_classifier(self) -> None:
-        """Publish all that happened to the devices that read faces."""
+    def _tell_of_devices(self) -> None:
+        """Publish all that happened to the devices that read faces, and to the share of faces that is read."""
         for state, message in self._classifier.changes():
             self._tell(state, message)
+        rate = self._health.label_rate
+        if rate != self._label_rate:
+            self._label_rate = rate
+            self._tell("running", self._health.reason or "cool again: all labels are read")
 
     def _tell(self, state: State, message: str) -> None:
-        origin, recovery = self._classifier.origin, self._classifier.recovery
-        if state == "running" and origin.reason is not None:
-            state = "degraded"
-        status = Status(
-            device=self._device,
-            run=self._run_id,
-            at=iso(time.time()),
-            source=self._camera.name,
-            model=origin.model,
-            backend=origin.backend,
-            state=state,
-            fps=round(self.monitor.fps(), 1),
-            dropped=self._camera.dropped,
-            restarts=self._camera.restarts + sum(recovery.values()),
-            recovery=recovery,
-            stages=self.monitor.stage_times(),
-            temperatures=temperatures(),
-            message=message,
-        )
-        self._publish(status, None)
+        self._publish(self._reporter.status(state, message), None)
 
     def _publish(self, record: Record, image: Image | None) -> None:
         self._heard_at = time.monotonic()

@@ -1,13 +1,114 @@
-"""From what the stages found to what the public records say: rounded, named, dated."""
+"""From what the stages found and how the box is to what the public records say: rounded, named, dated."""
 
 from __future__ import annotations
 
+import time
+import uuid
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
 
+from edge_fer.capture import Camera
+from edge_fer.classify import Classifier
+from edge_fer.failover import Failover
+from edge_fer.health import Health
 from edge_fer.label import Answer
-from edge_fer.types import LABELS, Box, FaceReading, Label, Landmarks, Point, Smoothed, Track
+from edge_fer.monitor import Monitor, clock_synced
+from edge_fer.types import (
+    LABELS,
+    Box,
+    FaceReading,
+    Frame,
+    Label,
+    Landmarks,
+    Origin,
+    Point,
+    Reading,
+    Smoothed,
+    State,
+    Status,
+    Track,
+)
+
+
+class Reporter:
+    """Makes the records of one run.
+
+    Args:
+        device: name of the box.
+        camera: where frames come from.
+        classifier: what reads faces.
+        monitor: rate and stage times.
+        health: of the box.
+    """
+
+    def __init__(
+        self, device: str, camera: Camera, classifier: Classifier | Failover, monitor: Monitor, health: Health
+    ) -> None:
+        self._device, self._run = device, str(uuid.uuid4())
+        self._camera, self._classifier, self._monitor, self._health = camera, classifier, monitor, health
+
+    def reading(self, frame: Frame, faces: tuple[FaceReading, ...], answers: Sequence[Answer], now_ns: int) -> Reading:
+        """What was seen in a frame.
+
+        Args:
+            frame: the frame.
+            faces: in it, in order of their ids.
+            answers: those that their labels come from.
+            now_ns: when it is published, CLOCK_MONOTONIC.
+        """
+        origin = self._origin(answers)
+        reason = origin.reason or self._health.reason
+        height, width = frame.image.shape[:2]
+        return Reading(
+            device=self._device,
+            run=self._run,
+            frame=frame.id,
+            captured_at=iso(frame.captured_at),
+            captured_ns=frame.captured_ns,
+            clock_synced=clock_synced(),
+            age_ms=age_ms(now_ns, frame.captured_ns),
+            source=self._camera.name,
+            size=(width, height),
+            model=origin.model,
+            backend=origin.backend,
+            degraded=reason is not None,
+            reason=reason,
+            fps=round(self._monitor.fps(), 1),
+            dropped=self._camera.dropped,
+            faces=faces,
+        )
+
+    def status(self, state: State, message: str) -> Status:
+        """How the box is; what should be running is degraded while something is replaced or missing."""
+        origin, recovery, health = self._classifier.origin, self._classifier.recovery, self._health
+        reason = origin.reason or health.reason
+        return Status(
+            device=self._device,
+            run=self._run,
+            at=iso(time.time()),
+            source=self._camera.name,
+            model=origin.model,
+            backend=origin.backend,
+            state="degraded" if state == "running" and reason is not None else state,
+            fps=round(self._monitor.fps(), 1),
+            dropped=self._camera.dropped,
+            restarts=self._camera.restarts + sum(recovery.values()),
+            recovery=recovery,
+            stages=self._monitor.stage_times(),
+            temperatures=health.vitals.temperatures,
+            throttled=health.vitals.throttled,
+            label_rate=health.label_rate,
+            degraded_s=round(self._monitor.degraded_s(degraded=reason is not None), 1),
+            message=message,
+        )
+
+    def _origin(self, answers: Sequence[Answer]) -> Origin:
+        """What read the faces of a frame: of several, the first that had to stand in; without any, what would now."""
+        now = self._classifier.origin
+        origins = [answer.expression.origin or now for answer in answers]
+        stand_in = next((origin for origin in origins if origin.reason is not None), None)
+        return stand_in or replace(origins[0] if origins else now, reason=now.reason)
 
 
 def unread_face(track: Track) -> FaceReading:

@@ -270,12 +270,15 @@ class StageTime:
         p50_ms: half of them took no longer, milliseconds.
         p95_ms: 95 % of them took no longer, milliseconds.
         p99_ms: 99 % of them took no longer, milliseconds; null in records that were made without it.
+        first_ms: the first one since the start, milliseconds, which is in no percentile unless it is the only one: cold
+            caches and a device that wakes up make it longer; null in records that were made without it.
     """
 
     count: int
     p50_ms: float
     p95_ms: float
     p99_ms: float | None = None
+    first_ms: float | None = None
 
 
 State = Literal["starting", "running", "waiting_for_camera", "degraded", "stopping"]

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge_fer import label
 from edge_fer.errors import BackendError
 from edge_fer.label import Answer, Labeller, urgency
 from edge_fer.monitor import Monitor
@@ -155,3 +156,57 @@ def test_no_face_waits_more_than_twice_its_share(changes: list[float], period_ms
         waits.append((now - read_at[chosen]) / period_ms)
         read_at[chosen] = now
     assert max(waits) <= 2 * len(changes)
+
+
+class Counting:
+    """A classifier that answers at once, and counts."""
+
+    def __init__(self) -> None:
+        self.read: list[int] = []
+
+    def classify(self, face: Image) -> Expression:
+        self.read.append(int(face[0, 0]))
+        return Expression((1.0, *[0.0] * (len(LABELS) - 1)))
+
+
+@pytest.mark.parametrize(
+    ("share", "read"), [(1.0, [0, 1, 2, 3, 4, 5, 6, 7, 8]), (0.5, [0, 2, 4, 6, 8]), (0.25, [0, 4, 8])]
+)
+def test_a_share_of_the_crops_is_read_and_the_others_keep_their_label(share: float, read: list[int]) -> None:
+    reader = Counting()
+    labeller = Labeller(reader, Monitor(60).stage, lambda: None, share=lambda: share)
+    for frame in range(9):
+        labeller.offer([crop_of(1, frame)], frame * MS, frame * MS)
+        labeller.wait()
+        assert labeller.labels()[1].captured_ns == max(each for each in read if each <= frame) * MS
+    labeller.stop()
+    assert reader.read == read
+
+
+def test_a_new_face_is_read_however_small_the_share() -> None:
+    reader = Counting()
+    labeller = Labeller(reader, Monitor(60).stage, lambda: None, share=lambda: 0.25)
+    for frame in range(4):
+        labeller.offer([crop_of(frame, frame)], frame * MS, frame * MS)
+        labeller.wait()
+    labeller.stop()
+    assert reader.read == [0, 1, 2, 3]
+
+
+def test_a_reader_that_is_stuck_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(label, "STOP_S", 0.01)
+    reader = Reader()
+    labeller = Labeller(reader, Monitor(60).stage, lambda: None)
+    labeller.offer([crop_of(1, 5)], 0, 0)
+    reader.asked.get(timeout=5)
+    with pytest.raises(BackendError, match=r"expected the device to answer within 0\.01 s, found it stuck"):
+        labeller.stop()
+    reader.answers.put(None)
+
+
+def test_waiting_for_a_stuck_reader_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(label, "PATIENCE_S", 0.01)
+    with reading() as (labeller, _, _):
+        labeller.offer([crop_of(1, 5)], 0, 0)
+        with pytest.raises(BackendError, match=r"expected a face to be read within 0\.01 s"):
+            labeller.wait()

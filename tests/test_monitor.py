@@ -102,3 +102,28 @@ def test_the_kernel_tells_whether_its_clock_is_set(monkeypatch: pytest.MonkeyPat
 
 def test_reading_the_clocks_state_does_not_set_the_clock() -> None:
     assert clock_synced() == clock_synced()
+
+
+def test_the_first_pass_is_told_apart_from_the_others() -> None:
+    clock = Clock()
+    monitor = Monitor(60.0, clock)
+    for seconds in (0.9, 0.02, 0.02):
+        with monitor.stage("classify"):
+            clock.now += seconds
+    time = monitor.stage_times()["classify"]
+    assert (time.count, time.p99_ms, time.first_ms) == (3, 20.0, 900.0)
+    clock.now += 60.01
+    assert monitor.stage_times() == {}
+    with monitor.stage("classify"):
+        clock.now += 0.03
+    time = monitor.stage_times()["classify"]
+    assert (time.count, time.p50_ms, time.first_ms) == (1, 30.0, 900.0)
+
+
+def test_time_spent_degraded_adds_up() -> None:
+    clock = Clock()
+    monitor = Monitor(5.0, clock)
+    told = [(False, 0.0), (True, 0.0), (True, 2.0), (False, 4.0), (True, 4.0), (False, 6.0)]
+    for degraded, expected in told:
+        assert monitor.degraded_s(degraded=degraded) == expected
+        clock.now += 2.0

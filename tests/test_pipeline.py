@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,11 @@ import cv2
 import numpy as np
 import pytest
 
+from edge_fer import pipeline as pipeline_module
 from edge_fer.backends.cameras.picture import Picture
 from edge_fer.classify import Classifier
 from edge_fer.errors import BackendError, ModelError, OutputError, SourceError
+from edge_fer.health import Sensor, Vitals
 from edge_fer.pipeline import Pipeline
 from edge_fer.publish import to_json
 from edge_fer.scenes import crowd_scene
@@ -322,3 +325,46 @@ def test_what_is_known_of_faces_that_left_is_forgotten(two_faces: Path) -> None:
         kept = pipeline._labeller.labels()
     assert len(ids) == 8, "two faces come four times"
     assert len(kept) <= 2
+
+
+class Hot:
+    """Stands for the box's health: too hot from the second look on, cool again at the end."""
+
+    def __init__(self, settings: object, may_shed: Callable[[], bool]) -> None:
+        self.vitals = Vitals((Sensor("0:cpu", 85.0, (80.0,)),), ("throttled",))
+        self.looks, self.label_rate = 0, 1.0
+
+    def __enter__(self) -> Hot:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def start(self) -> None: ...
+
+    @property
+    def reason(self) -> str | None:
+        self.looks += 1
+        self.label_rate = 0.5 if 1 < self.looks < 6 else 1.0
+        return "0:cpu is at 85 °C" if self.label_rate < 1 else None
+
+
+def test_a_box_that_is_too_hot_says_so(two_faces: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline_module, "Health", Hot)
+    sink = Kept()
+    with Pipeline(settings_for(two_faces), [sink]) as pipeline:
+        pipeline.run()
+    statuses = [record for record in sink.records if isinstance(record, Status)]
+    hot = [status for status in statuses if status.label_rate < 1]
+    assert hot
+    assert {(status.state, status.throttled) for status in hot} == {("degraded", ("throttled",))}
+    assert "0:cpu is at 85 °C" in [status.message for status in hot]
+    assert statuses[-1].temperatures == {"0:cpu": 85.0}
+    assert any(reading.degraded and reading.reason == "0:cpu is at 85 °C" for reading in sink.readings)
+    assert not sink.readings[-1].degraded
+
+
+def test_a_file_is_read_whole_however_hot_the_box_is(two_faces: Path) -> None:
+    for source, realtime, may_shed in ((two_faces, False, False), ("sample", True, True)):
+        with Pipeline(settings_for(source, capture__realtime=realtime)) as pipeline:
+            pipeline.run(max_frames=1)
+            assert pipeline._health._may_shed() == may_shed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +13,7 @@ from edge_fer.lab.cli_train import LAYOUT_HELP, layout_of
 
 if TYPE_CHECKING:
     from edge_fer.lab.looks import Series, SeriesName
-    from edge_fer.lab.thresholds import Finding
+    from edge_fer.lab.thresholds import Bin, Finding
 
 
 def thresholds(
@@ -27,7 +28,7 @@ def thresholds(
     In: validation faces, pasted into pictures as they are, at drawn sizes, blurred, and turned in the plane; found,
     cut out, measured and read by the runtime. Out: how many are right (95 % interval) by each measure of quality, and
     beside each setting of `smooth` the boundary beyond which accuracy stays more than 10 points below that of the
-    faces as they are. How far heads are turned is what the faces come with: where they are too few to tell, it says so.
+    faces as they are. How far heads are turned is what the faces come with; it says where these are too few to tell.
 
     Example: edge-fer lab thresholds --data faces/
     """
@@ -66,21 +67,16 @@ def _to_json(series: dict[SeriesName, Series], found: tuple[Finding, ...]) -> di
                 "setting": one.measure.setting,
                 "now": one.now,
                 "proposed": one.proposal.threshold,
-                "known_to": one.proposal.known_to,
-                "bins": [
-                    {
-                        "good": each.good,
-                        "poor": each.poor,
-                        "faces": each.faces,
-                        "right": each.right,
-                        "interval": each.interval,
-                    }
-                    for each in one.bins
-                ],
+                "tail": None if one.proposal.tail is None else _bin(one.proposal.tail),
+                "bins": [_bin(each) for each in one.bins],
             }
             for one in found
         ],
     }
+
+
+def _bin(one: Bin) -> dict[str, Any]:
+    return asdict(one) | {"accuracy": one.accuracy, "interval": one.interval}
 
 
 def _lines(series: dict[SeriesName, Series], found: tuple[Finding, ...]) -> list[str]:
@@ -90,31 +86,35 @@ def _lines(series: dict[SeriesName, Series], found: tuple[Finding, ...]) -> list
     shown = [[name, str(one.shown), str(len(one.looks)), percent(one.accuracy)] for name, one in series.items()]
     lines = [table(["faces", "shown", "found", "right of the found"], shown)]
     for one in found:
-        rows = []
-        for each in one.bins:
-            between = "" if each.interval is None else " ({:.1%} to {:.1%})".format(*each.interval)
-            rows.append([_span(each.good, each.poor), str(each.faces), f"{percent(each.accuracy)}{between}"])
+        rows = [[_span(each), str(each.faces), _right(each)] for each in one.bins]
         lines += ["", table([one.measure.name, "faces", "right (95 % interval)"], rows), "", _verdict(one)]
     return lines
 
 
-def _span(good: float | None, poor: float | None) -> str:
-    if good is None:
-        return f"up to {poor:g}"
-    return f"beyond {good:g}" if poor is None else f"{good:g} to {poor:g}"
+def _span(one: Bin) -> str:
+    if one.good is None:
+        return "all" if one.poor is None else f"up to {one.poor:g}"
+    return f"beyond {one.good:g}" if one.poor is None else f"{one.good:g} to {one.poor:g}"
+
+
+def _right(one: Bin) -> str:
+    from edge_fer.lab.tables import percent
+
+    between = "" if one.interval is None else " ({:.1%} to {:.1%})".format(*one.interval)
+    return f"{percent(one.accuracy)}{between}"
 
 
 def _verdict(found: Finding) -> str:
     """The proposal beside the setting, in words."""
-    from edge_fer.lab.thresholds import DROP, LEAST
+    from edge_fer.lab.thresholds import DROP
 
-    threshold, known_to = found.proposal.threshold, found.proposal.known_to
+    threshold, tail = found.proposal.threshold, found.proposal.tail
     if threshold is None:
-        verdict = f"nowhere more than {DROP * 100:g} points less than the faces as they are"
+        verdict = f"nowhere clearly more than {DROP * 100:g} points below the faces as they are"
     else:
-        verdict = f"more than {DROP * 100:g} points less beyond {threshold:g}"
-    if known_to is not None:
-        verdict += f"; fewer than {LEAST} faces a row beyond {known_to:g}: too few to tell"
+        verdict = f"more than {DROP * 100:g} points below the faces as they are, beyond {threshold:g}"
+    if tail is not None:
+        verdict += f"; {_span(tail)} {tail.faces} faces, too few to tell apart: {_right(tail)}"
     if found.measure.setting is None:
         return verdict
     now = "null" if found.now is None else f"{found.now:g}"

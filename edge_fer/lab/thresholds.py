@@ -4,8 +4,9 @@ Each validation face is shown to the runtime four times: as it is, at a size, wi
 that are drawn for it. It is found, cut out, measured and read as on a camera, and counts once in each table. A head
 cannot be turned to the side in a flat crop: yaw and pitch are those that the faces come with.
 
-The rule: labels are withheld from the first boundary on beyond which accuracy is more than `DROP` below that of the
-faces as they are, in every bin of at least `LEAST` faces.
+The rule: neighbouring bins are put together, from the poorest on, until each has `LEAST` faces. Labels should be
+withheld beyond the first boundary from which on accuracy is more than `DROP` below that of the faces as they are, in
+every such bin.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from edge_fer.settings import SmoothSettings
 DROP = 0.1
 """More than so much less accuracy than that of the faces as they are is too little."""
 LEAST = 100
-"""Faces that a bin needs to tell anything: the 95 % interval is then at most 10 points to each side."""
+"""Faces that a bin needs to tell anything: its 95 % interval is then at most 10 points to each side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,11 +113,11 @@ class Proposal:
 
     Attributes:
         threshold: labels beyond it should be withheld; null where accuracy never falls so far.
-        known_to: boundary beyond which there are too few faces to tell; null where there are enough to the end.
+        tail: the poorest faces, which are too few to be told apart; null where there are enough in every bin.
     """
 
     threshold: float | None
-    known_to: float | None
+    tail: Bin | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,10 +173,29 @@ def propose(found: Sequence[Bin], reference: float) -> Proposal:
         found: best first.
         reference: accuracy of faces as they are, 0..1.
     """
-    telling = [one for one in found if one.faces >= LEAST]
+    groups = _grouped(found)
     threshold = None
-    for one in reversed(telling):
-        if one.right / one.faces >= reference - DROP:
+    for group in reversed(groups):
+        if group.right / group.faces >= reference - DROP:
             break
-        threshold = one.good
-    return Proposal(threshold, telling[-1].poor if telling else None)
+        threshold = group.good
+    tail = groups[-1] if groups else _together(found)
+    return Proposal(threshold, None if tail == found[-1] else tail)
+
+
+def _grouped(found: Sequence[Bin]) -> list[Bin]:
+    """Bins of at least `LEAST` faces, best first; the best faces are left out where they are fewer than that."""
+    groups: list[Bin] = []
+    waiting: list[Bin] = []
+    for one in reversed(found):
+        waiting.insert(0, one)
+        group = _together(waiting)
+        if group.faces >= LEAST:
+            groups.insert(0, group)
+            waiting.clear()
+    return groups
+
+
+def _together(found: Sequence[Bin]) -> Bin:
+    """Neighbouring bins as one."""
+    return Bin(found[0].good, found[-1].poor, sum(one.faces for one in found), sum(one.right for one in found))

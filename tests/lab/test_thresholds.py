@@ -18,7 +18,7 @@ from edge_fer.lab.datasets.records import Dataset, Usage, hard
 from edge_fer.lab.looks import Look, Series, SeriesName, draw, show
 from edge_fer.lab.pasting import paste
 from edge_fer.lab.report import Reporter, SilentReporter
-from edge_fer.lab.thresholds import LEAST, MEASURES, Bin, Measure, Proposal, bins, examine, propose
+from edge_fer.lab.thresholds import LEAST, MEASURES, Bin, Measure, bins, examine, propose
 from edge_fer.settings import Settings, SmoothSettings, load_settings
 from edge_fer.smooth import Smoother
 from edge_fer.types import LABELS, Expression, Quality
@@ -40,21 +40,24 @@ def row(*cells: tuple[float, int]) -> list[Bin]:
 
 
 @pytest.mark.parametrize(
-    ("found", "threshold", "known_to"),
+    ("found", "threshold", "tail"),
     [
-        pytest.param(row((0.8, 500), (0.8, 500), (0.6, 500), (0.5, 500)), 2.0, None, id="it falls and stays so"),
-        pytest.param(row((0.8, 500), (0.6, 500), (0.8, 500), (0.5, 500)), 3.0, None, id="what recovers is good"),
+        pytest.param(row((0.8, 500), (0.8, 500), (0.6, 500), (0.5, 500)), 2, None, id="it falls and stays so"),
+        pytest.param(row((0.8, 500), (0.6, 500), (0.8, 500), (0.5, 500)), 3, None, id="what recovers is good"),
         pytest.param(row((0.8, 500), (0.5, 500), (0.75, 500)), None, None, id="it ends well"),
         pytest.param(row((0.8, 500), (0.71, 500), (0.702, 500)), None, None, id="not quite ten points"),
-        pytest.param(row((0.8, 500), (0.6, 500), (1.0, 99)), 1.0, 2.0, id="too few say nothing"),
-        pytest.param(row((0.8, 500), (1.0, 3), (0.6, 500)), 2.0, None, id="nor in between"),
-        pytest.param(row((0.8, 500), (0.8, 500), (0.0, 99), (0.0, 5)), None, 2.0, id="nor that it is bad"),
+        pytest.param(row((0.8, 500), (0.8, 500), (0.5, 60), (0.5, 40)), 2, (2, 100), id="few count together"),
+        pytest.param(row((0.8, 500), (0.8, 500), (0.5, 60), (0.5, 39)), None, (1, 599), id="or with their betters"),
+        pytest.param(row((0.8, 500), (1.0, 3), (0.6, 500)), 2, None, id="a few in between change little"),
+        pytest.param(row((0.8, 50), (0.6, 500)), None, None, id="too few good ones are left out"),
         pytest.param(row((0.5, 500), (0.4, 500)), None, None, id="nothing is good"),
-        pytest.param(row((0.8, 9), (0.4, 9)), None, None, id="too few everywhere"),
+        pytest.param(row((0.8, 9), (0.4, 9)), None, (None, 18), id="too few everywhere"),
     ],
 )
-def test_the_rule(found: list[Bin], threshold: float | None, known_to: float | None) -> None:
-    assert propose(found, REFERENCE) == Proposal(threshold, known_to)
+def test_the_rule(found: list[Bin], threshold: float | None, tail: tuple[float | None, int] | None) -> None:
+    proposal = propose(found, REFERENCE)
+    assert proposal.threshold == threshold
+    assert (proposal.tail and (proposal.tail.good, proposal.tail.faces)) == tail
 
 
 def test_the_interval_of_a_bin_that_counts_is_no_wider_than_the_drop() -> None:
@@ -195,8 +198,8 @@ def test_the_command_reads_validation_faces_only(
     assert answer.exit_code == 0, answer.output
     found = json.loads(answer.output)
     assert found["series"]["as they are"] | {"accuracy": 0} == {"shown": 3, "found": 3, "accuracy": 0}
-    settings = {one["setting"]: (one["now"], one["proposed"], one["known_to"]) for one in found["measures"]}
-    assert settings["turned_away"] == (SmoothSettings().turned_away, None, None)
+    settings = {one["setting"]: (one["now"], one["proposed"], one["tail"]["faces"]) for one in found["measures"]}
+    assert settings["turned_away"] == (SmoothSettings().turned_away, None, 3)
     for one in found["measures"]:
         assert sum(each["faces"] for each in one["bins"]) == found["series"][one["series"]]["found"]
     tables = CliRunner().invoke(app, command).output
