@@ -4,7 +4,7 @@ RUN := .venv
 LAB := .venv-lab
 TEST_ARGS ?=
 
-.PHONY: demo test lab-test check lab clean
+.PHONY: demo test torture soak lab-test check lab clean
 
 demo: $(RUN)/.installed  ## read the sample clip, print its labels, write the annotated video
 	mkdir -p out
@@ -19,6 +19,12 @@ test: $(RUN)/.installed-test  ## the tests of the runtime, with coverage
 
 lab-test: $(LAB)/.installed  ## the tests of the lab (torch, TensorFlow: several GB)
 	$(LAB)/bin/python -m pytest tests/lab $(TEST_ARGS)
+
+torture: $(RUN)/.installed-test  ## 10,000 frames, 200 faults of a fake Edge TPU: nothing lost, nothing leaked (minutes)
+	$(RUN)/bin/python -m tests.torture
+
+soak: $(RUN)/.installed-test  ## ten minutes before a stream that breaks off: memory must not grow
+	$(RUN)/bin/python -m tests.soak
 
 check: $(RUN)/.installed-test  ## style, types, and the wall between runtime and lab
 	$(RUN)/bin/ruff check

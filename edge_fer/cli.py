@@ -86,7 +86,9 @@ def run(
     ] = None,
     clahe: Annotated[bool | None, typer.Option("--clahe/--no-clahe", help="Raise local contrast first.")] = None,
     min_face: Annotated[int | None, typer.Option(help="Smallest face to find, pixels at detect.size.")] = None,
-    backend: Annotated[str | None, typer.Option(help="Device: auto, cpu or fake.")] = None,
+    backend: Annotated[
+        str | None, typer.Option(help="Device: auto, edgetpu, edgetpu:usb:0, edgetpu:pci:0, cpu or fake.")
+    ] = None,
     models: Annotated[
         Path | None, typer.Option(help="Folder with manifest.yaml; default: the models that came along.", metavar="DIR")
     ] = None,

@@ -184,7 +184,7 @@ def propose(found: Sequence[Bin], reference: float) -> Proposal:
 
 
 def _grouped(found: Sequence[Bin]) -> list[Bin]:
-    """Bins of at least `LEAST` faces, best first; the best faces are left out where they are fewer than that."""
+    """Bins of at least `LEAST` faces, best first; none where there are fewer faces in all."""
     groups: list[Bin] = []
     waiting: list[Bin] = []
     for one in reversed(found):
@@ -193,6 +193,8 @@ def _grouped(found: Sequence[Bin]) -> list[Bin]:
         if group.faces >= LEAST:
             groups.insert(0, group)
             waiting.clear()
+    if waiting and groups:
+        groups[0] = _together([*waiting, groups[0]])
     return groups
 
 
