@@ -149,7 +149,7 @@ class SmoothSettings(_Section):
         None, ge=0, le=1, description="no label below this confidence; null: the model's own threshold; 0: never"
     )
     too_small: float | None = Field(
-        7.5, gt=0, le=1000, description="no label where the eyes are closer than this, pixels of the frame; null: never"
+        7.0, gt=0, le=1000, description="no label where the eyes are closer than this, pixels of the frame; null: never"
     )
     blurred: float | None = Field(
         0.028, gt=0, le=1, description="no label where edges are wider than this part of the crop's side; null: never"

@@ -13,7 +13,7 @@ from edge_fer.lab.cli_train import LAYOUT_HELP, layout_of
 
 if TYPE_CHECKING:
     from edge_fer.lab.looks import Series, SeriesName
-    from edge_fer.lab.thresholds import Bin, Finding
+    from edge_fer.lab.thresholds import Bin, Finding, Measure
 
 
 def thresholds(
@@ -86,15 +86,16 @@ def _lines(series: dict[SeriesName, Series], found: tuple[Finding, ...]) -> list
     shown = [[name, str(one.shown), str(len(one.looks)), percent(one.accuracy)] for name, one in series.items()]
     lines = [table(["faces", "shown", "found", "right of the found"], shown)]
     for one in found:
-        rows = [[_span(each), str(each.faces), _right(each)] for each in one.bins]
+        rows = [[_span(one.measure, each), str(each.faces), _right(each)] for each in one.bins]
         lines += ["", table([one.measure.name, "faces", "right (95 % interval)"], rows), "", _verdict(one)]
     return lines
 
 
-def _span(one: Bin) -> str:
+def _span(measure: Measure, one: Bin) -> str:
+    better, worse = ("above", "below") if measure.falls else ("up to", "above")
     if one.good is None:
-        return "all" if one.poor is None else f"up to {one.poor:g}"
-    return f"beyond {one.good:g}" if one.poor is None else f"{one.good:g} to {one.poor:g}"
+        return "all" if one.poor is None else f"{better} {one.poor:g}"
+    return f"{worse} {one.good:g}" if one.poor is None else f"{one.good:g} to {one.poor:g}"
 
 
 def _right(one: Bin) -> str:
@@ -110,11 +111,12 @@ def _verdict(found: Finding) -> str:
 
     threshold, tail = found.proposal.threshold, found.proposal.tail
     if threshold is None:
-        verdict = f"nowhere clearly more than {DROP * 100:g} points below the faces as they are"
+        verdict = f"nowhere seen more than {DROP * 100:g} points below the faces as they are"
     else:
-        verdict = f"more than {DROP * 100:g} points below the faces as they are, beyond {threshold:g}"
+        side = "below" if found.measure.falls else "above"
+        verdict = f"{side} {threshold:g} more than {DROP * 100:g} points below the faces as they are"
     if tail is not None:
-        verdict += f"; {_span(tail)} {tail.faces} faces, too few to tell apart: {_right(tail)}"
+        verdict += f"; {_span(found.measure, tail)}: {tail.faces} faces, too few to tell apart, right {_right(tail)}"
     if found.measure.setting is None:
         return verdict
     now = "null" if found.now is None else f"{found.now:g}"

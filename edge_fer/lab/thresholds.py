@@ -46,6 +46,11 @@ class Measure:
     value: Callable[[Look], float]
     edges: tuple[float, ...]
 
+    @property
+    def falls(self) -> bool:
+        """Whether less is worse."""
+        return self.edges[0] > self.edges[-1]
+
 
 MEASURES: tuple[Measure, ...] = (
     Measure(
@@ -156,7 +161,7 @@ def examine(series: Mapping[SeriesName, Series], settings: SmoothSettings) -> tu
 
 def bins(measure: Measure, looks: Sequence[Look]) -> tuple[Bin, ...]:
     """Faces by how good they are, best first; a face on a boundary belongs to the better side, as in `smooth`."""
-    sign = 1 if measure.edges[0] < measure.edges[-1] else -1
+    sign = -1 if measure.falls else 1
     boundaries = sign * np.array(measure.edges)
     places = np.searchsorted(boundaries, [sign * measure.value(look) for look in looks])
     right = [look.right for look in looks]
