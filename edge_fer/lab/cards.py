@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from edge_fer.errors import ModelError
+from edge_fer.lab.edgetpu_check import cost
+from edge_fer.lab.edgetpu_time import predict
 from edge_fer.lab.evaluation_facts import Evaluation, ModeName
 from edge_fer.lab.facts import Export, RangeChoice
 from edge_fer.lab.graph import Graph
@@ -110,6 +112,7 @@ def classifier_card(
         *_measured(export, evaluations),
         *_beside_published(evaluations),
         *_quantization(export, graph),
+        *_predicted(graph),
         "## Source and licence",
         _paragraph(f"Weights: {export.source}. Licence: {export.licence}.", export.about_weights),
         "## Training data",
@@ -224,6 +227,23 @@ def _quantization(export: Export, graph: Graph) -> list[str]:
             table(["layer", "operator", "dB", "less than its worst input, by dB"], rows),
         ]
     return parts
+
+
+def _predicted(graph: Graph) -> list[str]:
+    """What it would take on boards with an Edge TPU."""
+    work = cost(graph, graph.nodes)
+    rows = [
+        [each.board, f"{each.milliseconds:.0f} ms", f"{each.alike.median:.0%}, {each.alike.worst:.0%}"]
+        for each in predict(work)
+    ]
+    return [
+        "## On an Edge TPU: predicted, not measured",
+        f"{work.parameter_bytes / 2**20:.1f} MiB of parameters, of which {work.streamed_bytes / 2**20:.1f} MiB do not "
+        f"fit on the chip and are streamed at each inference; {work.macs / 1e9:.2f} G multiplications. Predicted by "
+        "`edge-fer lab edgetpu-check` from Coral's published times; the errors are those of its predictions of "
+        "published models that are like this one, each from the others (the Pi's are those of the USB Accelerator):",
+        table(["board", "one face", "median and worst error"], rows),
+    ]
 
 
 def _ranges(choice: RangeChoice) -> str:

@@ -8,6 +8,8 @@ import pytest
 
 from edge_fer.errors import ModelError
 from edge_fer.lab.cards import classifier_card
+from edge_fer.lab.edgetpu_check import cost
+from edge_fer.lab.edgetpu_time import predict
 from edge_fer.lab.evaluation_facts import (
     Bin,
     Calibration,
@@ -129,7 +131,7 @@ def test_a_card_without_an_evaluation_tells_what_the_export_measured(
                  "301 validation", "0.4321", "**percentile 99**", "block/7", "12.3", spec.sha256[:16],
                  "grown in a test", "to be read", "Their story.", "Nine faces.", "Not at night."):  # fmt: skip
         assert fact in card
-    assert "published" not in card
+    assert "Beside published" not in card
     assert "get their name" not in card
 
 
@@ -189,3 +191,12 @@ def test_figures_of_another_file_are_refused(spec: ModelSpec, graph: Graph, expo
         classifier_card(NAME, spec, graph, export, [evaluation("2" * 64, measured(GOOD))])
     with pytest.raises(ModelError, match="the export"):
         classifier_card(NAME, spec, graph, export.model_copy(update={"sha256": "3" * 64}))
+
+
+def test_times_on_boards_are_called_predictions(spec: ModelSpec, graph: Graph, export: Export) -> None:
+    text = classifier_card("small", spec, graph, export)
+    part = text.split("## On an Edge TPU: predicted, not measured\n")[1].split("\n## ")[0]
+    work = cost(graph, graph.nodes)
+    assert f"{work.macs / 1e9:.2f} G multiplications" in part
+    for prediction in predict(work):
+        assert f"| {prediction.board} | {prediction.milliseconds:.0f} ms |" in part
