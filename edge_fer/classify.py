@@ -21,17 +21,16 @@ from edge_fer.types import LABELS, Expression, Image, Origin
 
 
 def open_classifier(settings: ClassifySettings, store: ModelStore) -> Classifier:
-    """Load the classifier that the settings name onto one device, and onto the CPU where they name none.
+    """Load the classifier that the settings name onto the CPU, or onto the fake device where they name that one.
 
-    Nobody watches over the device: see `edge_fer.failover.open_reader` for that.
+    Whoever may use an Edge TPU calls `edge_fer.failover.open_reader`.
 
     Raises:
         ModelError: when the model is missing, corrupt or no classifier of this runtime.
         BackendError: when the device is missing or cannot run it.
     """
     spec = store.spec(settings.model, "classify")
-    load = store.load_compiled if settings.backend.startswith("edgetpu") else store.load
-    backend = open_backend(settings.backend, load(settings.model, "classify"), threads=settings.threads)
+    backend = open_backend(settings.backend, store.load(settings.model, "classify"), threads=settings.threads)
     return Classifier(settings.model, spec, backend)
 
 

@@ -180,6 +180,8 @@ def models_verify(config: ConfigFile = None) -> None:
     for name, spec in store.specs.items():
         try:
             _say(f"{name:14} ok  {len(store.load(name, spec.task)) / 2**20:.1f} MiB")
+            if spec.edgetpu is not None:
+                _say(f"{name:14} ok  {len(store.load_compiled(name, spec.task)) / 2**20:.1f} MiB for the Edge TPU")
         except ModelError as error:
             _say(f"{name:14} {error}")
             failures.append(name)

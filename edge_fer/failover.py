@@ -80,7 +80,8 @@ class Failover(Closeable):
     def origin(self) -> Origin:
         """What reads faces now: the first device in service, else the CPU; and which device is away, and why."""
         reasons = [device.reason for _, device in self._readers]
-        reader = next((reader for reader, device in self._readers if device.reason is None), self._fallback)
+        pairs = zip(self._readers, reasons, strict=True)
+        reader = next((reader for (reader, _), reason in pairs if reason is None), self._fallback)
         return Origin(reader.model, reader.backend, next(filter(None, reasons), None))
 
     @property
@@ -95,8 +96,8 @@ class Failover(Closeable):
     def classify(self, face: Image) -> Expression:
         """Read one face; see `edge_fer.classify.Classifier.classify`. A device's failure is no error here."""
         with self._lease() as leased:
-            if leased is None:
-                return self._read_on_cpu(face, self.origin.reason)
+            if isinstance(leased, str):
+                return self._read_on_cpu(face, leased)
             reader, device = leased
             try:
                 expression = reader.classify(face)
@@ -116,11 +117,12 @@ class Failover(Closeable):
         self._held.close()
 
     @contextmanager
-    def _lease(self) -> Iterator[tuple[Classifier, SupervisedBackend] | None]:
-        """A device in service for one face, waiting for one that is busy; null while there is none."""
+    def _lease(self) -> Iterator[tuple[Classifier, SupervisedBackend] | str]:
+        """A device in service for one face, waiting for one that is busy; while there is none, why."""
         with self._changed:
             while True:
-                ready = [pair for pair in self._readers if pair[1].reason is None]
+                reasons = [device.reason for _, device in self._readers]  # once: a device may come back meanwhile
+                ready = [pair for pair, reason in zip(self._readers, reasons, strict=True) if reason is None]
                 pair = next((pair for pair in ready if pair in self._free), None)
                 if pair is not None or not ready:
                     break
@@ -128,7 +130,7 @@ class Failover(Closeable):
             if pair is not None:
                 self._free.remove(pair)
         try:
-            yield pair
+            yield pair or str(reasons[0])
         finally:
             if pair is not None:
                 with self._changed:
@@ -146,16 +148,21 @@ class Failover(Closeable):
         return Expression(expression.probabilities, Origin(self._fallback.model, self._fallback.backend, reason))
 
 
-def open_reader(settings: ClassifySettings, store: ModelStore) -> Classifier | Failover:
+def open_reader(
+    settings: ClassifySettings, store: ModelStore, cancelled: Callable[[], bool] = lambda: False
+) -> Classifier | Failover:
     """Open the devices that the settings name, with whatever brings them back.
 
     `auto` takes all Edge TPUs where there is one, and else the CPU; where an Edge TPU cannot be used it says so. A
-    device that is named must be there and work; from then on it is brought back like auto's.
+    device that is named must be there and work; from then on it is brought back like auto's. Once it is `cancelled`
+    nothing is waited for, and what is returned is only good to be closed.
 
     Raises:
         ModelError: when a model is missing, corrupt or no classifier of this runtime.
         BackendError: when a device that is named does not work, or its network was not compiled.
     """
+    for name in {settings.model, settings.fallback_model or settings.model}:
+        store.spec(name, "classify")  # at once, and not when the device is away for the first time
     device, _, which = settings.backend.partition(":")
     tpus = list_tpus(settings.sysfs) if device in {"auto", "edgetpu"} else ()
     if device == "edgetpu":
@@ -168,9 +175,11 @@ def open_reader(settings: ClassifySettings, store: ModelStore) -> Classifier | F
         if device == "edgetpu":
             raise BackendError(str(error)) from error
         _log.warning("there is an Edge TPU, but faces are read on the CPU: %s", error)
-        return _open_on_cpu(settings, store, settings.model, str(error))
-    failover = open_failover(settings, store, tpus, compiled)
+        return _open_on_cpu(settings, store, settings.fallback_model or settings.model, str(error))
+    failover = open_failover(settings, store, tpus, compiled, cancelled)
     origin = failover.origin
+    if cancelled():
+        return failover
     if origin.backend == "cpu" and device == "edgetpu":
         failover.close()
         raise BackendError(origin.reason)
@@ -180,7 +189,11 @@ def open_reader(settings: ClassifySettings, store: ModelStore) -> Classifier | F
 
 
 def open_failover(
-    settings: ClassifySettings, store: ModelStore, tpus: Sequence[Tpu], compiled: CompiledModel
+    settings: ClassifySettings,
+    store: ModelStore,
+    tpus: Sequence[Tpu],
+    compiled: CompiledModel,
+    cancelled: Callable[[], bool] = lambda: False,
 ) -> Failover:
     """Open Edge TPUs, each behind its supervisor, and the CPU behind them.
 
@@ -189,6 +202,7 @@ def open_failover(
         store: with its networks.
         tpus: the devices.
         compiled: the classifier's network; closed with what is returned.
+        cancelled: when true, the devices are not waited for any more.
 
     Raises:
         ModelError: when a model is missing, corrupt or no classifier of this runtime.
@@ -211,7 +225,7 @@ def open_failover(
             stack.enter_context(supervise(tpu, settings, compiled, (twin.input, twin.outputs), check)) for tpu in tpus
         ]
         for device in devices:
-            device.settle()
+            device.settle(cancelled)
         readers = [(Classifier(settings.model, spec, device), device) for device in devices]
         return Failover(readers, fallback, settings.check_every if fallback is twin else 0, stack.pop_all())
 

@@ -258,7 +258,10 @@ def _ask(vcgencmd: Path) -> int:
     name, _, value = answer.stdout.strip().partition("=")
     if name != "throttled":
         raise OSError(" ".join((answer.stderr or answer.stdout).split()) or f"exit status {answer.returncode}")
-    return int(value, 16)
+    try:
+        return int(value, 16)
+    except ValueError as error:
+        raise OSError(f"expected hexadecimal flags, found {value!r}") from error
 
 
 def _number(path: Path, base: int = 10) -> int | None:
@@ -272,6 +275,6 @@ def _number(path: Path, base: int = 10) -> int | None:
 def _text(path: Path) -> str | None:
     """What a file says; null where there is none, or its device does not answer."""
     try:
-        return path.read_text().strip()
+        return path.read_text(errors="replace").strip()
     except OSError:
         return None

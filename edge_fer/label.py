@@ -178,10 +178,9 @@ class Labeller:
     def _run(self) -> None:
         due = took_s = 0.0
         try:
-            while (chosen := self._next()) is not None:
-                key, face = chosen
-                due += self._share()
-                if due >= 1 or face.label is None:
+            while (chosen := self._next(due := due + self._share())) is not None:
+                key, face, is_read = chosen
+                if is_read:
                     started, due = time.monotonic(), max(due - 1, 0.0)
                     self._take(key, face, self._read(face))
                     took_s = time.monotonic() - started
@@ -203,15 +202,22 @@ class Labeller:
         with self._changed:
             self._changed.wait_for(lambda: self._stopping, seconds)
 
-    def _next(self) -> tuple[int, _Face] | None:
-        """Wait for a crop to read; null when stopping."""
+    def _next(self, due: float) -> tuple[int, _Face, bool] | None:
+        """Wait for crops; the most urgent one, to be read, or the least urgent one, to go without; null when stopping.
+
+        Args:
+            due: readings that are due; below 1 a crop goes without, unless a face is new.
+        """
         with self._changed:
             self._changed.wait_for(lambda: self._stopping or self._waiting())
             if self._stopping:
                 return None
-            chosen = max(self._waiting(), key=lambda pair: urgency(pair[1].label, pair[1].scene_ns, _change(pair[1])))
-            self._being_read.add(chosen[0])
-            return chosen
+            waiting = self._waiting()
+            is_read = due >= 1 or any(face.label is None for _, face in waiting)
+            choose = max if is_read else min
+            key, face = choose(waiting, key=lambda pair: urgency(pair[1].label, pair[1].scene_ns, _change(pair[1])))
+            self._being_read.add(key)
+            return key, face, is_read
 
     def _waiting(self) -> list[tuple[int, _Face]]:
         """The faces that nobody has read yet, nor is about to."""

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 import cv2
 
 from edge_fer.align import align
+from edge_fer.backends.supervised import Change
 from edge_fer.capture import Camera
 from edge_fer.classify import Classifier
 from edge_fer.closeable import Closeable
@@ -258,12 +259,14 @@ class Pipeline(Closeable):
 
     def _tell_of_devices(self) -> None:
         """Publish all that happened to the devices that read faces, and to the share of faces that is read."""
-        for state, message in self._classifier.changes():
-            self._tell(state, message)
+        news = list(self._classifier.changes())
         rate = self._health.label_rate
         if rate != self._label_rate:
             self._label_rate = rate
-            self._tell("running", self._health.reason or "cool again: all labels are read")
+            news.append(Change("running", self._health.reason or "cool again: all labels are read"))
+        for state, message in news:
+            camera, _ = self._camera.condition
+            self._tell("waiting_for_camera" if camera == "waiting_for_camera" else state, message)
 
     def _tell(self, state: State, message: str) -> None:
         self._publish(self._reporter.status(state, message), None)

@@ -29,6 +29,7 @@ from edge_fer.types import (
     Status,
     Track,
 )
+from edge_fer.worker import abandoned
 
 
 class Reporter:
@@ -99,6 +100,7 @@ class Reporter:
             temperatures=health.vitals.temperatures,
             throttled=health.vitals.throttled,
             label_rate=health.label_rate,
+            abandoned=abandoned(),
             degraded_s=round(self._monitor.degraded_s(degraded=reason is not None), 1),
             message=message,
         )

@@ -110,12 +110,14 @@ class ClassifySettings(_Section):
     )
     model: str = Field("se_resnet50", description="name of a classifier in the manifest; see `edge-fer models list`")
     fallback_model: str | None = Field(
-        None, description="classifier on the CPU while the Edge TPU is away; null: the same model"
+        None,
+        description="classifier on the CPU while the Edge TPU is away; another than `model` means no `check_every`; "
+        "null: the same model",
     )
     threads: int = Field(2, ge=1, le=64, description="processor threads")
     edgetpu_library: str = Field("libedgetpu.so.1", min_length=1, description="name or path of the Edge TPU's library")
     performance: Literal["std", "max"] = Field("std", description="clock of an Edge TPU on USB; max runs hot")
-    deadline_ms: float = Field(500.0, ge=1, le=60_000, description="an Edge TPU that takes longer for a face failed")
+    deadline_ms: float = Field(500.0, ge=1, le=4000, description="an Edge TPU that takes longer for a face failed")
     start_deadline_s: float = Field(20.0, gt=0, le=600, description="for an Edge TPU to open and prove itself, seconds")
     check_every: int = Field(
         100, ge=0, description="every so many faces one is read on the CPU, too, and must agree; 0: never"

@@ -301,7 +301,8 @@ class Status:
         label_rate: share of a camera's labels that are read: 1, or 0.5 or 0.25 while the box is too hot.
         recovery: how often each rung of the Edge TPU's recovery was tried: `restart`, `usb_reset`, `reauthorise`,
             `port_power`, `parked`; empty while it never failed.
-        degraded_s: how long something was replaced or missing since the start, seconds.
+        abandoned: child processes that not even SIGKILL ends, stuck in a driver: a sign to restart the box.
+        degraded_s: how long something was replaced or missing since the start, or fewer labels were read, seconds.
         message: one sentence for a person.
         (the others are those of `Reading`)
     """
@@ -322,6 +323,7 @@ class Status:
     throttled: tuple[str, ...] = ()
     label_rate: float = 1.0
     recovery: dict[str, int] = field(default_factory=dict)
+    abandoned: int = 0
     degraded_s: float = 0.0
     message: str
 

@@ -48,6 +48,7 @@ MAX_ABANDONED = 4
 
 _SLICE_S = 0.1  # how often a waiting call looks whether it was cancelled
 _LAST_WORDS_BYTES = 4096
+_SHOWN_BYTES = 80  # of a message that is no reply
 
 _abandoned: list[subprocess.Popen[bytes]] = []
 
@@ -216,7 +217,7 @@ class Worker(Closeable):
 
         Raises:
             WorkerFailed: when the method raises; the child lives on.
-            WorkerCrashed: when the child ends, or there is none.
+            WorkerCrashed: when the child ends, or there is none, or what it says is no reply: it is killed.
             WorkerTimeout: when it does not answer within the deadline; the child is killed.
         """
         return self._call(method, deadline_s, arguments)
@@ -257,7 +258,14 @@ class Worker(Closeable):
             answer = b""
         if not answer:
             raise WorkerCrashed(self._obituary(child, method))
-        reply = json.loads(answer)
+        reply = _parse(answer)
+        if reply is None:
+            self.kill()
+            words = answer[:_SHOWN_BYTES].decode(errors="replace")
+            raise WorkerCrashed(
+                f"{self.name}: expected a reply to `{method}`, found {words!r}; the child process has gone mad and was "
+                "killed"
+            )
         if "error" in reply:
             raise WorkerFailed(reply["error"])
         result: dict[str, Any] = reply["result"]
@@ -315,6 +323,16 @@ class Worker(Closeable):
         if self._child is None:
             raise WorkerCrashed(f"{self.name}: expected a running child process, found none; start it first")
         return self._child
+
+
+def _parse(answer: bytes) -> dict[str, Any] | None:
+    """A child's reply; null when it is none."""
+    try:
+        reply = json.loads(answer)
+    except (ValueError, RecursionError):
+        return None
+    whole = isinstance(reply, dict) and ("error" in reply or isinstance(reply.get("result"), dict))
+    return reply if whole else None
 
 
 def _exit_in_words(status: int) -> str:

@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_fer.bench.crowd import Turn, Units, growth, summarise, take_turns
+from edge_fer.classify import open_classifier
+from edge_fer.models import ModelStore
 from edge_fer.settings import load_settings
 from edge_fer.types import Image
 
@@ -90,7 +92,10 @@ def test_crowds_take_turns_and_are_warmed_up_uncounted() -> None:
 def test_each_network_is_measured_alone() -> None:
     ticks = count()
     settings = load_settings(environment={}, flags={"classify.backend": "fake"})
-    with Units(settings, clock=lambda: next(ticks) / 1e3) as units:
+    with (
+        open_classifier(settings.classify, ModelStore()) as classifier,
+        Units(settings, classifier, lambda: next(ticks) / 1e3) as units,
+    ):
         units.measure(np.zeros((600, 600, 3), np.uint8))
         units.measure(np.zeros((600, 600, 3), np.uint8))
     assert units.classify_ms == pytest.approx([1.0] * 10)

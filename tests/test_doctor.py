@@ -36,6 +36,11 @@ def models(tmp_path: Path) -> Path:
         "task": "refine",
         "file": "net.tflite",
         "sha256": hashlib.sha256(b"a network").hexdigest(),
+        "edgetpu": {
+            "file": "net_edgetpu.tflite",
+            "sha256": hashlib.sha256(b"a compiled network").hexdigest(),
+            "compiler": "none",
+        },
         "input": {"size": 24, "colour": "rgb", "mean": 0.5, "std": 0.5},
         "quantization": "float32",
         "source": "made for this test",
@@ -209,8 +214,17 @@ def test_a_broken_network_is_named(damage: Any, found: str, mend: str, tmp_path:
     assert mend in (finding.mend or "")
 
 
+def test_a_compiled_network_that_was_changed_is_found(tmp_path: Path, models: Path) -> None:
+    (models / "net_edgetpu.tflite").write_bytes(b"junk")
+    (finding,) = troubles(examine(lay_out("computer", tmp_path / "box"), models))
+    assert (finding.subject, finding.level) == ("models", "fail")
+    assert "net_edgetpu.tflite" in finding.found
+
+
 def test_without_a_compiled_network_it_says_how_to_get_one(tmp_path: Path, models: Path) -> None:
-    (models / "net_edgetpu.tflite").unlink()
+    manifest = yaml.safe_load((models / MANIFEST).read_text())
+    del manifest["models"]["net"]["edgetpu"]  # the file alone is nothing that the runtime would use
+    (models / MANIFEST).write_text(yaml.safe_dump(manifest))
     (finding,) = troubles(examine(lay_out("pi4_stick", tmp_path / "box"), models))
     assert finding.level == "warn"
     assert "deploy/compile_edgetpu.sh" in (finding.mend or "")

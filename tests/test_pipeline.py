@@ -368,3 +368,12 @@ def test_a_file_is_read_whole_however_hot_the_box_is(two_faces: Path) -> None:
         with Pipeline(settings_for(source, capture__realtime=realtime)) as pipeline:
             pipeline.run(max_frames=1)
             assert pipeline._health._may_shed() == may_shed
+
+
+def test_news_of_devices_do_not_hide_that_the_camera_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline_module, "Health", Hot)
+    sink = Kept()
+    with Pipeline(settings_for("/dev/video97", capture__wait=True), [sink]) as pipeline:
+        pipeline.run(duration_s=0.5)
+    assert any("85" in record.message for record in sink.records if isinstance(record, Status))
+    assert set(sink.states) == {"starting", "waiting_for_camera", "stopping"}

@@ -5,11 +5,12 @@
 
 Killing the process does not unwedge a stick; many users of Coral sticks replug them by hand (google-coral/edgetpu
 issues 252, 766). Each rung is tried once, after a failure, and is followed by a new start. A PCIe device has only the
-first and the last rung. Writing to a port's files can block in the kernel, so it is done in a child process, too.
+first and the last rung; so has one that no reset can mend, because another program may be using it. Writing to a port's files can block in the kernel, so it is done in a child process, too.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import socket
@@ -33,6 +34,7 @@ RESTARTS = 3
 
 _RUNG_S = 8.0  # the kernel gives up on a device that does not answer after about 5 s
 _OFF_S = 2.0  # without power, for its capacitors to drain
+_MAY_NOT = (errno.EACCES, errno.EPERM, errno.EROFS)  # to a hardened service all of sysfs is read-only
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +55,12 @@ class Step:
     """What was done after a failure.
 
     Attributes:
+        name: of the rung, or `restart` or `parked`.
         text: for a person.
         pause_s: before the next start, seconds.
     """
 
+    name: str
     text: str
     pause_s: float
 
@@ -93,14 +97,23 @@ class Ladder:
         """Note that the device works."""
         self._well_since = self._clock()
 
-    def failed(self) -> Step:
-        """Climb: do what comes next, and say how long to wait for it to help."""
+    def begin(self) -> None:
+        """Start at the bottom again: it is another device, or the same one plugged in anew."""
+        self._climbed = 0
+        self._backoff.reset()
+
+    def failed(self, *, mendable: bool = True) -> Step:
+        """Climb: do what comes next, and say how long to wait for it to help.
+
+        Args:
+            mendable: whether a reset may help; else the device is left alone.
+        """
         if self._well_since is not None and self._clock() - self._well_since >= self._steady_s:
-            self._climbed = 0
-            self._backoff.reset()
+            self.begin()
         self._well_since = None
         problems = []
-        while (number := self._climbed - RESTARTS) < len(self._rungs):
+        rungs = len(self._rungs) if mendable else 0
+        while (number := self._climbed - RESTARTS) < rungs:
             self._climbed += 1
             name = "restart" if number < 0 else self._rungs[number].name
             try:
@@ -115,7 +128,7 @@ class Ladder:
     def _step(self, name: str, pause_s: float, problems: list[str]) -> Step:
         self.counts[name] += 1
         what = "; ".join([*problems, name.replace("_", " ")])
-        return Step(f"{what}, next start in {pause_s:g} s", pause_s)
+        return Step(name, f"{what}, next start in {pause_s:g} s", pause_s)
 
 
 class UsbPort:
@@ -168,9 +181,15 @@ class UsbPort:
     def port_power(self) -> None:
         """Cut the port's power and give it back, where the hub can (Linux 6.0 and later).
 
+        The helper does it where there is one: this process may be killed while the power is off.
+
         Raises:
             OSError: as in `reauthorise`.
         """
+        self._require_tpu()
+        if self._helper is not None:
+            ask_helper(self._helper, "port_power", self._path.name)
+            return
         self._toggle("port_power", self._path / "port/disable", off="1", on="0", pause_s=_OFF_S)
 
     def _require_tpu(self) -> None:
@@ -183,8 +202,8 @@ class UsbPort:
         file = file.resolve()  # `port` is a link inside the device's folder, which goes with the device
         try:
             file.write_text(off)
-        except PermissionError:
-            if self._helper is None:
+        except OSError as error:
+            if self._helper is None or error.errno not in _MAY_NOT:
                 raise
             ask_helper(self._helper, action, self._path.name)
             return

@@ -21,13 +21,14 @@ from numpy.typing import NDArray
 from edge_fer.backends import Backend, TensorSpec, check_input
 from edge_fer.backends.recovery import Ladder
 from edge_fer.closeable import Closeable
-from edge_fer.errors import BackendError
+from edge_fer.errors import BackendError, WorkerCrashed, WorkerError, WorkerTimeout
 
 STOP_S = 10.0
 """`close` waits so long for the thread to end, and raises when it has not."""
 
 _CHANGES = 32  # remembered until they are asked for; of more, the newest
 _LOOK_S = 0.5  # how often a device that is waited for is looked for
+_SLICE_S = 0.1  # how often `settle` looks whether to give up
 
 
 class Change(NamedTuple):
@@ -75,13 +76,15 @@ class SupervisedBackend(Closeable):
         self.changes: deque[Change] = deque(maxlen=_CHANGES)
         self._connect, self._check, self._ladder, self._presence = connect, check, ladder, presence
         self._backend: Backend | None = None
+        self._mendable = False  # by a reset, as far as is known
         self._stopping, self._settled, self._failed = (threading.Event() for _ in range(3))
         self._thread = threading.Thread(target=self._run, name=f"supervisor {name}", daemon=True)
         self._thread.start()
 
-    def settle(self) -> None:
-        """Wait until the first attempt to open the device is over."""
-        self._settled.wait()
+    def settle(self, cancelled: Callable[[], bool] = lambda: False) -> None:
+        """Wait until the first attempt to open the device is over, or until it is `cancelled`."""
+        while not self._settled.wait(_SLICE_S) and not cancelled():
+            pass
 
     @property
     def recovery(self) -> dict[str, int]:
@@ -138,13 +141,17 @@ class SupervisedBackend(Closeable):
 
     def _serve(self) -> str:
         """Open the device and keep it until it fails; why it did."""
+        opened = False
         try:
             with closing(self._connect(self._stopping.is_set)) as backend:
+                opened = True
                 self._prove(backend)
                 self._enter_service(backend)
                 self._failed.wait()
                 return self.reason or "it failed"
         except BackendError as error:
+            # A library that is missing or a device that another program holds is told of by an error before it is open.
+            self._mendable |= isinstance(error.__cause__, WorkerError if opened else (WorkerCrashed, WorkerTimeout))
             return str(error)
         finally:
             self._backend = None
@@ -162,6 +169,7 @@ class SupervisedBackend(Closeable):
 
     def _enter_service(self, backend: Backend) -> None:
         self._ladder.succeeded()
+        self._mendable = True
         self._backend = backend
         self.reason = None
         if self._settled.is_set():
@@ -174,12 +182,14 @@ class SupervisedBackend(Closeable):
         self.changes.append(Change("degraded", f"faces are read without {self.name}: {reason}"))
         self._settled.set()
         before = self._presence()
-        step = self._ladder.failed()
+        step = self._ladder.failed(mendable=self._mendable)
         self.changes.append(Change("degraded", f"{self.name} is away: {step.text}"))
         end = time.monotonic() + step.pause_s
         while (left := end - time.monotonic()) > 0 and not self._stopping.wait(min(left, _LOOK_S)):
             now = self._presence()
             if now not in (None, before):
+                if step.name == "parked":  # before that, a rung may have renumbered it, and it would never be parked
+                    self._ladder.begin()
                 return
             before = before if now is None else now
 

@@ -22,6 +22,8 @@ from edge_fer.bench.monitor import BenchMonitor
 from edge_fer.bench.records import Comparison, Progress, Result
 from edge_fer.closeable import Closeable
 from edge_fer.errors import ConfigError
+from edge_fer.failover import open_reader
+from edge_fer.models import ModelStore
 from edge_fer.pipeline import Pipeline
 from edge_fer.settings import Settings
 from edge_fer.types import Frame, Image, StageTime
@@ -57,13 +59,18 @@ class Runtime(Closeable):
     Args:
         settings: of the run.
         fps: rate of the source, frames a second: what is searched and what is followed goes by it.
+
+    Attributes:
+        monitor: times the stages.
+        classifier: reads the faces; closed with this.
     """
 
     name = "edge-fer"
 
     def __init__(self, settings: Settings, fps: float) -> None:
         self.monitor = BenchMonitor()
-        self._pipeline = Pipeline(settings, monitor=self.monitor)
+        self.classifier = open_reader(settings.classify, ModelStore(settings.models))
+        self._pipeline = Pipeline(settings, monitor=self.monitor, classifier=self.classifier)
         self._frames, self._period_ns = 0, 1e9 / fps
         self.min_face = settings.detect.min_face
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
 from functools import partial
 from typing import NamedTuple
 
@@ -15,8 +14,9 @@ from edge_fer.bench.compare import Runtime, read_all
 from edge_fer.bench.live import Length, run_live
 from edge_fer.bench.records import Crowd, Growth, Live, Progress
 from edge_fer.bench.source import crowd, decode, scene_of
-from edge_fer.classify import open_classifier
+from edge_fer.classify import Classifier
 from edge_fer.closeable import Closeable
+from edge_fer.failover import Failover
 from edge_fer.follow import open_follower
 from edge_fer.models import ModelStore
 from edge_fer.settings import Settings
@@ -41,6 +41,7 @@ class Units(Closeable):
 
     Args:
         settings: of the run.
+        classifier: what reads faces in this run, while it reads none; it stays open.
         clock: seconds.
 
     Attributes:
@@ -48,15 +49,11 @@ class Units(Closeable):
         follow_ms: of each pass of O-Net.
     """
 
-    def __init__(self, settings: Settings, clock: Clock = time.perf_counter) -> None:
+    def __init__(self, settings: Settings, classifier: Classifier | Failover, clock: Clock = time.perf_counter) -> None:
         self.classify_ms: list[float] = []
         self.follow_ms: list[float] = []
-        self._clock = clock
-        store = ModelStore(settings.models)
-        with ExitStack() as stack:
-            self._classifier = stack.enter_context(open_classifier(settings.classify, store))
-            self._follower = stack.enter_context(open_follower(settings.detect, settings.track, store))
-            self._opened = stack.pop_all()
+        self._classifier, self._clock = classifier, clock
+        self._follower = open_follower(settings.detect, settings.track, ModelStore(settings.models))
         self._crop = np.zeros((self._classifier.size, self._classifier.size), np.uint8)
         self._classifier.classify(self._crop)  # the first pass of a network is the slowest
 
@@ -72,8 +69,8 @@ class Units(Closeable):
         return (self._clock() - start) * 1e3
 
     def close(self) -> None:
-        """Free the networks."""
-        self._opened.close()
+        """Free O-Net."""
+        self._follower.close()
 
 
 def run_crowds(
@@ -103,7 +100,7 @@ def run_crowds(
         lives.append(run_live(scene, length, partial(progress, f"live: {faces} faces")))
     images = {faces: decode(crowd(settings, faces).capture, frames, size) for faces in crowds}
     fps = next(iter(images.values()))[1]
-    with Runtime(settings, fps) as runtime, Units(settings) as units:
+    with Runtime(settings, fps) as runtime, Units(settings, runtime.classifier) as units:
         taken = take_turns(runtime, {faces: shown for faces, (shown, _) in images.items()}, turns, units, progress)
         measured = tuple(summarise(faces, taken[faces], live) for faces, live in zip(crowds, lives, strict=True))
         return measured, growth(measured, units.classify_ms, units.follow_ms)

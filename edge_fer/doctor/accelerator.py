@@ -41,7 +41,7 @@ def check_accelerator(host: Host, store: ModelStore | None) -> Iterator[Finding]
     elif store is not None and not compiled_networks(store):
         yield warn(
             f"no network in {store.folder} is compiled for the Edge TPU: the processor runs them",
-            "deploy/compile_edgetpu.sh on an x86-64 computer, then copy its result into that folder",
+            "deploy/compile_edgetpu.sh on an x86-64 computer, then copy its folder of models here",
         )
 
 
@@ -55,8 +55,8 @@ def usable_tpus(host: Host) -> list[Tpu]:
 
 
 def compiled_networks(store: ModelStore) -> list[str]:
-    """Names of the files that were compiled for the Edge TPU, as its compiler names them."""
-    return sorted(path.name for path in store.folder.glob("*_edgetpu.tflite"))
+    """The files that the manifest has for the Edge TPU; the runtime uses no others."""
+    return sorted(spec.edgetpu.file for spec in store.specs.values() if spec.edgetpu is not None)
 
 
 def _check_driver(host: Host) -> Iterator[Finding]:

@@ -24,6 +24,8 @@ def check_networks(store: ModelStore) -> Iterator[Finding]:
     for name, spec in store.specs.items():
         try:
             store.load(name, spec.task)
+            if spec.edgetpu is not None:
+                store.load_compiled(name, spec.task)
         except ModelError as error:
             failures.append(_broken(error))
     yield from failures or (ok(f"{len(store.specs)} networks match their hashes, in {store.folder}"),)

@@ -11,9 +11,10 @@ from typing import Literal
 import numpy as np
 
 from edge_fer.align import align
-from edge_fer.classify import Classifier, open_classifier
+from edge_fer.classify import Classifier
 from edge_fer.detect import open_detector
 from edge_fer.errors import SourceError
+from edge_fer.failover import Failover, open_reader
 from edge_fer.lab.datasets.pictures import resize
 from edge_fer.lab.datasets.records import Dataset
 from edge_fer.lab.degradations import Random, blur, turn
@@ -103,7 +104,7 @@ def show(settings: Settings, faces: Dataset, report: Reporter) -> dict[SeriesNam
     detect = settings.detect.model_copy(update={"score": settings.track.score})
     if detect.precision == "auto":
         detect = detect.model_copy(update={"precision": "float32"})
-    with closing(open_classifier(settings.classify, store)) as classifier:
+    with closing(open_reader(settings.classify, store)) as classifier:
         for name, (present, smallest) in _WAYS.items():
             near = detect if smallest is None else detect.model_copy(update={"min_face": smallest})
             with closing(open_detector(near, store)) as detector, report.step(name) as progress:
@@ -122,7 +123,7 @@ def _pictures(faces: Dataset, present: _Present) -> Iterator[Pasted]:
         yield present(faces.images[number], number, np.random.default_rng([number, 1]))
 
 
-def _look(pasted: Pasted, face: Face, classifier: Classifier, label: int) -> Look:
+def _look(pasted: Pasted, face: Face, classifier: Classifier | Failover, label: int) -> Look:
     crop = align(pasted.frame, face.landmarks, classifier.crop, classifier.size)
     left, right = face.landmarks.left_eye, face.landmarks.right_eye
     roll = math.degrees(math.atan2(right.y - left.y, right.x - left.x))
