@@ -46,8 +46,6 @@ _log = logging.getLogger(__name__)
 class Failover(Closeable):
     """Reads faces on one or several supervised devices, and on the CPU while none of them is in service.
 
-    As many threads may read at a time as there are devices.
-
     Args:
         readers: a classifier and its device each.
         fallback: on the CPU.
@@ -176,7 +174,7 @@ def open_reader(
             raise BackendError(str(error)) from error
         _log.warning("there is an Edge TPU, but faces are read on the CPU: %s", error)
         return _open_on_cpu(settings, store, settings.fallback_model or settings.model, str(error))
-    failover = open_failover(settings, store, tpus, compiled, cancelled)
+    failover = _open_failover(settings, store, tpus, compiled, cancelled)
     origin = failover.origin
     if cancelled():
         return failover
@@ -188,25 +186,14 @@ def open_reader(
     return failover
 
 
-def open_failover(
+def _open_failover(
     settings: ClassifySettings,
     store: ModelStore,
     tpus: Sequence[Tpu],
     compiled: CompiledModel,
-    cancelled: Callable[[], bool] = lambda: False,
+    cancelled: Callable[[], bool],
 ) -> Failover:
-    """Open Edge TPUs, each behind its supervisor, and the CPU behind them.
-
-    Args:
-        settings: of the classifier.
-        store: with its networks.
-        tpus: the devices.
-        compiled: the classifier's network; closed with what is returned.
-        cancelled: when true, the devices are not waited for any more.
-
-    Raises:
-        ModelError: when a model is missing, corrupt or no classifier of this runtime.
-    """
+    """Open Edge TPUs, each behind its supervisor, and the CPU behind them; `compiled` is closed with them."""
     spec = store.spec(settings.model, "classify")
     with ExitStack() as stack:
         stack.enter_context(compiled)

@@ -96,7 +96,9 @@ class Pipeline(Closeable):
             store = ModelStore(settings.models)
             self._enhancer = Enhancer(settings.enhance)
             self._finder = stack.enter_context(closing(Finder(settings, store, self.monitor)))
-            self._classifier: Classifier | Failover = classifier or open_reader(settings.classify, store)
+            self._classifier: Classifier | Failover = classifier or open_reader(
+                settings.classify, store, self.stopping.is_set
+            )
             stack.enter_context(self._classifier)
             self._smoother = Smoother(settings.smooth, self._classifier.abstain_below)
             self._camera = camera or Camera(settings.capture)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
 from pathlib import Path
 
@@ -54,6 +55,13 @@ class Odd:
 
     def unspeakable(self):
         return {"value": {1, 2}}
+
+    def babble(self, text):
+        for path in list(Path("/proc/self/fd").iterdir()):
+            try:
+                socket.socket(fileno=os.dup(int(path.name))).send(text.encode())
+            except OSError:
+                continue
 
     def chatter(self, size):
         os.write(1, b"x" * size + b"\nlast of it\n")

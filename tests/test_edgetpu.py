@@ -21,6 +21,7 @@ from edge_fer.backends.edgetpu import EdgeTpuBackend
 from edge_fer.classify import Classifier, open_classifier
 from edge_fer.errors import BackendError, ModelError
 from edge_fer.failover import TOLERANCE, Failover, agree, golden_faces, open_reader
+from edge_fer.label import STOP_S
 from edge_fer.models import MANIFEST, ModelStore
 from edge_fer.settings import ClassifySettings
 from edge_fer.types import Expression, Image, Origin
@@ -209,6 +210,44 @@ def test_the_ladder_is_climbed_and_the_device_parked(tpu: FakeEdgeTpu, store: Mo
         assert until(lambda: in_service(failover)), "a replug ends the pause"
 
 
+@pytest.mark.parametrize(("kind", "resets"), [("no_device", {}), ("abort", {"reauthorise": 1})])
+def test_a_device_that_never_was_in_service_is_reset_only_after_a_crash(
+    tpu: FakeEdgeTpu, store: ModelStore, kind: str, resets: dict[str, int]
+) -> None:
+    """Else a start beside another program that uses it would reset it under that."""
+    tpu.fail_always("load", kind)
+    with opened(tpu, store, backend="auto") as failover:
+        assert until(lambda: "parked" in failover.recovery)
+        assert failover.recovery == {"restart": 3, "parked": 1, **resets}
+
+
+def test_a_start_that_hangs_can_be_cancelled(tpu: FakeEdgeTpu, store: ModelStore) -> None:
+    tpu.fail_always("load", "hang")
+    start = time.monotonic()
+    with open_reader(settings_for(tpu, start_deadline_s=600), store, lambda: tpu.loads > 0) as reader:
+        assert reader.origin.backend == "cpu"
+    assert time.monotonic() - start < 60
+
+
+def test_a_face_without_a_device_always_says_why(tpu: FakeEdgeTpu, store: ModelStore) -> None:
+    class Returning:
+        """Comes back as soon as it was asked why it is away."""
+
+        def __init__(self) -> None:
+            self.answers = iter(["it is away"])
+
+        @property
+        def reason(self) -> str | None:
+            return next(self.answers, None)
+
+    with opened(tpu, store) as failover:
+        real = failover._readers
+        for ask in (lambda: read_from(failover.classify(face_of(1))), lambda: failover.origin):
+            failover._readers = ((real[0][0], Returning()),)  # type: ignore[assignment]
+            failover._free = list(failover._readers)
+            assert ask() == Origin("se_resnet50", "cpu", "it is away")
+
+
 def test_the_child_killed_between_two_faces(tpu: FakeEdgeTpu, store: ModelStore) -> None:
     with opened(tpu, store) as failover:
         pid = child_of(failover)
@@ -311,6 +350,28 @@ def test_without_a_compiled_network_auto_says_how_to_make_one(
         assert read_from(reader.classify(face_of(1))).reason == reader.origin.reason
     with pytest.raises(BackendError, match=r"deploy/compile_edgetpu\.sh"):
         open_reader(settings_for(tpu), store)
+
+
+def test_without_a_compiled_network_the_fallback_model_reads(tpu: FakeEdgeTpu, tmp_path: Path) -> None:
+    store = twin_store(tmp_path, compiled=False)
+    with open_reader(settings_for(tpu, backend="auto", fallback_model="lite"), store) as reader:
+        assert (reader.origin.model, reader.origin.backend) == ("lite", "cpu")
+        assert "deploy/compile_edgetpu.sh" in (reader.origin.reason or "")
+
+
+@pytest.mark.parametrize("name", ["model", "fallback_model"])
+def test_a_model_that_does_not_exist_is_told_on_any_box(
+    tpu: FakeEdgeTpu, store: ModelStore, tmp_path: Path, name: str
+) -> None:
+    for sysfs in (tpu.sysfs, tmp_path / "empty"):
+        settings = settings_for(tpu, backend="auto", sysfs=sysfs, **{"fallback_model": "lite", name: "lightt"})
+        with pytest.raises(ModelError, match="found `lightt`"):
+            open_reader(settings, store)
+
+
+def test_a_deadline_ends_before_a_run_gives_the_reader_up() -> None:
+    with pytest.raises(ValueError, match="deadline_ms"):
+        ClassifySettings(deadline_ms=STOP_S * 1e3)
 
 
 def test_a_network_that_was_not_compiled_would_run_on_the_cpu_unnoticed(tpu: FakeEdgeTpu, tmp_path: Path) -> None:

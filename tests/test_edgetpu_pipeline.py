@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -152,3 +153,6 @@ def test_300_frames_with_every_fault_once(tmp_path: Path) -> None:
     result = torture(tmp_path, 300, 15, patient=True, fps=200)
     assert result.broken_promises(300, 15, growth_mib=16, grace_ms=3000) == []
     assert set(result.injected.values()) == {1}
+    for check_every, wrong, kept in ((1, 1, False), (100, 2, True), (100, 3, False)):
+        changed = replace(result, check_every=check_every, wrong=wrong)
+        assert (changed.broken_promises(300, 15, growth_mib=16, grace_ms=3000) == []) is kept

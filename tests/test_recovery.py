@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import errno
+import os
+import signal
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -84,6 +88,22 @@ def test_a_device_that_worked_for_long_begins_at_the_bottom_again() -> None:
     assert ladder.failed().text == "restart, next start in 0.1 s"
 
 
+def test_a_device_that_no_reset_can_mend_is_left_alone_and_parked() -> None:
+    done: list[str] = []
+    ladder = ladder_of(rung("usb_reset", done))
+    steps = [ladder.failed(mendable=False) for _ in range(RESTARTS + 2)]
+    assert (done, [step.name for step in steps]) == ([], ["restart"] * 3 + ["parked"] * 2)
+    assert (ladder.failed().name, done) == ("usb_reset", ["usb_reset"]), "it crashed since"
+
+
+def test_a_device_plugged_in_anew_begins_at_the_bottom_again() -> None:
+    ladder = ladder_of(rung("usb_reset", []))
+    for _ in range(RESTARTS + 2):
+        ladder.failed()
+    ladder.begin()
+    assert ladder.failed().text == "restart, next start in 0.1 s"
+
+
 def test_a_reset_goes_to_the_device_that_hangs_on_the_port(tpu: FakeEdgeTpu) -> None:
     calls: list[tuple[str, int, int]] = []
 
@@ -105,12 +125,13 @@ def test_a_reset_that_the_kernel_refuses_is_an_error(tpu: FakeEdgeTpu) -> None:
     assert set(Path("/proc/self/fd").iterdir()) == before
 
 
-@pytest.mark.parametrize("method", ["usb_reset", "reauthorise"])
+@pytest.mark.parametrize("method", ["usb_reset", "reauthorise", "port_power"])
 def test_another_device_on_the_port_is_left_alone(tpu: FakeEdgeTpu, method: str) -> None:
     (port_of(tpu) / "idVendor").write_text("046d\n")
     with pytest.raises(OSError, match=r"expected an Edge TPU at USB port 2-1\.3, found 046d:9302"):
         getattr(UsbPort(None, str(port_of(tpu)), str(tpu.dev)), method)()
     assert (port_of(tpu) / "authorized").read_text() == "1\n"
+    assert (port_of(tpu) / "port/disable").read_text() == "0\n"
 
 
 @pytest.mark.parametrize(
@@ -140,8 +161,13 @@ def test_the_rungs_are_taken_in_a_child_process(tpu: FakeEdgeTpu) -> None:
     assert [rung.name for rung in usb_rungs(port_of(tpu), tpu.dev, None, power=True)][-1] == "port_power"
 
 
+def variables(sysfs: Path, **changes: str) -> dict[str, str]:
+    usual = {"EDGE_FER_SYSFS": str(sysfs), "EDGE_FER_OFF_S": "0", "EDGE_FER_PORT_POWER": "1", "PATH": "/usr/bin:/bin"}
+    return {**usual, **changes}
+
+
 @contextmanager
-def helper(tmp_path: Path, sysfs: Path) -> Iterator[str]:
+def helper(tmp_path: Path, sysfs: Path, **changes: str) -> Iterator[str]:
     """The helper behind its socket, as systemd starts it: one process a connection."""
     address = str(tmp_path / "usb.sock")
     listener = socket.socket(socket.AF_UNIX)
@@ -155,8 +181,9 @@ def helper(tmp_path: Path, sysfs: Path) -> Iterator[str]:
             except OSError:
                 return
             with connection:
-                environment = {"EDGE_FER_SYSFS": str(sysfs), "EDGE_FER_OFF_S": "0", "PATH": "/usr/bin:/bin"}
-                subprocess.run(["sh", HELPER], stdin=connection, stdout=connection, env=environment, check=False)
+                subprocess.run(
+                    ["sh", HELPER], stdin=connection, stdout=connection, env=variables(sysfs, **changes), check=False
+                )
 
     thread = threading.Thread(target=serve)
     thread.start()
@@ -168,11 +195,12 @@ def helper(tmp_path: Path, sysfs: Path) -> Iterator[str]:
         thread.join()
 
 
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EROFS])
 def test_what_the_user_may_not_do_the_helper_does(
-    tpu: FakeEdgeTpu, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tpu: FakeEdgeTpu, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     def refuse(path: Path, text: str) -> None:
-        raise PermissionError(13, "Permission denied", str(path))
+        raise OSError(number, os.strerror(number), str(path))
 
     path = port_of(tpu)
     (path / "authorized").write_text("0\n")
@@ -180,12 +208,52 @@ def test_what_the_user_may_not_do_the_helper_does(
     with helper(tmp_path, tpu.sysfs) as address:
         with monkeypatch.context() as patch:
             patch.setattr(Path, "write_text", refuse)
-            with pytest.raises(PermissionError):
+            with pytest.raises(OSError, match=os.strerror(number)):
                 UsbPort(None, str(path), str(tpu.dev)).reauthorise()
             port = UsbPort(None, str(path), str(tpu.dev), address)
             port.reauthorise()
             port.port_power()
         assert [(path / name).read_text() for name in ("authorized", "port/disable")] == ["1\n", "0\n"]
+
+
+def test_the_helper_cuts_the_power_even_where_the_user_may(tpu: FakeEdgeTpu, tmp_path: Path) -> None:
+    """This process may be killed meanwhile, and the port would stay off."""
+    with (
+        helper(tmp_path, tpu.sysfs, EDGE_FER_PORT_POWER="0") as address,
+        pytest.raises(OSError, match="port_power is not allowed"),
+    ):
+        UsbPort(None, str(port_of(tpu)), str(tpu.dev), address, sleep=lambda _: None).port_power()
+    assert (port_of(tpu) / "port/disable").read_text() == "0\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_helper_that_is_ended_gives_the_port_back(tpu: FakeEdgeTpu, number: int) -> None:
+    file = port_of(tpu) / "port/disable"
+    with subprocess.Popen(
+        ["sh", HELPER], stdin=subprocess.PIPE, text=True, start_new_session=True,
+        env=variables(tpu.sysfs, EDGE_FER_OFF_S="60"),
+    ) as process:  # fmt: skip
+        assert process.stdin is not None
+        process.stdin.write("port_power 2-1.3\n")
+        process.stdin.flush()
+        end = time.monotonic() + 20
+        while file.read_text() != "1\n" and time.monotonic() < end:
+            threading.Event().wait(0.01)
+        assert file.read_text() == "1\n"
+        os.killpg(process.pid, number)  # as systemd does
+        assert process.wait(20) == 1
+    assert file.read_text() == "0\n"
+
+
+def test_the_helper_waits_for_its_line_no_longer_than_it_should(tpu: FakeEdgeTpu, tmp_path: Path) -> None:
+    with (
+        helper(tmp_path, tpu.sysfs, EDGE_FER_READ_S="0.1") as address,
+        socket.socket(socket.AF_UNIX) as channel,
+    ):
+        channel.settimeout(20)
+        channel.connect(address)
+        channel.sendall(b"reauthorise 2-1.3")
+        assert channel.makefile().readline().startswith("expected one line within 0.1 s")
 
 
 @pytest.mark.parametrize(

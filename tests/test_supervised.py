@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from edge_fer.backends import Backend, TensorSpec
 from edge_fer.backends.fake import FakeBackend
-from edge_fer.backends.recovery import Ladder
+from edge_fer.backends.recovery import Ladder, Rung
 from edge_fer.backends.supervised import SupervisedBackend
 from edge_fer.backoff import Backoff
-from edge_fer.errors import BackendError
+from edge_fer.errors import BackendError, WorkerCrashed, WorkerError, WorkerFailed, WorkerTimeout
 
 INPUT = TensorSpec("input", (1, 4), np.dtype(np.int8), 0.5, 3)
 OUTPUT = TensorSpec("output", (1, 2), np.dtype(np.int8), 0.25, 0)
@@ -43,7 +43,9 @@ class Fragile(FakeBackend):
 def supervised(
     connect: Callable[[Callable[[], bool]], Backend], check: Callable[[Backend], None] = lambda _: None, **options: Any
 ) -> SupervisedBackend:
-    ladder = Ladder((), Backoff(0.005, 0.005), park_s=options.pop("park_s", 0.005), steady_s=0)
+    pauses = {"park_s": 0.005, "steady_s": 0.0}
+    pauses = {name: options.pop(name, usual) for name, usual in pauses.items()}
+    ladder = Ladder(options.pop("rungs", ()), Backoff(0.005, 0.005), **pauses)
     device = SupervisedBackend("stick", INPUT, (OUTPUT,), connect, check, ladder, **options)
     device.settle()
     return device
@@ -114,6 +116,80 @@ def test_a_plug_is_noticed_during_the_longest_pause() -> None:
         assert until(lambda: "parked" in device.recovery)
         number[0] = "8"
         assert until(lambda: device.reason is None)
+
+
+def test_a_device_that_is_not_ready_when_it_is_plugged_in_is_not_parked_for_it() -> None:
+    number: list[str | None] = [None]
+    late = iter(["its node is not there yet", "nor now"])
+
+    def connect(_: Callable[[], bool]) -> Backend:
+        problem = "unplugged" if number[0] is None else next(late, None)
+        if problem:
+            raise BackendError(problem)
+        return Fragile([])
+
+    with supervised(connect, park_s=600, steady_s=600, presence=lambda: number[0]) as device:
+        assert until(lambda: "parked" in device.recovery)
+        number[0] = "8"
+        assert until(lambda: device.reason is None)
+        assert device.recovery == {"restart": 5, "parked": 1}
+
+
+def failing(error: WorkerError) -> BackendError:
+    """As a backend behind a child process fails."""
+    failure = BackendError(str(error))
+    failure.__cause__ = error
+    return failure
+
+
+@pytest.mark.parametrize(
+    ("error", "opens", "resets"),
+    [
+        (WorkerFailed("another program holds it"), False, 0),
+        (WorkerCrashed("it aborted"), False, 1),
+        (WorkerTimeout("it hangs"), False, 1),
+        (WorkerFailed("an inference failed"), True, 1),
+        (None, True, 0),
+    ],
+)
+def test_only_what_a_reset_may_mend_is_reset(error: WorkerError | None, opens: bool, resets: int) -> None:
+    problem = BackendError("the answers of another network") if error is None else failing(error)
+
+    def fail(_: object) -> Backend:
+        raise problem
+
+    rung = Rung("usb_reset", lambda: None)
+    ways = (lambda _: Fragile([]), fail) if opens else (fail, lambda _: None)
+    with supervised(*ways, park_s=600, rungs=(rung,)) as device:
+        assert until(lambda: "parked" in device.recovery)
+        assert device.recovery.get("usb_reset", 0) == resets
+
+
+def test_a_device_that_was_in_service_is_reset_whatever_it_says() -> None:
+    answers = iter([Fragile([])])
+
+    def connect(_: Callable[[], bool]) -> Backend:
+        backend = next(answers, None)
+        if backend is None:
+            raise failing(WorkerFailed("it does not open"))
+        return backend
+
+    with supervised(connect, park_s=600, rungs=(Rung("usb_reset", lambda: None),)) as device:
+        device.distrust("it gave a wrong answer")
+        assert until(lambda: "parked" in device.recovery)
+        assert device.recovery["usb_reset"] == 1
+
+
+def test_whoever_waits_for_the_first_attempt_may_stop_waiting() -> None:
+    def connect(cancelled: Callable[[], bool]) -> Backend:
+        assert until(cancelled)
+        raise BackendError("given up")
+
+    with SupervisedBackend(
+        "stick", INPUT, (OUTPUT,), connect, lambda _: None, Ladder((), Backoff(1, 1), park_s=1, steady_s=0)
+    ) as device:
+        device.settle(lambda: True)
+        assert device.reason == "stick is being opened"
 
 
 def test_closing_ends_an_attempt_to_open() -> None:

@@ -71,6 +71,18 @@ def test_both_sides_see_the_shared_memory(odd):
     assert bytes(odd.memory(4)) == bytes([2, 3, 4, 5])
 
 
+@pytest.mark.parametrize("text", ["transfer failed", "[1]", '{"answer": 42}', '{"result": 7}', "[" * 60_000])
+def test_a_child_gone_mad_is_killed(odd, text):
+    pid = odd.pid
+    with pytest.raises(WorkerCrashed) as caught:
+        odd.call("babble", deadline_s=30.0, text=text)
+    assert str(caught.value) == (
+        f"odd: expected a reply to `babble`, found {text[:80]!r}; the child process has gone mad and was killed"
+    )
+    assert odd.pid is None
+    assert gone(pid)
+
+
 def test_the_memory_grows_from_either_side_and_keeps_its_content(odd):
     odd.call("fill", deadline_s=30.0, size=100, value=7)
     small = odd.memory(100)

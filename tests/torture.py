@@ -43,6 +43,9 @@ FAULTS = (
     "kill",
     "stop",
 )
+UNSEEN = ("infer garbage", "infer flip")
+"""Wrong answers without an error: only a comparison with the CPU finds them."""
+
 SLOW_MS = 60_000
 SAMPLES = 10_000  # that a monitor keeps of each stage at most
 GRACE_MS = 250.0
@@ -69,7 +72,8 @@ class Result:
         readings: published.
         in_order: whether their frames are 0, 1, 2, ... without a gap or a repetition.
         with_face: readings with one face that has its probabilities.
-        wrong: answers that the CPU does not agree with.
+        wrong: answers that the CPU does not agree with, and that got out.
+        check_every: so many faces from one to the next that the run itself compares with the CPU.
         by_backend: answers by what gave them.
         injected: faults by kind.
         to_come: whether the last fault has yet to happen.
@@ -88,6 +92,7 @@ class Result:
     in_order: bool
     with_face: int
     wrong: int
+    check_every: int
     by_backend: dict[str, int]
     injected: dict[str, int]
     to_come: bool
@@ -102,11 +107,12 @@ class Result:
 
     def broken_promises(self, frames: int, faults: int, growth_mib: float, grace_ms: float = GRACE_MS) -> list[str]:
         """What should have been otherwise."""
+        unseen = 0 if self.check_every == 1 else sum(self.injected.get(fault, 0) for fault in UNSEEN)
         checks = {
             f"{frames} readings": self.readings == frames,
             "in order, none twice": self.in_order,
             "a face in each": self.with_face == frames,
-            "the CPU agrees with all": self.wrong == 0,
+            "the CPU agrees with all" + (f" but {unseen}" if unseen else ""): self.wrong <= unseen,
             f"{faults} faults": sum(self.injected.values()) == faults and not self.to_come,
             f"no gap above {self.deadline_ms + grace_ms:g} ms": self.worst_gap_ms <= self.deadline_ms + grace_ms,
             "the Edge TPU came back": self.returned > 0,
@@ -327,6 +333,7 @@ def torture(
         in_order=kept.frames == list(range(frames)),
         with_face=kept.with_face,
         wrong=tormentor.wrong,
+        check_every=check_every,
         by_backend=dict(tormentor.by_backend),
         injected=dict(sorted(tormentor.injected.items())),
         to_come=tpu.armed,
@@ -376,7 +383,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--fps", type=float, default=25.0)
     parser.add_argument("--deadline-ms", type=float, default=100.0)
-    parser.add_argument("--check-every", type=int, default=1)
+    parser.add_argument("--check-every", type=int, default=1, help="above 1, wrong answers may get out")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         result = torture(

@@ -5,7 +5,8 @@
 
 Killing the process does not unwedge a stick; many users of Coral sticks replug them by hand (google-coral/edgetpu
 issues 252, 766). Each rung is tried once, after a failure, and is followed by a new start. A PCIe device has only the
-first and the last rung; so has one that no reset can mend, because another program may be using it. Writing to a port's files can block in the kernel, so it is done in a child process, too.
+first and the last rung, and so has a stick that gave an error and no crash when it was opened: another program may be
+using it. Writing to a port's files can block in the kernel, so it is done in a child process, too.
 """
 
 from __future__ import annotations

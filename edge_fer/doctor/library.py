@@ -57,7 +57,8 @@ def _judge(probe: Probe, name: str, interpreter: str, *, tried: bool) -> Finding
     if probe.trouble is not None:
         return fail(
             f"{name} cannot be used: {probe.trouble}",
-            "unplug the device and plug it in again; try another port, cable or power supply",
+            "stop what may be using it (sudo fuser -v /dev/apex_* /dev/bus/usb/*/*); else unplug it and plug it in "
+            "again, or try another port, cable or power supply",
         )
     outcome = f"pairs with {interpreter}" if tried else "loads; pairing was not tried without an Edge TPU that is free"
     return ok(f"{name} {outcome}, {probe.version}")
