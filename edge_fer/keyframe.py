@@ -2,7 +2,8 @@
 
 Between key frames, faces are followed where they were. What could go unnoticed then is a face that
 comes into view, so a small grey copy of each frame is compared with that of the last key frame: a change
-outside the faces that are followed calls for a search, a change of everything is a cut.
+outside the faces that are followed calls for a search, a change of everything is a cut. Where something always
+changes and brings no face, as trees and a moving camera do, the next such search waits twice as long.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ class Keyframes:
         self._shape: tuple[int, ...] = ()
         self._searched: NDArray[np.float32] | None = None
         self._last: NDArray[np.float32] | None = None
+        self._patience_ms, self._faces = settings.change_ms, 0
 
     def why(self, image: Image, scene_ns: int, expected: Iterable[Box], lost_ns: int | None) -> Why | None:
         """Why this frame should be searched; null where following is enough.
@@ -64,11 +66,14 @@ class Keyframes:
         assert self._searched_ns is not None
         assert self._searched is not None
         elapsed_ms = (now_ns - self._searched_ns) / 1e6
+        if len(expected) != self._faces:
+            self._patience_ms, self._faces = settings.change_ms, len(expected)
         if lost_ns is not None and now_ns - lost_ns <= settings.lost_ms * 1e6:
             return "lost"
         if elapsed_ms >= settings.every_ms:
             return "time"
-        if elapsed_ms >= settings.change_ms and _changed(small, self._searched, expected, cell, settings.change):
+        if elapsed_ms >= self._patience_ms and _changed(small, self._searched, expected, cell, settings.change):
+            self._patience_ms = min(2 * self._patience_ms, settings.change_max_ms)
             return "change"
         return None
 

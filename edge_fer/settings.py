@@ -97,6 +97,9 @@ class KeyframeSettings(_Section):
     enabled: bool = Field(True, description="false: every frame is searched")
     every_ms: float = Field(1000.0, ge=0, le=60_000, description="searched at least so often, milliseconds")
     change_ms: float = Field(60.0, ge=0, le=60_000, description="searched at most so often for a change in the picture")
+    change_max_ms: float = Field(
+        240.0, ge=0, le=60_000, description="that pause doubles up to this while changes bring no new face"
+    )
     change: float = Field(12.0, ge=0, le=255, description="grey levels that a part of it must differ by")
     lost_ms: float = Field(300.0, ge=0, le=60_000, description="every frame is searched so long for a lost face")
 

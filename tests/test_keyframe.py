@@ -93,3 +93,17 @@ def test_the_small_copy_keeps_the_proportions(width: int, height: int, shape: tu
     small = shrink(np.full((height, width, 3), 77, np.uint8))
     assert small.shape == shape
     assert np.all(small == 77)
+
+
+def test_changes_that_bring_no_face_are_searched_for_less_and_less(keyframes: Keyframes) -> None:
+    """Something moves for two seconds, 10 ms a frame; then a second face is followed, and it starts anew."""
+    moving = [with_square(picture(), 40 * (n % 12), 250) for n in range(200)]
+    searched = [10 * n for n, image in enumerate(moving, 1) if keyframes.why(image, 10 * n * MS, [FACE], None)]
+    pauses = np.diff([0, *searched])
+    assert pauses[0] == 60
+    assert pauses[1] >= 120
+    assert (pauses[2:] >= 240).all()
+    assert pauses.max() <= 300, "and still often enough"
+    two = [FACE, Box(300, 20, 60, 60)]
+    assert keyframes.why(moving[3], 2000 * MS, two, None) == "change"
+    assert 2000 - searched[-1] < 240, "which was too early for one face"
