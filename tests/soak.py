@@ -67,13 +67,13 @@ def handler(frames: list[bytes], cut_s: float) -> type[BaseHTTPRequestHandler]:
 
 
 def resident_mb(pid: int) -> float:
-    """Resident memory of a process and its children, MB; pages that they share count once (PSS)."""
+    """Resident memory of a process and its children, MB; pages that they share count in each."""
     try:
-        rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+        status = Path(f"/proc/{pid}/status").read_text()
         children = [task.read_text().split() for task in Path(f"/proc/{pid}/task").glob("*/children")]
     except (FileNotFoundError, ProcessLookupError):  # it ended while we looked
         return 0.0
-    kib = next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
+    kib = next((int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS:")), 0)
     return kib * 1024 / 1e6 + sum(resident_mb(int(child)) for task in children for child in task)
 
 

@@ -161,7 +161,7 @@ def test_a_live_source_is_not_held_up_by_its_labels(monkeypatch: pytest.MonkeyPa
     go_on, stopping, answer = threading.Event(), threading.Event(), Classifier.classify
 
     def classify(self: Classifier, face: Image) -> Expression:
-        assert go_on.wait(10)
+        assert go_on.wait(60)
         return answer(self, face)
 
     class StopWhenOld(Kept):

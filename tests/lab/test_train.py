@@ -51,6 +51,7 @@ class TinyNet(nn.Module):
 
     variant = "edge-fer"
     resolution = 32
+    width = 1.0
 
     def __init__(self) -> None:
         super().__init__()
