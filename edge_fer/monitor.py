@@ -73,7 +73,10 @@ class Monitor:
         end = self._clock()
         with self._lock:
             if name in self._first:
-                self._stages[name].append((end, end - start))
+                samples = self._stages[name]
+                samples.append((end, end - start))
+                while samples[0][0] < end - self._window_s:
+                    samples.popleft()
             else:
                 self._first[name] = (end, end - start)
 

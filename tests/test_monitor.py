@@ -127,3 +127,12 @@ def test_time_spent_degraded_adds_up() -> None:
     for degraded, expected in told:
         assert monitor.degraded_s(degraded=degraded) == expected
         clock.now += 2.0
+
+
+def test_samples_older_than_the_window_are_not_kept() -> None:
+    clock = Clock()
+    monitor = Monitor(5.0, clock)
+    for _ in range(100):
+        with monitor.stage("align"):
+            clock.now += 1.0
+    assert len(monitor._stages["align"]) == 6
