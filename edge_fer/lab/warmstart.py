@@ -23,7 +23,7 @@ from edge_fer.errors import ModelError, SourceError
 from edge_fer.lab.batches import Batches
 from edge_fer.lab.datasets.records import Dataset
 from edge_fer.lab.evaluate import Progress, silent
-from edge_fer.lab.graph import Graph, Node, read
+from edge_fer.lab.graph import Graph, Node
 from edge_fer.lab.networks import INPUT_SIZE, WIDTHS, SEResNet50
 from edge_fer.lab.recipe import Stage
 from edge_fer.models import ModelStore
@@ -191,8 +191,7 @@ class _Moments:
 def _open(path: Path) -> tuple[Graph, Callable[[int], NDArray[np.float32]]]:
     """The graph of a file, and a function that gives the real values of a constant."""
     try:
-        content = path.read_bytes()
-        graph, model = Graph(content), read(content)
+        graph = Graph(path.read_bytes())
     except OSError as error:
         raise ModelError(f"expected a .tflite file at {path}, found: {error.strerror}; check the path") from error
     except ModelError as error:
@@ -201,7 +200,7 @@ def _open(path: Path) -> tuple[Graph, Callable[[int], NDArray[np.float32]]]:
         raise ModelError(f"expected a whole .tflite file in {path}, found a damaged one; get it again") from error
 
     def constant(tensor: int) -> NDArray[np.float32]:
-        return _dequantized(graph.tensors[tensor], graph.type(tensor), model.buffers[graph.tensors[tensor].buffer].data)
+        return _dequantized(graph.tensors[tensor], graph.type(tensor), graph.values(tensor))
 
     return graph, constant
 
