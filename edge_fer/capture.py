@@ -22,6 +22,7 @@ from typing import Literal, NamedTuple
 
 from edge_fer.backends.cameras import Source, open_source, printable, redact
 from edge_fer.backoff import Backoff
+from edge_fer.deadline import Deadline
 from edge_fer.errors import SourceError, SourceLost
 from edge_fer.settings import CaptureSettings
 from edge_fer.types import Frame, Image
@@ -30,6 +31,9 @@ CameraState = Literal["starting", "running", "waiting_for_camera", "ended"]
 
 STOP_S = 2.0
 """`Camera.stop` waits so long for the thread to end, and raises when it has not."""
+
+GRACE_S = 20.0
+"""Sources keep their own deadlines; one that outlives them by so much is stuck, see `Camera.deadline`."""
 
 _USUAL_FPS = 30.0  # paces files that do not say theirs
 _STILLS_FPS = 1.0  # of the scene, for pictures that are no film
@@ -119,6 +123,7 @@ class Camera:
     Attributes:
         name: of the source, without credentials; always encodable.
         restarts: how often the source was opened again.
+        deadline: of the call of the source that is under way.
     """
 
     def __init__(
@@ -132,6 +137,7 @@ class Camera:
     ) -> None:
         self.name = redact(settings.source)
         self.restarts = 0
+        self.deadline = Deadline()
         self._condition = Condition("starting", f"opening {self.name}")
         self._changes: deque[Condition] = deque(maxlen=_CHANGES)
         self._settings = settings
@@ -259,7 +265,8 @@ class Camera:
         """Open the source, again and again where the settings allow; null when stopping."""
         while not self._stopping.is_set():
             try:
-                source = self._opener(self._settings, self._stopping.is_set, self._warn)
+                with self.deadline.within(self._settings.open_timeout_s + GRACE_S):
+                    source = self._opener(self._settings, self._stopping.is_set, self._warn)
             except SourceError as error:
                 if self._source is None and not self._settings.wait:
                     raise
@@ -277,7 +284,10 @@ class Camera:
         period_ns = 1e9 / (source.fps or _USUAL_FPS)
         started_ns = self._clock()
         for index in itertools.count():
-            taken = None if self._stopping.is_set() else source.read()
+            if self._stopping.is_set():
+                return
+            with self.deadline.within(self._settings.read_timeout_s + GRACE_S):
+                taken = source.read()
             if taken is None:
                 return
             image, captured_ns = taken

@@ -14,6 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 
 from edge_fer.closeable import Closeable
+from edge_fer.deadline import Deadline
 from edge_fer.detect import enlarged, open_detector
 from edge_fer.follow import open_follower
 from edge_fer.keyframe import Keyframes
@@ -24,6 +25,9 @@ from edge_fer.settings import Settings
 from edge_fer.track import Tracker
 from edge_fer.types import Face, Image, Track
 
+SEARCH_S = 60.0
+"""A search that takes longer is stuck; on the slowest board that is known one takes seconds."""
+
 
 class Finder(Closeable):
     """Finds the faces of frame after frame.
@@ -32,6 +36,9 @@ class Finder(Closeable):
         settings: of the run.
         store: has the detector's networks.
         monitor: times the stages.
+
+    Attributes:
+        deadline: of the search under way.
 
     Raises:
         ModelError: when a network is missing or corrupt.
@@ -42,6 +49,7 @@ class Finder(Closeable):
         self._every_frame = not settings.keyframe.enabled
         self._size = settings.detect.size
         self._stage = monitor.stage
+        self.deadline = Deadline()
         self._keyframes = Keyframes(settings.keyframe)
         self._tracker = Tracker(settings.track)
         self._search: Future[tuple[Face, ...]] | None = None
@@ -84,7 +92,7 @@ class Finder(Closeable):
             return _in_frame(self._tracker.update(scene_ns, followed, found), small, image)
 
     def _detect(self, image: Image) -> tuple[Face, ...]:
-        with self._stage("detect"):
+        with self._stage("detect"), self.deadline.within(SEARCH_S):
             return self._detector.detect(image)
 
     def _searched_beside(self, image: Image, *, wanted: bool) -> tuple[Face, ...] | None:

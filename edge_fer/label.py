@@ -18,6 +18,7 @@ from typing import Protocol
 import cv2
 import numpy as np
 
+from edge_fer.deadline import Deadline
 from edge_fer.errors import BackendError
 from edge_fer.types import AlignedFace, Expression, Image, Quality
 
@@ -89,6 +90,9 @@ class Labeller:
         threads: how many faces are read at a time.
         share: asked before each reading, which part of them to do: 1 for all. Of the others the face keeps the label
             that it has, and the device rests for as long as a reading takes; a new face is read in any case.
+
+    Attributes:
+        deadline: of the readings under way.
     """
 
     def __init__(
@@ -105,6 +109,7 @@ class Labeller:
         self._error: Exception | None = None
         self._stopping = False
         self._changed = threading.Condition()
+        self.deadline = Deadline()
         self._threads = [threading.Thread(target=self._run, name="labels", daemon=True) for _ in range(threads)]
         for thread in self._threads:
             thread.start()
@@ -194,7 +199,7 @@ class Labeller:
             self._on_done()
 
     def _read(self, face: _Face) -> Answer:
-        with self._stage("classify"):
+        with self._stage("classify"), self.deadline.within(PATIENCE_S):
             expression = self._classifier.classify(face.crop.image)
         return Answer(expression, face.captured_ns, face.scene_ns, face.crop.quality)
 

@@ -10,13 +10,15 @@ the `label.Labeller`'s threads, one for each device; everything else happens in 
 - of a file, every face of every frame is read, and a frame is published when its labels are there;
 - a live source is not held up: a frame is published when its labels are there or the next frame is, with
   the newest label of each face and its age.
+
+Each sink has a thread of its own (`publish.outbox`): only a file waits for one that is slow.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 
@@ -36,12 +38,25 @@ from edge_fer.label import Answer, Labeller
 from edge_fer.models import ModelStore
 from edge_fer.monitor import Monitor
 from edge_fer.publish import Sink
+from edge_fer.publish.configured import configured_sinks
+from edge_fer.publish.outbox import Outbox
 from edge_fer.publish.recording import Pace, Recording
 from edge_fer.quality import measure_quality
 from edge_fer.records import Reporter, labelled_face, unread_face
 from edge_fer.settings import Settings
 from edge_fer.smooth import Smoother
-from edge_fer.types import AlignedFace, FaceReading, Frame, Image, Reading, Record, State, Track
+from edge_fer.types import (
+    AlignedFace,
+    FaceReading,
+    Frame,
+    Image,
+    Reading,
+    Record,
+    SinkState,
+    SinkStatus,
+    State,
+    Track,
+)
 
 _PATIENCE_S = 0.1  # a request to stop is noticed after so long at most, while no frame comes
 _STATUS_EVERY_S = 1.0  # while no frame comes
@@ -60,11 +75,13 @@ class Pipeline(Closeable):
 
     Args:
         settings: of the run.
-        sinks: take every record, in order; closed with the pipeline.
+        sinks: take every record, in order, beside those that the settings name; closed with the pipeline. One that
+            fails ends the run.
         stopping: ends the run once it is set, from any thread or signal handler.
         monitor: counts and times; null: one of its own.
         classifier: reads faces, and is closed with the pipeline; null: the one that the settings name.
         camera: where frames come from, stopped with the pipeline; null: the source that the settings name.
+        beat: called whenever the loop turns and nothing in another thread is stuck, ten times a second at least.
 
     Attributes:
         stopping: see above.
@@ -73,7 +90,8 @@ class Pipeline(Closeable):
     Raises:
         ModelError: when a network is missing or corrupt.
         BackendError: when a device cannot run it.
-        OutputError: when the recording cannot be written.
+        ConfigError: when a sink's library is missing.
+        OutputError: when the recording or a file cannot be written.
     """
 
     def __init__(
@@ -84,15 +102,21 @@ class Pipeline(Closeable):
         monitor: Monitor | None = None,
         classifier: Classifier | Failover | None = None,
         camera: Camera | None = None,
+        beat: Callable[[], None] = lambda: None,
     ) -> None:
         # The stages share out the processor themselves; OpenCV's own threads only get in their way.
         cv2.setNumThreads(1)
         self.stopping = stopping or threading.Event()
         self.monitor = monitor or Monitor(settings.monitor.window_s)
-        self._settings = settings
+        self._settings, self._beat = settings, beat
         self._heard_at, self._label_rate = 0.0, 1.0
+        self._outboxes: list[Outbox] = []
+        self._told_of_sinks: dict[str, SinkState] = {}
         with ExitStack() as stack:
-            self._sinks = [stack.enter_context(closing(sink)) for sink in sinks]
+            for sink in sinks:
+                self._add(stack, sink, essential=True)
+            for sink in configured_sinks(settings):
+                self._add(stack, sink, essential=False)
             store = ModelStore(settings.models)
             self._enhancer = Enhancer(settings.enhance)
             self._finder = stack.enter_context(closing(Finder(settings, store, self.monitor)))
@@ -103,7 +127,9 @@ class Pipeline(Closeable):
             self._smoother = Smoother(settings.smooth, self._classifier.abstain_below)
             self._camera = camera or Camera(settings.capture)
             self._health = stack.enter_context(Health(settings.health, self._is_live))
-            self._reporter = Reporter(settings.device_name, self._camera, self._classifier, self.monitor, self._health)
+            self._reporter = Reporter(
+                settings.device_name, self._camera, self._classifier, self.monitor, self._health, self._conditions
+            )
             self._labeller = Labeller(
                 self._classifier,
                 self.monitor.stage,
@@ -114,7 +140,7 @@ class Pipeline(Closeable):
             stack.callback(self._labeller.stop)
             if settings.publish.record is not None:
                 recording = Recording(settings.publish.record, lambda: Pace(self._camera.fps, self._is_live()))
-                self._sinks.append(stack.enter_context(closing(recording)))
+                self._add(stack, recording, essential=True)
             stack.callback(self._camera.stop)
             self._opened = stack.pop_all()
 
@@ -165,6 +191,8 @@ class Pipeline(Closeable):
         frames = 0
         waiting: _Seen | None = None  # for its labels
         while (why := self._why_end(frames, max_frames, time.monotonic() >= end, waiting)) is None:
+            if self._stuck is None:
+                self._beat()
             frame = self._next_frame(waiting)
             live = self._is_live()
             if waiting is not None and (self._labeller.done or self._camera.state == "ended" or (live and frame)):
@@ -172,6 +200,7 @@ class Pipeline(Closeable):
                 waiting = None
             self._tell_of_camera(got_frame=frame is not None)
             self._tell_of_devices()
+            self._tell_of_sinks()
             if frame is not None:
                 seen = self._see(frame, live=live)
                 if waiting is not None:
@@ -267,16 +296,53 @@ class Pipeline(Closeable):
             self._label_rate = rate
             news.append(Change("running", self._health.reason or "cool again: all labels are read"))
         for state, message in news:
-            camera, _ = self._camera.condition
-            self._tell("waiting_for_camera" if camera == "waiting_for_camera" else state, message)
+            self._tell(self._unless_waiting(state), message)
+
+    def _unless_waiting(self, state: State) -> State:
+        """That state, unless the camera is away, which is worse."""
+        return "waiting_for_camera" if self._camera.state == "waiting_for_camera" else state
+
+    def _tell_of_sinks(self) -> None:
+        """Publish which sink has failed or lost its link, and which is well again.
+
+        Raises:
+            OutputError: when all of them have failed, and nobody asked to go on.
+        """
+        conditions = self._conditions()
+        for name, sink in conditions.items():
+            if sink.state != self._told_of_sinks.get(name, "ok"):
+                self._told_of_sinks[name] = sink.state
+                self._tell(self._unless_waiting("running"), f"sink {name} is {sink.state}: {sink.reason}" if sink.reason
+                           else f"sink {name} is well again")  # fmt: skip
+        reasons = [sink.reason for sink in conditions.values() if sink.state == "failed"]
+        if reasons and len(reasons) == len(conditions) and not self._settings.publish.keep_going:
+            raise OutputError(reasons[0])
+
+    def _conditions(self) -> dict[str, SinkStatus]:
+        return {outbox.name: outbox.condition for outbox in self._outboxes}
+
+    @property
+    def _stuck(self) -> str | None:
+        """Which thread is in a call that has outlived its deadline; null when all turn."""
+        deadlines = (
+            ("camera", self._camera.deadline),
+            ("labels", self._labeller.deadline),
+            ("search", self._finder.deadline),
+        )
+        return next((name for name, deadline in deadlines if deadline.missed), None)
 
     def _tell(self, state: State, message: str) -> None:
         self._publish(self._reporter.status(state, message), None)
 
     def _publish(self, record: Record, image: Image | None) -> None:
         self._heard_at = time.monotonic()
-        for sink in self._sinks:
-            sink.publish(record, image)
+        for outbox in self._outboxes:
+            outbox.publish(record, image)
+
+    def _add(self, stack: ExitStack, sink: Sink, *, essential: bool) -> None:
+        """Give a sink its thread; only those that must not fail hold up a file."""
+        outbox = Outbox(sink, essential=essential, waits=lambda: not (self.stopping.is_set() or self._is_live()))
+        self._outboxes.append(stack.enter_context(closing(outbox)))
 
     def _is_live(self) -> bool:
         return self._camera.live or self._settings.capture.realtime

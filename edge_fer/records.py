@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
 
@@ -24,6 +24,7 @@ from edge_fer.types import (
     Origin,
     Point,
     Reading,
+    SinkStatus,
     Smoothed,
     State,
     Status,
@@ -41,13 +42,21 @@ class Reporter:
         classifier: what reads faces.
         monitor: rate and stage times.
         health: of the box.
+        sinks: how each of them is, by name.
     """
 
     def __init__(
-        self, device: str, camera: Camera, classifier: Classifier | Failover, monitor: Monitor, health: Health
+        self,
+        device: str,
+        camera: Camera,
+        classifier: Classifier | Failover,
+        monitor: Monitor,
+        health: Health,
+        sinks: Callable[[], dict[str, SinkStatus]] = dict,
     ) -> None:
         self._device, self._run = device, str(uuid.uuid4())
         self._camera, self._classifier, self._monitor, self._health = camera, classifier, monitor, health
+        self._sinks = sinks
 
     def reading(self, frame: Frame, faces: tuple[FaceReading, ...], answers: Sequence[Answer], now_ns: int) -> Reading:
         """What was seen in a frame.
@@ -102,6 +111,7 @@ class Reporter:
             label_rate=health.label_rate,
             abandoned=abandoned(),
             degraded_s=round(self._monitor.degraded_s(degraded=reason is not None), 1),
+            sinks=self._sinks(),
             message=message,
         )
 

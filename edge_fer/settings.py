@@ -179,11 +179,63 @@ class HealthSettings(_Section):
     cool_s: float = Field(10.0, ge=0, le=3600, description="for so long; then twice as many labels are read again")
 
 
-class PublishSettings(_Section):
-    """Where readings go."""
+class FileSettings(_Section):
+    """Readings in a file, one JSON object a line."""
 
-    format: Literal["auto", "json", "text"] = Field("auto", description="auto: text on a terminal, else JSON lines")
+    path: Path | None = Field(None, description="the file; null: none")
+    max_mb: float = Field(100.0, gt=0, description="a file of this size is put aside and a new one begun, megabytes;")
+    max_hours: float | None = Field(None, gt=0, description="one of this age, too; null: however old")
+    keep: int = Field(5, ge=0, le=1000, description="so many files put aside are kept, PATH.1 the newest; 0: none")
+    fsync: Literal["never", "second", "always"] = Field(
+        "never", description="force it onto the disk: never, once a second, or after each record (wears out SD cards)"
+    )
+
+
+class MqttSettings(_Section):
+    """Readings to an MQTT broker."""
+
+    host: str | None = Field(None, min_length=1, description="name or address of the broker; null: none")
+
+
+class MavlinkSettings(_Section):
+    """Labels to a flight controller or ground station."""
+
+    url: str | None = Field(
+        None,
+        min_length=1,
+        description="udpout:127.0.0.1:14550, udpin:127.0.0.1:14551, or serial:/dev/ttyAMA0:57600; null: none",
+    )
+
+
+class HttpSettings(_Section):
+    """A web page, metrics and live readings."""
+
+    enabled: bool = Field(False, description="serve them")
+
+
+class PublishSettings(_Section):
+    """Where readings go: any number of sinks at once."""
+
+    format: Literal["auto", "json", "text", "none"] = Field(
+        "auto", description="standard output; auto: text on a terminal, else JSON lines"
+    )
     record: Path | None = Field(None, description="write the annotated video to this file; null: nothing is written")
+    keep_going: bool = Field(
+        False, description="run on when every sink has failed, as a service should; else that ends the run"
+    )
+    file: FileSettings = FileSettings()
+    mqtt: MqttSettings = MqttSettings()
+    mavlink: MavlinkSettings = MavlinkSettings()
+    http: HttpSettings = HttpSettings()
+
+
+class PrivacySettings(_Section):
+    """What may be seen of people."""
+
+    blur_faces: bool = Field(False, description="make faces unrecognisable in recordings and in the live picture")
+    notice: str | None = Field(
+        None, description="told to the people concerned on the web page and over MQTT: who looks, why, whom to ask"
+    )
 
 
 class Settings(_Section):
@@ -201,6 +253,7 @@ class Settings(_Section):
     monitor: MonitorSettings = MonitorSettings()
     health: HealthSettings = HealthSettings()
     publish: PublishSettings = PublishSettings()
+    privacy: PrivacySettings = PrivacySettings()
 
     @model_validator(mode="after")
     def _recording_spares_the_source(self) -> Self:

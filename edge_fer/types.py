@@ -281,6 +281,29 @@ class StageTime:
     first_ms: float | None = None
 
 
+SinkState = Literal["ok", "waiting", "failed"]
+"""Of a sink: it takes what it is given; its link is down and tried again; somebody has to mend something."""
+
+
+@dataclass(frozen=True, slots=True)
+class SinkStatus:
+    """How a sink is.
+
+    Attributes:
+        state: one of `SinkState`.
+        sent: records that it has taken since the start: written, or acknowledged by whom they were sent to.
+        dropped: records that were lost to it: too many, too old, or refused.
+        waiting: records that are still to be sent.
+        reason: why it is not `ok`, else null.
+    """
+
+    state: SinkState = "ok"
+    sent: int = 0
+    dropped: int = 0
+    waiting: int = 0
+    reason: str | None = None
+
+
 State = Literal["starting", "running", "waiting_for_camera", "degraded", "stopping"]
 
 
@@ -303,6 +326,7 @@ class Status:
             `port_power`, `parked`; empty while it never failed.
         abandoned: child processes that not even SIGKILL ends, stuck in a driver: a sign to restart the box.
         degraded_s: how long something was replaced or missing since the start, or fewer labels were read, seconds.
+        sinks: where records go, by name: how each is, and what was sent, dropped and is waiting.
         message: one sentence for a person.
         (the others are those of `Reading`)
     """
@@ -325,6 +349,7 @@ class Status:
     recovery: dict[str, int] = field(default_factory=dict)
     abandoned: int = 0
     degraded_s: float = 0.0
+    sinks: dict[str, SinkStatus] = field(default_factory=dict)
     message: str
 
 

@@ -17,6 +17,7 @@ from edge_fer.capture import Camera
 from edge_fer.failover import Failover, open_reader
 from edge_fer.models import ModelStore
 from edge_fer.pipeline import Pipeline
+from edge_fer.publish import Sink
 from edge_fer.settings import Settings, load_settings
 from edge_fer.types import Image, Reading, Record, Status
 from tests.fake_edgetpu import FakeEdgeTpu, library, twin_store
@@ -24,7 +25,7 @@ from tests.test_edgetpu import child_of, in_service, until
 from tests.torture import Loop, pictures_of_a_face, torture
 
 
-class Kept:
+class Kept(Sink):
     """A sink that keeps what it is given, and does something after some readings."""
 
     def __init__(self, **actions: Any) -> None:

@@ -17,7 +17,7 @@ from edge_fer.classify import Classifier
 from edge_fer.errors import BackendError, ModelError, OutputError, SourceError
 from edge_fer.health import Sensor, Vitals
 from edge_fer.pipeline import Pipeline
-from edge_fer.publish import to_json
+from edge_fer.publish import Sink, to_json
 from edge_fer.scenes import crowd_scene
 from edge_fer.settings import Settings, load_settings
 from edge_fer.types import LABELS, Expression, Frame, Image, Reading, Record, Status
@@ -26,8 +26,10 @@ STILLS = ["enhance", "detect", "track", "align", "classify"]
 """The stages of pictures of their own; nothing is followed from one to the next."""
 
 
-class Kept:
+class Kept(Sink):
     """A sink that keeps what it is given."""
+
+    pictures = True
 
     def __init__(self) -> None:
         self.records: list[Record] = []

@@ -32,6 +32,7 @@ from edge_fer.failover import Failover, agree, open_reader
 from edge_fer.models import ModelStore
 from edge_fer.monitor import STAGES, Monitor
 from edge_fer.pipeline import Pipeline
+from edge_fer.publish import Sink
 from edge_fer.scenes import crowd_scene
 from edge_fer.settings import Settings, load_settings
 from edge_fer.types import Expression, Image, Reading, Record, Status
@@ -218,7 +219,7 @@ class Loop:
         """Nothing to give back."""
 
 
-class Kept:
+class Kept(Sink):
     """A sink that notes when each reading came, and what it held."""
 
     def __init__(self, early_at: int) -> None:

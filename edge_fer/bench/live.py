@@ -24,6 +24,7 @@ from edge_fer.classify import Classifier
 from edge_fer.errors import SourceError
 from edge_fer.health import temperatures
 from edge_fer.pipeline import Pipeline
+from edge_fer.publish import Sink
 from edge_fer.types import Image, Reading, Record, StageTime
 
 _PATIENCE_S = 30.0  # beyond what the run should take: a slow board's first search takes seconds
@@ -75,7 +76,7 @@ class Window:
         return (self.published_ns[-1] - self.began_ns) / 1e9
 
 
-class Probe:
+class Probe(Sink):
     """A sink that notes when each reading comes, forgets the warm-up, and ends the run after its length.
 
     Args:
@@ -89,6 +90,8 @@ class Probe:
     Attributes:
         window: what was measured; null until the length is reached.
     """
+
+    name = "probe"
 
     def __init__(
         self,
@@ -124,9 +127,6 @@ class Probe:
         if elapsed_s >= self._length.seconds:
             self.window = self._measured()
             self._stopping.set()
-
-    def close(self) -> None:
-        """Nothing is held open."""
 
     def _begin(self) -> None:
         """From here on it counts."""

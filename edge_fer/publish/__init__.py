@@ -1,34 +1,61 @@
-"""Where records go: one sink a file."""
+"""Where records go: one sink a file, each in a thread of its own (`outbox.py`)."""
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
 
 from pydantic import TypeAdapter
 
-from edge_fer.types import Image, Reading, Record, Status
+from edge_fer.types import Image, Reading, Record, SinkStatus, Status
 
 _RECORDS: dict[type, TypeAdapter[Record]] = {Reading: TypeAdapter(Reading), Status: TypeAdapter(Status)}
 
 
-class Sink(Protocol):
-    """Takes every record of a run, in order."""
+class Sink(ABC):
+    """Takes every record of a run, in order, in one thread that is its own to hold up.
 
+    Attributes:
+        name: what it is called in statuses: `mqtt`, `file`.
+        pictures: whether it wants the frames; one that does is handed few records ahead, as frames are large.
+        turn_s: `turn` is called so often while no record comes, seconds; null: never.
+    """
+
+    name: ClassVar[str] = "sink"
+    pictures: ClassVar[bool] = False
+    turn_s: ClassVar[float | None] = None
+
+    @abstractmethod
     def publish(self, record: Record, image: Image | None) -> None:
         """Take one record.
 
         Args:
             record: a reading or a status.
-            image: the frame of a reading, `(height, width, 3)` uint8, BGR, not to be written to; null for a status.
+            image: the frame of a reading, `(height, width, 3)` uint8, BGR, not to be written to; null for a status,
+                and for a sink that wants no pictures.
 
         Raises:
             OutputError: when it cannot be written.
         """
-        ...
+
+    def turn(self) -> None:
+        """Do what is due by now; see `turn_s`.
+
+        Raises:
+            OutputError: when that fails.
+        """
+
+    @property
+    def condition(self) -> SinkStatus | None:
+        """How it is, where it knows better than whoever calls it; from any thread."""
+        return None
 
     def close(self) -> None:
-        """Finish what was begun; nothing is published afterwards."""
-        ...
+        """Finish what was begun, within seconds; nothing is published afterwards.
+
+        Raises:
+            OutputError: when that fails.
+        """
 
 
 def to_json(record: Record) -> str:

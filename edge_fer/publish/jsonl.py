@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from edge_fer.publish import to_json
+from edge_fer.publish import Sink, to_json
 from edge_fer.types import Image, Record
 
 
-class JsonLines:
+class JsonLines(Sink):
     """Writes each record as one line, at once.
 
     Args:
         write: takes text; may raise OutputError.
     """
+
+    name = "stdout"
 
     def __init__(self, write: Callable[[str], None]) -> None:
         self._write = write
@@ -21,6 +23,3 @@ class JsonLines:
     def publish(self, record: Record, image: Image | None) -> None:
         """Write one record; see `edge_fer.publish.Sink.publish`."""
         self._write(to_json(record) + "\n")
-
-    def close(self) -> None:
-        """Nothing is held back, so there is nothing to finish."""

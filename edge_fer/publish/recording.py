@@ -12,6 +12,7 @@ import numpy as np
 
 from edge_fer.annotate import annotate
 from edge_fer.errors import OutputError
+from edge_fer.publish import Sink
 from edge_fer.types import Image, Reading, Record
 
 _CODECS = {".mp4": "mp4v", ".avi": "MJPG", ".mkv": "mp4v"}
@@ -29,7 +30,7 @@ class Pace(NamedTuple):
     live: bool
 
 
-class Recording:
+class Recording(Sink):
     """Writes each reading's frame with its faces drawn in.
 
     It grows beside its final name and takes that name when it is complete, so that no file is
@@ -44,6 +45,9 @@ class Recording:
     Raises:
         OutputError: when the file cannot be written there.
     """
+
+    name = "recording"
+    pictures = True
 
     def __init__(self, path: Path, pace: Callable[[], Pace]) -> None:
         self._path = path

@@ -5,12 +5,13 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 
+from edge_fer.publish import Sink
 from edge_fer.types import Image, Reading, Record, Status
 
 _START_OF_LINE = "\r\x1b[K"
 
 
-class TextLine:
+class TextLine(Sink):
     """Shows the newest reading in place on a terminal; elsewhere, one line a reading.
 
     Statuses stand on lines of their own, each sentence once; the last one says where the time went.
@@ -19,6 +20,8 @@ class TextLine:
         write: takes text; may raise OutputError.
         living: whether lines can be written over.
     """
+
+    name = "stdout"
 
     def __init__(self, write: Callable[[str], None], *, living: bool) -> None:
         self._write = write
@@ -35,9 +38,6 @@ class TextLine:
             self._tell(record.message)
         if isinstance(record, Status) and record.state == "stopping" and record.stages:
             self._tell(_stages(record))
-
-    def close(self) -> None:
-        """Nothing is held back, so there is nothing to finish."""
 
     def _show(self, text: str) -> None:
         if self._living:

@@ -1,0 +1,127 @@
+"""Records in a file, a JSON object a line, put aside when it has grown large or old."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from io import FileIO
+from pathlib import Path
+
+from edge_fer.errors import OutputError
+from edge_fer.publish import Sink, to_json
+from edge_fer.settings import FileSettings
+from edge_fer.types import Image, Record
+
+
+class JsonFile(Sink):
+    """Appends each record to a file.
+
+    A file that is put aside is renamed: PATH becomes PATH.1, PATH.1 becomes PATH.2, and the oldest goes. When a write
+    fails the line is lost, what stands in the file stays whole lines, and the next record tries anew.
+
+    Args:
+        settings: where, how large and how old a file may get, how many are kept, how soon they are on the disk.
+        clock: seconds that never go backwards.
+
+    Raises:
+        OutputError: when there is no folder for it, or it cannot be written.
+    """
+
+    name = "file"
+    turn_s = 1.0
+
+    def __init__(self, settings: FileSettings, clock: Callable[[], float] = time.monotonic) -> None:
+        assert settings.path is not None
+        self._path, self._settings, self._clock = settings.path, settings, clock
+        self._file: FileIO | None = None
+        self._begun = self._synced = clock()
+        self._is_dirty = False
+        self._open()
+
+    def publish(self, record: Record, image: Image | None) -> None:
+        """Write one record; see `edge_fer.publish.Sink.publish`."""
+        line = to_json(record).encode() + b"\n"
+        try:
+            self._make_room(len(line))
+            self._append(line)
+            self._is_dirty = True
+            self._sync_if_due()
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def turn(self) -> None:
+        """Put the file aside, or force it onto the disk, when its time has come."""
+        try:
+            self._make_room(0)
+            self._sync_if_due()
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def close(self) -> None:
+        """Force onto the disk what the policy says, and close the file."""
+        if self._file is None:
+            return
+        file, self._file = self._file, None
+        try:
+            if self._settings.fsync != "never":
+                os.fsync(file.fileno())
+            file.close()
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def _append(self, line: bytes) -> None:
+        """Write a whole line, or nothing of it."""
+        file = self._file or self._open()
+        end = file.seek(0, os.SEEK_END)
+        try:
+            rest = memoryview(line)
+            while rest:
+                rest = rest[file.write(rest) :]
+        except OSError:
+            file.truncate(end)
+            raise
+
+    def _make_room(self, length: int) -> None:
+        """Put the file aside when another line would make it too large, or when it is too old."""
+        file = self._file or self._open()
+        size, limit = file.seek(0, os.SEEK_END), self._settings.max_mb * 1e6
+        hours = self._settings.max_hours
+        is_old = hours is not None and self._clock() - self._begun >= hours * 3600
+        if size and (size + length > limit or is_old):
+            self.close()
+            for number in range(self._settings.keep, 0, -1):
+                older = self._aside(number)
+                newer = self._aside(number - 1) if number > 1 else self._path
+                if newer.exists():
+                    newer.replace(older)
+            if self._settings.keep == 0:
+                self._path.unlink()
+            self._open()
+
+    def _aside(self, number: int) -> Path:
+        return self._path.with_name(f"{self._path.name}.{number}")
+
+    def _sync_if_due(self) -> None:
+        policy, now = self._settings.fsync, self._clock()
+        due = policy == "always" or (policy == "second" and now - self._synced >= 1)
+        if self._is_dirty and due and self._file is not None:
+            os.fsync(self._file.fileno())
+            self._synced, self._is_dirty = now, False
+
+    def _open(self) -> FileIO:
+        try:
+            # Unbuffered: what was written survives a crash of ours, and a full disk is told of the line it hits.
+            self._file = FileIO(self._path, "ab")
+        except OSError as error:
+            raise self._unwritable(error) from error
+        self._begun = self._clock()
+        return self._file
+
+    def _unwritable(self, error: OSError) -> OutputError:
+        if isinstance(error, OutputError):
+            return error
+        return OutputError(
+            f"expected to write readings to {self._path}, found: {error.strerror}; "
+            "make room, or choose another place (publish.file.path)"
+        )
