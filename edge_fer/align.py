@@ -18,12 +18,16 @@ from edge_fer.types import Image, Landmarks
 
 Transform = NDArray[np.float64]
 
+_OVERSAMPLING = 2
+"""Samples in each direction for one of the crop. Bilinear samples are the softer the farther they lie from the pixels
+that they are made of: with one for one, a tenth of a pixel made another face of it, and 5 % of labels hung on that."""
+
 
 def align(image: Image, landmarks: Landmarks, crop: CropSpec, size: int) -> Image:
     """Cut out one face.
 
-    The face is sampled at the resolution of the training faces (`crop.detail`) and then
-    enlarged to the network's input, so that a sharp camera and a coarse one look alike to it.
+    The face is sampled twice as finely as the training faces were (`crop.detail`), averaged down to
+    that, and then enlarged to the network's input, so that a sharp camera and a coarse one look alike to it.
 
     Args:
         image: `(height, width, 3)` uint8, BGR.
@@ -35,15 +39,16 @@ def align(image: Image, landmarks: Landmarks, crop: CropSpec, size: int) -> Imag
         `(size, size)` uint8, grey. Where the crop leaves the picture its edge is repeated.
     """
     sampled = min(crop.detail, size)
-    transform = eye_transform(landmarks, crop, sampled)
-    patch, transform = _shrunk_patch(image, transform, sampled)
+    fine = _OVERSAMPLING * sampled
+    patch, transform = _shrunk_patch(image, eye_transform(landmarks, crop, fine), fine)
     face = cv2.warpAffine(
         cv2.cvtColor(patch, cv2.COLOR_BGR2GRAY),
         transform[:2],
-        (sampled, sampled),
+        (fine, fine),
         flags=cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_REPLICATE,
     )
+    face = cv2.resize(face, (sampled, sampled), interpolation=cv2.INTER_AREA)
     if sampled < size:
         face = cv2.resize(face, (size, size), interpolation=cv2.INTER_CUBIC)
     return np.asarray(face, dtype=np.uint8)
