@@ -1,5 +1,27 @@
-"""Facial expressions from a camera, on drones and single-board computers, unattended."""
+"""Facial expressions from a camera, on drones and single-board computers, unattended.
+
+From Python: `EdgeFer`, and the records that it gives (`edge_fer.types`).
+"""
 
 from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from edge_fer.api import EdgeFer
+    from edge_fer.settings import Settings, load_settings
 
 __version__ = version("edge-fer")
+__all__ = ["EdgeFer", "Settings", "__version__", "load_settings"]
+
+
+def __getattr__(name: str) -> Any:
+    """What is loaded when it is asked for: the command line should not wait for OpenCV."""
+    if name == "EdgeFer":
+        from edge_fer.api import EdgeFer
+
+        return EdgeFer
+    if name in ("Settings", "load_settings"):
+        from edge_fer import settings
+
+        return getattr(settings, name)
+    raise AttributeError(f"module 'edge_fer' has no attribute {name!r}")

@@ -7,13 +7,11 @@ and loaded only when they are asked for, so that the runtime never pays for them
 from __future__ import annotations
 
 import json
-import signal
 import sys
-import threading
+from collections.abc import Callable
 from contextlib import suppress
 from importlib.metadata import entry_points
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -23,12 +21,11 @@ from edge_fer import __version__
 from edge_fer.cli_bench import HELP as BENCH_HELP
 from edge_fer.cli_bench import bench
 from edge_fer.cli_doctor import doctor
-from edge_fer.errors import ConfigError, EdgeFerError, ModelError, OutputClosed
+from edge_fer.errors import ConfigError, EdgeFerError, ModelError
 from edge_fer.models import ModelStore
+from edge_fer.publish import Sink
 from edge_fer.publish.stdout import Stdout
 from edge_fer.settings import Settings, dump_settings, load_settings
-
-_SIGINT_EXIT = 130
 
 
 class _Commands(TyperGroup):
@@ -98,8 +95,9 @@ def run(
     ] = None,
     record: Annotated[Path | None, typer.Option(help="Write the annotated video here.", metavar="FILE")] = None,
     output_format: Annotated[
-        str | None, typer.Option("--format", help="json or text; text on a terminal, JSON lines elsewhere.")
+        str | None, typer.Option("--format", help="json, text or none; text on a terminal, JSON lines elsewhere.")
     ] = None,
+    log_format: Annotated[str | None, typer.Option(help="Of the log on stderr: auto, text, journal or json.")] = None,
     max_frames: Annotated[int | None, typer.Option(help="End after so many readings.", min=1)] = None,
     duration: Annotated[float | None, typer.Option(help="End after so many seconds.", min=0)] = None,
 ) -> None:
@@ -114,44 +112,53 @@ def run(
         "classify.model": model,
         "publish.record": str(record) if record else None,
         "publish.format": output_format,
+        "log.format": log_format,
     }
-    settings = load_settings(config, flags=flags)
-    raise typer.Exit(_run(settings, max_frames, duration))
-
-
-def _run(settings: Settings, max_frames: int | None, duration_s: float | None) -> int:
-    """Run the pipeline until it ends or a signal stops it; the exit code."""
-    stopping = threading.Event()
-    exit_code = 0
-
-    def stop(number: int, _: FrameType | None) -> None:
-        nonlocal exit_code
-        exit_code = _SIGINT_EXIT if number == signal.SIGINT else 0
-        stopping.set()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop)
     # Imported here, so that `--help` and `config` do not wait for OpenCV and the interpreter.
-    from edge_fer.pipeline import Pipeline
+    from edge_fer.logs import set_up_logs
+    from edge_fer.service import Service
+
+    def load() -> Settings:
+        return load_settings(config, flags=flags)
+
+    set_up_logs(load().log.format)
+    raise typer.Exit(Service(load, _stdout_sinks, max_frames=max_frames, duration_s=duration).run())
+
+
+def _stdout_sinks(settings: Settings, is_stopping: Callable[[], bool]) -> list[Sink]:
+    """What goes to standard output: readings for a program or a person; or, to the log, what changes."""
+    from edge_fer.logs import StatusLog
     from edge_fer.publish.jsonl import JsonLines
     from edge_fer.publish.text import TextLine
 
-    stdout = Stdout(stopping=stopping.is_set)
-    text = settings.publish.format == "text" or (settings.publish.format == "auto" and stdout.is_terminal)
-    sink = TextLine(stdout.write, living=stdout.is_terminal) if text else JsonLines(stdout.write)
-    try:
-        with Pipeline(settings, [sink], stopping) as pipeline:
-            pipeline.run(max_frames, duration_s)
-    except OutputClosed:
-        if not stopping.is_set():  # Ctrl-C ends the reader of a pipe, too
-            raise
-    return exit_code
+    stdout, form = Stdout(stopping=is_stopping), settings.publish.format
+    if form == "none":
+        return [StatusLog()]
+    if form == "text" or (form == "auto" and stdout.is_terminal):
+        return [TextLine(stdout.write, living=stdout.is_terminal)]
+    return [JsonLines(stdout.write)]
 
 
 @config_app.command("show")
 def config_show(config: ConfigFile = None) -> None:
     """Print the settings in force, as YAML that can be saved, edited and given to --config."""
     _say(dump_settings(load_settings(config)).rstrip("\n"))
+
+
+@config_app.command("check")
+def config_check(config: ConfigFile = None) -> None:
+    """Validate the settings and the networks they name, and try each sink once."""
+    from edge_fer.publish.configured import check_sinks
+
+    settings = load_settings(config)
+    ModelStore(settings.models).load(settings.classify.model, "classify")
+    _say("settings ok")
+    errors = []
+    for name, error in check_sinks(settings):
+        _say(f"{name} {'ok' if error is None else error}")
+        errors += [error] if error else []
+    if errors:
+        raise errors[0]
 
 
 @config_app.command("schema")

@@ -169,6 +169,10 @@ class Pipeline(Closeable):
             raise
         self._tell("stopping", why)
 
+    def say(self, message: str) -> None:
+        """Publish a sentence as a status; for the thread that calls `run`, or before it does."""
+        self._tell(self._unless_waiting("running"), message)
+
     def read(self, frames: Iterable[Frame]) -> Iterator[Reading]:
         """Everything that is seen in each frame, every face read; the next frame is searched meanwhile."""
         before: _Seen | None = None
@@ -319,7 +323,7 @@ class Pipeline(Closeable):
             raise OutputError(reasons[0])
 
     def _conditions(self) -> dict[str, SinkStatus]:
-        return {outbox.name: outbox.condition for outbox in self._outboxes}
+        return {outbox.name: outbox.condition for outbox in self._outboxes if not outbox.auxiliary}
 
     @property
     def _stuck(self) -> str | None:

@@ -213,6 +213,14 @@ class HttpSettings(_Section):
     enabled: bool = Field(False, description="serve them")
 
 
+class LogSettings(_Section):
+    """What the program says beside its records, on standard error."""
+
+    format: Literal["auto", "text", "journal", "json"] = Field(
+        "auto", description="journal: with priorities; auto: journal where systemd listens, else text"
+    )
+
+
 class PublishSettings(_Section):
     """Where readings go: any number of sinks at once."""
 
@@ -254,6 +262,7 @@ class Settings(_Section):
     health: HealthSettings = HealthSettings()
     publish: PublishSettings = PublishSettings()
     privacy: PrivacySettings = PrivacySettings()
+    log: LogSettings = LogSettings()
 
     @model_validator(mode="after")
     def _recording_spares_the_source(self) -> Self:
@@ -261,6 +270,20 @@ class Settings(_Section):
         if record is not None and record.resolve() == Path(self.capture.source).resolve():
             raise ValueError(f"publish.record {record} is the source itself, which it would overwrite: choose another")
         return self
+
+    def changed(self, values: Mapping[str, Any]) -> Settings:
+        """The same settings, but for some.
+
+        Args:
+            values: dotted names and values, such as `{"detect.min_face": 60}`.
+
+        Raises:
+            ConfigError: when a key or value is not known.
+        """
+        content = self.model_dump()
+        for name, value in values.items():
+            _set(content, name, value)
+        return _validated(content)
 
     @property
     def device_name(self) -> str:
@@ -291,6 +314,10 @@ def load_settings(
     for name, value in (flags or {}).items():
         if value is not None:
             _set(content, name, value)
+    return _validated(content)
+
+
+def _validated(content: dict[str, Any]) -> Settings:
     try:
         return Settings.model_validate(content)
     except ValidationError as error:

@@ -17,12 +17,17 @@ class Sink(ABC):
 
     Attributes:
         name: what it is called in statuses: `mqtt`, `file`.
-        pictures: whether it wants the frames; one that does is handed few records ahead, as frames are large.
+        pictures: whether it wants the frames.
+        ahead: how many records may wait for it at most; few where frames of some megabytes wait with them.
+        auxiliary: whether it tells of the run instead of carrying its readings: statuses do not mention it, and a run
+            does not go on for its sake.
         turn_s: `turn` is called so often while no record comes, seconds; null: never.
     """
 
     name: ClassVar[str] = "sink"
     pictures: ClassVar[bool] = False
+    ahead: ClassVar[int] = 256
+    auxiliary: ClassVar[bool] = False
     turn_s: ClassVar[float | None] = None
 
     @abstractmethod

@@ -10,8 +10,22 @@ from pathlib import Path
 
 from edge_fer.errors import OutputError
 from edge_fer.publish import Sink, to_json
-from edge_fer.settings import FileSettings
+from edge_fer.settings import FileSettings, Settings
 from edge_fer.types import Image, Record
+
+
+def open_sink(settings: Settings) -> JsonFile:
+    """The file that the settings name; see `JsonFile`."""
+    return JsonFile(settings.publish.file)
+
+
+def check(settings: Settings) -> None:
+    """Find out whether the file can be written, which creates it where it is not there.
+
+    Raises:
+        OutputError: when it cannot.
+    """
+    open_sink(settings).close()
 
 
 class JsonFile(Sink):

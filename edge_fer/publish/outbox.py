@@ -12,12 +12,6 @@ from edge_fer.errors import OutputError
 from edge_fer.publish import Sink
 from edge_fer.types import Image, Record, SinkStatus
 
-RECORDS = 256
-"""Records that wait for a sink at most."""
-
-PICTURES = 4
-"""The same where frames wait with them, each of some megabytes."""
-
 CLOSE_S = 5.0
 """`Outbox.close` waits so long for a sink that must not be waited for; what it then holds is lost, and logged."""
 
@@ -32,23 +26,15 @@ class Outbox:
         essential: whether the run must end when the sink fails, as when nobody reads standard output any more.
         waits: asked while the queue is full: whether to wait for room, as for a file that is read as fast as it goes;
             else the oldest record is dropped, and counted. Only an essential sink is waited for.
-        limit: records in the queue; null: `RECORDS`, or `PICTURES`.
 
     Attributes:
         name: of the sink.
+        auxiliary: see `edge_fer.publish.Sink`.
     """
 
-    def __init__(
-        self,
-        sink: Sink,
-        *,
-        essential: bool,
-        waits: Callable[[], bool] = lambda: False,
-        limit: int | None = None,
-    ) -> None:
-        self.name = sink.name
+    def __init__(self, sink: Sink, *, essential: bool, waits: Callable[[], bool] = lambda: False) -> None:
+        self.name, self.auxiliary = sink.name, sink.auxiliary
         self._sink, self._essential, self._waits = sink, essential, waits
-        self._limit = limit or (PICTURES if sink.pictures else RECORDS)
         self._queue: deque[tuple[Record, Image | None]] = deque()
         self._sent = self._dropped = self._busy = 0
         self._reason: str | None = None
@@ -65,12 +51,12 @@ class Outbox:
             Exception: what an essential sink failed with, once.
         """
         with self._changed:
-            while len(self._queue) >= self._limit and not self._ended and self._essential and self._waits():
+            while len(self._queue) >= self._sink.ahead and not self._ended and self._essential and self._waits():
                 self._changed.wait(0.1)
             self._raise_error()
             if self._ended:
                 return
-            if len(self._queue) >= self._limit:
+            if len(self._queue) >= self._sink.ahead:
                 self._queue.popleft()
                 self._dropped += 1
             self._queue.append((record, image if self._sink.pictures else None))

@@ -48,6 +48,7 @@ class Recording(Sink):
 
     name = "recording"
     pictures = True
+    ahead = 4
 
     def __init__(self, path: Path, pace: Callable[[], Pace]) -> None:
         self._path = path

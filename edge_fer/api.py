@@ -1,0 +1,172 @@
+"""Reading expressions from Python: `from edge_fer import EdgeFer`."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from queue import Queue
+from typing import NamedTuple
+
+from edge_fer.closeable import Closeable
+from edge_fer.errors import OutputError
+from edge_fer.pipeline import Pipeline
+from edge_fer.publish import Sink
+from edge_fer.settings import PublishSettings, Settings, load_settings
+from edge_fer.types import Frame, Image, Reading, Record, Status
+
+STOP_S = 30.0
+"""Leaving an iteration waits so long for the run to end, and raises when it has not."""
+
+_LOOK_S = 0.1
+
+
+class EdgeFer(Closeable):
+    """Reads faces from a camera, or in single pictures.
+
+        with EdgeFer() as fer:
+            for reading in fer:
+                print(reading.faces)
+
+    Args:
+        settings: of the run; null: the defaults, with what `EDGE_FER_...` in the environment changes. The sinks that
+            they name are served beside the iteration.
+        on_status: called with every status, in a thread of its own that it may hold up.
+        **flags: settings by their dotted names, with two underscores for the dot: `capture__source="sample"`; they
+            win over `settings`.
+
+    Raises:
+        ConfigError: when a setting is not known, or not valid.
+    """
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        on_status: Callable[[Status], None] = lambda _: None,
+        **flags: object,
+    ) -> None:
+        dotted = {name.replace("__", "."): value for name, value in flags.items()}
+        self._settings = (settings or load_settings()).changed(dotted)
+        self._on_status = on_status
+        self._stopping = threading.Event()
+        self._pictures: Pipeline | None = None
+
+    def __iter__(self) -> Iterator[Reading]:
+        """Run: every reading, in order, until the source ends or `close` is called.
+
+        A live source is not held up: what comes while the last reading is being dealt with is replaced by what
+        comes next, so that the reading you get is always a new one. Of a file you get every reading.
+
+        Raises:
+            EdgeFerError: what ended the run.
+        """
+        self._stopping = stopping = threading.Event()
+        handover = _Handover(stopping)
+        pipeline = Pipeline(self._settings, [handover, _Statuses(self._on_status)], stopping)
+        run = threading.Thread(target=handover.watch, args=(pipeline,), name="run", daemon=True)
+        run.start()
+        try:
+            yield from handover
+        finally:
+            stopping.set()
+            run.join(STOP_S)
+            if run.is_alive():
+                raise OutputError(f"expected the run to end within {STOP_S:g} s, found it stuck; restart the program")
+
+    def analyze(self, image: Image) -> Reading:
+        """Read every face of one picture.
+
+        Args:
+            image: `(height, width, 3)` uint8, BGR, as `cv2.imread` gives it.
+
+        Raises:
+            ValueError: when it is no such picture.
+            EdgeFerError: when a network fails.
+        """
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != "uint8" or not image.size:
+            raise ValueError(
+                f"expected a picture (height, width, 3) of uint8, BGR, found {image.shape} of {image.dtype}; "
+                "cv2.imread gives one"
+            )
+        if self._pictures is None:
+            self._pictures = Pipeline(self._settings.model_copy(update={"publish": PublishSettings()}))
+        now_ns = time.monotonic_ns()
+        frame = Frame(0, image, now_ns, time.time(), now_ns, still=True)
+        return next(iter(self._pictures.read([frame])))
+
+    def close(self) -> None:
+        """End the iteration after the reading under way, and free the networks; may be called again."""
+        self._stopping.set()
+        pictures, self._pictures = self._pictures, None
+        if pictures is not None:
+            pictures.close()
+
+
+class _End(NamedTuple):
+    """The run is over.
+
+    Attributes:
+        error: what ended it, if not the source.
+    """
+
+    error: Exception | None
+
+
+class _Statuses(Sink):
+    """Hands statuses to a function."""
+
+    name = "on_status"
+    auxiliary = True
+
+    def __init__(self, take: Callable[[Status], None]) -> None:
+        self._take = take
+
+    def publish(self, record: Record, image: Image | None) -> None:
+        """Hand over a status; see `edge_fer.publish.Sink.publish`."""
+        if isinstance(record, Status):
+            self._take(record)
+
+
+class _Handover(Sink):
+    """Hands readings from the run's thread to whoever iterates, one at a time.
+
+    Args:
+        stopping: nobody takes readings any more once it is set.
+    """
+
+    name = "python"
+    ahead = 1
+
+    def __init__(self, stopping: threading.Event) -> None:
+        self._stopping = stopping
+        self._wanted = threading.Semaphore(0)
+        self._given: Queue[Reading | _End] = Queue()
+
+    def publish(self, record: Record, image: Image | None) -> None:
+        """Wait until it is wanted; see `edge_fer.publish.Sink.publish`."""
+        if not isinstance(record, Reading):
+            return
+        while not self._wanted.acquire(timeout=_LOOK_S):
+            if self._stopping.is_set():
+                return
+        self._given.put(record)
+
+    def watch(self, pipeline: Pipeline) -> None:
+        """Run a pipeline to its end, and hand over what ended it."""
+        error: Exception | None = None
+        try:
+            with pipeline:
+                pipeline.run()
+        except Exception as found:  # raised where the readings are taken
+            error = found
+        self._given.put(_End(error))
+
+    def __iter__(self) -> Iterator[Reading]:
+        while True:
+            self._wanted.release()
+            given = self._given.get()
+            if isinstance(given, _End):
+                if given.error is not None:
+                    raise given.error
+                return
+            yield given

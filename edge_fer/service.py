@@ -1,0 +1,126 @@
+"""A run from its start to the signal that ends it, and from one file of settings to the next.
+
+SIGINT and SIGTERM end it. SIGHUP reads the settings again: good ones begin a new run in the same process; with bad
+ones it goes on as before, and says so. Where systemd started it, it hears of all that.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from collections.abc import Callable, Sequence
+from types import FrameType
+
+from edge_fer.errors import EdgeFerError, OutputClosed
+from edge_fer.pipeline import Pipeline
+from edge_fer.publish import Sink
+from edge_fer.settings import Settings
+from edge_fer.systemd import Notifier, SystemdSink
+
+_SIGINT_EXIT = 130
+
+_log = logging.getLogger(__name__)
+
+
+class Service:
+    """Runs pipelines until a signal ends it; for the main thread, as signals are.
+
+    Args:
+        load: reads the settings, now and at each SIGHUP.
+        open_sinks: for a run with these settings; told what asks whether to stop.
+        notifier: to systemd; null: the one that the environment names.
+        max_frames: end after so many readings.
+        duration_s: end a run after so many seconds.
+    """
+
+    def __init__(
+        self,
+        load: Callable[[], Settings],
+        open_sinks: Callable[[Settings, Callable[[], bool]], Sequence[Sink]],
+        notifier: Notifier | None = None,
+        max_frames: int | None = None,
+        duration_s: float | None = None,
+    ) -> None:
+        self._load, self._open_sinks = load, open_sinks
+        self._notifier = notifier or Notifier()
+        self._limits = max_frames, duration_s
+        self._stopping = threading.Event()
+        self._ended_by: int | None = None
+        self._hung_up = False
+        self._next: Settings | None = None
+        self._pipeline: Pipeline | None = None
+
+    def run(self) -> int:
+        """Run to the end.
+
+        Returns:
+            The exit code.
+
+        Raises:
+            EdgeFerError: what ended a run, but for the loss of whoever read the output of one that was ending.
+        """
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._end)
+        signal.signal(signal.SIGHUP, self._hang_up)
+        pipeline = self._open(settings := self._load())
+        try:
+            while (following := self._run_one(pipeline)) is not None:
+                pipeline, settings = self._open_one_of(following, settings)
+        except OutputClosed:
+            if self._ended_by is None:  # Ctrl-C ends the reader of a pipe, too
+                raise
+        self._notifier.tell("STOPPING=1")
+        return _SIGINT_EXIT if self._ended_by == signal.SIGINT else 0
+
+    def _run_one(self, pipeline: Pipeline) -> Settings | None:
+        """Run until the end; the settings to go on with, if any."""
+        self._pipeline = pipeline
+        with pipeline:
+            pipeline.run(*self._limits)
+        following, self._next = self._next, None
+        return following if self._ended_by is None else None
+
+    def _open(self, settings: Settings) -> Pipeline:
+        self._stopping = threading.Event()
+        if self._ended_by is not None:  # by a signal that came in between
+            self._stopping.set()
+        sinks = [SystemdSink(self._notifier), *self._open_sinks(settings, self._stopping.is_set)]
+        return Pipeline(settings, sinks, self._stopping, beat=self._beat)
+
+    def _open_one_of(self, settings: Settings, before: Settings) -> tuple[Pipeline, Settings]:
+        """A run with new settings; where these turn out not to work, with those before."""
+        try:
+            return self._open(settings), settings
+        except EdgeFerError as error:
+            _log.error("the new settings do not work, the old ones are kept: %s", error)
+            pipeline = self._open(before)
+            pipeline.say(f"the new settings do not work, the old ones are kept: {error}")
+            return pipeline, before
+
+    def _beat(self) -> None:
+        """What is due whenever the loop turns."""
+        self._notifier.beat()
+        if self._hung_up:
+            self._hung_up = False
+            self._reload()
+
+    def _reload(self) -> None:
+        self._notifier.reloading()
+        try:
+            self._next = self._load()
+        except EdgeFerError as error:
+            _log.warning("the settings are not read again, the old ones are kept: %s", error)
+            self._notifier.tell("READY=1")
+            assert self._pipeline is not None
+            self._pipeline.say(f"the settings are not read again, the old ones are kept: {error}")
+        else:
+            _log.info("the settings were read again")
+            self._stopping.set()
+
+    def _end(self, number: int, _: FrameType | None) -> None:
+        self._ended_by = number
+        self._stopping.set()
+
+    def _hang_up(self, number: int, _: FrameType | None) -> None:
+        self._hung_up = True

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edge_fer import EdgeFer, __version__, load_settings
+from edge_fer.errors import ConfigError, SourceError
+from edge_fer.scenes import crowd_scene
+from edge_fer.types import LABELS, Status
+
+
+def run_threads() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
+
+
+def test_every_frame_of_a_file_is_given_in_order_however_slowly_it_is_taken() -> None:
+    statuses: list[Status] = []
+    with EdgeFer(capture__source="sample", on_status=statuses.append, detect__min_face=60) as fer:
+        frames = []
+        for reading in fer:
+            frames.append(reading.frame)
+            if reading.frame == 20:
+                break
+    assert frames == list(range(21))
+    assert [status.state for status in statuses] == ["starting", "running", "stopping"]
+    assert run_threads() == []
+
+
+def test_a_live_source_is_not_held_up_and_the_newest_reading_is_given() -> None:
+    with EdgeFer(capture__source="sample", capture__realtime=True) as fer:
+        readings = iter(fer)
+        first, pause = next(readings), threading.Event()
+        assert not pause.wait(1.0)  # what is taken slowly is what is tested
+        taken = [next(readings).frame for _ in range(3)]
+        readings.close()
+    assert taken == sorted(taken)
+    assert taken[-1] > first.frame + 10, "what came meanwhile was replaced by what came later"
+
+
+def test_it_can_run_twice(tmp_path: Path) -> None:
+    path = tmp_path / "two.png"
+    cv2.imwrite(str(path), crowd_scene(seed=3, faces=2, frames=1).render(0))
+    with EdgeFer(capture__source=str(path)) as fer:
+        runs = [[len(reading.faces) for reading in fer] for _ in range(2)]
+    assert runs == [[2], [2]]
+
+
+def test_what_ends_a_run_is_raised_to_whoever_iterates() -> None:
+    with EdgeFer(capture__source="/no/such/file.mp4") as fer, pytest.raises(SourceError, match="expected"):
+        list(fer)
+    assert run_threads() == []
+
+
+def test_closing_from_another_thread_ends_the_iteration() -> None:
+    fer = EdgeFer(capture__source="sample", capture__realtime=True)
+    for reading in fer:
+        if reading.frame >= 3:
+            threading.Thread(target=fer.close).start()
+    assert run_threads() == []
+
+
+def test_a_picture_is_read() -> None:
+    image = crowd_scene(seed=3, faces=2, frames=1).render(0)
+    with EdgeFer(load_settings(environment={}), device="drone-7") as fer:
+        for _ in range(2):
+            reading = fer.analyze(image)
+            assert reading.device == "drone-7"
+            assert [sum(face.probabilities.values()) for face in reading.faces] == pytest.approx([1.0, 1.0], abs=0.01)
+            assert all(tuple(face.probabilities) == LABELS for face in reading.faces)
+        assert fer.analyze(np.full((100, 100, 3), 90, np.uint8)).faces == ()
+        assert run_threads() != []
+    fer.close()
+    assert run_threads() == []
+
+
+@pytest.mark.parametrize(
+    "image", [np.zeros((10, 10), np.uint8), np.zeros((10, 10, 3), np.float32), np.zeros((0, 10, 3), np.uint8)]
+)
+def test_what_is_no_picture_is_refused_in_one_line(image: np.ndarray) -> None:
+    with EdgeFer() as fer, pytest.raises(ValueError, match=r"expected a picture \(height, width, 3\) of uint8"):
+        fer.analyze(image)
+
+
+def test_an_unknown_setting_names_the_nearest() -> None:
+    with pytest.raises(ConfigError, match=r"unknown setting `capture.sauce`, did you mean `capture.source`"):
+        EdgeFer(capture__sauce="sample")
+
+
+def test_importing_the_package_loads_no_library() -> None:
+    code = "import sys, edge_fer; print(edge_fer.__version__, 'cv2' in sys.modules, 'pydantic' in sys.modules)"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert said == [__version__, "False", "False"]
+
+
+def test_another_name_is_not_there() -> None:
+    import edge_fer
+
+    with pytest.raises(AttributeError, match="module 'edge_fer' has no attribute 'EdgeFur'"):
+        _ = edge_fer.EdgeFur

@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import errno
+import json
+import os
+from io import FileIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge_fer.errors import OutputError
+from edge_fer.publish import file as file_module
+from edge_fer.publish import to_json
+from edge_fer.publish.file import JsonFile, check
+from edge_fer.settings import FileSettings, load_settings
+from tests.conftest import make_reading, make_status
+
+LINE = len(to_json(make_reading(1))) + 1
+
+
+class Clock:
+    """Seconds that pass when the test says so."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def frames(path: Path) -> list[int]:
+    return [json.loads(line)["frame"] for line in path.read_text().splitlines()]
+
+
+def sink_at(path: Path, clock: Clock | None = None, **settings: Any) -> JsonFile:
+    return JsonFile(FileSettings(path=path, **settings), clock or Clock())
+
+
+def test_each_record_is_a_line_and_stands_there_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "readings.jsonl"
+    sink = sink_at(path)
+    sink.publish(make_reading(1), None)
+    assert frames(path) == [1]
+    sink.publish(make_status(), None)
+    sink.close()
+    sink.close()
+    assert [json.loads(line)["schema"] for line in path.read_text().splitlines()] == [
+        "edge-fer/reading/1",
+        "edge-fer/status/1",
+    ]
+
+
+def test_a_new_run_goes_on_where_the_last_one_ended(tmp_path: Path) -> None:
+    path = tmp_path / "readings.jsonl"
+    for frame in (1, 2):
+        sink = sink_at(path)
+        sink.publish(make_reading(frame), None)
+        sink.close()
+    assert frames(path) == [1, 2]
+
+
+def test_a_file_that_is_full_is_put_aside_and_the_oldest_goes(tmp_path: Path) -> None:
+    path = tmp_path / "readings.jsonl"
+    sink = sink_at(path, max_mb=2 * LINE / 1e6, keep=2)
+    for frame in range(1, 10):
+        sink.publish(make_reading(frame), None)
+    sink.close()
+    assert {file.name: frames(file) for file in tmp_path.iterdir()} == {
+        "readings.jsonl": [9],
+        "readings.jsonl.1": [7, 8],
+        "readings.jsonl.2": [5, 6],
+    }
+
+
+def test_nothing_is_kept_where_nothing_should_be(tmp_path: Path) -> None:
+    path = tmp_path / "readings.jsonl"
+    sink = sink_at(path, max_mb=LINE / 1e6, keep=0)
+    for frame in (1, 2):
+        sink.publish(make_reading(frame), None)
+    sink.close()
+    assert [file.name for file in tmp_path.iterdir()] == ["readings.jsonl"]
+    assert frames(path) == [2]
+
+
+def test_a_file_that_is_old_is_put_aside_without_waiting_for_a_record(tmp_path: Path) -> None:
+    path, clock = tmp_path / "readings.jsonl", Clock()
+    sink = sink_at(path, clock, max_hours=2)
+    sink.publish(make_reading(1), None)
+    clock.now = 2 * 3600 - 1
+    sink.turn()
+    assert frames(path) == [1]
+    clock.now += 1
+    sink.turn()
+    assert (frames(path), frames(tmp_path / "readings.jsonl.1")) == ([], [1])
+    clock.now += 10 * 3600
+    sink.turn()
+    sink.close()
+    assert not (tmp_path / "readings.jsonl.2").exists(), "an empty file is not put aside"
+
+
+@pytest.mark.parametrize(("policy", "synced"), [("never", 0), ("second", 2), ("always", 4)])
+def test_the_disk_is_forced_as_often_as_the_policy_says(
+    policy: str, synced: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[int] = []
+    monkeypatch.setattr(file_module.os, "fsync", calls.append)
+    clock = Clock()
+    sink = sink_at(tmp_path / "readings.jsonl", clock, fsync=policy)
+    for frame, at in enumerate((0.1, 0.2, 1.1)):
+        clock.now = at
+        sink.publish(make_reading(frame), None)
+    clock.now = 5.0
+    sink.turn()
+    sink.close()
+    assert len(calls) == synced
+
+
+def test_a_full_disk_costs_the_line_and_leaves_whole_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "readings.jsonl"
+    sink_at(path).close()
+    room = LINE + 7
+
+    class Full(FileIO):
+        def write(self, data: Any) -> int:
+            left = room - self.seek(0, os.SEEK_END)
+            if not left:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return super().write(bytes(data)[:left])
+
+    monkeypatch.setattr(file_module, "FileIO", Full)
+    sink = sink_at(path)
+    sink.publish(make_reading(1), None)
+    with pytest.raises(OutputError, match=r"expected to write readings to .*found: No space left"):
+        sink.publish(make_reading(2), None)
+    assert frames(path) == [1]
+    room = 2 * LINE
+    sink.publish(make_reading(3), None)
+    sink.close()
+    assert frames(path) == [1, 3]
+
+
+def test_a_folder_that_is_not_there_is_told_at_the_start(tmp_path: Path) -> None:
+    settings = load_settings(environment={}, flags={"publish.file.path": str(tmp_path / "none" / "readings.jsonl")})
+    with pytest.raises(OutputError, match="No such file or directory; make room, or choose another place"):
+        check(settings)

@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from edge_fer.errors import OutputError
+from edge_fer.publish import Sink
+from edge_fer.publish.outbox import Outbox
+from edge_fer.types import Image, Reading, Record, SinkStatus
+from tests.conftest import make_reading, make_status
+
+PICTURE = np.zeros((4, 4, 3), np.uint8)
+
+
+class Gated(Sink):
+    """A sink that takes a record only when the gate is open, and fails on demand."""
+
+    name = "gated"
+    pictures = True
+    ahead = 2
+
+    def __init__(self) -> None:
+        self.gate, self.inside = threading.Event(), threading.Event()
+        self.frames: list[int] = []
+        self.images: list[Image | None] = []
+        self.closed_in = ""
+        self.fails: Callable[[int], Exception | None] = lambda _: None
+
+    def publish(self, record: Record, image: Image | None) -> None:
+        self.inside.set()
+        assert self.gate.wait(10)
+        assert isinstance(record, Reading)
+        error = self.fails(record.frame)
+        if error is not None:
+            raise error
+        self.frames.append(record.frame)
+        self.images.append(image)
+
+    def close(self) -> None:
+        self.closed_in = threading.current_thread().name
+
+
+def fill(outbox: Outbox, sink: Gated) -> None:
+    """Publish frames 0..5; frame 0 is in the sink's hands before the others come."""
+    outbox.publish(make_reading(0), PICTURE)
+    assert sink.inside.wait(10)
+    for frame in range(1, 6):
+        outbox.publish(make_reading(frame), PICTURE)
+
+
+def test_a_slow_sink_loses_the_oldest_and_the_loss_is_counted() -> None:
+    sink = Gated()
+    outbox = Outbox(sink, essential=False)
+    fill(outbox, sink)
+    assert outbox.condition == SinkStatus("ok", sent=0, dropped=3, waiting=3)
+    sink.gate.set()
+    outbox.close()
+    assert sink.frames == [0, 4, 5]
+    assert outbox.condition == SinkStatus("ok", sent=3, dropped=3, waiting=0)
+    assert sink.closed_in == "sink gated"
+
+
+def test_a_file_waits_for_an_essential_sink() -> None:
+    sink = Gated()
+    outbox = Outbox(sink, essential=True, waits=lambda: True)
+    publisher = threading.Thread(target=fill, args=(outbox, sink))
+    publisher.start()
+    assert sink.inside.wait(10)
+    sink.gate.set()
+    publisher.join(10)
+    outbox.close()
+    assert sink.frames == [0, 1, 2, 3, 4, 5]
+    assert outbox.condition.dropped == 0
+
+
+def test_an_essential_sink_tells_its_error_once_and_hears_no_more() -> None:
+    sink = Gated()
+    sink.gate.set()
+    sink.fails = lambda _: OutputError("the disk is full")
+    outbox = Outbox(sink, essential=True)
+    outbox.publish(make_reading(0), None)
+    with pytest.raises(OutputError, match="the disk is full"):
+        outbox.close()
+    outbox.close()
+    outbox.publish(make_reading(1), None)
+    assert sink.frames == []
+    assert outbox.condition.state == "failed"
+
+
+@pytest.mark.parametrize("error", [OutputError("no room"), ZeroDivisionError("a bug")])
+def test_another_sink_goes_on_after_an_error_and_says_so(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
+    sink = Gated()
+    sink.gate.set()
+    sink.fails = lambda frame: error if frame == 1 else None
+    outbox = Outbox(sink, essential=False)
+    outbox.publish(make_reading(1), None)
+    outbox.close()
+    assert outbox.condition == SinkStatus("failed", sent=0, dropped=1, reason=str(error))
+    assert ("nobody foresaw" in caplog.text) == isinstance(error, ZeroDivisionError)
+
+
+def test_a_sink_is_well_again_with_the_next_record() -> None:
+    sink = Gated()
+    sink.gate.set()
+    sink.fails = lambda frame: OutputError("no room") if frame == 1 else None
+    outbox = Outbox(sink, essential=False)
+    outbox.publish(make_reading(1), None)
+    outbox.publish(make_reading(2), None)
+    outbox.close()
+    assert outbox.condition == SinkStatus("ok", sent=1, dropped=1)
+
+
+def test_frames_go_to_those_who_want_them() -> None:
+    class Blind(Gated):
+        pictures = False
+
+    for sink, expected in ((Gated(), PICTURE), (Blind(), None)):
+        sink.gate.set()
+        outbox = Outbox(sink, essential=True)
+        outbox.publish(make_reading(0), PICTURE)
+        outbox.close()
+        assert sink.images == [expected]
+
+
+def test_a_sink_takes_its_turn_while_nothing_comes() -> None:
+    turned = threading.Event()
+
+    class Turning(Gated):
+        turn_s = 0.001
+
+        def turn(self) -> None:
+            turned.set()
+
+    outbox = Outbox(Turning(), essential=False)
+    assert turned.wait(10)
+    outbox.close()
+
+
+def test_a_sink_that_knows_better_is_believed() -> None:
+    class Knowing(Gated):
+        @property
+        def condition(self) -> SinkStatus:
+            return SinkStatus("waiting", sent=10, dropped=2, waiting=5, reason="the broker is away")
+
+    sink = Knowing()
+    outbox = Outbox(sink, essential=False)
+    fill(outbox, sink)
+    assert outbox.condition == SinkStatus("waiting", 10, 2 + 3, 5 + 3, "the broker is away")
+    sink.gate.set()
+    outbox.close()
+
+
+def test_a_sink_that_is_stuck_is_left_behind(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr("edge_fer.publish.outbox.CLOSE_S", 0.05)
+    sink = Gated()
+    outbox = Outbox(sink, essential=False)
+    outbox.publish(make_reading(0), None)
+    outbox.close()
+    assert "did not end within 0.05 s" in caplog.text
+    sink.gate.set()
+
+
+def test_a_status_has_no_picture() -> None:
+    class Any(Sink):
+        def __init__(self) -> None:
+            self.taken: list[tuple[Record, Image | None]] = []
+
+        def publish(self, record: Record, image: Image | None) -> None:
+            self.taken.append((record, image))
+
+    sink = Any()
+    outbox = Outbox(sink, essential=True)
+    outbox.publish(make_status(), None)
+    outbox.close()
+    assert [image for _, image in sink.taken] == [None]

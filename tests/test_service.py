@@ -1,0 +1,164 @@
+"""The command line as a service: a real process, real signals, systemd's end of the socket played by the test."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PATIENCE_S = 30.0
+
+
+class Box:
+    """A service that runs, and what it has told systemd and standard output."""
+
+    def __init__(self, folder: Path, config: str, **environment: str) -> None:
+        self.config = folder / "config.yaml"
+        self.config.write_text(config)
+        self._manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._manager.bind(str(folder / "notify"))
+        self.told: list[str] = []
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "edge_fer", "run", "--config", str(self.config), "--log-format", "journal"],
+            env=os.environ | {"NOTIFY_SOCKET": str(folder / "notify"), "WATCHDOG_USEC": "400000"} | environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def wait_for(self, what: Callable[[str], bool]) -> str:
+        """The first line to systemd from here on that is meant."""
+        end = time.monotonic() + PATIENCE_S
+        while True:
+            assert select.select([self._manager], [], [], max(0.0, end - time.monotonic()))[0], self.told
+            lines = self._manager.recv(4096).decode().splitlines()
+            self.told += lines
+            found = next(filter(what, lines), None)
+            if found is not None:
+                return found
+
+    def end(self, number: int = signal.SIGTERM) -> tuple[int, str, str]:
+        """Send a signal; exit code, standard output and standard error."""
+        self.process.send_signal(number)
+        out, err = self.process.communicate(timeout=PATIENCE_S)
+        return self.process.returncode, out, err
+
+    def close(self) -> None:
+        self._manager.close()
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.communicate()
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Box]]:
+    boxes: list[Box] = []
+
+    def begin(config: str, **environment: str) -> Box:
+        boxes.append(Box(tmp_path, config, **environment))
+        return boxes[-1]
+
+    yield begin
+    for box in boxes:
+        box.close()
+
+
+SERVICE = "capture: {source: %s, realtime: true, wait: true}\npublish: {format: none, keep_going: true}\n"
+
+
+def ready(line: str) -> bool:
+    return line == "READY=1"
+
+
+def test_a_service_is_ready_feeds_its_watchdog_and_stops(start: Callable[..., Box]) -> None:
+    box = start(SERVICE % "sample")
+    box.wait_for(ready)
+    box.wait_for(lambda line: line.startswith("STATUS=") and "FPS on cpu" in line)
+    box.wait_for(lambda line: line == "WATCHDOG=1")
+    code, out, err = box.end()
+    box.wait_for(lambda line: line == "STOPPING=1")
+    assert (code, out) == (0, "")
+    assert "<6>running: reading sample" in err
+    assert err.splitlines()[-1] == "<6>stopping: asked to stop"
+
+
+def test_a_service_without_its_camera_is_ready_and_waits(start: Callable[..., Box], tmp_path: Path) -> None:
+    box = start(SERVICE % "/dev/video99")
+    box.wait_for(ready)
+    assert box.wait_for(lambda line: line.startswith("STATUS=waiting_for_camera"))
+    for _ in range(3):
+        box.wait_for(lambda line: line == "WATCHDOG=1")
+    assert box.end()[0] == 0
+
+
+def test_a_service_reads_its_settings_again_and_keeps_the_old_ones_when_they_are_bad(start: Callable[..., Box]) -> None:
+    box = start((SERVICE % "sample").replace("none", "json") + "device: before\n")
+    box.wait_for(ready)
+    box.config.write_text("capture: {sauce: sample}\n")
+    box.process.send_signal(signal.SIGHUP)
+    box.wait_for(lambda line: line == "RELOADING=1")
+    box.wait_for(ready)
+    box.config.write_text((SERVICE % "sample").replace("none", "json") + "device: after\nmodels: /no/such/folder\n")
+    box.process.send_signal(signal.SIGHUP)
+    box.wait_for(ready)
+    box.wait_for(lambda line: line.startswith("STATUS=") and "FPS" in line)
+    box.config.write_text((SERVICE % "sample").replace("none", "json") + "device: after\n")
+    box.process.send_signal(signal.SIGHUP)
+    box.wait_for(lambda line: line == "RELOADING=1")
+    box.wait_for(ready)
+    code, out, err = box.end()
+    records: list[dict[str, Any]] = [json.loads(line) for line in out.splitlines()]
+    assert code == 0
+    assert [record["device"] for record in records if record.get("state") == "starting"] == [
+        "before",
+        "before",
+        "after",
+    ]
+    messages = [record["message"] for record in records if "message" in record]
+    assert any("unknown setting `capture.sauce`, did you mean `capture.source`?" in message for message in messages)
+    assert any("the new settings do not work, the old ones are kept" in message for message in messages)
+    assert "<4>the settings are not read again, the old ones are kept: unknown setting" in err
+    assert len({record["run"] for record in records}) == 3
+
+
+def test_a_foreground_run_ends_when_its_only_sink_fails(tmp_path: Path) -> None:
+    folder = tmp_path / "gone"
+    ended = subprocess.run(
+        [sys.executable, "-m", "edge_fer", "run", "--camera", "sample", "--format", "none"],
+        env=os.environ | {"EDGE_FER_PUBLISH__FILE__PATH": str(folder / "readings.jsonl")},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert ended.returncode == 6
+    assert ended.stderr.splitlines()[-1].startswith("edge-fer: expected to write readings to ")
+
+
+def test_config_check_names_what_does_not_work(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "edge_fer", "config", "check"]
+    for path, code, line in (
+        (tmp_path / "readings.jsonl", 0, "file ok"),
+        (tmp_path / "gone" / "readings.jsonl", 6, "file expected to write readings to "),
+    ):
+        ended = subprocess.run(
+            command,
+            env=os.environ | {"EDGE_FER_PUBLISH__FILE__PATH": str(path)},
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            check=False,
+        )
+        assert ended.returncode == code
+        assert ended.stdout.splitlines()[0] == "settings ok"
+        assert ended.stdout.splitlines()[1].startswith(line)
