@@ -4,7 +4,7 @@ RUN := .venv
 LAB := .venv-lab
 TEST_ARGS ?=
 
-.PHONY: demo test torture soak lab-test check lab clean
+.PHONY: demo test torture soak lab-test check lab config deb install-root clean
 
 demo: $(RUN)/.installed  ## read the sample clip, print its labels, write the annotated video
 	mkdir -p out
@@ -31,6 +31,10 @@ check: $(RUN)/.installed-test  ## style, types, and the wall between runtime and
 	$(RUN)/bin/ruff format --check
 	$(RUN)/bin/mypy
 	$(RUN)/bin/lint-imports
+
+config: $(RUN)/.installed  ## the service's configuration, from the settings
+	$(RUN)/bin/python deploy/default_config.py >systemd/config.yaml.new
+	mv systemd/config.yaml.new systemd/config.yaml
 
 lab: $(LAB)/.installed  ## an environment for `edge-fer lab`
 

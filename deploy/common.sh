@@ -1,4 +1,4 @@
-# shellcheck shell=sh
+# shellcheck shell=sh disable=SC2154  # program
 # What install.sh, upgrade.sh and uninstall.sh have in common; they source it and set `program`.
 #
 # On the box:
@@ -35,8 +35,8 @@ help() {
 
 is_root() { [ -n "$root" ] || [ "$(id -u)" -eq 0 ]; }
 
-# systemd runs here, and this is its box.
-is_live() { [ -z "$root" ] && [ -d /run/systemd/system ]; }
+# systemd runs here.
+is_live() { [ -d "$root/run/systemd/system" ]; }
 
 systemd() {
     if is_live; then
@@ -53,6 +53,12 @@ set_paths() {
     list=$prefix/installed
     state="$root/var/lib/edge-fer"
     cache="$root/var/cache/edge-fer"
+}
+
+# Seconds since the start of the box; its wall clock may jump.
+up_s() {
+    read -r seconds _ </proc/uptime
+    echo "${seconds%.*}"
 }
 
 # record KIND NAME: remember what uninstall.sh shall take away.

@@ -24,7 +24,7 @@ HEAD = """\
 # the # away to change one, and the # before the section, too, where there is one.
 #
 #   edge-fer config check --config /etc/edge-fer/config.yaml   # is it valid, do the sinks work?
-#   systemctl reload edge-fer                                  # put it in force; a file that is not valid changes nothing
+#   systemctl reload edge-fer                                  # put it in force; one that is not valid changes nothing
 #
 # The service may write below /var/lib/edge-fer only. An upgrade leaves this file alone.
 """

@@ -8,7 +8,7 @@
 # of edge-fer is taken from there, too, when none is named. --with and --without: drop-ins for edgetpu-pcie, picamera2,
 # mavlink-serial and pi-health; the first, second and last are switched on where their hardware is found.
 # --no-start leaves the service as it is. --dry-run changes nothing and says what would be done. --root DIR works below
-# DIR as if it were /, for tests.
+# DIR as if it were /, for tests. --package leaves to dpkg what is dpkg's: units, rules, user, configuration.
 #
 # Run it again to repair or to change drop-ins; upgrade.sh goes back when a new version does not get well. The
 # configuration, /etc/edge-fer/config.yaml, is written once and kept.
@@ -21,13 +21,14 @@ tree=$(cd "$(dirname "$0")/.." && pwd)
 . "$tree/deploy/common.sh"
 extras=http,mavlink,mqtt need_mb=700
 drop_ins='edgetpu-pcie picamera2 mavlink-serial pi-health'
-wheels='' with='' without='' release='' start=yes wheel=''
+wheels='' with='' without='' release='' start=yes wheel='' package=''
 
 while [ $# -gt 0 ]; do
     case $1 in
         -h | --help) help ;;
         --dry-run) dry_run=yes ;;
         --no-start) start='' ;;
+        --package) package=yes ;;
         --wheels | --with | --without | --release | --root)
             [ $# -ge 2 ] || die 2 "expected a value after $1, found nothing"
             case $1 in
@@ -77,7 +78,7 @@ check_box() {
     while [ ! -d "$at" ]; do at=$(dirname "$at"); done
     free_mb=$(df -Pk "$at" | awk 'NR == 2 { print int($4 / 1024) }')
     [ "$free_mb" -ge "$need_mb" ] || lacks "expected $need_mb MB free below $at, found $free_mb: make room"
-    if [ "$tree" != /usr/share/edge-fer ] && [ -e "$root/var/lib/dpkg/info/edge-fer.list" ]; then
+    if [ -z "$package" ] && [ -e "$root/var/lib/dpkg/info/edge-fer.list" ]; then
         lacks "expected no Debian package of edge-fer, found one: apt-get remove edge-fer, which keeps the configuration"
     fi
     [ -z "$missing" ] || exit 1
@@ -127,7 +128,7 @@ copy_tree() {
     mkdir -p "$1/deploy" "$1/docs"
     cp -R "$tree/systemd" "$1/"
     cp -R "$tree/deploy/udev" "$tree"/deploy/common.sh "$tree"/deploy/*install.sh "$tree"/deploy/upgrade.sh \
-        "$tree"/deploy/edge-fer-* "$1/deploy/"
+        "$tree"/deploy/healthz.py "$tree"/deploy/edge-fer-* "$1/deploy/"
     cp "$tree/docs/install.md" "$1/docs/"
 }
 
@@ -240,10 +241,12 @@ else
     find_wheel
     make_release
 fi
-place_files
-make_user
-make_config
+if [ -z "$package" ]; then
+    place_files
+    make_user
+    make_config
+fi
 switch
 reload_managers
-[ -z "$start" ] || systemd restart edge-fer.service
-say "$release is installed; settings: $etc/config.yaml; what is it doing: systemctl status edge-fer"
+[ -z "$start" ] || systemd --no-block restart edge-fer.service
+[ -n "$dry_run" ] || say "$release is installed; settings: $etc/config.yaml; how it is: systemctl status edge-fer"

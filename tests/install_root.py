@@ -22,7 +22,9 @@ CONFIG = {"etc/edge-fer", "etc/edge-fer/config.yaml"}
 # Written anew by useradd, dpkg and ldconfig whenever they run; none belongs to a package.
 CHURN = ("proc", "tmp", "var/log", "var/cache/ldconfig", "var/lib/dpkg", "etc/passwd-", "etc/group-", "etc/shadow-",
          "etc/gshadow-", "etc/.pwd.lock", "var/lib/systemd/deb-systemd")  # fmt: skip
-READ_SAMPLE = "cd / && edge-fer run --camera sample --max-frames 20 --format json | tail -n 1 | cut -c 1-300"
+READ_SAMPLE = (
+    "cd / && edge-fer run --camera sample --max-frames 20 --format json | grep reading | tail -n 1 | cut -c 1-300"
+)
 
 
 def files(root: Path) -> dict[str, str]:
@@ -47,7 +49,9 @@ def inside(root: Path, command: str) -> str:
     unshare = ["unshare", "--mount", "--net", "--pid", "--fork", "sh", "-euc", script, str(root), command]
     print(f"# {command}", flush=True)
     environment = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin", "LC_ALL": "C.UTF-8", "HOME": "/root"}
-    done = subprocess.run(unshare, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, env=environment)
+    done = subprocess.run(
+        unshare, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, env=environment
+    )
     print(done.stdout, flush=True)
     if done.returncode:
         raise SystemExit(f"NOT as it should be: `{command}` ended with {done.returncode}")
@@ -96,7 +100,10 @@ def check_package(root: Path, package: Path) -> None:
     shutil.copy(package, root / "tmp/edge-fer.deb")
     before = files(root)
     inside(root, "dpkg -i /tmp/edge-fer.deb && dpkg -s edge-fer && du -sh /opt/edge-fer")
-    inside(root, "echo '# mine' >>/etc/edge-fer/config.yaml && dpkg -i /tmp/edge-fer.deb && tail -n 1 /etc/edge-fer/config.yaml")
+    inside(
+        root,
+        "echo '# mine' >>/etc/edge-fer/config.yaml && dpkg -i /tmp/edge-fer.deb && tail -n 1 /etc/edge-fer/config.yaml",
+    )
     use(root)
     inside(root, "dpkg -r edge-fer")
     # By Debian's rules users and groups of packages stay.
@@ -113,7 +120,7 @@ def use(root: Path) -> None:
     inside(root, "edge-fer config show --config /etc/edge-fer/config.yaml | grep -A2 '^publish:'")
     become = "setpriv --reuid edge-fer --regid edge-fer --clear-groups"
     reading = inside(root, f"{become} env HOME=/ XDG_CACHE_HOME=/tmp/cache sh -euc '{READ_SAMPLE}'")
-    expect("the sample is read", '"schema": "edge-fer/reading/1"' in reading, reading)
+    expect("the sample is read", '"edge-fer/reading/1"' in reading, reading)
 
 
 def main() -> int:
@@ -130,7 +137,9 @@ def main() -> int:
         if options.root:
             subprocess.run(["tar", "-xf", options.root, "-C", root], check=True)
         else:
-            subprocess.run(["mmdebstrap", "--quiet", "--variant=minbase", f"--include={PACKAGES}", options.suite, root], check=True)
+            subprocess.run(
+                ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={PACKAGES}", options.suite, root], check=True
+            )
         if options.wheels:
             shutil.copytree(options.wheels, root / "tmp/wheels")
             check_scripts(root)
