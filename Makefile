@@ -36,6 +36,12 @@ config: $(RUN)/.installed  ## the service's configuration, from the settings
 	$(RUN)/bin/python deploy/default_config.py >systemd/config.yaml.new
 	mv systemd/config.yaml.new systemd/config.yaml
 
+deb:  ## a Debian package that carries its wheels; ARCH=arm64 for another machine
+	deploy/build_deb.sh $(if $(ARCH),--arch $(ARCH))
+
+install-root: deb $(RUN)/.installed-test  ## install it in a clean Debian, and take it away again (root, mmdebstrap; minutes)
+	$(RUN)/bin/python -m tests.install_root --deb out/edge-fer_*_$$(dpkg --print-architecture).deb
+
 lab: $(LAB)/.installed  ## an environment for `edge-fer lab`
 
 $(RUN)/bin/python:

@@ -1,11 +1,11 @@
-# shellcheck shell=sh disable=SC2154  # program
-# What install.sh, upgrade.sh and uninstall.sh have in common; they source it and set `program`.
+# shellcheck shell=sh disable=SC2154  # program, tree
+# What install.sh, upgrade.sh, uninstall.sh and build_deb.sh have in common; they source it and set `program` and `tree`.
 #
 # On the box:
-#   /opt/edge-fer/releases/VERSION-HASH   a virtual environment a version; its share/edge-fer holds units, rules, scripts
-#   /opt/edge-fer/current                 link to the release in use; switching back is one rename
-#   /opt/edge-fer/installed               what was put elsewhere, a line each: uninstall.sh goes by it
-#   /etc/edge-fer/config.yaml             never overwritten
+#   /opt/edge-fer/releases/VERSION-HASH-PYTHON   a virtual environment; its share/edge-fer holds units, rules, scripts
+#   /opt/edge-fer/current                        link to the release in use; switching back is one rename
+#   /opt/edge-fer/installed                      what was put elsewhere, a line each: uninstall.sh goes by it
+#   /etc/edge-fer/config.yaml                    never overwritten
 
 root='' dry_run='' # --root: as if that folder were /, for tests
 
@@ -59,6 +59,15 @@ set_paths() {
 up_s() {
     read -r seconds _ </proc/uptime
     echo "${seconds%.*}"
+}
+
+# copy_tree FOLDER: units, rules and scripts.
+copy_tree() {
+    mkdir -p "$1/deploy" "$1/docs"
+    cp -R "$tree/systemd" "$1/"
+    cp -R "$tree/deploy/udev" "$tree"/deploy/common.sh "$tree"/deploy/*install.sh "$tree"/deploy/upgrade.sh \
+        "$tree"/deploy/healthz.py "$tree"/deploy/edge-fer-* "$1/deploy/"
+    cp "$tree/docs/install.md" "$1/docs/"
 }
 
 # record KIND NAME: remember what uninstall.sh shall take away.

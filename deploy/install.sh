@@ -78,7 +78,8 @@ check_box() {
     while [ ! -d "$at" ]; do at=$(dirname "$at"); done
     free_mb=$(df -Pk "$at" | awk 'NR == 2 { print int($4 / 1024) }')
     [ "$free_mb" -ge "$need_mb" ] || lacks "expected $need_mb MB free below $at, found $free_mb: make room"
-    if [ -z "$package" ] && [ -e "$root/var/lib/dpkg/info/edge-fer.list" ]; then
+    if [ -z "$package" ] && [ "$(dpkg-query --admindir="$root/var/lib/dpkg" --show \
+        --showformat='${db:Status-Status}' edge-fer 2>/dev/null)" = installed ]; then
         lacks "expected no Debian package of edge-fer, found one: apt-get remove edge-fer, which keeps the configuration"
     fi
     [ -z "$missing" ] || exit 1
@@ -102,7 +103,8 @@ find_wheel() {
         wheel=$(ls "$scratch"/edge_fer-*.whl)
     fi
     [ -f "$wheel" ] || die 2 "expected a wheel, found no file $wheel"
-    release=$(basename "$wheel" | cut -d - -f 2)-$(sha256sum "$wheel" | cut -c 1-8)
+    version=$(basename "$wheel" | cut -d - -f 2)
+    release=$version-$(sha256sum "$wheel" | cut -c 1-8)-$("$python" -c 'import sys; print("py%d.%d" % sys.version_info[:2])')
 }
 
 # Make the virtual environment of the wheel, unless it is there.
@@ -118,28 +120,29 @@ make_release() {
     set -- --quiet --disable-pip-version-check --no-cache-dir
     [ -z "$wheels" ] || set -- "$@" --no-index --find-links "$wheels"
     "$folder/bin/python" -m pip install "$@" "${wheel}[$extras]" || die 1 "pip could not install $wheel; see above"
-    copy_tree "$folder/share/edge-fer"
+    copy_tree "$folder/share/edge-fer" # so that going back brings its units, rules and scripts back, too
     touch "$folder/.complete"
     unfinished=''
 }
 
-# Keep units, rules and scripts with their release, so that going back brings them back, too.
-copy_tree() {
-    mkdir -p "$1/deploy" "$1/docs"
-    cp -R "$tree/systemd" "$1/"
-    cp -R "$tree/deploy/udev" "$tree"/deploy/common.sh "$tree"/deploy/*install.sh "$tree"/deploy/upgrade.sh \
-        "$tree"/deploy/healthz.py "$tree"/deploy/edge-fer-* "$1/deploy/"
-    cp "$tree/docs/install.md" "$1/docs/"
+# make_folder PATH, and those above it
+make_folder() {
+    if [ ! -d "$root$1" ]; then
+        make_folder "$(dirname "$1")"
+        act mkdir "$root$1"
+        record folder "$1"
+    fi
 }
 
 # place SOURCE DESTINATION: a file of the release, elsewhere.
 place() {
-    act install -D -m 644 "$folder/share/edge-fer/$1" "$root$2"
+    make_folder "$(dirname "$2")"
+    act install -m 644 "$folder/share/edge-fer/$1" "$root$2"
     record file "$2"
 }
 
 make_user() {
-    for account in "passwd edge-fer" "group edge-fer" "group apex"; do
+    for account in "group apex" "group edge-fer" "passwd edge-fer"; do
         # shellcheck disable=SC2086  # two words
         has_account $account || record ${account%% *} "${account##* }"
     done
@@ -204,16 +207,15 @@ place_files() {
         place "systemd/$unit" "/etc/systemd/system/$unit"
     done
     place_drop_ins
-    act mkdir -p "$root/usr/local/bin"
     link /opt/edge-fer/current/bin/edge-fer /usr/local/bin/edge-fer
     if [ -n "$first" ]; then # later, whether it starts with the box is the owner's choice
-        act mkdir -p "$root/etc/systemd/system/multi-user.target.wants"
         link /etc/systemd/system/edge-fer.service /etc/systemd/system/multi-user.target.wants/edge-fer.service
     fi
 }
 
 # link TARGET PATH
 link() {
+    make_folder "$(dirname "$2")"
     act ln -sfn "$1" "$root$2"
     record file "$2"
 }

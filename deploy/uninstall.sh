@@ -35,14 +35,8 @@ is_root || [ -n "$dry_run" ] || die 1 "expected root, found $(id -un): sudo $0"
 # remove KIND NAME, as recorded by install.sh
 remove() {
     case $1 in
-        file)
-            act rm -f "$root$2"
-            for folder in edge-fer.service.d multi-user.target.wants; do
-                case $2 in
-                    */"$folder"/*) act rmdir --ignore-fail-on-non-empty "$root$(dirname "$2")" ;;
-                esac
-            done
-            ;;
+        file) act rm -f "$root$2" ;;
+        folder) [ ! -d "$root$2" ] || act rmdir --ignore-fail-on-non-empty "$root$2" ;;
         passwd) ! has_account passwd "$2" || act userdel --prefix "$root/" "$2" ;;
         group) ! has_account group "$2" || act groupdel --prefix "$root/" "$2" ;;
     esac
@@ -54,9 +48,9 @@ else
     systemd disable --now edge-fer.service
     systemd stop edge-fer-usb.socket
     if [ -e "$list" ]; then
-        while read -r kind name; do
+        tac "$list" | while read -r kind name; do
             remove "$kind" "$name"
-        done <"$list"
+        done
     fi
     reload_managers
     act rm -rf "$prefix" "$cache"

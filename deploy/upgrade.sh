@@ -82,6 +82,10 @@ if is_live && systemctl is-active --quiet edge-fer.service; then
 fi
 install --no-start "$@" || die 1 "nothing was switched: $before stays in service"
 after=$(in_use)
+if [ "$before" = "$after" ]; then
+    say "$after was installed already"
+    exit 0
+fi
 if [ -n "$running" ]; then
     systemd --no-block restart edge-fer.service
     if [ -z "$dry_run" ] && ! gets_well; then

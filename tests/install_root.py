@@ -20,8 +20,10 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 PACKAGES = "python3,python3-venv,systemd,udev"
 CONFIG = {"etc/edge-fer", "etc/edge-fer/config.yaml"}
 # Written anew by useradd, dpkg and ldconfig whenever they run; none belongs to a package.
-CHURN = ("proc", "tmp", "var/log", "var/cache/ldconfig", "var/lib/dpkg", "etc/passwd-", "etc/group-", "etc/shadow-",
-         "etc/gshadow-", "etc/.pwd.lock", "var/lib/systemd/deb-systemd")  # fmt: skip
+CHURN = (
+    *("proc", "run", "tmp", "var/log", "var/cache/ldconfig", "var/lib/dpkg", "var/lib/systemd/deb-systemd"),
+    *("etc/passwd-", "etc/group-", "etc/shadow-", "etc/gshadow-", "etc/.pwd.lock"),
+)
 READ_SAMPLE = (
     "cd / && edge-fer run --camera sample --max-frames 20 --format json | grep reading | tail -n 1 | cut -c 1-300"
 )

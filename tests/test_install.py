@@ -5,6 +5,7 @@ The real ones: tests/install_root.py and tests/boot_service.py.
 
 from __future__ import annotations
 
+import hashlib
 import http.server
 import os
 import shutil
@@ -43,7 +44,7 @@ esac
 # Making a virtual environment takes seconds, copying one does not.
 PYTHON = """
 case "$1 $2" in
-    "-m venv") exec cp -R "{template}" "$3" ;;
+    "-m venv") exec cp -al "{template}" "$3" ;;
     *) exec "{python}" "$@" ;;
 esac
 """
@@ -93,6 +94,13 @@ class Box:
     def release(self, version: str) -> str:
         (found,) = (path.name for path in (self.root / "opt/edge-fer/releases").glob(f"{version}-*"))
         return found
+
+    @property
+    def next_release(self) -> str:
+        """As install.sh will name it."""
+        (wheel,) = self.wheels.glob("*.whl")
+        digest = hashlib.sha256(wheel.read_bytes()).hexdigest()[:8]
+        return f"{wheel.name.split('-')[1]}-{digest}-py{sys.version_info.major}.{sys.version_info.minor}"
 
     @property
     def in_use(self) -> str:
@@ -171,7 +179,8 @@ def test_uninstalling_leaves_the_configuration_only(installed: Box) -> None:
     script = installed.root / "opt/edge-fer/current/share/edge-fer"
     assert "kept" in installed.do("uninstall.sh", tree=script)
     assert installed.files() == {CONFIG}
-    assert not (installed.root / "opt/edge-fer").exists()
+    assert {path.name for path in installed.root.iterdir()} == {"etc", "opt"}
+    assert not list((installed.root / "opt").iterdir())
     for database in ("passwd", "group"):
         assert "edge-fer" not in (installed.root / "etc" / database).read_text()
     installed.do("uninstall.sh", "--purge")
@@ -252,6 +261,16 @@ def test_what_the_box_lacks_is_a_line_each(box: Box) -> None:
     assert not list(box.root.iterdir())
 
 
+def test_beside_the_debian_package_it_does_not_install(box: Box) -> None:
+    database = box.root / "var/lib/dpkg"
+    database.mkdir(parents=True)
+    entry = "Package: edge-fer\nStatus: {}\nVersion: 1.0.0\nArchitecture: all\nMaintainer: a <a@b>\nDescription: a\n"
+    (database / "status").write_text(entry.format("install ok installed"))
+    assert "apt-get remove edge-fer" in box.run("install.sh", box.wheel("1.0.0")).stderr
+    (database / "status").write_text(entry.format("deinstall ok config-files"))
+    box.do("install.sh", box.wheel("1.0.0"))
+
+
 def test_an_installation_that_fails_leaves_no_half_of_it(box: Box) -> None:
     path = box.wheel("1.0.0")
     path.write_bytes(path.read_bytes()[:-50])
@@ -265,9 +284,10 @@ def test_an_installation_that_fails_leaves_no_half_of_it(box: Box) -> None:
 def test_a_new_version_that_gets_well_stays(installed: Box) -> None:
     installed.start_systemd()
     old = installed.in_use
+    assert "was installed already" in installed.do("upgrade.sh", "--wheels", installed.wheels)
     installed.wheel("2.0.0")
-    (installed.stub / "well").write_text(f"{old}\n2.0.0-{digest(installed.wheels)}\n")
-    said = installed.do("upgrade.sh", "--timeout", "6", "--wheels", installed.wheels)
+    (installed.stub / "well").write_text(f"{old}\n{installed.next_release}\n")
+    said = installed.do("upgrade.sh", "--timeout", "3", "--wheels", installed.wheels)
     assert installed.in_use == installed.release("2.0.0")
     assert f"{installed.in_use} is installed and in service" in said
     assert "daemon-reload" in installed.calls
@@ -284,7 +304,7 @@ def test_a_new_version_that_stays_ill_gives_way_to_the_old_one(installed: Box, t
         shutil.copytree(CHECKOUT / folder, newer / folder)
     (newer / "systemd/edge-fer.service").write_text("# a new unit\n")
     installed.wheel("2.0.0")
-    done = installed.run("upgrade.sh", "--timeout", "6", "--wheels", installed.wheels, tree=newer)
+    done = installed.run("upgrade.sh", "--timeout", "3", "--wheels", installed.wheels, tree=newer)
     assert done.returncode == 1
     assert f"{old} is back in service" in done.stderr
     assert installed.in_use == old
@@ -298,13 +318,13 @@ def test_healthz_counts_where_it_was_well_before(installed: Box, healthz: list[i
     old = installed.in_use
     (installed.root / CONFIG).write_text(f"port: {healthz.pop()}")
     installed.wheel("2.0.0")
-    (installed.stub / "well").write_text(f"{old}\n2.0.0-{digest(installed.wheels)}\n")
+    (installed.stub / "well").write_text(f"{old}\n{installed.next_release}\n")
     healthz[:] = [200, 503, 503, 503, 503, 503, 503, 503, 503, 503, 503]
     done = installed.run("upgrade.sh", "--timeout", "2", "--wheels", installed.wheels)
     assert done.returncode == 1
     assert installed.in_use == old
     healthz[:] = [503]
-    installed.do("upgrade.sh", "--timeout", "6", "--wheels", installed.wheels)
+    installed.do("upgrade.sh", "--timeout", "3", "--wheels", installed.wheels)
     assert installed.in_use == installed.release("2.0.0")
 
 
@@ -328,11 +348,6 @@ def healthz() -> Iterator[list[int]]:
         yield answers
         server.shutdown()
         thread.join()
-
-
-def digest(wheels: Path) -> str:
-    (wheel,) = wheels.glob("*.whl")
-    return subprocess.run(["sha256sum", wheel], capture_output=True, text=True, check=True).stdout[:8]
 
 
 def test_upgrade_without_an_installation_or_with_nothing_running(box: Box) -> None:
