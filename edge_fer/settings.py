@@ -52,10 +52,28 @@ class CaptureSettings(_Section):
 class EnhanceSettings(_Section):
     """Contrast of dark or flat pictures (CLAHE on luminance)."""
 
-    clahe: bool = Field(False, description="equalise contrast locally before detection")
+    clahe: Literal["off", "on", "auto"] = Field(
+        "auto", description="equalise contrast locally before detection; auto: of dark pictures"
+    )
+    dark: float = Field(
+        80.0, ge=0, le=255, description="auto begins where nine tenths of the pixels are darker, 0..255,"
+    )
+    bright: float = Field(100.0, ge=0, le=255, description="and ends where they no longer are darker than this")
     clip_limit: float = Field(2.0, gt=0, le=40, description="how far local contrast may be raised")
     tiles: int = Field(8, ge=1, le=32, description="the picture is divided into tiles x tiles")
     size: int = Field(600, ge=64, le=4096, description="long side of the picture that contrast is computed on, pixels")
+
+    @field_validator("clahe", mode="before")
+    @classmethod
+    def _is_a_word_again(cls, value: Any) -> Any:
+        """YAML reads the words `on` and `off` as true and false."""
+        return {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
+
+    @model_validator(mode="after")
+    def _dark_is_darker(self) -> Self:
+        if self.dark > self.bright:
+            raise ValueError(f"dark {self.dark:g} should be at most bright {self.bright:g}: contrast would flicker")
+        return self
 
 
 class DetectSettings(_Section):
@@ -67,6 +85,11 @@ class DetectSettings(_Section):
     factor: float = Field(0.709, gt=0.3, lt=0.95, description="from one scale of the pyramid to the next")
     thresholds: tuple[Share, Share, Share] = Field((0.6, 0.7, 0.8), description="scores to pass P-, R- and O-Net")
     max_faces: int = Field(32, ge=1, le=1000, description="at most so many faces a frame, best scores first")
+    roll: float | Literal["mavlink"] | None = Field(
+        None,
+        description="degrees that the camera is turned clockwise, seen from behind: the search turns the picture back; "
+        "mavlink: as far as the vehicle banks; null: never",
+    )
     threads: int = Field(2, ge=1, le=64, description="processor threads")
     precision: Literal["auto", "float32", "int8"] = Field(
         "auto", description="arithmetic of the three networks; auto: the quicker one, by a short measurement"
@@ -284,6 +307,12 @@ class Settings(_Section):
         for name, value in values.items():
             _set(content, name, value)
         return _validated(content)
+
+    @model_validator(mode="after")
+    def _bank_is_told_by_somebody(self) -> Self:
+        if self.detect.roll == "mavlink" and self.publish.mavlink.url is None:
+            raise ValueError("detect.roll mavlink: expected a link to the autopilot; set publish.mavlink.url")
+        return self
 
     @property
     def device_name(self) -> str:
