@@ -78,7 +78,7 @@ check_box() {
     while [ ! -d "$at" ]; do at=$(dirname "$at"); done
     free_mb=$(df -Pk "$at" | awk 'NR == 2 { print int($4 / 1024) }')
     [ "$free_mb" -ge "$need_mb" ] || lacks "expected $need_mb MB free below $at, found $free_mb: make room"
-    if [ -z "$package" ] && [ "$(dpkg-query --admindir="$root/var/lib/dpkg" --show \
+    if [ -z "$package" ] && [ "$(dpkg-query --root="$root/" --show \
         --showformat='${db:Status-Status}' edge-fer 2>/dev/null)" = installed ]; then
         lacks "expected no Debian package of edge-fer, found one: apt-get remove edge-fer, which keeps the configuration"
     fi

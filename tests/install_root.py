@@ -24,9 +24,7 @@ CHURN = (
     *("proc", "run", "tmp", "var/log", "var/cache/ldconfig", "var/lib/dpkg", "var/lib/systemd/deb-systemd"),
     *("etc/passwd-", "etc/group-", "etc/shadow-", "etc/gshadow-", "etc/.pwd.lock"),
 )
-READ_SAMPLE = (
-    "cd / && edge-fer run --camera sample --max-frames 20 --format json | grep reading | tail -n 1 | cut -c 1-300"
-)
+READ_SAMPLE = "cd / && edge-fer run --camera sample --max-frames 20 --format json | grep reading | head -c 300"
 
 
 def files(root: Path) -> dict[str, str]:
@@ -102,16 +100,15 @@ def check_package(root: Path, package: Path) -> None:
     shutil.copy(package, root / "tmp/edge-fer.deb")
     before = files(root)
     inside(root, "dpkg -i /tmp/edge-fer.deb && dpkg -s edge-fer && du -sh /opt/edge-fer")
-    inside(
-        root,
-        "echo '# mine' >>/etc/edge-fer/config.yaml && dpkg -i /tmp/edge-fer.deb && tail -n 1 /etc/edge-fer/config.yaml",
-    )
+    inside(root, "echo '# mine' >>/etc/edge-fer/config.yaml && dpkg -i /tmp/edge-fer.deb")
+    inside(root, "grep mine /etc/edge-fer/config.yaml")
     use(root)
     inside(root, "dpkg -r edge-fer")
-    # By Debian's rules users and groups of packages stay.
+    # By Debian's rules users and groups of packages stay, and before purging whether a service is enabled.
     accounts = {f"etc/{name}" for name in ("passwd", "group", "shadow", "gshadow")}
-    found = changes(before, files(root))
-    expect("nothing is left but the configuration and the user", found - accounts == CONFIG, found)
+    enabled = {"etc/systemd/system/multi-user.target.wants/edge-fer.service"}
+    found = changes(before, files(root)) - accounts
+    expect("nothing is left but the configuration and the user", found == CONFIG | enabled, found)
     inside(root, "dpkg -P edge-fer")
     expect("purging takes that, too", not (found := changes(before, files(root)) - accounts), found)
 

@@ -1,0 +1,133 @@
+"""Boot a small Debian with the service in a virtual machine: `python -m tests.boot_service`. Not a part of the tests.
+
+Makes a root with mmdebstrap (root needed), installs edge-fer in it with `deploy/install.sh --wheels`, turns it into a
+disk with mke2fs, and boots it with qemu (KVM where there is one) and Debian's kernel, without network. In there,
+`tests/boot_guest.py` goes through: boot to first reading; SIGHUP; a stuck process and the watchdog; failures in a row;
+no camera, a camera without a face, unplugged and plugged in (the kernel's vivid); each drop-in; upgrades, good and bad;
+uninstalling. Prints what it says. Exit code 0 when all is well; else 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+PACKAGES = "systemd-sysv,udev,dbus,kmod,linux-image-amd64,python3,python3-venv,procps"
+GUEST = """\
+[Unit]
+Description=checks of edge-fer
+After=multi-user.target
+[Service]
+ExecStart=/usr/bin/python3 /root/boot_guest.py
+ExecStopPost=/bin/systemctl poweroff --force
+StandardOutput=file:/dev/ttyS1
+StandardError=inherit
+Environment=LC_ALL=C.UTF-8
+[Install]
+WantedBy=graphical.target multi-user.target
+"""
+# What goes wrong in versions that should not stay.
+CRASH = "raise RuntimeError('this version is broken')\n"
+NEVER_READY = "import time\ntime.sleep(3600)\n"
+
+
+def version_of(wheel: Path, version: str, folder: Path, spoil: str = "") -> None:
+    """The same wheel under another version, perhaps with a service that does not work."""
+    old = wheel.name.split("-")[1]
+    with zipfile.ZipFile(wheel) as source, zipfile.ZipFile(folder / wheel.name.replace(old, version), "w") as target:
+        for name in source.namelist():
+            content = source.read(name)
+            if name.endswith("/METADATA"):
+                content = content.replace(f"\nVersion: {old}\n".encode(), f"\nVersion: {version}\n".encode())
+            elif name == "edge_fer/service.py":
+                content = spoil.encode() + content if spoil else content
+            elif name.endswith("/RECORD"):
+                content = b""
+            elif name == "edge_fer/__init__.py":
+                content = content.replace(f'"{old}"'.encode(), f'"{version}"'.encode())
+            target.writestr(name.replace(f"edge_fer-{old}", f"edge_fer-{version}"), content)
+
+
+def chroot(root: Path, command: str) -> None:
+    """Run a shell command in the root, without network."""
+    script = 'mount -t proc proc "$0/proc" && exec chroot "$0" sh -euc "$1"'
+    environment = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
+    unshare = ["unshare", "--mount", "--net", "--pid", "--fork", "sh", "-euc", script, str(root), command]
+    subprocess.run(unshare, check=True, env=environment)
+
+
+def make_root(root: Path, options: argparse.Namespace) -> None:
+    """Debian with edge-fer installed, to be booted."""
+    root.mkdir()
+    if options.root:
+        subprocess.run(["tar", "-xf", options.root, "-C", root], check=True)
+    else:
+        packages = f"--include={PACKAGES}"
+        subprocess.run(["mmdebstrap", "--quiet", "--variant=minbase", packages, options.suite, root], check=True)
+    tree = root / "root/edge-fer"
+    for folder in ("deploy", "systemd", "docs"):
+        shutil.copytree(CHECKOUT / folder, tree / folder)
+    shutil.copytree(options.wheels, root / "root/wheels")
+    versions = root / "root/versions"
+    versions.mkdir()
+    (wheel,) = options.wheels.glob("edge_fer-*.whl")
+    for version, spoil in (("0.1.1", ""), ("0.1.2", CRASH), ("0.1.3", NEVER_READY)):
+        version_of(wheel, version, versions, spoil)
+    shutil.copy(CHECKOUT / "tests/boot_guest.py", root / "root")
+    (root / "root/options.json").write_text(json.dumps({"minutes": options.minutes, "only": options.only}))
+    (root / "etc/systemd/system/check.service").write_text(GUEST)
+    chroot(root, "/root/edge-fer/deploy/install.sh --wheels /root/wheels && python3 /root/boot_guest.py configure")
+    chroot(root, "systemctl enable check.service && passwd --delete root && echo drone >/etc/hostname")
+    shutil.rmtree(root / "tmp", ignore_errors=True)
+    (root / "tmp").mkdir(mode=0o1777)
+
+
+def boot(disk: Path, root: Path, options: argparse.Namespace) -> bool:
+    """Start the machine and print what the guest says; whether all was well."""
+    kernel, initrd = (next((root / "boot").glob(f"{name}-*")) for name in ("vmlinuz", "initrd.img"))
+    accelerator = "kvm" if os.access("/dev/kvm", os.W_OK) and not options.tcg else "tcg"
+    print(f"virtual machine: {accelerator}, 2 processors, {options.memory} MB, {kernel.name}", flush=True)
+    command = [
+        *("qemu-system-x86_64", "-accel", accelerator, "-cpu", "max", "-smp", "2", "-m", str(options.memory)),
+        *("-kernel", kernel, "-initrd", initrd, "-append", "root=/dev/vda rw console=ttyS0 panic=-1 quiet"),
+        *("-drive", f"file={disk},format=raw,if=virtio", "-nic", "none", "-display", "none", "-no-reboot"),
+        *("-serial", f"file:{options.console}", "-serial", "stdio", "-monitor", "none"),
+    ]
+    last = ""
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, errors="replace") as vm:
+        assert vm.stdout is not None
+        for line in vm.stdout:
+            print(line.rstrip(), flush=True)
+            last = line.strip() or last
+    return last == "all is well"
+
+
+def main() -> int:
+    """Make the machine, boot it, and judge."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--wheels", type=Path, required=True, help="folder with the wheel of edge-fer and all it needs")
+    parser.add_argument("--minutes", type=float, default=1.0, help="without a camera, and again without a face")
+    parser.add_argument("--only", nargs="*", default=[], help="of the steps after boot; see tests/boot_guest.py")
+    parser.add_argument("--suite", default="bookworm", help="release of Debian")
+    parser.add_argument("--root", type=Path, help="tar of a root made before")
+    parser.add_argument("--memory", type=int, default=2048, help="of the machine, MB")
+    parser.add_argument("--tcg", action="store_true", help="emulate the processor even where there is KVM")
+    parser.add_argument("--console", type=Path, default=Path("/dev/null"), help="file for the kernel's console")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        root, disk = Path(folder, "root"), Path(folder, "disk")
+        make_root(root, options)
+        subprocess.run(["mke2fs", "-q", "-t", "ext4", "-d", root, disk, "6G"], check=True)
+        return 0 if boot(disk, root, options) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
