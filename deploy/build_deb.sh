@@ -5,7 +5,7 @@
 #
 # For the machine's own architecture by default, and for the Pythons of Debian 12 and 13. Wheels are downloaded with
 # pip; --wheels takes them from a folder instead, and needs no network. Needs dpkg-deb, and Python 3.10 or newer with venv.
-# DEBFULLNAME and DEBEMAIL name the maintainer.
+# They are left in out/wheels-ARCH, for make_root.sh. DEBFULLNAME and DEBEMAIL name the maintainer.
 # Exit code: 0 made; 1 it failed; 2 wrong use.
 
 set -eu
@@ -117,5 +117,7 @@ write_changelog
 chmod -R u=rwX,go=rX "$package"
 write_control
 mkdir -p "$out"
+rm -rf "$out/wheels-$arch"
+cp -R "$share/wheels" "$out/wheels-$arch"
 # Wheels are compressed already.
 dpkg-deb --root-owner-group -Zgzip -z1 --build "$package" "$out/edge-fer_${version}_$arch.deb"

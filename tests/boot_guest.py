@@ -82,7 +82,7 @@ def head(text: str) -> None:
 
 def boot() -> None:
     head("boot to first reading (sample clip, paced like a camera)")
-    within(120, "the service is up", is_active)
+    within(300, "the service is up", is_active)
     within(30, "there are readings", readings)
     first = readings()[0]
     seconds = (float(str(first["captured_ns"])) / 1e6 + float(str(first["age_ms"]))) / 1e3
