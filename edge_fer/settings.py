@@ -56,9 +56,9 @@ class EnhanceSettings(_Section):
         "auto", description="equalise contrast locally before detection; auto: of dark pictures"
     )
     dark: float = Field(
-        80.0, ge=0, le=255, description="auto begins where nine tenths of the pixels are darker, 0..255,"
+        60.0, ge=0, le=255, description="auto begins where nine tenths of the pixels are darker, 0..255,"
     )
-    bright: float = Field(100.0, ge=0, le=255, description="and ends where they no longer are darker than this")
+    bright: float = Field(80.0, ge=0, le=255, description="and ends where they no longer are darker than this")
     clip_limit: float = Field(2.0, gt=0, le=40, description="how far local contrast may be raised")
     tiles: int = Field(8, ge=1, le=32, description="the picture is divided into tiles x tiles")
     size: int = Field(600, ge=64, le=4096, description="long side of the picture that contrast is computed on, pixels")
