@@ -20,3 +20,7 @@ def configured_sinks(settings: Settings) -> Iterator[Sink]:
         from edge_fer.publish.file import JsonFile
 
         yield JsonFile(publish.file)
+    if publish.mavlink.url is not None:
+        from edge_fer.publish.mavlink import Mavlink
+
+        yield Mavlink(publish.mavlink)
