@@ -56,7 +56,8 @@ class Mavlink(Sink):
         self._url = settings.url
         self._talker = Talker(settings, _dialect(), clock_ns, computer or Computer())
         self._backoff = Backoff(settings.retry_s, settings.retry_max_s)
-        self._lock = threading.Lock()  # of the talker and of what follows
+        self._talking = threading.Lock()  # around the talker, which may wait for a sensor
+        self._lock = threading.Lock()  # around what follows, which must not wait for anything
         self._state: SinkState = "waiting"
         self._reason: str | None = f"{self._url} is being opened"
         self._sent = self._dropped = 0
@@ -72,6 +73,7 @@ class Mavlink(Sink):
                 self._sent += 1
             else:
                 self._dropped += 1
+        with self._talking:
             self._talker.take(record)
         os.eventfd_write(self._woken, 1)
 
@@ -120,7 +122,7 @@ class Mavlink(Sink):
                 if descriptor == self._woken:
                     os.eventfd_read(self._woken)
                 elif content := link.read():
-                    with self._lock:
+                    with self._talking:
                         self._talker.hear(content)
 
     def _say(self, link: Link) -> float:
@@ -128,10 +130,9 @@ class Mavlink(Sink):
         if link.reason is not None:
             self._set("waiting", link.reason)
             return 1.0
-        if self._state != "ok":
-            with self._lock:
+        with self._talking:
+            if self._state != "ok":
                 self._talker.begin()
-        with self._lock:
             packets, pause_s = self._talker.say()
         for packet in packets:
             link.write(packet)
@@ -162,10 +163,12 @@ def check(settings: MavlinkSettings) -> None:
 
 
 def _dialect() -> ModuleType:
-    """The messages of pymavlink; `mavutil`, which opens links too, is left alone: it prints, and hides what goes wrong."""
+    """The messages of pymavlink. Its `mavutil` opens links, too, but prints, and hides what goes wrong."""
     try:
         from pymavlink.dialects.v20 import common
     except ImportError as error:
-        raise ConfigError("publish.mavlink: expected pymavlink, found none; pip install 'edge-fer[mavlink]'") from error
+        raise ConfigError(
+            f"publish.mavlink: expected pymavlink, found: {error}; pip install 'edge-fer[mavlink]'"
+        ) from error
     module: ModuleType = common
     return module

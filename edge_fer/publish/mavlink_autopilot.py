@@ -10,7 +10,7 @@ from edge_fer.publish.timesync import Timesync
 SILENCE_S = 5.0
 """One whose heartbeat was not heard for so long is not asked for its time."""
 
-_ANSWER_S = 0.2  # at most so often: PX4 asks ten times a second, which a radio cannot afford
+_ANSWER_NS = 200_000_000  # at most so often: PX4 asks ten times a second, which a radio cannot afford
 
 
 class Autopilot:
@@ -32,17 +32,20 @@ class Autopilot:
         self.question: int | None = None
         self._component: int | None = None
         self._heard_s = 0.0
-        self._asked_s = 0.0
+        self._asked_ns = 0
 
     def hear(self, message: Message, now_ns: int) -> None:
         """Take a message that has come at that time, whatever it is."""
         kind, now_s = message.get_type(), now_ns / 1e9
         is_ours = message.get_srcSystem() == self._system_id
         if kind == "HEARTBEAT" and is_ours and message.autopilot != self._no_autopilot:
-            self._component, self._heard_s = message.get_srcComponent(), now_s
+            if message.get_srcComponent() != self._component:
+                self._component = message.get_srcComponent()
+                self.timesync.forget()
+            self._heard_s = now_s
         elif kind == "TIMESYNC" and message.tc1 == 0:
-            if now_s - self._asked_s >= _ANSWER_S:
-                self.question, self._asked_s = message.ts1, now_s
+            if now_ns - self._asked_ns >= _ANSWER_NS:
+                self.question, self._asked_ns = message.ts1, now_ns
         elif kind == "TIMESYNC" and is_ours and message.get_srcComponent() == self._component:
             self.timesync.answered(message.ts1, message.tc1, now_ns)
 

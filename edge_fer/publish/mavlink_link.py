@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import pwd
 import re
 import socket
 import termios
@@ -208,7 +209,7 @@ class SerialLink(Link):
             import serial
         except ImportError as error:
             raise ConfigError(
-                "expected the library for serial lines, found no pyserial; pip install 'edge-fer[mavlink]'"
+                f"publish.mavlink: expected pyserial, found: {error}; pip install 'edge-fer[mavlink]'"
             ) from error
         self._name = url.place
         try:
@@ -261,12 +262,10 @@ def _unopened(url: Url, error: Exception) -> OutputError:
 
 
 def _user() -> str:
-    import getpass
-
     try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a user id without a name
-        return str(os.getuid())
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:  # a user without a name
+        return str(os.geteuid())
 
 
 def _resolve(url: Url) -> tuple[socket.AddressFamily, tuple[object, ...]]:

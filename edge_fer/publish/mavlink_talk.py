@@ -78,12 +78,12 @@ class Talker:
         while True:
             now_ns = self._clock_ns()
             now_s = now_ns / 1e9
+            next_s = min(topic.next_s - now_s for topic in self._topics if topic.next_s > now_s)
             topic = next((topic for topic in self._topics if topic.is_due(now_s)), None)
-            if topic is None:
-                return packets, min(topic.next_s - now_s for topic in self._topics if topic.next_s > now_s)
-            # Faces ask for a full TUNNEL and need half of it, so what is more urgent finds room at once.
-            if (wait_s := self._budget.wait_s(topic.size, now_s)) > 0:
-                return packets, wait_s
+            # Faces ask for room for a full TUNNEL and need half of it, so what is more urgent goes at once.
+            wait_s = self._budget.wait_s(topic.size, now_s) if topic is not None else next_s
+            if topic is None or wait_s > 0:
+                return packets, min(wait_s, next_s)
             packet = topic.make(now_ns).pack(self._mav)
             self._mav.seq = (self._mav.seq + 1) % 256
             self._budget.take(len(packet), now_s)

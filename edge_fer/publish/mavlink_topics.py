@@ -73,7 +73,8 @@ class Periodic(Topic):
         return now_s >= self.next_s
 
     def _done(self, now_s: float) -> None:
-        self.next_s = max(self.next_s, now_s - self._every_s) + self._every_s
+        due_s = self.next_s + self._every_s
+        self.next_s = due_s if due_s > now_s else now_s + self._every_s
 
 
 class Heartbeat(Periodic):

@@ -89,7 +89,7 @@ class Timesync:
         return self._best.offset_ns
 
     def forget(self) -> None:
-        """Begin anew, as with another flight controller."""
+        """Begin anew, as with another clock."""
         self._samples.clear()
         self._strays.clear()
 
