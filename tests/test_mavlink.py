@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -21,11 +21,12 @@ from edge_fer.errors import OutputError
 from edge_fer.publish import mavlink
 from edge_fer.publish.configured import configured_sinks
 from edge_fer.publish.mavlink import Mavlink
+from edge_fer.publish.mavlink_computer import Computer
 from edge_fer.publish.mavlink_link import Link
 from edge_fer.publish.outbox import Outbox
 from edge_fer.publish.tunnel import PAYLOAD_TYPE, decode
 from edge_fer.settings import MavlinkSettings, load_settings
-from edge_fer.types import Box
+from edge_fer.types import Box, SinkStatus
 from tests.conftest import make_reading, make_status
 from tests.mavlink_peer import SYSTEM, Cable, Peer, crowd, free_port, peer, until
 
@@ -269,6 +270,27 @@ def test_a_thread_that_is_stuck_is_told(monkeypatch: pytest.MonkeyPatch) -> None
     sink._thread.join()
     monkeypatch.setattr(mavlink, "STOP_S", 3)
     sink.close()
+
+
+def test_a_sensor_that_is_stuck_holds_up_nobody_who_asks() -> None:
+    """The loop asks for the condition, and must never wait."""
+    asked, answer = threading.Event(), threading.Event()
+
+    class Stuck(Computer):
+        def look(self, now_ns: int, throttled: Sequence[str] = ()) -> dict[str, Any]:
+            asked.set()
+            answer.wait()
+            return super().look(now_ns, throttled)
+
+    settings = MavlinkSettings(url=f"udpout:{HOST}:{free_port()}")
+    with closing(Mavlink(settings, computer=Stuck())) as sink:
+        assert asked.wait(5)
+        found: list[SinkStatus] = []
+        thread = threading.Thread(target=lambda: found.append(sink.condition))
+        thread.start()
+        thread.join(5)
+        answer.set()
+        assert found, "it was held up"
 
 
 def test_the_settings_open_it_in_an_outbox() -> None:

@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -11,7 +12,9 @@ import pytest
 
 from edge_fer.errors import ConfigError, OutputError
 from edge_fer.publish.mavlink import check
-from edge_fer.publish.mavlink_link import PEER_S, LinkDown, SerialLink, UdpIn, UdpOut, Url, open_link, parse_url
+from edge_fer.publish.mavlink_link import LinkDown, Url, open_link, parse_url
+from edge_fer.publish.mavlink_serial import SerialLink
+from edge_fer.publish.mavlink_udp import PEER_S, UdpIn, UdpOut
 from edge_fer.settings import MavlinkSettings, load_settings
 from tests.mavlink_peer import Cable, common, free_port, peer
 
@@ -87,6 +90,14 @@ def test_check_names_an_address_of_another_box() -> None:
 
 def test_check_names_an_unknown_host() -> None:
     assert "expected a host for MAVLink, found 'nobody.invalid'" in complaint("udpout:nobody.invalid:14550")
+
+
+def test_check_does_not_wait_for_a_name_server_that_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = threading.Event()
+    monkeypatch.setattr("edge_fer.publish.mavlink_udp.RESOLVE_S", 0.05)
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: answer.wait() and [])
+    assert "found 'far.away': no answer within 0.05 s" in complaint("udpout:far.away:14550")
+    answer.set()
 
 
 def test_check_names_a_network_that_cannot_be_sent_to() -> None:
@@ -209,10 +220,10 @@ def test_udp_goes_over_the_newer_protocol_too() -> None:
 
 
 def test_a_serial_line_that_takes_nothing_is_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge_fer.publish.mavlink_link.WRITE_S", 0.05)
+    monkeypatch.setattr("edge_fer.publish.mavlink_serial.WRITE_S", 0.05)
     master, slave = os.openpty()
     link = SerialLink(Url("serial", os.ttyname(slave), 57600))
-    with pytest.raises(LinkDown, match="broke off: Write timeout"):
+    with pytest.raises(LinkDown, match=r"/dev/pts/.*Write timeout"):
         link.write(bytes(100_000))
     link.close()
     os.close(master)

@@ -113,15 +113,15 @@ class Words(Topic):
 
     def is_due(self, now_s: float) -> bool:
         """See `Topic`."""
-        if not self._pieces and (notice := self._faults.next(now_s)) is not None:
-            pieces = chunks(notice.text)
-            number = next(self._ids) if len(pieces) > 1 else 0
-            self._pieces.extend(self._message(notice.severity, piece, number, i) for i, piece in enumerate(pieces))
-            self._faults.told(notice, now_s)
-        return bool(self._pieces)
+        return bool(self._pieces) or self._faults.next(now_s) is not None
 
     def make(self, now_ns: int) -> Message:
         """See `Topic`."""
+        if not self._pieces and (notice := self._faults.next(now_ns / 1e9)) is not None:
+            pieces = chunks(notice.text)
+            number = next(self._ids) if len(pieces) > 1 else 0
+            self._pieces.extend(self._message(notice.severity, piece, number, i) for i, piece in enumerate(pieces))
+            self._faults.told(notice, now_ns / 1e9)
         return self._pieces.popleft()
 
     def take(self, record: Record) -> None:
