@@ -172,10 +172,10 @@ def test_a_question_for_the_time_is_answered_at_once() -> None:
 
 def test_a_line_that_breaks_off_is_taken_up_again(cable: Cable) -> None:
     with closing(sink_of(serial(cable.ours))) as sink:
-        until(lambda: sink.condition.state == "ok")
-        sink.publish(make_status("waiting_for_camera", "no camera"), None)
         with peer(str(cable.theirs)) as ground:
-            ground.receive("STATUSTEXT")
+            until(lambda: sink.condition.state == "ok")
+            sink.publish(make_status("waiting_for_camera", "no camera"), None)
+            assert "camera lost" in ground.receive("STATUSTEXT").text
         cable.unplug()
         until(lambda: sink.condition.state == "waiting", lambda: sink.publish(crowd(1), None))
         until(lambda: "no such device" in str(sink.condition.reason))
@@ -213,6 +213,15 @@ def test_udp_goes_on_when_nobody_listens() -> None:
                 sink.publish(crowd(frame), None)
                 assert sink.condition.state == "ok"
         assert (sink.condition.sent, sink.condition.dropped) == (100, 0)
+
+
+def test_a_network_that_takes_nothing_is_waited_for_without_a_flicker() -> None:
+    """The kernel refuses each datagram to the broadcast address, though the socket can be opened."""
+    with closing(sink_of("udpout:255.255.255.255:14550", retry_s=0.01, retry_max_s=0.02)) as sink:
+        found: list[SinkStatus] = []
+        until(lambda: sink._backoff.failures > 30, lambda: found.append(sink.condition))
+    assert {condition.state for condition in found} == {"waiting"}
+    assert "expected to send MAVLink to 255.255.255.255:14550" in str(found[-1].reason)
 
 
 def test_what_somebody_must_mend_has_failed_and_is_tried_again(cable: Cable) -> None:

@@ -101,7 +101,6 @@ class Mavlink(Sink):
         while not self._stopping.is_set():
             try:
                 with open_link(self._url) as link:
-                    self._backoff.reset()
                     self._serve(link)
             except LinkDown as error:
                 self._set("waiting", str(error))
@@ -136,7 +135,9 @@ class Mavlink(Sink):
             packets, pause_s = self._talker.say()
         for packet in packets:
             link.write(packet)
-        self._set("ok", None)
+        if packets:
+            self._backoff.reset()
+            self._set("ok", None)
         return pause_s
 
     def _set(self, state: SinkState, reason: str | None) -> None:

@@ -101,6 +101,10 @@ class Heartbeat(Periodic):
         """See `Topic`."""
         self._state = "running" if isinstance(record, Reading) else record.state
 
+    def begin(self) -> None:
+        """See `Topic`; a heartbeat also shows whether the link takes anything."""
+        self.next_s = 0.0
+
 
 class Words(Topic):
     """STATUSTEXT: faults as they come and go."""
