@@ -20,6 +20,7 @@ from typing_extensions import Self
 
 from edge_fer.backends import BACKEND_PATTERN
 from edge_fer.errors import ConfigError
+from edge_fer.publish.mavlink_link import parse_url
 from edge_fer.validation import first_line, first_problem
 
 ENVIRONMENT_PREFIX = "EDGE_FER_"
@@ -56,9 +57,9 @@ class EnhanceSettings(_Section):
         "auto", description="equalise contrast locally before detection; auto: of dark pictures"
     )
     dark: float = Field(
-        80.0, ge=0, le=255, description="auto begins where nine tenths of the pixels are darker, 0..255,"
+        60.0, ge=0, le=255, description="auto begins where nine tenths of the pixels are darker, 0..255,"
     )
-    bright: float = Field(100.0, ge=0, le=255, description="and ends where they no longer are darker than this")
+    bright: float = Field(80.0, ge=0, le=255, description="and ends where they no longer are darker than this")
     clip_limit: float = Field(2.0, gt=0, le=40, description="how far local contrast may be raised")
     tiles: int = Field(8, ge=1, le=32, description="the picture is divided into tiles x tiles")
     size: int = Field(600, ge=64, le=4096, description="long side of the picture that contrast is computed on, pixels")
@@ -228,6 +229,28 @@ class MavlinkSettings(_Section):
         min_length=1,
         description="udpout:127.0.0.1:14550, udpin:127.0.0.1:14551, or serial:/dev/ttyAMA0:57600; null: none",
     )
+    system_id: int = Field(1, ge=1, le=255, description="of the vehicle: that of its flight controller")
+    component_id: int = Field(191, ge=1, le=255, description="of this box; 191 to 194 are onboard computers")
+    bytes_per_s: int = Field(
+        1000, ge=500, le=10_000_000, description="no more is sent in any one second; faces take turns for what it holds"
+    )
+    values_s: float = Field(1.0, ge=0.1, le=3600, description="dominant label (NAMED_VALUE_FLOAT) so often, seconds")
+    computer_s: float = Field(
+        10.0, ge=1, le=3600, description="temperature and load (ONBOARD_COMPUTER_STATUS) so often, seconds"
+    )
+    timesync_ms: float = Field(
+        50.0, gt=0, le=10_000, description="a TIMESYNC answer that takes longer is not used; its error is half of that"
+    )
+    payload_type: int = Field(0xFE01, ge=0x8000, le=0xFFFF, description="of the TUNNEL messages, of the private range")
+    retry_s: float = Field(0.5, gt=0, le=60, description="pause before a link is opened again; doubles each time")
+    retry_max_s: float = Field(10.0, gt=0, le=600, description="longest pause before a link is opened again")
+
+    @field_validator("url")
+    @classmethod
+    def _is_a_link(cls, url: str | None) -> str | None:
+        if url is not None:
+            parse_url(url)
+        return url
 
 
 class HttpSettings(_Section):

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_fer.enhance import Enhancer
+from edge_fer.enhance import Enhancer, brightness
 from edge_fer.settings import EnhanceSettings
 
 
@@ -48,3 +48,41 @@ def test_black_and_white_stay_what_they_are() -> None:
     enhancer = Enhancer(EnhanceSettings(clahe="on"))
     white = np.full((90, 160, 3), 255, np.uint8)
     assert enhancer.enhance(white).min() > 250
+
+
+def lit(level: int) -> np.ndarray:
+    """A scene whose brightest tenth is at some level."""
+    picture = dim_picture()
+    return np.clip(picture.astype(float) * level / brightness(picture), 0, 255).astype(np.uint8)
+
+
+def test_auto_enhances_what_is_dark_and_does_not_flicker() -> None:
+    enhancer = Enhancer(EnhanceSettings(clahe="auto", dark=80, bright=100))
+    active = []
+    for level in (120, 90, 85, 70, 90, 95, 110, 90):
+        picture = lit(level)
+        enhanced = enhancer.enhance(picture)
+        assert (enhanced is picture) == (not enhancer.active)
+        active.append(enhancer.active)
+    assert active == [False, False, False, True, True, True, False, False]
+
+
+def test_a_dark_picture_is_lit() -> None:
+    picture = lit(30)
+    enhanced = Enhancer(EnhanceSettings(clahe="on")).enhance(picture)
+    assert brightness(enhanced) > 100
+
+
+def test_nothing_is_made_of_black() -> None:
+    black = np.zeros((90, 160, 3), np.uint8)
+    assert Enhancer(EnhanceSettings(clahe="auto")).enhance(black).max() <= 60
+
+
+@pytest.mark.parametrize(("word", "expected"), [(True, "on"), (False, "off"), ("auto", "auto")])
+def test_yaml_s_on_and_off_are_words(word: object, expected: str) -> None:
+    assert EnhanceSettings(clahe=word).clahe == expected
+
+
+def test_dark_is_darker_than_bright() -> None:
+    with pytest.raises(ValueError, match="contrast would flicker"):
+        EnhanceSettings(dark=90, bright=80)
