@@ -78,10 +78,10 @@ record() {
 # has_account DATABASE NAME: whether a user (passwd) or group exists below the root.
 has_account() { grep -q "^$2:" "$root/etc/$1" 2>/dev/null; }
 
-# Tell the running systemd and udev that their files have changed.
+# Tell systemd and udev, where they run, that their files have changed.
 reload_managers() {
     systemd daemon-reload
-    if is_live && command -v udevadm >/dev/null; then
+    if [ -S "$root/run/udev/control" ]; then # no container has it
         act udevadm control --reload
         act udevadm trigger --subsystem-match=usb --subsystem-match=apex --subsystem-match=video4linux \
             --subsystem-match=media --subsystem-match=dma_heap

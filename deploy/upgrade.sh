@@ -76,11 +76,26 @@ drop_old_releases() {
     done
 }
 
+# go_back WHY
+go_back() {
+    say "$1: going back to $before" >&2
+    tree=$prefix/releases/$before/share/edge-fer
+    install --no-start --release "$before"
+    if [ -n "$running" ]; then
+        systemd --no-block restart edge-fer.service
+        gets_well || die 1 "$before is back, but is not well either"
+    fi
+    die 1 "$before is back${running:+ in service}"
+}
+
 before=$(in_use) health_before=off running=''
 if is_live && systemctl is-active --quiet edge-fer.service; then
     running=yes health_before=$(healthz)
 fi
-install --no-start "$@" || die 1 "nothing was switched: $before stays in service"
+if ! install --no-start "$@"; then
+    [ "$(in_use)" != "$before" ] || die 1 "nothing was switched: $before stays${running:+ in service}"
+    go_back "$(in_use) could not be installed"
+fi
 after=$(in_use)
 if [ "$before" = "$after" ]; then
     say "$after was installed already"
@@ -88,14 +103,7 @@ if [ "$before" = "$after" ]; then
 fi
 if [ -n "$running" ]; then
     systemd --no-block restart edge-fer.service
-    if [ -z "$dry_run" ] && ! gets_well; then
-        say "$after did not get well within $timeout_s s: going back to $before; see journalctl -u edge-fer" >&2
-        tree=$prefix/releases/$before/share/edge-fer
-        install --no-start --release "$before"
-        systemd --no-block restart edge-fer.service
-        gets_well || die 1 "$before is back, but is not well either"
-        die 1 "$before is back in service"
-    fi
+    [ -n "$dry_run" ] || gets_well || go_back "$after did not get well within $timeout_s s (journalctl -u edge-fer)"
 fi
 drop_old_releases
 say "$after is installed${running:+ and in service}"

@@ -41,6 +41,12 @@ case "$*" in
     *) echo "$*" >>"$STUB/systemctl.log" ;;
 esac
 """
+RELOADS_OLD_ONLY = """
+case "$1" in
+    daemon-reload) [ "$(basename "$(readlink "$ROOT/opt/edge-fer/current")")" = {old} ] ;;
+    *) exit 3 ;;
+esac
+"""
 # Making a virtual environment takes seconds, copying one does not.
 PYTHON = """
 case "$1 $2" in
@@ -313,6 +319,17 @@ def test_a_new_version_that_stays_ill_gives_way_to_the_old_one(installed: Box, t
     assert installed.calls.count("--no-block restart edge-fer.service") == 2
 
 
+def test_an_upgrade_that_fails_after_the_switch_goes_back(installed: Box) -> None:
+    old = installed.in_use
+    installed.start_systemd()
+    installed.wheel("2.0.0")
+    (installed.stub / "systemctl").write_text(f"#!/bin/sh\n{RELOADS_OLD_ONLY.format(old=old)}")
+    done = installed.run("upgrade.sh", "--wheels", installed.wheels)
+    assert done.returncode == 1
+    assert f"{old} is back\n" in done.stderr
+    assert installed.in_use == old
+
+
 def test_healthz_counts_where_it_was_well_before(installed: Box, healthz: list[int]) -> None:
     installed.start_systemd()
     old = installed.in_use
@@ -366,3 +383,19 @@ def test_help_is_the_head_of_the_script(script: str) -> None:
     assert f"deploy/{script}" in done.stdout
     assert "Exit code: 0" in done.stdout
     assert "set -eu" not in done.stdout
+
+
+def test_shellcheck_finds_nothing() -> None:
+    scripts = (
+        "common.sh",
+        "install.sh",
+        "upgrade.sh",
+        "uninstall.sh",
+        "build_deb.sh",
+        "make_root.sh",
+        "edge-fer-backoff",
+    )
+    scripts += tuple(f"debian/{name}" for name in ("preinst", "postinst", "prerm", "postrm"))
+    command = ["shellcheck", "--external-sources", *(DEPLOY / name for name in scripts)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
