@@ -3,7 +3,7 @@
 Makes a root of Debian with mmdebstrap (root needed), and works in it with chroot, without network. Twice
 `deploy/install.sh --wheels`, `edge-fer` on the sample clip as the service's user, `deploy/uninstall.sh`; with --deb,
 the same for the Debian package: installed, removed, purged. Exit code 0 when each step did what it promises and nothing
-was left behind but the configuration; else 1.
+was left behind but the configuration; else 1. Then what deploy/Containerfile does, in two roots instead of an engine.
 """
 
 from __future__ import annotations
@@ -113,13 +113,45 @@ def check_package(root: Path, package: Path) -> None:
     expect("purging takes that, too", not (found := changes(before, files(root)) - accounts), found)
 
 
+def check_container(build: Path, final: Path) -> None:
+    """What deploy/Containerfile does, in two roots; its RUN lines but for apt-get, and without network."""
+    lines = (CHECKOUT / "deploy/Containerfile").read_text().replace("\\\n", "").splitlines()
+    (install,) = (line.removeprefix("RUN ") for line in lines if line.startswith("RUN /src"))
+    (user,) = (line[line.index("useradd") :] for line in lines if "useradd" in line)
+    for folder in ("deploy", "systemd", "docs"):
+        shutil.copytree(CHECKOUT / folder, build / "src" / folder)
+    inside(build, f"{install} --wheels /tmp/wheels")
+    inside(final, user)
+    for copied in (line.split()[2] for line in lines if line.startswith("COPY --from=build")):
+        destination = final / copied.lstrip("/")
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["cp", "--archive", build / copied.lstrip("/"), destination], check=True)
+    inside(final, "ln -s /opt/edge-fer/current/bin/edge-fer /usr/local/bin")
+    read_sample(final)
+
+
 def use(root: Path) -> None:
-    """Read the sample as the service's user would."""
+    """Look at the units as systemd does, and read the sample as the service's user would."""
     inside(root, "systemd-analyze verify --man=no --recursive-errors=yes edge-fer.service edge-fer-usb.socket")
+    read_sample(root)
+
+
+def read_sample(root: Path) -> None:
+    """Read the sample as the service's user would."""
     inside(root, "edge-fer config show --config /etc/edge-fer/config.yaml | grep -A2 '^publish:'")
     become = "setpriv --reuid edge-fer --regid edge-fer --clear-groups"
     reading = inside(root, f"{become} env HOME=/ XDG_CACHE_HOME=/tmp/cache sh -euc '{READ_SAMPLE}'")
     expect("the sample is read", '"edge-fer/reading/1"' in reading, reading)
+
+
+def make_root(root: Path, packages: str, options: argparse.Namespace) -> Path:
+    """A clean Debian, with the wheels."""
+    command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={packages}", options.suite, root]
+    subprocess.run(command, check=True)
+    if options.wheels:
+        shutil.copytree(options.wheels, root / "tmp/wheels")
+    print(f"== {root.name}: Debian {options.suite} with {packages}", flush=True)
+    return root
 
 
 def main() -> int:
@@ -128,22 +160,17 @@ def main() -> int:
     parser.add_argument("--wheels", type=Path, help="folder with the wheel of edge-fer and all that it needs")
     parser.add_argument("--deb", type=Path, help="the Debian package")
     parser.add_argument("--suite", default="bookworm", help="release of Debian")
-    parser.add_argument("--root", type=Path, help="tar of a root made before")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder, "root")
-        root.mkdir()
-        if options.root:
-            subprocess.run(["tar", "-xf", options.root, "-C", root], check=True)
-        else:
-            subprocess.run(
-                ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={PACKAGES}", options.suite, root], check=True
-            )
         if options.wheels:
-            shutil.copytree(options.wheels, root / "tmp/wheels")
-            check_scripts(root)
+            check_scripts(make_root(Path(folder, "scripts"), PACKAGES, options))
+            build, final = (
+                make_root(Path(folder, name), packages, options)
+                for name, packages in (("build", "python3,python3-venv"), ("final", "python3"))
+            )
+            check_container(build, final)
         if options.deb:
-            check_package(root, options.deb)
+            check_package(make_root(Path(folder, "package"), PACKAGES, options), options.deb)
     print("all is well")
     return 0
 
