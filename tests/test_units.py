@@ -104,7 +104,7 @@ class Backoff:
         (folder / "sleep").write_text('#!/bin/sh\necho "$1" >>"$SLEPT"\n')
         (folder / "sleep").chmod(0o755)
 
-    def run(self, *arguments: str, result: str = "") -> subprocess.CompletedProcess[str]:
+    def start(self, *arguments: str, result: str = "") -> subprocess.Popen[str]:
         uptime, slept = self.folder / "uptime", self.folder / "slept"
         uptime.write_text(f"{self.up_s}.52 7.00\n")
         slept.write_text("")
@@ -116,14 +116,20 @@ class Backoff:
             "EDGE_FER_UPTIME": str(uptime),
         }
         command = [DEPLOY / "edge-fer-backoff", *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+        return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
+
+    def run(self, *arguments: str, result: str = "") -> tuple[int, str]:
+        """Its exit code, and what it said."""
+        with self.start(*arguments, result=result) as process:
+            said = process.communicate(timeout=10)[1]
+        return process.returncode, said
 
     def life(self, lasts_s: int, result: str) -> int:
         """Start, run for a while, end like that; the pause before the next start, seconds."""
-        assert self.run("wait").returncode == 0
+        assert self.run("wait")[0] == 0
         self.up_s += lasts_s
-        assert self.run("count", result=result).returncode == 0
-        assert self.run("wait").returncode == 0
+        assert self.run("count", result=result)[0] == 0
+        assert self.run("wait")[0] == 0
         return int((self.folder / "slept").read_text() or 0)
 
 
@@ -140,8 +146,20 @@ def test_a_long_run_or_an_end_that_was_asked_for_clears_the_count(tmp_path: Path
     assert backoff.life(3, "success") == 0
 
 
+def test_an_order_to_stop_ends_the_pause_and_is_no_failure(tmp_path: Path) -> None:
+    backoff = Backoff(tmp_path)
+    backoff.life(3, "exit-code")
+    (tmp_path / "sleep").write_text(f"#!/bin/sh\necho sleeps >{tmp_path / 'pipe'}\nexec {shutil.which('sleep')} 60\n")
+    os.mkfifo(tmp_path / "pipe")
+    with backoff.start("wait") as waiting:
+        assert (tmp_path / "pipe").read_text() == "sleeps\n"
+        waiting.terminate()
+        assert waiting.wait(10) == 0
+    assert not (tmp_path / "run/failures").exists()
+
+
 def test_the_pause_says_why(tmp_path: Path) -> None:
     backoff = Backoff(tmp_path)
     backoff.life(3, "exit-code")
-    assert backoff.run("wait").stderr == "failed 1 times in a row, starting again in 1 s\n"
-    assert backoff.run("nothing").returncode == 2
+    assert backoff.run("wait") == (0, "failed 1 times in a row, starting again in 1 s\n")
+    assert backoff.run("nothing")[0] == 2
