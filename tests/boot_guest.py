@@ -128,7 +128,7 @@ def watchdog() -> None:
     within(90, "another process is up", lambda: is_active() and pid() not in (0, before))
     print("\n".join(line for line in journal(since).splitlines() if "]:   File" not in line))
     expect("the watchdog did it", "Watchdog timeout" in journal(since))
-    expect("Python says where each thread stood", "_next_frame" in journal(since))
+    expect("Python says where each thread stood", "Thread 0x" in journal(since))
 
 
 def failures() -> None:
