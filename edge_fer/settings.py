@@ -20,7 +20,7 @@ from typing_extensions import Self
 
 from edge_fer.backends import BACKEND_PATTERN
 from edge_fer.errors import ConfigError
-from edge_fer.publish.mavlink_link import parse_url
+from edge_fer.publish.mavlink.link import parse_url
 from edge_fer.validation import first_line, first_problem
 
 ENVIRONMENT_PREFIX = "EDGE_FER_"
