@@ -20,3 +20,7 @@ def configured_sinks(settings: Settings) -> Iterator[Sink]:
         from edge_fer.publish.file import JsonFile
 
         yield JsonFile(publish.file)
+    if publish.http.enabled:
+        from edge_fer.publish.http import open_http
+
+        yield open_http(publish.http, settings.privacy, settings.device_name)

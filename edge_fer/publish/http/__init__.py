@@ -1,0 +1,56 @@
+"""A web page, metrics and live readings.
+
+    sink thread                                      server thread, with an event loop of its own
+    HttpSink -> Observed (the newest), Metrics  <-   guard -> app: /healthz /metrics /schema /
+             -> Handover (bounded) -> Hub       ->                 /readings: a bounded queue for each client
+             -> Live (a JPEG while somebody watches) ->            /live: the newest picture
+
+No client is ever waited for: one that is slow loses its oldest readings, and is told how many.
+"""
+
+from __future__ import annotations
+
+from edge_fer.errors import ConfigError
+from edge_fer.publish import Sink
+from edge_fer.settings import HttpSettings, PrivacySettings
+
+
+def open_http(settings: HttpSettings, privacy: PrivacySettings, device: str) -> Sink:
+    """Start to serve.
+
+    Args:
+        settings: where, to whom and what.
+        privacy: what may be seen of people, and the notice to them.
+        device: name of the box.
+
+    Raises:
+        ConfigError: when the libraries are missing, or the token's file cannot be used.
+    """
+    try:
+        from edge_fer.publish.http.sink import HttpSink, LiveHttpSink
+    except ModuleNotFoundError as error:
+        raise _missing(error) from error
+    return (LiveHttpSink if settings.live else HttpSink)(settings, privacy, device)
+
+
+def check(settings: HttpSettings) -> None:
+    """Find out whether it could be served now.
+
+    Raises:
+        ConfigError: when the libraries are missing, or the token's file cannot be used.
+        OutputError: when the port is in use, or the address is not one of this box.
+    """
+    try:
+        from edge_fer.publish.http.server import listen
+    except ModuleNotFoundError as error:
+        raise _missing(error) from error
+    from edge_fer.publish.http.security import read_token
+
+    read_token(settings.token_file)
+    listen(settings.address, settings.port).close()
+
+
+def _missing(error: ModuleNotFoundError) -> ConfigError:
+    return ConfigError(
+        f"expected the library `{error.name}` for publish.http, found none: pip install 'edge-fer[http]'"
+    )
