@@ -14,6 +14,8 @@ T = TypeVar("T")
 class Handover(Generic[T]):
     """Hands items to an event loop in another thread; while that is busy, the newest wait.
 
+    While there is no loop, items go nowhere; whoever hands over knows that.
+
     Args:
         limit: items that wait at most; the oldest is lost to a newer one.
         take: called in the loop's thread with each item.
@@ -41,7 +43,6 @@ class Handover(Generic[T]):
         """Hand over an item, from any thread."""
         with self._lock:
             if self._loop is None:
-                self.lost += 1
                 return
             self.lost += len(self._waiting) == self._waiting.maxlen
             self._waiting.append(item)

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 
 from edge_fer.publish import to_json
 from edge_fer.publish.http.observed import Health, Observed
-from edge_fer.types import Reading, Record
+from edge_fer.types import Reading, Record, Status
 
 HEALTH_EVERY_S = 2.0
 """Every stream carries the box's health so often: so that who listens can tell silence from a broken connection."""
@@ -101,7 +101,7 @@ class Hub:
 
     Args:
         limit: messages that wait for each client at most.
-        observed: the newest records, which a client gets at once.
+        observed: knows the box's health.
 
     Attributes:
         lost: messages that clients were too slow for.
@@ -111,22 +111,23 @@ class Hub:
         self.lost = 0
         self._limit, self._observed = limit, observed
         self._clients: set[Client] = set()
+        self._newest: dict[type[Record], Record] = {}
 
-    def __len__(self) -> int:
-        return len(self._clients)
-
-    def publish(self, message: Message) -> None:
-        """Queue a message for everybody."""
-        for client in self._clients:
-            self.lost += not client.put(message)
+    def publish(self, record: Record) -> None:
+        """Queue a record for everybody."""
+        self._newest[type(record)] = record
+        if self._clients:
+            sent = message(record)
+            for client in self._clients:
+                self.lost += not client.put(sent)
 
     @contextmanager
     def client(self) -> Iterator[Client]:
-        """One who listens from now on, beginning with the newest records."""
+        """One who listens from now on, beginning with the newest status and reading."""
         client = Client(self._limit, self._observed)
-        for record in (self._observed.status, self._observed.reading):
-            if record is not None:
-                client.put(message(record))
+        for kind in (Status, Reading):
+            if kind in self._newest:
+                client.put(message(self._newest[kind]))
         self._clients.add(client)
         try:
             yield client

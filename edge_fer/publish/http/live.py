@@ -55,9 +55,6 @@ class Live:
         self._due = clock()
         self._watchers: set[Watcher] = set()
 
-    def __len__(self) -> int:
-        return len(self._watchers)
-
     def offer(self, image: Image, reading: Reading) -> None:
         """Show a frame, if somebody watches and its time has come.
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from prometheus_client.core import Metric
 
 from edge_fer.publish.http.handover import Handover
-from edge_fer.publish.http.hub import Hub, Message, message
+from edge_fer.publish.http.hub import Hub
 from edge_fer.publish.http.live import Live
 from edge_fer.publish.http.metrics import Metrics, counter, gauge
 from edge_fer.publish.http.observed import Observed
@@ -38,25 +38,24 @@ class News:
         self.hub = Hub(settings.queue, self.observed)
         self.live = Live(settings, blur=blur)
         self.places = Places(settings.max_clients)
-        self._messages: Handover[Message] = Handover(settings.queue, self.hub.publish)
+        self._records: Handover[Record] = Handover(settings.queue, self.hub.publish)
 
     @property
     def lost(self) -> int:
         """Messages that clients, or the server, were too slow for."""
-        return self.hub.lost + self._messages.lost
+        return self.hub.lost + self._records.lost
 
     def tell(self, record: Record, image: Image | None) -> None:
         """Take a record; from the sink's thread."""
         self.observed.hear(record)
         self.metrics.count(record)
-        if len(self.hub):
-            self._messages.put(message(record))
+        self._records.put(record)
         if image is not None and record is self.observed.reading:
             self.live.offer(image, self.observed.reading)
 
     def attach(self, loop: asyncio.AbstractEventLoop | None) -> None:
         """Tell in this loop from now on; null: in none."""
-        self._messages.attach(loop)
+        self._records.attach(loop)
         self.live.handover.attach(loop)
 
     def close(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import os
 import socket
 import time
 from collections import OrderedDict
@@ -73,8 +74,9 @@ def read_token(path: Path | None) -> Token | None:
     if path is None:
         return None
     try:
-        mode = path.stat().st_mode
-        content = path.open("rb").read(_LONGEST_TOKEN + 1)
+        with path.open("rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            content = file.read(_LONGEST_TOKEN + 1)
     except OSError as error:
         raise ConfigError(
             f"expected a token in {path} (publish.http.token_file), found: {error.strerror}; "

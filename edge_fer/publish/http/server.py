@@ -87,10 +87,10 @@ class Server:
             **uvicorn_limits(settings.max_clients),
         )
         self._uvicorn = uvicorn.Server(config)
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._stopping = threading.Event()
+        self._running, self._stopping = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="http server", daemon=True)
         self._thread.start()
+        self._running.wait(STOP_S)
 
     @property
     def is_alive(self) -> bool:
@@ -114,11 +114,13 @@ class Server:
         except Exception:
             _log.exception("the web server failed in a way that nobody foresaw; it is started again")
         finally:
+            self._running.set()
             self._news.attach(None)
             self._listener.close()
 
     async def _serve(self) -> None:
         self._news.attach(asyncio.get_running_loop())
+        self._running.set()
         stopper = asyncio.create_task(self._stop_when_asked())
         try:
             await self._uvicorn.serve(sockets=[self._listener])
