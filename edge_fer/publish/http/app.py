@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from urllib.parse import parse_qs
 
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -110,17 +111,7 @@ class Site:
         assert self._token is not None
         if request.method != "POST":
             return RedirectResponse("/", 303)
-        body = b""
-        try:
-            async for part in request.stream():
-                body += part
-                if len(body) > LONGEST_BODY:
-                    return PlainTextResponse(f"expected a body of {LONGEST_BODY} bytes at most\n", 413)
-            given = parse_qs(body.decode(errors="replace"), max_num_fields=8).get("token", [""])[0]
-        except ClientDisconnect:
-            return Response(status_code=400)  # which nobody reads
-        except ValueError:
-            given = ""
+        given = await _token_in_form(request)
         if not self._token.is_given(given.strip(), address_of(request)):
             return self._guard.unauthorised(request.headers, "That is not the token, or there were too many attempts.")
         response = RedirectResponse("/", 303)
@@ -131,6 +122,18 @@ class Site:
         response = Response(status_code=204)
         response.delete_cookie(COOKIE, httponly=True, samesite="strict")
         return response
+
+
+async def _token_in_form(request: Request) -> str:
+    """What stands in the field `token` of a form; empty where there is none, or too much else."""
+    body = b""
+    with suppress(ClientDisconnect, ValueError):
+        async for part in request.stream():
+            body += part
+            if len(body) > LONGEST_BODY:
+                return ""
+        return parse_qs(body.decode(errors="replace"), max_num_fields=8).get("token", [""])[0]
+    return ""
 
 
 def _no_room() -> Response:

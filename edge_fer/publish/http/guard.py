@@ -8,6 +8,7 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from edge_fer.publish.http.page import Page
+from edge_fer.publish.http.protocol import LONGEST_HEAD
 from edge_fer.publish.http.security import Hosts, Limiter, Token
 
 LOGIN = "/login"
@@ -61,18 +62,26 @@ class Guard:
 
     def _refusal(self, client: HTTPConnection) -> Response | None:
         """Why a request is not answered; null where it is."""
-        address, headers = address_of(client), client.headers
         logs_in = client.scope["path"] == LOGIN and client.scope.get("method") == "POST"
-        if self._token is not None and not logs_in and not self._knows(self._token, client):
-            return self.unauthorised(headers)
-        if not self._hosts.know(headers.get("host", "")):
+        is_known = self._token is None or self._knows(self._token, client)
+        if not is_known and not logs_in:
+            return self.unauthorised(client.headers)
+        refusal = self._misfit(client, logs_in=logs_in)
+        return refusal if refusal is None or is_known else self.unauthorised(client.headers)
+
+    def _misfit(self, client: HTTPConnection, *, logs_in: bool) -> Response | None:
+        """What is wrong with a request, whoever sent it."""
+        if not self._hosts.know(client.headers.get("host", "")):
             return _plain(421, "this box is not known by that name; see publish.http.hosts")
         if _is_foreign(client, logs_in=logs_in):
             return _plain(403, "a page of another origin may not ask this")
-        if not self._requests.count(address):
+        if not self._requests.count(address_of(client)):
             return _plain(429, "too many requests", {"Retry-After": "1"})
-        if _body_length(headers) > LONGEST_BODY:
+        if _body_length(client.headers) > LONGEST_BODY:
             return _plain(413, f"expected a body of {LONGEST_BODY} bytes at most")
+        # What comes all at once, uvicorn takes in one piece.
+        if sum(len(name) + len(value) for name, value in client.headers.raw) > LONGEST_HEAD:
+            return _plain(431, f"expected headers of {LONGEST_HEAD} bytes at most")
         return None
 
     def unauthorised(self, headers: Headers, problem: str = "") -> Response:

@@ -116,6 +116,12 @@ class BoundedHttp(_Impatient, H11Protocol):
 class BoundedWebSocket(_Impatient, WebSocketsSansIOProtocol):
     """A WebSocket whose client must take what it is sent."""
 
+    async def send(self, message: Any) -> None:
+        """Send what the app says."""
+        await super().send(message)
+        if self.close_sent:
+            self.handshake_complete = True  # uvicorn takes a refusal for an app that says nothing, and complains
+
 
 def uvicorn_limits(max_streams: int) -> dict[str, Any]:
     """What uvicorn's own settings bound: heads, messages, connections, answers to pings.
