@@ -7,10 +7,11 @@ import json
 import os
 import shutil
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.request import urlopen
 
@@ -54,28 +55,29 @@ class Browser(Closeable):
 
     def __init__(self) -> None:
         program = chromium()
-        self._profile = tempfile.TemporaryDirectory(prefix="chromium-", ignore_cleanup_errors=True)
-        self._process = subprocess.Popen(
-            [program, *_OPTIONS, f"--user-data-dir={self._profile.name}", "about:blank"],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
         self.requests: list[str] = []
         self.complaints: list[str] = []
         self._calls = 0
-        port = until(self._port, 30)
-        pages = json.load(urlopen(f"http://127.0.0.1:{port}/json/list"))
-        (address,) = (page["webSocketDebuggerUrl"] for page in pages if page["type"] == "page")
-        self._socket = connect(address, max_size=None, compression=None)
+        with ExitStack() as stack:
+            folder = stack.enter_context(TemporaryDirectory(prefix="chromium-", ignore_cleanup_errors=True))
+            process = subprocess.Popen(
+                [program, *_OPTIONS, f"--user-data-dir={folder}", "about:blank"],
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+            stack.callback(process.wait, PATIENCE_S)
+            stack.callback(process.terminate)
+            port = until(lambda: _port(Path(folder) / "DevToolsActivePort"), 30)
+            with urlopen(f"http://127.0.0.1:{port}/json/list") as answer:
+                (page,) = (page for page in json.load(answer) if page["type"] == "page")
+            self._socket = stack.enter_context(connect(page["webSocketDebuggerUrl"], max_size=None, compression=None))
+            self._opened = stack.pop_all()
         for domain in ("Page", "Runtime", "Network", "Log"):
             self.call(f"{domain}.enable")
 
     def close(self) -> None:
         """End it."""
-        self._socket.close()
-        self._process.terminate()
-        self._process.wait(PATIENCE_S)
-        self._profile.cleanup()
+        self._opened.close()
 
     def call(self, method: str, **parameters: Any) -> Any:
         """One command of the protocol, and its answer."""
@@ -132,12 +134,6 @@ class Browser(Closeable):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(base64.b64decode(picture["data"]))
 
-    def _port(self) -> str | None:
-        try:
-            return (Path(self._profile.name) / "DevToolsActivePort").read_text().split()[0]
-        except (FileNotFoundError, IndexError):
-            return None
-
     def _note(self, message: dict[str, Any]) -> None:
         parameters = message.get("params", {})
         if message["method"] == "Network.requestWillBeSent":
@@ -150,3 +146,11 @@ class Browser(Closeable):
             self.complaints.append(f"{parameters['entry']['text']} {parameters['entry'].get('url', '')}")
         elif message["method"] == "Runtime.consoleAPICalled" and parameters["type"] in ("error", "warning"):
             self.complaints.append(str(parameters["args"]))
+
+
+def _port(path: Path) -> str | None:
+    """The port in the file that the browser writes, once it is there."""
+    try:
+        return path.read_text().split()[0]
+    except (FileNotFoundError, IndexError):
+        return None

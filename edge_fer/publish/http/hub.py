@@ -80,7 +80,10 @@ class Client:
         self._news.set()
 
     async def take(self) -> list[Message]:
-        """All that waits, after a wait for it of up to `HEALTH_EVERY_S`; empty once all is over."""
+        """All that waits, after a wait for it of up to `HEALTH_EVERY_S`; empty once all is over.
+
+        With a status comes the box's health, too.
+        """
         rest = self._health_due - self._clock()
         if not self._news.is_set() and rest > 0:
             with suppress(asyncio.TimeoutError):  # then its health is due
@@ -90,7 +93,7 @@ class Client:
         self._news.clear()
         messages = list(self._queue)
         self._queue.clear()
-        if self._clock() >= self._health_due:
+        if self._clock() >= self._health_due or any(message.name == "status" for message in messages):
             self._health_due = self._clock() + HEALTH_EVERY_S
             messages.append(message(self._observed.health(self.lost)))
         return messages
