@@ -109,6 +109,7 @@ def test_a_lost_camera_is_plain(site: HttpSink, browser: Browser) -> None:
     shows(browser, "#camera", "lost")
     assert browser.evaluate("document.querySelector('#state').dataset.level") == "bad"
     assert browser.evaluate("document.title").startswith("No camera")
+    shows(browser, "#faces-title", "2 faces when last seen")
     browser.screenshot(OUT / "page-no-camera.png")
     site.publish(STATUS, None)
     site.publish(reading(3), None)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from pydantic import TypeAdapter
@@ -17,6 +16,9 @@ from edge_fer.types import Reading, Record, Status
 
 HEALTH_EVERY_S = 2.0
 """Every stream carries the box's health so often: so that who listens can tell silence from a broken connection."""
+
+_ROUND_S = 0.002
+"""Between two rounds, for each further client."""
 
 HEALTH: TypeAdapter[Health] = TypeAdapter(Health)
 
@@ -52,55 +54,59 @@ class Client:
     Args:
         limit: messages that wait at most; the oldest is lost to a newer one.
         observed: knows the box's health.
-        clock: seconds that never go backwards.
 
     Attributes:
         lost: messages that were lost so far.
     """
 
-    def __init__(self, limit: int, observed: Observed, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, limit: int, observed: Observed) -> None:
         self.lost = 0
         self._queue: deque[Message] = deque(maxlen=limit)
-        self._observed, self._clock = observed, clock
-        self._health_due = clock()
-        self._news = asyncio.Event()
-        self._ended = False
+        self._observed = observed
+        self._due = asyncio.Event()
+        self._wants_health, self._ended = True, False
 
     def put(self, message: Message) -> bool:
         """Queue a message; false where an older one was lost to it."""
         is_full = len(self._queue) == self._queue.maxlen
         self.lost += is_full
         self._queue.append(message)
-        self._news.set()
+        self._wants_health |= message.name == "status"
         return not is_full
+
+    def send(self) -> None:
+        """Have `take` return what waits."""
+        self._due.set()
+
+    def send_health(self) -> None:
+        """Have `take` return the box's health, too."""
+        self._wants_health = True
+        self._due.set()
 
     def end(self) -> None:
         """Have `take` return nothing from now on."""
         self._ended = True
-        self._news.set()
+        self._due.set()
 
     async def take(self) -> list[Message]:
-        """All that waits, after a wait for it of up to `HEALTH_EVERY_S`; empty once all is over.
-
-        With a status comes the box's health, too.
-        """
-        rest = self._health_due - self._clock()
-        if not self._news.is_set() and rest > 0:
-            with suppress(asyncio.TimeoutError):  # then its health is due
-                await asyncio.wait_for(self._news.wait(), rest)
+        """All that waits, once it is to be sent; empty once all is over."""
+        await self._due.wait()
         if self._ended:
             return []
-        self._news.clear()
+        self._due.clear()
         messages = list(self._queue)
         self._queue.clear()
-        if self._clock() >= self._health_due or any(message.name == "status" for message in messages):
-            self._health_due = self._clock() + HEALTH_EVERY_S
+        if self._wants_health:
+            self._wants_health = False
             messages.append(message(self._observed.health(self.lost)))
         return messages
 
 
 class Hub:
     """All who listen. Used in the server's thread; its counts in any.
+
+    To write to a client costs about the same however much it is. So readings are sent in rounds, which are rarer the
+    more clients there are: at once to a single one, and every tenth of a second to fifty.
 
     Args:
         limit: messages that wait for each client at most.
@@ -115,14 +121,20 @@ class Hub:
         self._limit, self._observed = limit, observed
         self._clients: set[Client] = set()
         self._newest: dict[type[Record], Record] = {}
+        self._round: asyncio.TimerHandle | None = None
+        self._beat: asyncio.TimerHandle | None = None
 
     def publish(self, record: Record) -> None:
         """Queue a record for everybody."""
         self._newest[type(record)] = record
-        if self._clients:
-            sent = message(record)
-            for client in self._clients:
-                self.lost += not client.put(sent)
+        if not self._clients:
+            return
+        sent = message(record)
+        for client in self._clients:
+            self.lost += not client.put(sent)
+        if self._round is None:
+            pause_s = (len(self._clients) - 1) * _ROUND_S
+            self._round = asyncio.get_running_loop().call_later(pause_s, self._send)
 
     @contextmanager
     def client(self) -> Iterator[Client]:
@@ -131,7 +143,10 @@ class Hub:
         for kind in (Status, Reading):
             if kind in self._newest:
                 client.put(message(self._newest[kind]))
+        client.send()
         self._clients.add(client)
+        if self._beat is None:
+            self._send_health()
         try:
             yield client
         finally:
@@ -141,3 +156,18 @@ class Hub:
         """Have every stream end."""
         for client in self._clients:
             client.end()
+        for timer in (self._round, self._beat):
+            if timer is not None:
+                timer.cancel()
+        self._round = self._beat = None
+
+    def _send(self) -> None:
+        self._round = None
+        for client in self._clients:
+            client.send()
+
+    def _send_health(self) -> None:
+        """Now, and from here on, while somebody listens."""
+        for client in self._clients:
+            client.send_health()
+        self._beat = asyncio.get_running_loop().call_later(HEALTH_EVERY_S, self._send_health) if self._clients else None

@@ -116,6 +116,7 @@ class Server:
         finally:
             self._running.set()
             self._news.attach(None)
+            self._news.close()
             self._listener.close()
 
     async def _serve(self) -> None:
