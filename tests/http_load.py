@@ -19,6 +19,7 @@ import sys
 import tempfile
 import threading
 import time
+from contextlib import suppress
 from http.server import ThreadingHTTPServer
 from pathlib import Path
 from urllib.request import urlopen
@@ -71,23 +72,24 @@ class Run:
             lines = answer.read().decode().splitlines()
         return float(next(line.rpartition(" ")[2] for line in lines if line.startswith(f"{name} ")))
 
-    def rate(self, seconds: float) -> float:
-        """Readings a second, for a while."""
-        count, start = self.metric("edge_fer_readings_total"), time.monotonic()
+    def rate(self, seconds: float) -> tuple[float, float]:
+        """Readings a second, for a while, and the processor time of each, milliseconds, all threads together."""
+        names = ("edge_fer_readings_total", "process_cpu_seconds_total")
+        before, start = [self.metric(name) for name in names], time.monotonic()
         time.sleep(seconds)
-        return (self.metric("edge_fer_readings_total") - count) / (time.monotonic() - start)
+        took = time.monotonic() - start
+        readings, cpu_s = (self.metric(name) - value for name, value in zip(names, before, strict=True))
+        return readings / took, cpu_s * 1e3 / max(readings, 1)
 
-    def wait(self) -> None:
-        """Until it reads."""
+    def wait(self, name: str, value: float) -> None:
+        """Until one of its metrics is as large as that."""
         end = time.monotonic() + 60
         while time.monotonic() < end:
-            try:
-                if self.metric("edge_fer_readings_total") > 30:
+            with suppress(OSError):  # it does not listen yet
+                if self.metric(name) >= value:
                     return
-            except OSError:
-                pass  # it does not listen yet
             time.sleep(0.2)
-        raise SystemExit("edge-fer does not read")
+        raise SystemExit(f"expected {name} to reach {value:g} within a minute")
 
     def close(self) -> None:
         """End it."""
@@ -100,8 +102,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clients", type=int, default=50)
     parser.add_argument("--slow", type=int, default=5)
-    parser.add_argument("--rounds", type=int, default=6, help="of one measurement without clients and one with them")
-    parser.add_argument("--seconds", type=float, default=10.0, help="of each measurement")
+    parser.add_argument("--rounds", type=int, default=12, help="of one measurement without clients and one with them")
+    parser.add_argument("--seconds", type=float, default=4.0, help="of each measurement")
     parser.add_argument("--flat-out", action="store_true", help="frames come faster than the loop takes them")
     parser.add_argument("--be-clients", type=int, metavar="PORT", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -116,7 +118,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         run = Run(Path(folder), f"http://127.0.0.1:{server.server_port}/", port)
         try:
-            run.wait()
+            run.wait("edge_fer_readings_total", 30)
             return judge(run, options)
         finally:
             run.close()
@@ -130,15 +132,18 @@ def judge(run: Run, options: argparse.Namespace) -> int:
     for _ in range(options.rounds):
         alone.append(run.rate(options.seconds))
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as clients:
-            time.sleep(1.0)  # until all are there
+            run.wait("edge_fer_http_streams", options.clients + options.slow)
             watched.append(run.rate(options.seconds))
             heard.append(json.loads(clients.communicate("\n")[0]))
-        print(f"alone {alone[-1]:.2f} FPS, watched {watched[-1]:.2f} FPS, {heard[-1]}", flush=True)
-    change = statistics.median(watched) / statistics.median(alone) - 1
+        told = (f"{fps:.2f} FPS, {cpu_ms:.1f} ms of processor time each" for fps, cpu_ms in (alone[-1], watched[-1]))
+        print(f"alone {next(told)}; watched {next(told)}; {heard[-1]}", flush=True)
+    before, after = (statistics.median(fps for fps, _ in measured) for measured in (alone, watched))
+    # Of pairs one after the other, as other programs may come and go meanwhile.
+    change = statistics.median(after[0] / before[0] for before, after in zip(alone, watched, strict=True)) - 1
     lost = run.metric("edge_fer_http_lost_messages_total")
     print(
-        f"medians: alone {statistics.median(alone):.2f} FPS, watched by {options.clients} and {options.slow} slow ones "
-        f"{statistics.median(watched):.2f} FPS ({change:+.2%}); the slow ones lost {lost:.0f} messages"
+        f"medians: alone {before:.2f} FPS, watched by {options.clients} and {options.slow} slow ones {after:.2f} FPS "
+        f"({change:+.2%}); the slow ones lost {lost:.0f} messages"
     )
     well = abs(change) <= ALLOWED and not any(each["losses"] for each in heard) and lost > 0
     print("all is well" if well else "NOT as it should be")

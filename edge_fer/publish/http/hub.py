@@ -90,16 +90,16 @@ class Client:
 
     async def take(self) -> list[Message]:
         """All that waits, once it is to be sent; empty once all is over."""
-        await self._due.wait()
-        if self._ended:
-            return []
-        self._due.clear()
-        messages = list(self._queue)
-        self._queue.clear()
-        if self._wants_health:
-            self._wants_health = False
-            messages.append(message(self._observed.health(self.lost)))
-        return messages
+        messages: list[Message] = []
+        while not messages and not self._ended:
+            await self._due.wait()
+            self._due.clear()
+            messages = list(self._queue)
+            self._queue.clear()
+            if self._wants_health:
+                self._wants_health = False
+                messages.append(message(self._observed.health(self.lost)))
+        return [] if self._ended else messages
 
 
 class Hub:

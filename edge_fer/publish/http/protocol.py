@@ -25,8 +25,8 @@ _REFUSALS = 16
 LONGEST_HEAD = 16_384
 """Request line and headers together, bytes."""
 
-_BUFFER = 64 * 1024
-"""Bytes that the kernel, and we, hold for a client: what is older is better lost than delivered late."""
+_BUFFER = 16 * 1024
+"""Bytes that the kernel, and we, hold for a slow client: what is older is better lost than delivered late."""
 
 if TYPE_CHECKING:
     _Base = asyncio.Protocol
