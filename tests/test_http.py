@@ -331,7 +331,7 @@ def test_pictures_are_no_more_than_asked_for(monkeypatch: pytest.MonkeyPatch) ->
     clock = Clock()
     live = Live(HttpSettings(live_fps=10), blur=False, clock=clock)
     made = []
-    monkeypatch.setattr("edge_fer.publish.http.live._jpeg", lambda *_: made.append(clock.now) or b"")
+    monkeypatch.setattr(live.handover, "put", made.append)
     with live.watcher():
         for _ in range(100):
             live.offer(PICTURE, READING)

@@ -24,21 +24,27 @@ class Watcher:
     def __init__(self) -> None:
         self._jpeg: bytes | None = None
         self._news = asyncio.Event()
+        self._ended = False
 
-    def put(self, jpeg: bytes | None) -> None:
-        """Show this picture next; null: no more."""
+    def put(self, jpeg: bytes) -> None:
+        """Show this picture next."""
         self._jpeg = jpeg
+        self._news.set()
+
+    def end(self) -> None:
+        """Have `take` return null from now on."""
+        self._ended = True
         self._news.set()
 
     async def take(self) -> bytes | None:
         """The next picture, a JPEG; null once all is over."""
         await self._news.wait()
         self._news.clear()
-        return self._jpeg
+        return None if self._ended else self._jpeg
 
 
 class Live:
-    """Makes pictures in the sink's thread and shows them in the server's.
+    """Shows frames that the sink's thread offers, made into pictures by a third one: neither readings nor clients wait.
 
     Args:
         settings: how many a second, how large.
@@ -46,14 +52,15 @@ class Live:
         clock: seconds that never go backwards.
 
     Attributes:
-        handover: carries JPEGs to the server's thread; the newest wins.
+        handover: carries frames and their readings to the server's thread; the newest wins.
     """
 
     def __init__(self, settings: HttpSettings, *, blur: bool, clock: Callable[[], float] = time.monotonic) -> None:
-        self.handover: Handover[bytes] = Handover(1, self._show)
+        self.handover: Handover[tuple[Image, Reading]] = Handover(1, self._make)
         self._settings, self._blur, self._clock = settings, blur, clock
         self._due = clock()
         self._watchers: set[Watcher] = set()
+        self._making = False
 
     def offer(self, image: Image, reading: Reading) -> None:
         """Show a frame, if somebody watches and its time has come.
@@ -67,8 +74,7 @@ class Live:
             return
         # Counted from when it was due, so that the rate is kept on average; but never made up for.
         self._due = max(self._due + 1 / self._settings.live_fps, now)
-        picture = annotate(blur_faces(image, reading.faces) if self._blur else image, reading)
-        self.handover.put(_jpeg(picture, self._settings.live_size))
+        self.handover.put((image, reading))
 
     @contextmanager
     def watcher(self) -> Iterator[Watcher]:
@@ -83,11 +89,23 @@ class Live:
     def close(self) -> None:
         """Have every stream end; in the server's thread."""
         for watcher in self._watchers:
-            watcher.put(None)
+            watcher.end()
+        self._making = False
 
-    def _show(self, jpeg: bytes) -> None:
+    def _make(self, offered: tuple[Image, Reading]) -> None:
+        """Begin to make a picture, unless one is being made: then the processor has no time for this one."""
+        if not self._making:
+            self._making = True
+            asyncio.get_running_loop().run_in_executor(None, self._draw, *offered).add_done_callback(self._show)
+
+    def _draw(self, image: Image, reading: Reading) -> bytes:
+        picture = annotate(blur_faces(image, reading.faces) if self._blur else image, reading)
+        return _jpeg(picture, self._settings.live_size)
+
+    def _show(self, made: asyncio.Future[bytes]) -> None:
+        self._making = False
         for watcher in self._watchers:
-            watcher.put(jpeg)
+            watcher.put(made.result())
 
 
 def _jpeg(picture: Image, size: int) -> bytes:

@@ -7,6 +7,7 @@ import errno
 import logging
 import socket
 import threading
+from contextlib import suppress
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -87,7 +88,8 @@ class Server:
             **uvicorn_limits(settings.max_clients),
         )
         self._uvicorn = uvicorn.Server(config)
-        self._running, self._stopping = threading.Event(), threading.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._running = threading.Event()
         self._thread = threading.Thread(target=self._run, name="http server", daemon=True)
         self._thread.start()
         self._running.wait(STOP_S)
@@ -103,7 +105,9 @@ class Server:
         Raises:
             OutputError: when it does not end in time.
         """
-        self._stopping.set()
+        if self._loop is not None:
+            with suppress(RuntimeError):  # it has ended by itself, and its loop with it
+                self._loop.call_soon_threadsafe(self._stop)
         self._thread.join(STOP_S)
         if self._thread.is_alive():
             raise OutputError(f"expected the web server to end within {STOP_S:g} s, found it stuck; restart edge-fer")
@@ -120,17 +124,11 @@ class Server:
             self._listener.close()
 
     async def _serve(self) -> None:
-        self._news.attach(asyncio.get_running_loop())
+        self._loop = asyncio.get_running_loop()
+        self._news.attach(self._loop)
         self._running.set()
-        stopper = asyncio.create_task(self._stop_when_asked())
-        try:
-            await self._uvicorn.serve(sockets=[self._listener])
-        finally:
-            stopper.cancel()
+        await self._uvicorn.serve(sockets=[self._listener])
 
-    async def _stop_when_asked(self) -> None:
-        """Ask now and then, as uvicorn itself does."""
-        while not self._stopping.is_set():
-            await asyncio.sleep(0.1)
+    def _stop(self) -> None:
         self._news.close()
         self._uvicorn.should_exit = True
