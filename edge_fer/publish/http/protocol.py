@@ -114,7 +114,18 @@ class BoundedHttp(_Impatient, H11Protocol):
 
 
 class BoundedWebSocket(_Impatient, WebSocketsSansIOProtocol):
-    """A WebSocket whose client must take what it is sent."""
+    """A WebSocket whose client must take what it is sent, and is not heard while it does not."""
+
+    def pause_writing(self) -> None:
+        """The buffer is full: pings, which are answered, would make it grow."""
+        super().pause_writing()
+        self.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """The buffer has room again."""
+        super().resume_writing()
+        if not self.read_paused:
+            self.transport.resume_reading()
 
     async def send(self, message: Any) -> None:
         """Send what the app says."""
