@@ -11,6 +11,7 @@ import os
 import re
 import socket
 from collections.abc import Mapping
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -257,6 +258,37 @@ class HttpSettings(_Section):
     """A web page, metrics and live readings."""
 
     enabled: bool = Field(False, description="serve them")
+    address: str = Field("127.0.0.1", description="IP address to listen at; one that others reach needs `token_file`")
+    port: int = Field(8080, ge=0, le=65_535, description="to listen at; 0: any free one")
+    token_file: Path | None = Field(
+        None, description="holds what a client must know, 16 characters or more; others must not read it; null: nothing"
+    )
+    hosts: tuple[str, ...] = Field(
+        (), description="names that this box is reached by, beside its host name, localhost and its IP addresses"
+    )
+    live: bool = Field(False, description="also show the camera's picture, with what was seen drawn in")
+    live_fps: float = Field(10.0, gt=0, le=60, description="pictures a second at most")
+    live_size: int = Field(640, ge=64, le=4096, description="long side of that picture at most, pixels")
+    max_clients: int = Field(64, ge=1, le=1024, description="streams of readings and pictures at once")
+    queue: int = Field(
+        64, ge=1, le=10_000, description="readings that wait for a slow client; older ones are lost to it, and counted"
+    )
+    rate: float = Field(50.0, gt=0, le=10_000, description="requests a second from one address; twice that in a burst")
+    stale_s: float = Field(10.0, gt=0, le=3600, description="unhealthy when there was no reading for so long")
+
+    @field_validator("address")
+    @classmethod
+    def _is_an_address(cls, address: str) -> str:
+        try:
+            return str(ip_address(address))
+        except ValueError as error:
+            raise ValueError(f"expected an IP address such as 127.0.0.1 or 0.0.0.0, found {address!r}") from error
+
+    @model_validator(mode="after")
+    def _others_need_a_token(self) -> Self:
+        if self.enabled and self.token_file is None and not ip_address(self.address).is_loopback:
+            raise ValueError(f"address {self.address} is open to others: expected a token_file, found none; set one")
+        return self
 
 
 class LogSettings(_Section):
