@@ -108,7 +108,7 @@ def test_a_reading_keeps_its_promises(two_faces: Path) -> None:
 
 def test_a_live_source_is_told_of_however_well_all_is(two_faces: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What changes without a change of state, such as temperatures, is in statuses that come all the while."""
-    monkeypatch.setattr(pipeline_module, "_STATUS_AT_LEAST_S", 0.0)
+    monkeypatch.setattr("edge_fer.announce._LONGEST_S", 0.0)
     live, file = Kept(), Kept()
     for sink, realtime in ((live, True), (file, False)):
         with Pipeline(settings_for(two_faces, capture__realtime=realtime), [sink]) as pipeline:
