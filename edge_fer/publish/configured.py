@@ -20,3 +20,7 @@ def configured_sinks(settings: Settings) -> Iterator[Sink]:
         from edge_fer.publish.file import JsonFile
 
         yield JsonFile(publish.file)
+    if publish.mqtt.host is not None:
+        from edge_fer.publish.mqtt import Mqtt
+
+        yield Mqtt(publish.mqtt, settings.device_name, settings.privacy.notice)
