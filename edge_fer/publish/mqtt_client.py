@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 CONNECT_S = 4.0
 """Each step of dialling may take so long: the TCP connection, the TLS handshake, the broker's answer."""
 
+_FRUITLESS = 3  # resumed links in a row that broke before anything was acknowledged
 _BUSY = {0x88, 0x89, 0x97, 0x9F}  # the broker is unavailable, busy, over its quota or its rate: it comes by itself
 _CREDENTIALS = {0x86, 0x87, 0x8C}  # bad user or password, not authorised, bad authentication method
 _SILENT = 0x8D
@@ -43,7 +44,8 @@ class Connection:
     """A paho client that one thread dials and turns.
 
     Paho keeps the QoS 1 and 2 handshakes that are under way, and resumes them after `open` where the broker, too,
-    still knows of them; where it does not, they are forgotten.
+    still knows of them; where it does not, they are forgotten. So they are when links that resume them break one
+    after the other: mosquitto that was killed takes up an old state, and throws out whoever knows better.
 
     Args:
         settings: where, and as whom.
@@ -55,6 +57,7 @@ class Connection:
         client: for publishing and for callbacks other than `on_connect`, `on_disconnect` and `on_log`.
         window: messages that the broker takes at once.
         max_packet: the longest packet that it takes, bytes.
+        fruitless: resumed links since the last acknowledgement, which sets this to zero.
 
     Raises:
         ConfigError: when paho-mqtt is missing, or a file that the settings name cannot be used.
@@ -68,6 +71,7 @@ class Connection:
         self._place = f"{settings.host}:{port_of(settings)}"
         self.client = _new_client(settings, client_id)
         self.window = self.max_packet = 0
+        self.fruitless = 0
         self._known, self._resumed = False, False
         self._answered = False
         self._ended: LinkError | None = None
@@ -87,10 +91,15 @@ class Connection:
         Raises:
             LinkError: when there is no link.
         """
-        self._answered, self._ended, self._alert = False, None, ""
+        if self.fruitless >= _FRUITLESS:
+            self._known = False
+            self.client.drop_out_messages()
         try:
             self._dial()
-            self._wait_for_answer()
+            if self._resumed and not self._known:
+                # Handshakes of an earlier start are nothing to this one, which would take their numbers for its own.
+                self.close()
+                self._dial()
         except LinkError:
             self._hang_up()
             raise
@@ -135,17 +144,16 @@ class Connection:
             self.client.loop_write()
 
     def _dial(self) -> None:
-        # Handshakes of an earlier start are nothing to this one: it would take their numbers for its own.
+        self._answered, self._ended, self._alert = False, None, ""
+        # Without a clean start: of a session that began with one, mosquitto saves nothing when it is restarted.
         self.client.connect_async(
             str(self._settings.host),
             port_of(self._settings),
             self._settings.keepalive_s,
-            clean_start=not self._known,
+            clean_start=False,
             properties=_expiry(self._session_s),
         )
         self.client.reconnect()
-
-    def _wait_for_answer(self) -> None:
         deadline = time.monotonic() + CONNECT_S
         while not self._answered:
             if time.monotonic() >= deadline:
@@ -163,6 +171,7 @@ class Connection:
             self._ended = self._refused(code)
             return
         self._answered, self._resumed = True, flags.session_present
+        self.fruitless = self.fruitless + 1 if self._resumed else 0
         if not self._resumed:
             client.drop_out_messages()
         self.window = getattr(properties, "ReceiveMaximum", 65_535)

@@ -173,6 +173,7 @@ class Link:
 
     def _settle(self, message: Message, parcel: Parcel | None, refusal: str | None) -> None:
         """Note that a message is through, or why the broker does not want it."""
+        self._connection.fruitless = 0
         if parcel is not None:
             self._buffer.settle(parcel, message, refused=refusal is not None)
         if refusal is not None:
