@@ -102,12 +102,12 @@ class Broker:
             self._process.wait(10)
             self._process = None
 
-    def save(self) -> None:
-        """Have it write its database now."""
+    def reload(self) -> None:
+        """Have it read its settings, users and rules again."""
         assert self._process is not None
-        said = self.log.count("Saving in-memory database")
-        self._process.send_signal(signal.SIGUSR1)
-        wait_until(lambda: self.log.count("Saving in-memory database") > said, what="mosquitto saves")
+        said = self.log.count("Reloading config")
+        self._process.send_signal(signal.SIGHUP)
+        wait_until(lambda: self.log.count("Reloading config") > said, what="mosquitto reloads")
 
 
 class Reader:
@@ -166,8 +166,10 @@ class Wire:
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         self._whole = threading.Event()
         self._whole.set()
+        self._flowing = threading.Event()
+        self._flowing.set()
         self._closing = False
-        self._cut_after = 0
+        self._cut_after = self._cut_again = self._cut_bytes = 0
         self.cuts = 0
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -176,17 +178,29 @@ class Wire:
         self._whole.clear()
         self._end()
 
-    def cut_after(self, count: int) -> None:
-        """Cut once so many further bytes have come from the client, and take new connections at once."""
-        self._cut_after = count
+    def cut_after(self, count: int, times: int = 1) -> None:
+        """Cut once so many further bytes have come from the client, and take new connections at once.
+
+        Args:
+            count: bytes.
+            times: so often one after the other.
+        """
+        self._cut_after, self._cut_again = count, times - 1
+        self._cut_bytes = count
+
+    def hold(self) -> None:
+        """Let nothing pass any more, and tell nobody."""
+        self._flowing.clear()
 
     def mend(self) -> None:
-        """Take connections again."""
+        """Take connections again, and let pass what comes."""
         self._whole.set()
+        self._flowing.set()
 
     def close(self) -> None:
         """End everything."""
         self._closing = True
+        self._flowing.set()
         self._server.shutdown(socket.SHUT_RDWR)
         self._server.close()
         self._end()
@@ -218,6 +232,7 @@ class Wire:
         with client, broker, contextlib.suppress(OSError):
             while True:
                 ready, _, _ = select.select([client, broker], [], [])
+                self._flowing.wait()
                 for source in ready:
                     data = source.recv(4096)
                     if source is client:
@@ -234,9 +249,74 @@ class Wire:
         passing = data[: self._cut_after - 1]
         self._cut_after = max(self._cut_after - len(data), 1)
         if self._cut_after == 1:
-            self._cut_after, self.cuts = 0, self.cuts + 1
+            self._cut_after, self.cuts = self._cut_bytes if self._cut_again > 0 else 0, self.cuts + 1
+            self._cut_again -= 1
             self._end()
         return passing
+
+
+@contextlib.contextmanager
+def scripted(reply: bytes) -> Iterator[int]:
+    """What passes for a broker for a moment, and says what mosquitto would not: the port.
+
+    Args:
+        reply: sent after the first packet, whatever that says; then nothing more is.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        clients: list[socket.socket] = []
+
+        def answer() -> None:
+            with contextlib.suppress(OSError):
+                clients.append(server.accept()[0])
+                clients[0].recv(1000)
+                clients[0].sendall(reply)
+
+        thread = threading.Thread(target=answer, daemon=True)
+        thread.start()
+        yield int(server.getsockname()[1])
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join(5)
+        for client in clients:
+            client.close()
+
+
+class Certificates:
+    """A certificate authority, certificates that it signed, and another authority, all made anew.
+
+    Args:
+        folder: for the files NAME.crt and NAME.key.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        for authority in ("ca", "other_ca"):
+            self._openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                          "-days", "2", "-subj", f"/CN={authority}", "-keyout", self.path(f"{authority}.key"),
+                          "-out", self.path(f"{authority}.crt"))  # fmt: skip
+        self._sign("broker", "IP:127.0.0.1")
+        self._sign("elsewhere", "DNS:elsewhere.example")
+        self._sign("box", "DNS:box.example")
+
+    def path(self, name: str) -> Path:
+        """One of the files."""
+        return self._folder / name
+
+    def listener(self, name: str = "broker", *extra: str) -> tuple[str, ...]:
+        """Lines of mosquitto's settings that have it serve TLS with a certificate."""
+        return (f"cafile {self.path('ca.crt')}", f"certfile {self.path(f'{name}.crt')}",
+                f"keyfile {self.path(f'{name}.key')}", *extra)  # fmt: skip
+
+    def _sign(self, name: str, alternative: str) -> None:
+        request, extensions = self.path(f"{name}.csr"), self.path(f"{name}.ext")
+        extensions.write_text(f"subjectAltName={alternative}\n")
+        self._openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                      "-subj", f"/CN={name}", "-keyout", self.path(f"{name}.key"), "-out", request)  # fmt: skip
+        self._openssl("x509", "-req", "-in", request, "-CA", self.path("ca.crt"), "-CAkey", self.path("ca.key"),
+                      "-CAcreateserial", "-days", "2", "-extfile", extensions, "-out",
+                      self.path(f"{name}.crt"))  # fmt: skip
+
+    def _openssl(self, *arguments: str | Path) -> None:
+        subprocess.run(["openssl", *arguments], check=True, capture_output=True, timeout=30)
 
 
 @contextlib.contextmanager
@@ -244,5 +324,8 @@ def closing_all(*things: Broker | Reader | Wire) -> Iterator[None]:
     """Close each, whatever happens."""
     with contextlib.ExitStack() as stack:
         for thing in things:
-            stack.callback(thing.kill if isinstance(thing, Broker) else thing.close)
+            if isinstance(thing, Broker):
+                stack.callback(thing.kill, signal.SIGKILL)
+            else:
+                stack.callback(thing.close)
         yield

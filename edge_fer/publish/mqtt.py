@@ -78,6 +78,7 @@ class Mqtt(Sink):
             retry_s=settings.retry_s,
             retry_max_s=settings.retry_max_s,
             birth=birth,
+            clock=clock,
         )
 
     def publish(self, record: Record, image: Image | None) -> None:

@@ -189,15 +189,17 @@ class Connection:
     ) -> None:
         if self._ended is not None:
             return
+        why = str(code).lower()
         if not flags.is_disconnect_packet_from_server:
             self._ended = self._broken("no answer any more" if code.value == _SILENT else "connection closed")
         elif code.value in _LEAVING:
             self._ended = LinkError(
-                f"expected the broker at {self._place} to stay, found that it takes leave: {code}", lasting=False
+                f"expected the broker at {self._place} to stay, found that it takes leave: {why}",
+                lasting=False,
             )
         else:
             self._ended = LinkError(
-                f"expected the broker at {self._place} to keep this client, found that it was sent away: {code}; "
+                f"expected the broker at {self._place} to keep this client, found that it was sent away: {why}; "
                 "is there another with the same publish.mqtt.client_id?",
                 lasting=code.value not in _BUSY,
             )

@@ -56,12 +56,24 @@ def tls_context(settings: MqttSettings) -> ssl.SSLContext:
     name: Path | None = settings.ca_file
     try:
         context = ssl.create_default_context(cafile=settings.ca_file)
+        context.sslsocket_class = _Socket
         if settings.cert_file is not None:
             name = settings.cert_file
             context.load_cert_chain(settings.cert_file, settings.key_file, _no_passphrase)
     except (OSError, ValueError) as error:  # an SSLError is an OSError
         raise ConfigError(f"expected certificates and keys in PEM, found in {name}: {error}") from error
     return context
+
+
+class _Socket(ssl.SSLSocket):
+    """Closes itself when the handshake fails, which paho does not."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        try:
+            super().do_handshake(block)
+        except OSError:
+            self.close()
+            raise
 
 
 def _no_passphrase() -> str:

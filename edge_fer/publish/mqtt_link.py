@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import socket
 import threading
 import time
@@ -24,7 +25,8 @@ FLUSH_S = 2.0
 LAST_WORDS_S = 0.5
 
 _IDLE_S = 1.0  # the keep-alive is looked after so often
-_STEADY_S = 10.0  # a link that has held for so long may be tried again at once when it breaks
+_STEADY_S = 10.0  # a link that has held for so long is dialled again soon when it breaks; a refusal that old is over
+_SHOW_AGAIN_S = 5.0
 _OVERHEAD = 16  # bytes of a PUBLISH packet besides topic and payload, at most
 
 _log = logging.getLogger(__name__)
@@ -46,6 +48,7 @@ class Link:
         retry_s: pause before the broker is tried again, doubled each time, seconds.
         retry_max_s: longest pause, taken at once where somebody has to mend something, seconds.
         birth: topic on which somebody says `online` who wants everything on the board again; null: nobody.
+        clock: seconds that never go backwards.
     """
 
     def __init__(
@@ -59,12 +62,14 @@ class Link:
         retry_s: float,
         retry_max_s: float,
         birth: str | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._connection, self._buffer, self._board = connection, buffer, board
         self._qos, self._in_flight, self._retry_max_s, self._birth = qos, in_flight, retry_max_s, birth
-        self._backoff = Backoff(retry_s, retry_max_s)
+        self._clock, self._backoff = clock, Backoff(retry_s, retry_max_s, clock)
         self._pending: dict[int, tuple[Message, Parcel | None]] = {}  # by message id; null: it is the board's
-        self._refused: str | None = None  # a topic; mended once that one is accepted
+        self._refused_at: float | None = None  # when the broker did not want a message, until it has taken all for long
+        self._show_again_at = math.inf  # when what it did not want on the board is shown again
         self.condition: tuple[SinkState, str | None] = ("waiting", "the broker is dialled for the first time")
         self._stopping = threading.Event()
         self._settled = threading.Condition()
@@ -83,11 +88,13 @@ class Link:
             self._nudge.send(b"\0")
 
     def close(self, last_words: Message) -> None:
-        """Send what waits, within seconds, and end.
+        """Send what waits, within seconds, and end; may be called again.
 
         Args:
             last_words: for the board, after everything else.
         """
+        if self._stopping.is_set():
+            return
         self._wait_until(lambda: self._buffer.counts[2] == 0, FLUSH_S)
         self._board.put(last_words)
         self._wait_until(lambda: self._board.is_done and not self._pending, LAST_WORDS_S)
@@ -108,12 +115,12 @@ class Link:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            begun = time.monotonic()
+            begun = self._clock()
             try:
                 self._begin(resumed=self._connection.open())
                 self._serve()
             except LinkError as error:
-                self._pause(error, held_s=time.monotonic() - begun)
+                self._pause(error, held_s=self._clock() - begun)
             except Exception as error:
                 _log.exception("mqtt failed in a way that nobody foresaw")
                 self._pause(LinkError(str(error) or type(error).__name__, lasting=True), held_s=0)
@@ -127,24 +134,29 @@ class Link:
                 self._wake.recv(4096)
 
     def _pause(self, error: LinkError, held_s: float) -> None:
-        self._condition_is("failed" if error.lasting else "waiting", str(error))
+        # Mosquitto 2.0 ends the link of whoever published what he may not: that reason is the one to be told.
+        if self._refused_at is None or error.lasting:
+            self.condition = ("failed" if error.lasting else "waiting", str(error))
         if held_s >= _STEADY_S:
             self._backoff.reset()
         pause = self._backoff.failed()
-        self._stopping.wait(self._retry_max_s if error.lasting else pause)
+        self._stopping.wait(self._retry_max_s if self.condition[0] == "failed" else pause)
 
     def _begin(self, *, resumed: bool) -> None:
         if not resumed or self._qos == 0:
             self._pending.clear()
             self._buffer.rewind()
         self._board.renew()
-        self._refused = None
         if self._birth is not None:
             self._connection.client.subscribe(self._birth, qos=1)
-        self._condition_is("ok", None)
+        if self._refused_at is None:
+            self.condition = ("ok", None)
 
     def _hand_over(self) -> None:
         """Give paho what there is, as long as the window has room."""
+        if self._clock() >= self._show_again_at:
+            self._show_again_at = math.inf
+            self._board.renew()
         window = min(self._in_flight, self._connection.window)
         while len(self._pending) < window:
             if (notice := self._board.take()) is not None:
@@ -178,15 +190,17 @@ class Link:
             self._buffer.settle(parcel, message, refused=refusal is not None)
         if refusal is not None:
             self._refuse(message.topic, refusal)
-        elif message.topic == self._refused:
-            self._refused = None
-            self._condition_is("ok", None)
+            if parcel is None:
+                self._show_again_at = self._clock() + _SHOW_AGAIN_S
+        elif self._refused_at is not None and self._clock() - self._refused_at >= _STEADY_S:
+            self._refused_at = None
+            self.condition = ("ok", None)
         with self._settled:
             self._settled.notify_all()
 
     def _refuse(self, topic: str, why: str) -> None:
-        self._refused = topic
-        self._condition_is(
+        self._refused_at = self._clock()
+        self.condition = (
             "failed",
             f"expected the broker to allow {topic}, found: {why}; mend its rules or limits, or publish.mqtt.prefix",
         )
@@ -194,6 +208,3 @@ class Link:
     def _on_message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
         if message.payload == b"online":
             self._board.renew()
-
-    def _condition_is(self, state: SinkState, reason: str | None) -> None:
-        self.condition = (state, reason)
