@@ -217,9 +217,48 @@ class FileSettings(_Section):
 
 
 class MqttSettings(_Section):
-    """Readings to an MQTT broker."""
+    """Readings to an MQTT broker (MQTT 5)."""
 
     host: str | None = Field(None, min_length=1, description="name or address of the broker; null: none")
+    port: int | None = Field(None, ge=1, le=65_535, description="of the broker; null: 1883, or 8883 with tls")
+    tls: bool = Field(False, description="encrypt, and check the broker's certificate and name")
+    ca_file: Path | None = Field(None, description="PEM of who vouches for the broker; null: those the system trusts")
+    cert_file: Path | None = Field(None, description="PEM of this box's own certificate; null: none")
+    key_file: Path | None = Field(None, description="PEM of its private key; null: it stands in cert_file")
+    credentials_file: Path | None = Field(
+        None, description="file with the user in its first line and the password in its second; null: anonymous"
+    )
+    client_id: str | None = Field(
+        None, min_length=1, max_length=128, description="null: made of the device's name and the machine's id"
+    )
+    prefix: str = Field("edge-fer/{device}", min_length=1, description="all topics are below this one")
+    qos: Literal[0, 1, 2] = Field(1, description="0: at most once; 1: at least once; 2: exactly once")
+    faces: bool = Field(False, description="publish each face of a reading below `face/`, too")
+    max_rate_hz: float | None = Field(None, gt=0, le=1000, description="readings a second at most; null: all")
+    keepalive_s: int = Field(15, ge=2, le=3600, description="a link that is silent for so long is probed, seconds")
+    retry_s: float = Field(0.5, gt=0, le=60, description="pause before the broker is tried again; doubles each time")
+    retry_max_s: float = Field(30.0, gt=0, le=600, description="longest such pause; at once where it refused us")
+    in_flight: int = Field(20, ge=1, le=1000, description="messages that are sent and not yet acknowledged, at most")
+    buffer_mb: float = Field(16.0, gt=0, le=4096, description="so much is kept while the link is down, megabytes,")
+    buffer_s: float = Field(3600.0, gt=0, le=604_800, description="and for so long, seconds; the oldest goes first")
+    homeassistant: bool = Field(False, description="let Home Assistant discover this box")
+    homeassistant_prefix: str = Field("homeassistant", min_length=1, description="its discovery topics are below this")
+
+    @field_validator("prefix", "homeassistant_prefix")
+    @classmethod
+    def _is_a_topic(cls, prefix: str) -> str:
+        if not re.fullmatch(r"[^+#$/\0][^+#\0]*(?<!/)", prefix):
+            raise ValueError(f"expected a topic such as edge-fer/{{device}}, without + or #, found {prefix!r}")
+        return prefix
+
+    @model_validator(mode="after")
+    def _certificates_need_tls(self) -> Self:
+        given = [name for name in ("ca_file", "cert_file", "key_file") if getattr(self, name) is not None]
+        if given and not self.tls:
+            raise ValueError(f"{given[0]} needs `tls: true`")
+        if self.key_file is not None and self.cert_file is None:
+            raise ValueError("key_file needs cert_file")
+        return self
 
 
 class MavlinkSettings(_Section):
