@@ -22,7 +22,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from edge_fer.publish.mqtt import Mqtt
+from edge_fer.publish.mqtt.sink import Mqtt
 from edge_fer.settings import MqttSettings
 from tests.brokers import Broker, Reader, Wire, closing_all, wait_until
 from tests.conftest import make_face_reading, make_reading

@@ -16,10 +16,12 @@ from typing import Any
 import pytest
 
 from edge_fer.errors import ConfigError, OutputError
-from edge_fer.publish import mqtt_client, mqtt_link, to_json
+from edge_fer.publish import to_json
 from edge_fer.publish.configured import configured_sinks
-from edge_fer.publish.mqtt import Mqtt, check
-from edge_fer.publish.mqtt_identity import default_client_id
+from edge_fer.publish.mqtt import client as mqtt_client
+from edge_fer.publish.mqtt import link as mqtt_link
+from edge_fer.publish.mqtt.identity import default_client_id
+from edge_fer.publish.mqtt.sink import Mqtt, try_broker
 from edge_fer.settings import MqttSettings, load_settings
 from edge_fer.types import SinkStatus
 from tests.brokers import Broker, Reader, Wire, closing_all, free_port, need_mosquitto, scripted, wait_until
@@ -306,7 +308,7 @@ def test_the_last_will_tells_of_a_process_that_was_killed(stack: ExitStack, tmp_
     broker = open_broker(stack, tmp_path)
     reader = open_reader(stack, broker, tmp_path, f"{PREFIX}/availability")
     script = (
-        "import sys, time; from edge_fer.publish.mqtt import Mqtt; from edge_fer.settings import MqttSettings\n"
+        "import sys, time; from edge_fer.publish.mqtt.sink import Mqtt; from edge_fer.settings import MqttSettings\n"
         "sink = Mqtt(MqttSettings(host='127.0.0.1', port=int(sys.argv[1])), 'drone-7'); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", script, str(broker.port)]) as process:
@@ -323,7 +325,7 @@ def test_handshakes_of_a_process_that_was_killed_do_not_confuse_the_next(stack: 
     reader = open_reader(stack, broker, tmp_path)
     wire = open_wire(stack, broker)
     script = (
-        "import sys, time; from edge_fer.publish.mqtt import Mqtt; from edge_fer.settings import MqttSettings\n"
+        "import sys, time; from edge_fer.publish.mqtt.sink import Mqtt; from edge_fer.settings import MqttSettings\n"
         "from tests.conftest import make_reading\n"
         "sink = Mqtt(MqttSettings(host='127.0.0.1', port=int(sys.argv[1]), qos=2), 'drone-7')\n"
         "for frame in range(1000, 1020): sink.publish(make_reading(frame), None)\n"
@@ -375,7 +377,7 @@ def test_a_broker_that_is_not_there_yet_is_waited_for(stack: ExitStack, tmp_path
     wait_for(sink, lambda condition: "connection refused" in str(condition.reason))
     assert sink.condition.state == "waiting"
     with pytest.raises(OutputError, match=r"expected a broker at 127.0.0.1:\d+, found: connection refused; start it"):
-        check(MqttSettings(host="127.0.0.1", port=broker.port))
+        try_broker(MqttSettings(host="127.0.0.1", port=broker.port))
     broker.start()
     wait_for(sink, lambda condition: condition == SinkStatus("ok", sent=3))
 
@@ -391,7 +393,7 @@ def test_an_unknown_host_is_waited_for(stack: ExitStack, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
     with pytest.raises(OutputError, match=f"expected a broker at {host}:1883, found: "):
-        check(MqttSettings(host=host))
+        try_broker(MqttSettings(host=host))
     sink = stack.enter_context(closing(Mqtt(MqttSettings(host=host), "drone-7")))
     wait_for(sink, lambda condition: f"a broker at {host}:1883" in str(condition.reason))
     assert sink.condition.state == "waiting"
@@ -400,7 +402,7 @@ def test_an_unknown_host_is_waited_for(stack: ExitStack, monkeypatch: pytest.Mon
 def test_whoever_is_no_broker_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mqtt_client, "CONNECT_S", 0.2)
     with scripted(b"") as port, pytest.raises(OutputError, match=r"within 0.2 s, found no"):
-        check(MqttSettings(host="127.0.0.1", port=port))
+        try_broker(MqttSettings(host="127.0.0.1", port=port))
 
 
 def test_a_broker_without_mqtt_5_is_found_out() -> None:
@@ -408,7 +410,7 @@ def test_a_broker_without_mqtt_5_is_found_out() -> None:
         scripted(b"\x20\x02\x00\x01") as port,
         pytest.raises(OutputError, match=r"unsupported protocol version; .*MQTT 5 is needed"),
     ):
-        check(MqttSettings(host="127.0.0.1", port=port))
+        try_broker(MqttSettings(host="127.0.0.1", port=port))
 
 
 @pytest.mark.parametrize("qos", [1, 2])
@@ -464,7 +466,7 @@ def test_a_record_that_is_longer_than_the_broker_takes_does_not_hold_up_the_othe
 def test_a_qos_that_the_broker_does_not_offer_is_told(stack: ExitStack, tmp_path: Path) -> None:
     broker = open_broker(stack, tmp_path, "max_qos 1")
     with pytest.raises(OutputError, match=r"to take QoS 2, found 1 at most; set publish.mqtt.qos"):
-        check(MqttSettings(host="127.0.0.1", port=broker.port, qos=2))
+        try_broker(MqttSettings(host="127.0.0.1", port=broker.port, qos=2))
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_fer.publish.buffer import Board, Buffer, Message, Parcel
+from edge_fer.publish.mqtt.buffer import Board, Buffer, Message, Parcel
 
 
 class Clock:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from edge_fer.publish.homeassistant import discovery, summarise
-from edge_fer.publish.mqtt import Mqtt
+from edge_fer.publish.mqtt.homeassistant import discovery, summarise
+from edge_fer.publish.mqtt.sink import Mqtt
 from edge_fer.settings import MqttSettings
 from edge_fer.types import LABELS, Box
 from tests.brokers import Broker, Reader, closing_all, need_mosquitto, scripted, wait_until

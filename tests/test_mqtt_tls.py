@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from edge_fer.errors import ConfigError, OutputError
-from edge_fer.publish.mqtt import Mqtt, check
+from edge_fer.publish.mqtt.sink import Mqtt, try_broker
 from edge_fer.settings import MqttSettings
 from edge_fer.types import SinkStatus
 from tests.brokers import Broker, Certificates, closing_all, need_mosquitto, wait_until
@@ -46,7 +46,7 @@ def to(broker: Broker, **more: Any) -> MqttSettings:
 
 
 def assert_works(settings: MqttSettings) -> None:
-    check(settings)
+    try_broker(settings)
     with closing(Mqtt(settings, "drone-7")) as sink:
         for frame in range(100):
             sink.publish(make_reading(frame), None)
@@ -55,7 +55,7 @@ def assert_works(settings: MqttSettings) -> None:
 
 def assert_refused(settings: MqttSettings, why: str) -> None:
     with pytest.raises(OutputError, match=why):
-        check(settings)
+        try_broker(settings)
     with closing(Mqtt(settings, "drone-7")) as sink:
         sink.publish(make_reading(), None)
         wait_until(lambda: sink.condition.state == "failed")
@@ -104,7 +104,7 @@ def test_a_broker_without_tls_is_found_out(tmp_path: Path, certificates: Certifi
     need_mosquitto()
     broker = Broker(tmp_path)
     with closing_all(broker), pytest.raises(OutputError, match=r"TLS|link to the broker|a broker at"):
-        check(to(broker, tls=True, ca_file=certificates.path("ca.crt")))
+        try_broker(to(broker, tls=True, ca_file=certificates.path("ca.crt")))
 
 
 @pytest.mark.parametrize(
@@ -117,9 +117,9 @@ def test_files_that_are_no_certificates_are_refused(
     if content is not None:
         path.write_text(content)
     with pytest.raises(ConfigError, match=f"expected certificates and keys in PEM, found in .*{name}"):
-        check(MqttSettings(host="127.0.0.1", tls=True, ca_file=path))
+        try_broker(MqttSettings(host="127.0.0.1", tls=True, ca_file=path))
     with pytest.raises(ConfigError, match=f"expected certificates and keys in PEM, found in .*{name}"):
-        check(MqttSettings(host="127.0.0.1", tls=True, ca_file=certificates.path("ca.crt"), cert_file=path))
+        try_broker(MqttSettings(host="127.0.0.1", tls=True, ca_file=certificates.path("ca.crt"), cert_file=path))
 
 
 def test_a_key_with_a_passphrase_is_refused_and_nobody_is_asked(tmp_path: Path, certificates: Certificates) -> None:
@@ -131,7 +131,7 @@ def test_a_key_with_a_passphrase_is_refused_and_nobody_is_asked(tmp_path: Path, 
     )
     settings = MqttSettings(host="127.0.0.1", tls=True, cert_file=certificates.path("box.crt"), key_file=locked)
     with pytest.raises(ConfigError, match="a key with a passphrase"):
-        check(settings)
+        try_broker(settings)
 
 
 @pytest.fixture
@@ -179,6 +179,6 @@ def test_once_the_password_is_mended_at_the_broker_all_is_well(guarded: Broker, 
 
 def test_a_credentials_file_must_be_there_and_name_a_user(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"user and a password in .*none .*No such file"):
-        check(MqttSettings(host="127.0.0.1", credentials_file=tmp_path / "none"))
+        try_broker(MqttSettings(host="127.0.0.1", credentials_file=tmp_path / "none"))
     with pytest.raises(ConfigError, match="a user in the first line"):
-        check(MqttSettings(host="127.0.0.1", credentials_file=credentials(tmp_path, "")))
+        try_broker(MqttSettings(host="127.0.0.1", credentials_file=credentials(tmp_path, "")))

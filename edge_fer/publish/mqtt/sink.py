@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator, Mapping
 
 from edge_fer import health
 from edge_fer.publish import Sink, to_json
-from edge_fer.publish.buffer import Board, Buffer, Message
-from edge_fer.publish.homeassistant import discovery, summarise
-from edge_fer.publish.mqtt_client import Connection
-from edge_fer.publish.mqtt_identity import default_client_id
-from edge_fer.publish.mqtt_link import Link
+from edge_fer.publish.mqtt.buffer import Board, Buffer, Message
+from edge_fer.publish.mqtt.client import Connection
+from edge_fer.publish.mqtt.homeassistant import discovery, summarise
+from edge_fer.publish.mqtt.identity import default_client_id
+from edge_fer.publish.mqtt.link import Link
 from edge_fer.settings import MqttSettings
 from edge_fer.types import Image, Reading, Record, SinkStatus, Status
 
@@ -139,7 +139,7 @@ class Mqtt(Sink):
         return Message(self._topic(name), payload)
 
 
-def check(settings: MqttSettings) -> None:
+def try_broker(settings: MqttSettings) -> None:
     """Try once whether the broker lets us in.
 
     Raises:

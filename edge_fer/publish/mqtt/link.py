@@ -12,8 +12,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from edge_fer.backoff import Backoff
-from edge_fer.publish.buffer import Board, Buffer, Message, Parcel
-from edge_fer.publish.mqtt_client import Connection, LinkError
+from edge_fer.publish.mqtt.buffer import Board, Buffer, Message, Parcel
+from edge_fer.publish.mqtt.client import Connection, LinkError
 from edge_fer.types import SinkState
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from edge_fer.errors import ConfigError, OutputError
-from edge_fer.publish.buffer import Message
-from edge_fer.publish.mqtt_identity import read_credentials, tls_context
+from edge_fer.publish.mqtt.buffer import Message
+from edge_fer.publish.mqtt.identity import read_credentials, tls_context
 from edge_fer.settings import MqttSettings
 
 if TYPE_CHECKING:

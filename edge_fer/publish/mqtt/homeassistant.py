@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from edge_fer import __version__
-from edge_fer.publish.buffer import Message
+from edge_fer.publish.mqtt.buffer import Message
 from edge_fer.types import LABELS, FaceReading, Reading, Record
 
 NO_LABEL = "none"
