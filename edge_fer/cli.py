@@ -79,7 +79,10 @@ def run(
     config: ConfigFile = None,
     camera: Annotated[
         str | None,
-        typer.Option(help="Camera index, device path, picture, video, folder, URL, or `sample`.", metavar="SOURCE"),
+        typer.Option(
+            help="Camera index, device path, `picamera2`, picture, video, folder, URL, `-`, or `sample`.",
+            metavar="SOURCE",
+        ),
     ] = None,
     clahe: Annotated[bool | None, typer.Option("--clahe/--no-clahe", help="Raise local contrast first.")] = None,
     min_face: Annotated[int | None, typer.Option(help="Smallest face to find, pixels at detect.size.")] = None,

@@ -374,7 +374,7 @@ def test_of_too_many_changes_the_newest_are_told(started):
     camera._thread.join(PATIENCE_S)
     told = camera.changes()
     assert len(told) == 32
-    assert told[0].message == "none yet (20); trying again in 10 s"
+    assert told[0].message == "none yet (20); trying again in 2 s"
     assert told[-1].state == "ended"
 
 
@@ -437,7 +437,7 @@ def test_a_pause_before_the_next_attempt_ends_at_once_when_stopped():
     camera = Camera(settings(wait=True, retry_s=60), opener=opener(SourceError("none")))
     camera.start()
     told = follow(camera, lambda: camera.state == "waiting_for_camera")
-    assert told == [("waiting_for_camera", "none; trying again in 10 s")]
+    assert told == [("waiting_for_camera", "none; trying again in 2 s")]
     began = time.monotonic()
     camera.stop()
     assert time.monotonic() - began < STOP_S
