@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import json
 import time
 from functools import partial
 
@@ -11,12 +12,15 @@ import cv2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
-from edge_fer.backends.cameras import v4l2, v4l2_child
+from edge_fer.backends.cameras import listing, v4l2, v4l2_child
 from edge_fer.backends.cameras.v4l2_child import Camera, Listing
 from edge_fer.backends.cameras.v4l2_device import Control, Device, Format, Mode, Size, _Format
 from edge_fer.backends.cameras.v4l2_mode import BYTES_A_PIXEL, USB2_BYTES_S, bus_bytes_s, choose, set_controls
+from edge_fer.cli import app
 from edge_fer.errors import ConfigError
+from tests.child_camera import HERE
 from tests.fake_v4l2 import ENUM_FMT, QUERYCAP, S_CTRL, S_FMT, FakeDriver
 from tests.test_cameras import Plain, picture, settings
 
@@ -347,6 +351,41 @@ def test_a_listing_has_formats_and_controls(node, monkeypatch):
     assert found["formats"][1]["name"] == "MJPG"
     assert found["formats"][1]["sizes"][2]["rates"] == (30.0,)
     assert found["controls"][0]["name"] == "brightness"
+
+
+def test_nodes_are_listed_with_all_their_names(tmp_path, monkeypatch):
+    monkeypatch.setattr(listing, "_V4L2_CHILD", f"{HERE}:Looks")
+    for name in ("video0", "video1", "video2", "video10", "video-something"):
+        (tmp_path / name).touch()
+    (tmp_path / "v4l/by-id").mkdir(parents=True)
+    (tmp_path / "v4l/by-id/usb-Camera-video-index0").symlink_to("../../video0")
+    camera, broken = listing.list_cameras("/no/python3", tmp_path)
+    assert camera["sources"] == ["0", f"{tmp_path}/video0", f"{tmp_path}/v4l/by-id/usb-Camera-video-index0"]
+    assert broken == {"sources": ["10", f"{tmp_path}/video10"], "error": "another program reads from it"}
+    assert listing.to_text([camera, broken]).splitlines() == [
+        "USB Camera (uvcvideo, usb-1)",
+        "  --camera 0",
+        f"  --camera {tmp_path}/video0",
+        f"  --camera {tmp_path}/v4l/by-id/usb-Camera-video-index0",
+        "  MJPG     1280x720 at 30/15, 32x32 to 64x48",
+        "  H264       (not read by edge-fer)",
+        "  gain: 0 to 100 (50)",
+        "",
+        "a camera",
+        "  --camera 10",
+        f"  --camera {tmp_path}/video10",
+        "  cannot be opened: another program reads from it",
+    ]
+
+
+def test_the_command_prints_text_or_json(tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(listing, "_V4L2_CHILD", f"{HERE}:Looks")
+    (tmp_path / "video0").touch()
+    monkeypatch.setenv("EDGE_FER_CAPTURE__PYTHON", "/no/python3")
+    CliRunner().invoke(app, ["cameras", "--dev", str(tmp_path)])
+    assert capfd.readouterr().out.startswith("USB Camera (uvcvideo, usb-1)\n  --camera 0\n")
+    CliRunner().invoke(app, ["cameras", "--json", "--dev", str(tmp_path)])
+    assert json.loads(capfd.readouterr().out)[0]["formats"][0]["name"] == "MJPG"
 
 
 # From the settings
