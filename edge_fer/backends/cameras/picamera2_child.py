@@ -6,11 +6,13 @@ The standard library and the system's picamera2 only.
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 from libcamera import Transform
 from picamera2 import MappedArray, Picamera2
-from picamera2.allocators import DmaAllocator, LibcameraAllocator
+from picamera2.allocators import LibcameraAllocator
+from picamera2.dma_heap import heapNames
 
 # libcamera names formats from the highest byte of a word down: its RGB888 is BGR in memory.
 _FORMATS = {
@@ -93,8 +95,7 @@ class Camera:
     def _take(self) -> dict[str, Any]:
         request = self._camera.capture_request()
         try:
-            with MappedArray(request, "main", reshape=False) as mapped:
-                content = memoryview(mapped.array)
+            with MappedArray(request, "main", reshape=False) as mapped, memoryview(mapped.array) as content:
                 self._memory.view(len(content))[:] = content
             captured_ns = monotonic_ns(request.get_metadata().get("SensorTimestamp"))
         finally:
@@ -130,14 +131,12 @@ def monotonic_ns(stamp_ns: int | None) -> int:
 
 def _open(number: int) -> Any:
     """A camera; its buffers come from a DMA heap where there is one, as on every Pi, else from libcamera."""
-    try:
-        heap = DmaAllocator()
-    except RuntimeError:
-        libcameras = LibcameraAllocator(None)
-        camera = Picamera2(number, allocator=libcameras)
-        libcameras.camera = camera.camera  # which was not known before
-        return camera
-    return Picamera2(number, allocator=heap)
+    if any(Path(name).exists() for name in heapNames):
+        return Picamera2(number)
+    allocator = LibcameraAllocator(None)
+    camera = Picamera2(number, allocator=allocator)
+    allocator.camera = camera.camera  # which was not known before
+    return camera
 
 
 def _describe(number: int) -> dict[str, Any]:

@@ -7,6 +7,7 @@ configuration comes back adjusted. FAKE_PICAMERA2 is JSON: `formats` (that it ha
 """
 
 import json
+import mmap
 import os
 import threading
 import time
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from picamera2 import allocators
+from picamera2 import allocators, dma_heap
 
 _SETUP = {
     "formats": ["RGB888", "NV12"], "cameras": 1, "busy": False, "stamp_age_ns": 0, "note": None, "split": False,
@@ -43,6 +44,8 @@ class Picamera2:
             busy = RuntimeError("Failed to acquire camera: Device or resource busy")
             raise RuntimeError("Camera __init__ sequence did not complete.") from busy
         self.camera = object()
+        if allocator is None and not Path(dma_heap.heapNames[0]).exists():
+            raise RuntimeError("Could not open any dmaHeap device")
         self.allocator = allocator or allocators.DmaAllocator()
         self.camera_controls = {
             "FrameDurationLimits": (11_000, 120_000_000, None), "ExposureTime": (30, 66_666, 20_000),
@@ -113,7 +116,9 @@ class MappedArray:
     def __enter__(self):
         main = self._request.camera._main
         rows = main["size"][1] * _BYTES[main["format"]][1] // 2
-        array = np.full((rows, main["stride"]), self._request.number % 256, np.uint8)
+        self._buffer = mmap.mmap(-1, rows * main["stride"])
+        array = np.frombuffer(self._buffer, np.uint8).reshape(rows, main["stride"])
+        array[:] = self._request.number % 256
         if _SETUP["split"]:
             array[:, main["size"][0] * _BYTES[main["format"]][0] // 2 :] = 200
         self.array = array.reshape(-1)
@@ -121,3 +126,4 @@ class MappedArray:
 
     def __exit__(self, *error):
         del self.array
+        self._buffer.close()  # as the real one: an error where somebody still looks at it
