@@ -101,18 +101,19 @@ add_edge_fer
 edge_fer=/opt/edge-fer/bin/edge-fer
 show 'cat /etc/debian_version; python3 -c "import picamera2, libcamera, numpy; print(picamera2.__file__, numpy.__version__)"'
 show "$edge_fer cameras"
-show "EDGE_FER_CAPTURE__HFLIP=true EDGE_FER_CAPTURE__FPS=30 $edge_fer run --camera picamera2 --format json --max-frames 60 >/tmp/readings
-      head -n 2 /tmp/readings; tail -n 2 /tmp/readings"
+run="$edge_fer run --camera picamera2 --format json --max-frames 60"
+show "$run >/tmp/readings; grep -m 1 status /tmp/readings; tail -n 2 /tmp/readings"
+show "EDGE_FER_CAPTURE__WIDTH=640 EDGE_FER_CAPTURE__HEIGHT=480 EDGE_FER_CAPTURE__FPS=60 $run >/tmp/small; tail -n 2 /tmp/small"
 show "python3 - <<'PYTHON'
 import json
-records = [json.loads(line) for line in open('/tmp/readings')]
-readings = [record for record in records if record['schema'].startswith('edge-fer/reading/')]
-ages = sorted(reading['age_ms'] for reading in readings)
-stamps = [reading['captured_ns'] for reading in readings]
-print(len(readings), 'readings, with a face:', sum(bool(reading['faces']) for reading in readings))
-print('size', readings[0]['size'], 'age p50', ages[len(ages) // 2], 'ms')
-assert any(reading['faces'] for reading in readings)
-assert stamps == sorted(set(stamps)), 'every frame has a stamp of its own'
+for path, size in (('/tmp/readings', [1280, 720]), ('/tmp/small', [640, 480])):
+    records = map(json.loads, open(path))
+    readings = [one for one in records if one['schema'].startswith('edge-fer/reading/')]
+    ages, stamps = sorted(one['age_ms'] for one in readings), [one['captured_ns'] for one in readings]
+    faces = sum(bool(one['faces']) for one in readings)
+    print(len(readings), 'readings of', size, 'pixels,', faces, 'with a face, age p50', ages[len(ages) // 2], 'ms')
+    assert faces and all(one['size'] == size for one in readings)
+    assert stamps == sorted(set(stamps)), 'every frame has a stamp of its own'
 PYTHON"
 echo
 echo 'all is well'

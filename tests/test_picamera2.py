@@ -99,6 +99,13 @@ def test_what_the_settings_ask_reaches_the_camera(camera, tmp_path):
     )
 
 
+@pytest.mark.parametrize("mirrors", [True, False])
+def test_what_a_camera_cannot_mirror_is_mirrored_here(camera, mirrors):
+    source = camera(setup={"mirrors": mirrors, "split": True}, hflip=True)
+    image, _ = source.read()
+    assert (int(image[0, 0, 0]), int(image[0, -1, 0])) == ((0, 200) if mirrors else (200, 0)), "the fake never mirrors"
+
+
 def test_with_a_dma_heap_buffers_come_from_there(camera, monkeypatch):
     monkeypatch.setenv("FAKE_PICAMERA2_HEAP", "/dev/null")
     assert camera().read() is not None

@@ -96,16 +96,14 @@ def open_source(
     """
     kind = kind_of(settings.source)
     named = settings.model_copy(update={"source": path_of(settings.source)})
-    if kind == "picamera2":  # its image processor mirrors for nothing
+    if kind == "picamera2":
         from edge_fer.backends.cameras.picamera2 import open_picamera2
 
         return open_picamera2(named, cancelled)
-    source = _open_live(kind, named, cancelled) if kind in _LIVE else _open_file(kind, named, warn)
-    if settings.hflip or settings.vflip:
-        from edge_fer.backends.cameras.flip import Flip
+    from edge_fer.backends.cameras.flip import flipped
 
-        return Flip(source, horizontally=settings.hflip, vertically=settings.vflip)
-    return source
+    source = _open_live(kind, named, cancelled) if kind in _LIVE else _open_file(kind, named, warn)
+    return flipped(source, horizontally=settings.hflip, vertically=settings.vflip)
 
 
 def _open_live(kind: SourceKind, settings: CaptureSettings, cancelled: Callable[[], bool]) -> Source:

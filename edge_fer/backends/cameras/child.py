@@ -18,7 +18,7 @@ class ChildSource:
     """A camera or stream that a child process reads.
 
     The child's target opens it in its constructor, first frame included, and says
-    `info = {"fps": frames a second or null}`. Its method `read` waits for a frame, writes it to
+    `info = {"fps": frames a second or null, ...}`. Its method `read` waits for a frame, writes it to
     the shared memory and returns `{"width", "height", "pixel_format", "stride", "captured_ns"}`;
     `pixels.py` says what formats there are. It raises OSError with a short reason when either fails.
 
@@ -30,6 +30,9 @@ class ChildSource:
         environment: see `edge_fer.worker.Worker`.
         python: see `edge_fer.worker.Worker`.
         arguments: JSON values for the target's constructor.
+
+    Attributes:
+        info: what the target said of itself.
 
     Raises:
         SourceError: when it does not open, or gives no frame, within the deadline.
@@ -53,7 +56,7 @@ class ChildSource:
         self._deadline_s = settings.read_timeout_s
         self._worker = Worker(target, name="camera", python=python, environment=environment, cancelled=cancelled)
         try:
-            info = self._worker.start(settings.open_timeout_s, **(arguments or {}))
+            self.info = self._worker.start(settings.open_timeout_s, **(arguments or {}))
         except WorkerTimeout as error:
             raise SourceError(
                 f"expected a picture from {self.name} within {settings.open_timeout_s:g} s, found none; {hint}, "
@@ -61,7 +64,7 @@ class ChildSource:
             ) from error
         except WorkerError as error:
             raise SourceError(f"expected to open {self.name}, found: {self._reason(error)}; {hint}") from error
-        self.fps: float | None = info.get("fps")
+        self.fps: float | None = self.info.get("fps")
 
     def read(self) -> tuple[Image, int]:
         """The newest frame; see `edge_fer.backends.cameras.Source.read`."""

@@ -9,6 +9,13 @@ from edge_fer.backends.cameras import Source
 from edge_fer.types import Image
 
 
+def flipped(source: Source, *, horizontally: bool, vertically: bool) -> Source:
+    """The source, mirrored where anything is to mirror; see `Flip`."""
+    if not (horizontally or vertically):
+        return source
+    return Flip(source, horizontally=horizontally, vertically=vertically)
+
+
 class Flip:
     """Mirrors each picture of a source.
 

@@ -87,8 +87,8 @@ def _lines(camera: dict[str, Any]) -> Iterator[str]:
         unread = "" if one["name"] in BYTES_A_PIXEL else "  (not read by edge-fer)"
         yield f"  {one['name']:8} {', '.join(map(_size, one['sizes']))}{unread}"
     for one in camera.get("modes", ()):
-        size = "x".join(map(str, one["size"]))
-        yield f"  sensor   {one['format']} {size}" + (f" at {one['fps']:g}" if one["fps"] else "")
+        size = " " + "x".join(map(str, one["size"])) if one["size"] else ""
+        yield f"  sensor   {one['format']}{size}" + (f" at {one['fps']:g}" if one["fps"] else "")
     controls = camera.get("controls", ())
     if isinstance(controls, dict):  # libcamera's: name to lowest, highest, default
         yield from (f"  {name}: {low} to {high} ({default})" for name, (low, high, default) in controls.items())

@@ -13,7 +13,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from edge_fer.backends.cameras import Source
 from edge_fer.backends.cameras.child import ChildSource
+from edge_fer.backends.cameras.flip import flipped
 from edge_fer.settings import CaptureSettings
 
 CHILD = Path(__file__).with_name("picamera2_child.py")
@@ -21,9 +23,9 @@ HINT = "see `edge-fer cameras`; where picamera2 is missing: sudo apt install pyt
 ENVIRONMENT = {"LIBCAMERA_LOG_LEVELS": "*:ERROR"}
 
 
-def open_picamera2(settings: CaptureSettings, cancelled: Callable[[], bool]) -> ChildSource:
-    """Open a camera; see `edge_fer.backends.cameras.open_source`."""
-    return ChildSource(
+def open_picamera2(settings: CaptureSettings, cancelled: Callable[[], bool]) -> Source:
+    """Open a camera, which mirrors the picture itself where it can; see `edge_fer.backends.cameras.open_source`."""
+    source = ChildSource(
         settings,
         f"{CHILD}:Camera",
         hint=HINT,
@@ -41,6 +43,7 @@ def open_picamera2(settings: CaptureSettings, cancelled: Callable[[], bool]) -> 
             "controls": {**_controls(settings), **settings.controls},
         },
     )
+    return flipped(source, horizontally=source.info["hflip"], vertically=source.info["vflip"])
 
 
 def _controls(settings: CaptureSettings) -> dict[str, float]:

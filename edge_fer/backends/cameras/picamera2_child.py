@@ -69,7 +69,8 @@ class Camera:
                     controls=controls,
                 )
             )
-            stream = self._camera.camera_configuration()["main"]
+            made = self._camera.camera_configuration()
+            stream, transform = made["main"], made["transform"]
             if stream["format"] not in _FORMATS:
                 raise OSError(f"it gives {stream['format']}, which we cannot read, but for {', '.join(_FORMATS)}")
             if pixel_format and stream["format"] != pixel_format:
@@ -81,7 +82,8 @@ class Camera:
         self._stride = stream["stride"]
         self._format = _FORMATS[stream["format"]]
         self._first: dict[str, Any] | None = self._take()
-        self.info = {"fps": fps}
+        # What a camera cannot mirror is left to the parent.
+        self.info = {"fps": fps, "hflip": hflip != bool(transform.hflip), "vflip": vflip != bool(transform.vflip)}
 
     def read(self) -> dict[str, Any]:
         """Wait for a frame and write it to the memory."""

@@ -3,7 +3,7 @@
 Behaves as the real one where our code could go wrong: buffers are lent and run out when they are not released, rows are
 padded to 64 bytes, sizes must be even, one process at a time has the camera, stamps are of the boot clock, and a
 configuration comes back adjusted. FAKE_PICAMERA2 is JSON: `formats` (that it has), `cameras` (how many), `busy`,
-`stamp_age_ns`, `note` (a file that hears of every release, and of the configuration), `split`, `hang_at`.
+`stamp_age_ns`, `note` (a file that hears of the configuration), `split`, `hang_at`, `mirrors` (whether it can).
 """
 
 import json
@@ -19,7 +19,7 @@ from picamera2 import allocators, dma_heap
 
 _SETUP = {
     "formats": ["RGB888", "NV12"], "cameras": 1, "busy": False, "stamp_age_ns": 0, "note": None, "split": False,
-    "hang_at": None,
+    "hang_at": None, "mirrors": True,
 }  # fmt: skip
 _SETUP |= json.loads(os.environ.get("FAKE_PICAMERA2", "{}"))
 _BYTES = {"RGB888": (3, 2), "BGR888": (3, 2), "XRGB8888": (4, 2), "NV12": (1, 3), "YUV420": (1, 3), "MJPEG": (1, 2)}
@@ -69,12 +69,15 @@ class Picamera2:
         if main["format"] not in _SETUP["formats"]:
             main["format"] = _SETUP["formats"][-1]
         main["stride"] = -(-main["size"][0] * _BYTES.get(main["format"], (2, 2))[0] // 64) * 64
+        self._configuration = configuration
         self._main = main
         transform = configuration["transform"]
+        if not _SETUP["mirrors"]:
+            transform.hflip = transform.vflip = False
         _note(f"configured {main['format']} {transform.hflip} {transform.vflip} {configuration['controls']}")
 
     def camera_configuration(self):
-        return {"main": self._main}
+        return self._configuration
 
     def start(self):
         self._started = True
