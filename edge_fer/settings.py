@@ -83,7 +83,7 @@ class CaptureSettings(_Section):
     black: int = Field(16, ge=0, le=255, description="grey levels up to this are black,")
     white: int = Field(250, ge=1, le=255, description="and from this on white: overexposed")
     retry_s: float = Field(0.5, gt=0, le=60, description="pause before the first attempt to reopen; doubles each time")
-    retry_max_s: float = Field(2.0, gt=0, le=600, description="longest pause between attempts to reopen")
+    retry_max_s: float = Field(1.0, gt=0, le=600, description="longest pause between attempts to reopen")
     python: str = Field("/usr/bin/python3", min_length=1, description="interpreter that has picamera2: the system's")
 
 

@@ -70,14 +70,20 @@ def generator(options: CaptureSettings | None = None, cancelled=lambda: False, *
 
 
 class Stream:
-    """An HTTP MJPEG server that can be stopped, and started again on the same port."""
+    """An HTTP MJPEG server that can be stopped, and started again on the same port.
+
+    Attributes:
+        behaviour: `good`, `hung` (the connection stays open, and silent) or `garbage`; of open connections, too.
+    """
 
     def __init__(self) -> None:
         self.port = 0
+        self.behaviour = "good"
         self.start()
 
     def start(self) -> None:
         self._over = over = threading.Event()
+        stream = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self) -> None:
@@ -86,10 +92,13 @@ class Stream:
                 self.end_headers()
                 number = 0
                 while not over.wait(0.01):
+                    if stream.behaviour == "hung":
+                        continue
                     body = cv2.imencode(".jpg", picture(number))[1].tobytes()
                     head = b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(body)
+                    garbage = os.urandom(2000)
                     try:
-                        self.wfile.write(head + body + b"\r\n")
+                        self.wfile.write(garbage if stream.behaviour == "garbage" else head + body + b"\r\n")
                     except (BrokenPipeError, ConnectionResetError):
                         return
                     number += 1

@@ -376,7 +376,7 @@ def test_of_too_many_changes_the_newest_are_told(started):
     camera._thread.join(PATIENCE_S)
     told = camera.changes()
     assert len(told) == 32
-    assert told[0].message == "none yet (20); trying again in 2 s"
+    assert told[0].message == "none yet (20); trying again in 1 s"
     assert told[-1].state == "ended"
 
 
@@ -439,7 +439,7 @@ def test_a_pause_before_the_next_attempt_ends_at_once_when_stopped():
     camera = Camera(settings(wait=True, retry_s=60), opener=opener(SourceError("none")))
     camera.start()
     told = follow(camera, lambda: camera.state == "waiting_for_camera")
-    assert told == [("waiting_for_camera", "none; trying again in 2 s")]
+    assert told == [("waiting_for_camera", "none; trying again in 1 s")]
     began = time.monotonic()
     camera.stop()
     assert time.monotonic() - began < STOP_S
@@ -518,7 +518,9 @@ def test_a_frozen_camera_is_lost_and_opened_again(started):
 
 def test_a_camera_that_stays_frozen_is_tried_less_often(started):
     frozen = [[noise(1)] * 9] * 4
-    _, stopping, _ = watched(started, *frozen, [noise(1), noise(2), noise(3), *[noise(4)] * 9], [], frozen_s=3)
+    _, stopping, _ = watched(
+        started, *frozen, [noise(1), noise(2), noise(3), *[noise(4)] * 9], [], frozen_s=3, retry_max_s=2
+    )
     assert stopping.waits == [0.5, 1.0, 2.0, 2.0, 0.5]
 
 

@@ -16,8 +16,9 @@ _OPTIONS = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
 _ENVIRONMENT = {
     "OPENCV_LOG_LEVEL": "SILENT",
     "OPENCV_FFMPEG_LOGLEVEL": None,  # FFmpeg's own default tells errors: the child's last words explain a failure
-    # RTSP over TCP loses no packets; the rest keeps FFmpeg from holding frames back. The user's own go first.
-    _OPTIONS: os.environ.get(_OPTIONS, "rtsp_transport;tcp|fflags;nobuffer|flags;low_delay"),
+    # RTSP over TCP loses no packets; the rest keeps FFmpeg from holding frames back, and from watching twenty of them
+    # to guess their rate before it opens. The user's own go first.
+    _OPTIONS: os.environ.get(_OPTIONS, "rtsp_transport;tcp|fflags;nobuffer|flags;low_delay|fpsprobesize;0"),
 }
 
 
