@@ -60,6 +60,7 @@ from edge_fer.types import (
 
 _PATIENCE_S = 0.1  # a request to stop is noticed after so long at most, while no frame comes
 _STATUS_EVERY_S = 1.0  # while no frame comes
+_STATUS_AT_LEAST_S = 2.0  # of a live source, however well all is: temperatures, stage times and sinks change, too
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,14 +110,17 @@ class Pipeline(Closeable):
         self.stopping = stopping or threading.Event()
         self.monitor = monitor or Monitor(settings.monitor.window_s)
         self._settings, self._beat = settings, beat
-        self._heard_at, self._label_rate = 0.0, 1.0
+        self._heard_at, self._status_at, self._label_rate = 0.0, 0.0, 1.0
         self._outboxes: list[Outbox] = []
         self._told_of_sinks: dict[str, SinkState] = {}
         with ExitStack() as stack:
             for sink in sinks:
                 self._add(stack, sink, essential=True)
+            configured = []
             for sink in configured_sinks(settings):
                 self._add(stack, sink, essential=False)
+                configured.append(sink)
+            self._attitude = next((sink.attitude for sink in configured if sink.attitude is not None), None)
             store = ModelStore(settings.models)
             self._enhancer = Enhancer(settings.enhance)
             self._finder = stack.enter_context(closing(Finder(settings, store, self.monitor)))
@@ -139,7 +143,11 @@ class Pipeline(Closeable):
             )
             stack.callback(self._labeller.stop)
             if settings.publish.record is not None:
-                recording = Recording(settings.publish.record, lambda: Pace(self._camera.fps, self._is_live()))
+                recording = Recording(
+                    settings.publish.record,
+                    lambda: Pace(self._camera.fps, self._is_live()),
+                    blur=settings.privacy.blur_faces,
+                )
                 self._add(stack, recording, essential=True)
             stack.callback(self._camera.stop)
             self._opened = stack.pop_all()
@@ -245,10 +253,18 @@ class Pipeline(Closeable):
         stage = self.monitor.stage
         with stage("enhance"):
             image = self._enhancer.enhance(frame.image)
-        tracks = self._finder.find(image, frame.scene_ns, live=live, still=frame.still)
+        roll_deg = self._roll_deg(frame)
+        tracks = self._finder.find(image, frame.scene_ns, live=live, still=frame.still, roll_deg=roll_deg)
         with stage("align"):
             faces = tuple(self._aligned(image, track) for track in tracks)
         return _Seen(frame, faces)
+
+    def _roll_deg(self, frame: Frame) -> float | None:
+        """How far the camera was turned when it took a frame; null where it never is."""
+        roll = self._settings.detect.roll
+        if roll != "mavlink":
+            return roll
+        return self._attitude.roll_deg(frame.captured_ns) if self._attitude else 0.0
 
     def _aligned(self, image: Image, track: Track) -> AlignedFace:
         crop = align(image, track.face.landmarks, self._classifier.crop, self._classifier.size)
@@ -284,12 +300,18 @@ class Pipeline(Closeable):
         return labelled_face(track, answer, shown, now_ns)
 
     def _tell_of_camera(self, *, got_frame: bool) -> None:
-        """Publish every change of the camera's condition, and its condition once a second while no frame comes."""
+        """Publish every change of the camera's condition, and its condition now and then.
+
+        That is once a second while no frame comes, and every two seconds while a live source is read.
+        """
         for state, message in self._camera.changes():
             if state != "ended":
                 self._tell(state, message)
         state, message = self._camera.condition
-        if state != "ended" and not got_frame and time.monotonic() - self._heard_at >= _STATUS_EVERY_S:
+        now = time.monotonic()
+        is_quiet = not got_frame and now - self._heard_at >= _STATUS_EVERY_S
+        is_due = self._is_live() and now - self._status_at >= _STATUS_AT_LEAST_S
+        if state != "ended" and (is_quiet or is_due):
             self._tell(state, message)
 
     def _tell_of_devices(self) -> None:
@@ -336,6 +358,7 @@ class Pipeline(Closeable):
         return next((name for name, deadline in deadlines if deadline.missed), None)
 
     def _tell(self, state: State, message: str) -> None:
+        self._status_at = time.monotonic()
         self._publish(self._reporter.status(state, message), None)
 
     def _publish(self, record: Record, image: Image | None) -> None:

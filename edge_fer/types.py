@@ -314,7 +314,8 @@ State = Literal["starting", "running", "waiting_for_camera", "degraded", "stoppi
 class Status:
     """How the box is: the record `edge-fer/status/1`.
 
-    Published on every change of state, and once a second while no frame comes.
+    Published on every change of state, once a second while no frame comes, and every two seconds while a live source
+    is read.
 
     Attributes:
         at: when, UTC, ISO 8601.

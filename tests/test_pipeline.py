@@ -107,8 +107,19 @@ def test_a_reading_keeps_its_promises(two_faces: Path) -> None:
     assert len(to_json(reading)) < 2500
 
 
+def test_a_live_source_is_told_of_however_well_all_is(two_faces: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What changes without a change of state, such as temperatures, is in statuses that come all the while."""
+    monkeypatch.setattr(pipeline_module, "_STATUS_AT_LEAST_S", 0.0)
+    live, file = Kept(), Kept()
+    for sink, realtime in ((live, True), (file, False)):
+        with Pipeline(settings_for(two_faces, capture__realtime=realtime), [sink]) as pipeline:
+            pipeline.run()
+    assert live.states.count("running") > 1
+    assert file.states == ["starting", "running", "stopping"]
+
+
 def test_stages_are_timed(two_faces: Path) -> None:
-    with Pipeline(settings_for(two_faces, enhance__clahe=True)) as pipeline:
+    with Pipeline(settings_for(two_faces, enhance__clahe="on")) as pipeline:
         pipeline.run()
         times = pipeline.monitor.stage_times()
     assert list(times) == STILLS
