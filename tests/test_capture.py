@@ -391,7 +391,12 @@ def test_the_pause_is_short_again_once_the_source_was_steady(started):
 
     flaky = [Script([1, SourceLost("gone")], clock=clock) for _ in range(2)]
     steady = Steady([1, 2, 3, SourceLost("gone")], clock=clock)
-    camera = started(settings(retry_s=1.0), opener=opener(*flaky, steady, Script([])), stopping=stopping, clock=clock)
+    camera = started(
+        settings(retry_s=1.0, retry_max_s=4.0),
+        opener=opener(*flaky, steady, Script([])),
+        stopping=stopping,
+        clock=clock,
+    )
     camera._thread.join(PATIENCE_S)
     assert stopping.waits == [1.0, 2.0, 1.0]
 
