@@ -56,21 +56,24 @@ class CaptureSettings(_Section):
     height: int | None = Field(None, ge=16, le=4320, description="asked of the camera, pixels; null: its own choice")
     fps: float | None = Field(None, gt=0, le=1000, description="asked of the camera, frames a second; null: its own")
     format: str | None = Field(
-        None, min_length=3, description="MJPG, YUYV, ... as `edge-fer cameras` lists them; null: the quickest"
+        None,
+        min_length=3,
+        description="MJPG, YUYV, ... as `edge-fer cameras` lists them; null: what brings most frames",
     )
-    exposure_ms: float | None = Field(None, gt=0, le=10_000, description="exposure, milliseconds; null: automatic")
+    exposure_ms: float | None = Field(
+        None, gt=0, le=10_000, description="exposure, milliseconds; null: left to the camera"
+    )
     gain: float | None = Field(
-        None, ge=0, description="V4L2: in steps of the driver; picamera2: factor; null: automatic"
+        None, ge=0, description="V4L2: in steps of the driver; picamera2: factor; null: left to it"
     )
     focus: float | None = Field(
-        None, ge=0, description="V4L2: in steps of the driver; picamera2: dioptres; null: automatic"
+        None, ge=0, description="V4L2: in steps of the driver; picamera2: dioptres; null: left to it"
     )
     controls: dict[str, int | float | bool | list[float]] = Field(
         {}, description="others, by the name that `edge-fer cameras` gives them, such as {brightness: 10}"
     )
     hflip: bool = Field(False, description="mirror the picture left to right; with vflip: turned by 180 degrees")
     vflip: bool = Field(False, description="mirror the picture top to bottom")
-    raw: RawSettings = RawSettings()
     realtime: bool = Field(False, description="pace files and folders like a camera and drop what comes too late")
     loop: bool = Field(False, description="play files and folders over and over")
     wait: bool = Field(False, description="wait for a camera that is missing at the start instead of ending")
@@ -87,6 +90,7 @@ class CaptureSettings(_Section):
     retry_s: float = Field(0.5, gt=0, le=60, description="pause before the first attempt to reopen; doubles each time")
     retry_max_s: float = Field(1.0, gt=0, le=600, description="longest pause between attempts to reopen")
     python: str = Field("/usr/bin/python3", min_length=1, description="interpreter that has picamera2: the system's")
+    raw: RawSettings = RawSettings()
 
 
 class EnhanceSettings(_Section):
