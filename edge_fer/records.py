@@ -68,7 +68,7 @@ class Reporter:
             now_ns: when it is published, CLOCK_MONOTONIC.
         """
         origin = self._origin(answers)
-        reason = origin.reason or self._health.reason
+        reason = origin.reason or self._trouble
         height, width = frame.image.shape[:2]
         return Reading(
             device=self._device,
@@ -92,7 +92,7 @@ class Reporter:
     def status(self, state: State, message: str) -> Status:
         """How the box is; what should be running is degraded while something is replaced or missing."""
         origin, recovery, health = self._classifier.origin, self._classifier.recovery, self._health
-        reason = origin.reason or health.reason
+        reason = origin.reason or self._trouble
         return Status(
             device=self._device,
             run=self._run,
@@ -114,6 +114,11 @@ class Reporter:
             sinks=self._outlets.conditions,
             message=message,
         )
+
+    @property
+    def _trouble(self) -> str | None:
+        """What is wrong besides the devices that read faces."""
+        return self._health.reason or self._camera.blind
 
     def _origin(self, answers: Sequence[Answer]) -> Origin:
         """What read the faces of a frame: of several, the first that had to stand in; without any, what would now."""

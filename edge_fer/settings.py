@@ -22,6 +22,7 @@ from typing_extensions import Self
 from edge_fer.backends import BACKEND_PATTERN
 from edge_fer.errors import ConfigError
 from edge_fer.publish.mavlink.link import parse_url
+from edge_fer.types import PixelFormat
 from edge_fer.validation import first_line, first_problem
 
 ENVIRONMENT_PREFIX = "EDGE_FER_"
@@ -34,21 +35,62 @@ class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True, allow_inf_nan=False)
 
 
+class RawSettings(_Section):
+    """Frames from standard input, one after the other without anything in between."""
+
+    width: int | None = Field(None, ge=2, le=7680, description="of a frame, pixels; needed for `-`")
+    height: int | None = Field(None, ge=2, le=4320, description="of a frame, pixels; needed for `-`")
+    pixel_format: PixelFormat = Field("bgr24", description="of a frame, as FFmpeg calls it (-pix_fmt)")
+    live: bool = Field(True, description="the newest frame wins; false: every frame is read, and the writer waits")
+
+
 class CaptureSettings(_Section):
     """Where frames come from."""
 
     source: str = Field(
-        "0", min_length=1, description="camera index, device path, picture, video, folder, URL, or `sample`"
+        "0",
+        min_length=1,
+        description="camera index, device path, `picamera2`, picture, video, folder, URL, `-` or `sample`",
     )
     width: int | None = Field(None, ge=16, le=7680, description="asked of the camera, pixels; null: its own choice")
     height: int | None = Field(None, ge=16, le=4320, description="asked of the camera, pixels; null: its own choice")
     fps: float | None = Field(None, gt=0, le=1000, description="asked of the camera, frames a second; null: its own")
+    format: str | None = Field(
+        None,
+        min_length=3,
+        description="MJPG, YUYV, ... as `edge-fer cameras` lists them; null: what brings most frames",
+    )
+    exposure_ms: float | None = Field(
+        None, gt=0, le=10_000, description="exposure, milliseconds; null: left to the camera"
+    )
+    gain: float | None = Field(
+        None, ge=0, description="V4L2: in steps of the driver; picamera2: factor; null: left to it"
+    )
+    focus: float | None = Field(
+        None, ge=0, description="V4L2: in steps of the driver; picamera2: dioptres; null: left to it"
+    )
+    controls: dict[str, int | float | bool | list[float]] = Field(
+        {}, description="others, by the name that `edge-fer cameras` gives them, such as {brightness: 10}"
+    )
+    hflip: bool = Field(False, description="mirror the picture left to right; with vflip: turned by 180 degrees")
+    vflip: bool = Field(False, description="mirror the picture top to bottom")
     realtime: bool = Field(False, description="pace files and folders like a camera and drop what comes too late")
+    loop: bool = Field(False, description="play files and folders over and over")
     wait: bool = Field(False, description="wait for a camera that is missing at the start instead of ending")
     open_timeout_s: float = Field(10.0, gt=0, le=120, description="a camera that takes longer to open has failed")
     read_timeout_s: float = Field(5.0, gt=0, le=120, description="a camera that gives no frame for so long is lost")
+    frozen_s: float | None = Field(
+        10.0, gt=0, le=3600, description="a camera that gives the same picture for so long is lost; null: never"
+    )
+    blind_s: float | None = Field(
+        2.0, gt=0, le=3600, description="a black or white picture is told after so long; null: never"
+    )
+    black: int = Field(16, ge=0, le=255, description="grey levels up to this are black,")
+    white: int = Field(250, ge=1, le=255, description="and from this on white: overexposed")
     retry_s: float = Field(0.5, gt=0, le=60, description="pause before the first attempt to reopen; doubles each time")
-    retry_max_s: float = Field(10.0, gt=0, le=600, description="longest pause between attempts to reopen")
+    retry_max_s: float = Field(1.0, gt=0, le=600, description="longest pause between attempts to reopen")
+    python: str = Field("/usr/bin/python3", min_length=1, description="interpreter that has picamera2: the system's")
+    raw: RawSettings = RawSettings()
 
 
 class EnhanceSettings(_Section):

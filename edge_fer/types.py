@@ -19,6 +19,9 @@ LABELS: tuple[Label, ...] = ("anger", "disgust", "fear", "happiness", "sadness",
 
 Image = NDArray[np.uint8]
 
+PixelFormat = Literal["bgr24", "rgb24", "bgr0", "rgb0", "gray8", "yuyv422", "uyvy422", "nv12", "yuv420p"]
+"""How the bytes of a picture lie in memory; the names are FFmpeg's (`ffmpeg -pix_fmts`)."""
+
 
 class Point(NamedTuple):
     """A position in pixels."""
