@@ -11,6 +11,7 @@ import os
 import re
 import socket
 from collections.abc import Mapping
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -20,7 +21,8 @@ from typing_extensions import Self
 
 from edge_fer.backends import BACKEND_PATTERN
 from edge_fer.errors import ConfigError
-from edge_fer.publish.mavlink_link import parse_url
+from edge_fer.publish.mavlink.link import parse_url
+from edge_fer.types import PixelFormat
 from edge_fer.validation import first_line, first_problem
 
 ENVIRONMENT_PREFIX = "EDGE_FER_"
@@ -33,21 +35,62 @@ class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True, allow_inf_nan=False)
 
 
+class RawSettings(_Section):
+    """Frames from standard input, one after the other without anything in between."""
+
+    width: int | None = Field(None, ge=2, le=7680, description="of a frame, pixels; needed for `-`")
+    height: int | None = Field(None, ge=2, le=4320, description="of a frame, pixels; needed for `-`")
+    pixel_format: PixelFormat = Field("bgr24", description="of a frame, as FFmpeg calls it (-pix_fmt)")
+    live: bool = Field(True, description="the newest frame wins; false: every frame is read, and the writer waits")
+
+
 class CaptureSettings(_Section):
     """Where frames come from."""
 
     source: str = Field(
-        "0", min_length=1, description="camera index, device path, picture, video, folder, URL, or `sample`"
+        "0",
+        min_length=1,
+        description="camera index, device path, `picamera2`, picture, video, folder, URL, `-` or `sample`",
     )
     width: int | None = Field(None, ge=16, le=7680, description="asked of the camera, pixels; null: its own choice")
     height: int | None = Field(None, ge=16, le=4320, description="asked of the camera, pixels; null: its own choice")
     fps: float | None = Field(None, gt=0, le=1000, description="asked of the camera, frames a second; null: its own")
+    format: str | None = Field(
+        None,
+        min_length=3,
+        description="MJPG, YUYV, ... as `edge-fer cameras` lists them; null: what brings most frames",
+    )
+    exposure_ms: float | None = Field(
+        None, gt=0, le=10_000, description="exposure, milliseconds; null: left to the camera"
+    )
+    gain: float | None = Field(
+        None, ge=0, description="V4L2: in steps of the driver; picamera2: factor; null: left to it"
+    )
+    focus: float | None = Field(
+        None, ge=0, description="V4L2: in steps of the driver; picamera2: dioptres; null: left to it"
+    )
+    controls: dict[str, int | float | bool | list[float]] = Field(
+        {}, description="others, by the name that `edge-fer cameras` gives them, such as {brightness: 10}"
+    )
+    hflip: bool = Field(False, description="mirror the picture left to right; with vflip: turned by 180 degrees")
+    vflip: bool = Field(False, description="mirror the picture top to bottom")
     realtime: bool = Field(False, description="pace files and folders like a camera and drop what comes too late")
+    loop: bool = Field(False, description="play files and folders over and over")
     wait: bool = Field(False, description="wait for a camera that is missing at the start instead of ending")
     open_timeout_s: float = Field(10.0, gt=0, le=120, description="a camera that takes longer to open has failed")
     read_timeout_s: float = Field(5.0, gt=0, le=120, description="a camera that gives no frame for so long is lost")
+    frozen_s: float | None = Field(
+        10.0, gt=0, le=3600, description="a camera that gives the same picture for so long is lost; null: never"
+    )
+    blind_s: float | None = Field(
+        2.0, gt=0, le=3600, description="a black or white picture is told after so long; null: never"
+    )
+    black: int = Field(16, ge=0, le=255, description="grey levels up to this are black,")
+    white: int = Field(250, ge=1, le=255, description="and from this on white: overexposed")
     retry_s: float = Field(0.5, gt=0, le=60, description="pause before the first attempt to reopen; doubles each time")
-    retry_max_s: float = Field(10.0, gt=0, le=600, description="longest pause between attempts to reopen")
+    retry_max_s: float = Field(1.0, gt=0, le=600, description="longest pause between attempts to reopen")
+    python: str = Field("/usr/bin/python3", min_length=1, description="interpreter that has picamera2: the system's")
+    raw: RawSettings = RawSettings()
 
 
 class EnhanceSettings(_Section):
@@ -216,9 +259,48 @@ class FileSettings(_Section):
 
 
 class MqttSettings(_Section):
-    """Readings to an MQTT broker."""
+    """Readings to an MQTT broker (MQTT 5)."""
 
     host: str | None = Field(None, min_length=1, description="name or address of the broker; null: none")
+    port: int | None = Field(None, ge=1, le=65_535, description="of the broker; null: 1883, or 8883 with tls")
+    tls: bool = Field(False, description="encrypt, and check the broker's certificate and name")
+    ca_file: Path | None = Field(None, description="PEM of who vouches for the broker; null: those the system trusts")
+    cert_file: Path | None = Field(None, description="PEM of this box's own certificate; null: none")
+    key_file: Path | None = Field(None, description="PEM of its private key; null: it stands in cert_file")
+    credentials_file: Path | None = Field(
+        None, description="file with the user in its first line and the password in its second; null: anonymous"
+    )
+    client_id: str | None = Field(
+        None, min_length=1, max_length=128, description="null: made of the device's name and the machine's id"
+    )
+    prefix: str = Field("edge-fer/{device}", min_length=1, description="all topics are below this one")
+    qos: Literal[0, 1, 2] = Field(1, description="0: at most once; 1: at least once; 2: exactly once")
+    faces: bool = Field(False, description="publish each face of a reading below `face/`, too")
+    max_rate_hz: float | None = Field(None, gt=0, le=1000, description="readings a second at most; null: all")
+    keepalive_s: int = Field(15, ge=2, le=3600, description="a link that is silent for so long is probed, seconds")
+    retry_s: float = Field(0.5, gt=0, le=60, description="pause before the broker is tried again; doubles each time")
+    retry_max_s: float = Field(30.0, gt=0, le=600, description="longest such pause; at once where it refused us")
+    in_flight: int = Field(20, ge=1, le=1000, description="messages that are sent and not yet acknowledged, at most")
+    buffer_mb: float = Field(16.0, gt=0, le=4096, description="so much is kept while the link is down, megabytes,")
+    buffer_s: float = Field(3600.0, gt=0, le=604_800, description="and for so long, seconds; the oldest goes first")
+    homeassistant: bool = Field(False, description="let Home Assistant discover this box")
+    homeassistant_prefix: str = Field("homeassistant", min_length=1, description="its discovery topics are below this")
+
+    @field_validator("prefix", "homeassistant_prefix")
+    @classmethod
+    def _is_a_topic(cls, prefix: str) -> str:
+        if not re.fullmatch(r"[^+#$/\0][^+#\0]*(?<!/)", prefix):
+            raise ValueError(f"expected a topic such as edge-fer/{{device}}, without + or #, found {prefix!r}")
+        return prefix
+
+    @model_validator(mode="after")
+    def _certificates_need_tls(self) -> Self:
+        given = [name for name in ("ca_file", "cert_file", "key_file") if getattr(self, name) is not None]
+        if given and not self.tls:
+            raise ValueError(f"{given[0]} needs `tls: true`")
+        if self.key_file is not None and self.cert_file is None:
+            raise ValueError("key_file needs cert_file")
+        return self
 
 
 class MavlinkSettings(_Section):
@@ -257,6 +339,37 @@ class HttpSettings(_Section):
     """A web page, metrics and live readings."""
 
     enabled: bool = Field(False, description="serve them")
+    address: str = Field("127.0.0.1", description="IP address to listen at; one that others reach needs `token_file`")
+    port: int = Field(8080, ge=0, le=65_535, description="to listen at; 0: any free one")
+    token_file: Path | None = Field(
+        None, description="holds what a client must know, 16 characters or more; others must not read it; null: nothing"
+    )
+    hosts: tuple[str, ...] = Field(
+        (), description="names that this box is reached by, beside its host name, localhost and its IP addresses"
+    )
+    live: bool = Field(False, description="also show the camera's picture, with what was seen drawn in")
+    live_fps: float = Field(10.0, gt=0, le=60, description="pictures a second at most")
+    live_size: int = Field(640, ge=64, le=4096, description="long side of that picture at most, pixels")
+    max_clients: int = Field(64, ge=1, le=1024, description="streams of readings and pictures at once")
+    queue: int = Field(
+        64, ge=1, le=10_000, description="readings that wait for a slow client; older ones are lost to it, and counted"
+    )
+    rate: float = Field(50.0, gt=0, le=10_000, description="requests a second from one address; twice that in a burst")
+    stale_s: float = Field(10.0, gt=0, le=3600, description="unhealthy when there was no reading for so long")
+
+    @field_validator("address")
+    @classmethod
+    def _is_an_address(cls, address: str) -> str:
+        try:
+            return str(ip_address(address))
+        except ValueError as error:
+            raise ValueError(f"expected an IP address such as 127.0.0.1 or 0.0.0.0, found {address!r}") from error
+
+    @model_validator(mode="after")
+    def _others_need_a_token(self) -> Self:
+        if self.enabled and self.token_file is None and not ip_address(self.address).is_loopback:
+            raise ValueError(f"address {self.address} is open to others: expected a token_file, found none; set one")
+        return self
 
 
 class LogSettings(_Section):

@@ -16,7 +16,7 @@ from collections import Counter, deque
 from contextlib import closing
 from pathlib import Path
 
-from edge_fer.publish.mavlink import Mavlink
+from edge_fer.publish.mavlink.sink import Mavlink
 from edge_fer.publish.tunnel import decode
 from edge_fer.settings import MavlinkSettings
 from tests.mavlink_peer import SYSTEM, Cable, crowd, free_port, peer

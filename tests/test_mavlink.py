@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import subprocess
@@ -18,11 +19,11 @@ from typing import Any
 import pytest
 
 from edge_fer.errors import OutputError
-from edge_fer.publish import mavlink
 from edge_fer.publish.configured import configured_sinks
-from edge_fer.publish.mavlink import Mavlink
-from edge_fer.publish.mavlink_computer import Computer
-from edge_fer.publish.mavlink_link import Link
+from edge_fer.publish.mavlink import sink as mavlink
+from edge_fer.publish.mavlink.computer import Computer
+from edge_fer.publish.mavlink.link import Link
+from edge_fer.publish.mavlink.sink import Mavlink
 from edge_fer.publish.outbox import Outbox
 from edge_fer.publish.tunnel import PAYLOAD_TYPE, decode
 from edge_fer.settings import MavlinkSettings, load_settings
@@ -156,6 +157,17 @@ def test_the_clocks_find_each_other() -> None:
             stop.set()
             thread.join()
     assert max(map(abs, found)) < 0.01
+
+
+def test_the_vehicle_s_bank_is_heard_and_nobody_else_s() -> None:
+    port = free_port()
+    with peer(f"udpin:{HOST}:{port}") as ground, closing(sink_of(f"udpout:{HOST}:{port}")) as sink:
+        ground.receive("HEARTBEAT")  # now the peer knows where to send
+        ground.mav.attitude_send(0, math.radians(-70), 0, 0, 0, 0, 0)  # of nobody yet
+        ground.heartbeat()
+        ground.mav.attitude_send(0, math.radians(30), 0, 0, 0, 0, 0)
+        until(lambda: sink.attitude.roll_deg(time.monotonic_ns()) != 0.0)
+        assert sink.attitude.roll_deg(time.monotonic_ns()) == pytest.approx(30, abs=0.01)
 
 
 def test_a_question_for_the_time_is_answered_at_once() -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_fer.publish.mavlink_faults import ERROR, HOLD_S, NOTICE, WARNING, Faults, chunks
+from edge_fer.publish.mavlink.faults import ERROR, HOLD_S, NOTICE, WARNING, Faults, chunks
 from edge_fer.types import Record, SinkStatus
 from tests.conftest import make_reading, make_status
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from edge_fer.errors import ConfigError, OutputError
-from edge_fer.publish.mavlink import check
-from edge_fer.publish.mavlink_link import LinkDown, Url, open_link, parse_url
-from edge_fer.publish.mavlink_serial import SerialLink
-from edge_fer.publish.mavlink_udp import PEER_S, UdpIn, UdpOut
+from edge_fer.publish.mavlink.link import LinkDown, Url, open_link, parse_url
+from edge_fer.publish.mavlink.serial_line import SerialLink
+from edge_fer.publish.mavlink.sink import try_link
+from edge_fer.publish.mavlink.udp import PEER_S, UdpIn, UdpOut
 from edge_fer.settings import MavlinkSettings, load_settings
 from tests.mavlink_peer import Cable, common, free_port, peer
 
@@ -55,7 +55,7 @@ def test_a_malformed_url_is_told_in_one_line(text: str) -> None:
 def complaint(url: str) -> str:
     """What `check` says, in one line."""
     with pytest.raises((OutputError, ConfigError)) as caught:
-        check(MavlinkSettings(url=url))
+        try_link(MavlinkSettings(url=url))
     message = str(caught.value)
     assert "\n" not in message
     return message
@@ -64,15 +64,15 @@ def complaint(url: str) -> str:
 def test_check_sends_one_heartbeat() -> None:
     port = free_port()
     with peer(f"udpin:{HOST}:{port}") as ground:
-        check(MavlinkSettings(url=f"udpout:{HOST}:{port}", system_id=9))
+        try_link(MavlinkSettings(url=f"udpout:{HOST}:{port}", system_id=9))
         heartbeat = ground.receive("HEARTBEAT")
     assert (heartbeat.get_srcSystem(), heartbeat.get_srcComponent(), heartbeat.autopilot) == (9, 191, 8)
-    check(MavlinkSettings(url=f"udpin:{HOST}:{port}"))
+    try_link(MavlinkSettings(url=f"udpin:{HOST}:{port}"))
 
 
 def test_check_needs_a_link() -> None:
     with pytest.raises(ConfigError, match="expected a link to check, found none"):
-        check(MavlinkSettings())
+        try_link(MavlinkSettings())
 
 
 def test_check_names_a_port_that_is_taken() -> None:
@@ -94,7 +94,7 @@ def test_check_names_an_unknown_host() -> None:
 
 def test_check_does_not_wait_for_a_name_server_that_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
     answer = threading.Event()
-    monkeypatch.setattr("edge_fer.publish.mavlink_udp.RESOLVE_S", 0.05)
+    monkeypatch.setattr("edge_fer.publish.mavlink.udp.RESOLVE_S", 0.05)
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: answer.wait() and [])
     assert "found 'far.away': no answer within 0.05 s" in complaint("udpout:far.away:14550")
     answer.set()
@@ -114,7 +114,7 @@ def test_check_names_a_device_in_use(tmp_path: Path) -> None:
     cable.plug()
     with SerialLink(Url("serial", str(cable.ours), 57600)):
         assert "found another program at it; end that program" in complaint(f"serial:{cable.ours}:57600")
-    check(MavlinkSettings(url=f"serial:{cable.ours}:57600"))
+    try_link(MavlinkSettings(url=f"serial:{cable.ours}:57600"))
     cable.unplug()
 
 
@@ -132,8 +132,8 @@ def test_check_names_a_lack_of_permission(tmp_path: Path) -> None:
     Path(device).chmod(0)
     text = (
         "import os, pymavlink.dialects.v20.common, serial\n"
-        "from edge_fer.publish.mavlink import check; from edge_fer.settings import MavlinkSettings\n"
-        f"if os.geteuid() == 0: os.setuid(65534)\ncheck(MavlinkSettings(url='serial:{device}:57600'))"
+        "from edge_fer.publish.mavlink.sink import try_link; from edge_fer.settings import MavlinkSettings\n"
+        f"if os.geteuid() == 0: os.setuid(65534)\ntry_link(MavlinkSettings(url='serial:{device}:57600'))"
     )
     done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=False, timeout=30)
     cable.unplug()
@@ -214,13 +214,13 @@ def test_udp_goes_over_the_newer_protocol_too() -> None:
     with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as there:
         there.bind(("::1", 0))
         there.settimeout(5)
-        check(MavlinkSettings(url=f"udpout:[::1]:{there.getsockname()[1]}"))
+        try_link(MavlinkSettings(url=f"udpout:[::1]:{there.getsockname()[1]}"))
         (message,) = common.MAVLink(None).parse_buffer(there.recv(999))
         assert message.get_type() == "HEARTBEAT"
 
 
 def test_a_serial_line_that_takes_nothing_is_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge_fer.publish.mavlink_serial.WRITE_S", 0.05)
+    monkeypatch.setattr("edge_fer.publish.mavlink.serial_line.WRITE_S", 0.05)
     master, slave = os.openpty()
     link = SerialLink(Url("serial", os.ttyname(slave), 57600))
     with pytest.raises(LinkDown, match=r"/dev/pts/.*Write timeout"):

@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymavlink.dialects.v20 import common
 
-from edge_fer.publish.budget import Budget
-from edge_fer.publish.mavlink_autopilot import SILENCE_S
-from edge_fer.publish.mavlink_computer import Computer
-from edge_fer.publish.mavlink_faults import ERROR
-from edge_fer.publish.mavlink_talk import Talker
-from edge_fer.publish.mavlink_topics import values
+from edge_fer.publish.mavlink.autopilot import SILENCE_S
+from edge_fer.publish.mavlink.budget import Budget
+from edge_fer.publish.mavlink.computer import Computer
+from edge_fer.publish.mavlink.faults import ERROR
+from edge_fer.publish.mavlink.talk import Talker
+from edge_fer.publish.mavlink.topics import values
 from edge_fer.publish.tunnel import PAYLOAD_TYPE, decode
 from edge_fer.settings import MavlinkSettings
 from edge_fer.types import Reading, Record

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from edge_fer.publish.timesync import ENOUGH, SILENCE_NS, Timesync
+from edge_fer.publish.mavlink.timesync import ENOUGH, SILENCE_NS, Timesync
 from tests.mavlink_peer import Jitter
 
 MS, S = 10**6, 10**9

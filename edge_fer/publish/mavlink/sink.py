@@ -1,6 +1,6 @@
 """Labels for flight controllers and ground stations, over MAVLink 2 on UDP or a serial line.
 
-    publish -> Talker (what is said, and when; `mavlink_talk.py`) <-> thread <-> Link (`mavlink_link.py`)
+    publish -> Talker (what is said, and when; `talk.py`) <-> thread <-> Link (`link.py`)
 
 A thread of its own waits for what comes: TIMESYNC is of use only when it is answered, and its answers are timed, at
 once. The protocol is described at https://mavlink.io/en/messages/common.html.
@@ -16,13 +16,14 @@ import time
 from collections.abc import Callable
 from types import ModuleType
 
+from edge_fer.attitude import Attitude
 from edge_fer.backoff import Backoff
 from edge_fer.errors import ConfigError, OutputError
 from edge_fer.publish import Sink
-from edge_fer.publish.mavlink_computer import Computer
-from edge_fer.publish.mavlink_link import Link, LinkDown, open_link
-from edge_fer.publish.mavlink_talk import Talker
-from edge_fer.publish.mavlink_topics import Heartbeat
+from edge_fer.publish.mavlink.computer import Computer
+from edge_fer.publish.mavlink.link import Link, LinkDown, open_link
+from edge_fer.publish.mavlink.talk import Talker
+from edge_fer.publish.mavlink.topics import Heartbeat
 from edge_fer.settings import MavlinkSettings
 from edge_fer.types import Image, Record, SinkState, SinkStatus
 
@@ -40,6 +41,9 @@ class Mavlink(Sink):
         clock_ns: CLOCK_MONOTONIC, nanoseconds.
         computer: looks at the box; null: at this one.
 
+    Attributes:
+        attitude: of the vehicle, as its autopilot tells.
+
     Raises:
         ConfigError: when pymavlink is missing.
     """
@@ -54,7 +58,8 @@ class Mavlink(Sink):
     ) -> None:
         assert settings.url is not None
         self._url = settings.url
-        self._talker = Talker(settings, _dialect(), clock_ns, computer or Computer())
+        self.attitude = Attitude()
+        self._talker = Talker(settings, _dialect(), clock_ns, computer or Computer(), self.attitude)
         self._backoff = Backoff(settings.retry_s, settings.retry_max_s)
         self._talking = threading.Lock()  # around the talker, which may wait for a sensor
         self._lock = threading.Lock()  # around what follows, which must not wait for anything
@@ -145,7 +150,7 @@ class Mavlink(Sink):
             self._state, self._reason = state, reason
 
 
-def check(settings: MavlinkSettings) -> None:
+def try_link(settings: MavlinkSettings) -> None:
     """Open the link once and send a heartbeat.
 
     Args:

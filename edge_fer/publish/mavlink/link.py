@@ -97,9 +97,9 @@ def open_link(text: str) -> Link:
     except ValueError as error:
         raise ConfigError(f"setting `publish.mavlink.url`: {error}") from error
     if url.kind == "serial":
-        from edge_fer.publish.mavlink_serial import SerialLink
+        from edge_fer.publish.mavlink.serial_line import SerialLink
 
         return SerialLink(url)
-    from edge_fer.publish.mavlink_udp import UdpIn, UdpOut
+    from edge_fer.publish.mavlink.udp import UdpIn, UdpOut
 
     return UdpIn(url) if url.kind == "udpin" else UdpOut(url)

@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
 
-from edge_fer.publish.mavlink_computer import Computer
-from edge_fer.publish.mavlink_faults import Faults, chunks
+from edge_fer.publish.mavlink.computer import Computer
+from edge_fer.publish.mavlink.faults import Faults, chunks
 from edge_fer.publish.tunnel import encode, tunnel_face
 from edge_fer.types import LABELS, FaceReading, Reading, Record, State, Status
 

@@ -1,11 +1,13 @@
-"""The flight controller as it is heard: whether it is there, and what its clock shows (TIMESYNC, both ways)."""
+"""The flight controller as it is heard: whether it is there, its bank (ATTITUDE), its clock (TIMESYNC)."""
 
 from __future__ import annotations
 
+import math
 from types import ModuleType
 
-from edge_fer.publish.mavlink_topics import Message, Periodic, Topic
-from edge_fer.publish.timesync import Timesync
+from edge_fer.attitude import Attitude
+from edge_fer.publish.mavlink.timesync import Timesync
+from edge_fer.publish.mavlink.topics import Message, Periodic, Topic
 
 SILENCE_S = 5.0
 """One whose heartbeat was not heard for so long is not asked for its time."""
@@ -20,13 +22,17 @@ class Autopilot:
         dialect: pymavlink's.
         system_id: of the vehicle.
         max_round_trip_ns: a TIMESYNC answer that took longer is not used.
+        attitude: told how far the vehicle banks.
 
     Attributes:
         timesync: its clock.
         question: somebody's time that TIMESYNC asked ours with; null: nobody waits for an answer.
     """
 
-    def __init__(self, dialect: ModuleType, system_id: int, max_round_trip_ns: int) -> None:
+    def __init__(
+        self, dialect: ModuleType, system_id: int, max_round_trip_ns: int, attitude: Attitude | None = None
+    ) -> None:
+        self._attitude = attitude or Attitude()
         self._no_autopilot, self._system_id = dialect.MAV_AUTOPILOT_INVALID, system_id
         self.timesync = Timesync(max_round_trip_ns)
         self.question: int | None = None
@@ -46,7 +52,11 @@ class Autopilot:
         elif kind == "TIMESYNC" and message.tc1 == 0:
             if now_ns - self._asked_ns >= _ANSWER_NS:
                 self.question, self._asked_ns = message.ts1, now_ns
-        elif kind == "TIMESYNC" and is_ours and message.get_srcComponent() == self._component:
+        elif not is_ours or message.get_srcComponent() != self._component:
+            return
+        elif kind == "ATTITUDE":
+            self._attitude.tell(now_ns, math.degrees(message.roll))
+        elif kind == "TIMESYNC":
             self.timesync.answered(message.ts1, message.tc1, now_ns)
 
     def is_there(self, now_s: float) -> bool:

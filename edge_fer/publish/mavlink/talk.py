@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from types import ModuleType
 
-from edge_fer.publish.budget import Budget
-from edge_fer.publish.mavlink_autopilot import Answer, Autopilot, Question
-from edge_fer.publish.mavlink_computer import Computer
-from edge_fer.publish.mavlink_topics import ComputerStatus, Faces, Heartbeat, Topic, Values, Words
+from edge_fer.attitude import Attitude
+from edge_fer.publish.mavlink.autopilot import Answer, Autopilot, Question
+from edge_fer.publish.mavlink.budget import Budget
+from edge_fer.publish.mavlink.computer import Computer
+from edge_fer.publish.mavlink.topics import ComputerStatus, Faces, Heartbeat, Topic, Values, Words
 from edge_fer.settings import MavlinkSettings
 from edge_fer.types import Record
 
@@ -29,15 +30,21 @@ class Talker:
         dialect: pymavlink's `common` dialect of MAVLink 2.
         clock_ns: CLOCK_MONOTONIC.
         computer: looks at the box.
+        attitude: told how far the vehicle banks.
     """
 
     def __init__(
-        self, settings: MavlinkSettings, dialect: ModuleType, clock_ns: Callable[[], int], computer: Computer
+        self,
+        settings: MavlinkSettings,
+        dialect: ModuleType,
+        clock_ns: Callable[[], int],
+        computer: Computer,
+        attitude: Attitude | None = None,
     ) -> None:
         self._clock_ns = clock_ns
         self._mav = dialect.MAVLink(None, settings.system_id, settings.component_id)
         self._mav.robust_parsing = True
-        self._autopilot = Autopilot(dialect, settings.system_id, round(settings.timesync_ms * 1e6))
+        self._autopilot = Autopilot(dialect, settings.system_id, round(settings.timesync_ms * 1e6), attitude)
         self._faces = Faces(dialect, settings.payload_type, self._autopilot.timesync.offset_ns)
         # The most urgent first; one that must wait for the budget is not overtaken by those after it.
         self._topics: tuple[Topic, ...] = (
