@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
+import runpy
 import shutil
 import subprocess
 from pathlib import Path
@@ -16,6 +16,7 @@ from edge_fer.settings import Settings, load_settings
 CHECKOUT = Path(__file__).resolve().parents[1]
 UNITS, DEPLOY = CHECKOUT / "systemd", CHECKOUT / "deploy"
 DROP_INS = sorted((UNITS / "edge-fer.service.d").glob("*.conf"))
+CONFIG_MAKER = runpy.run_path(str(DEPLOY / "default_config.py"))
 RELEASE = "/opt/edge-fer/current"
 
 
@@ -70,12 +71,12 @@ def test_the_sandbox_is_tight(unit: str, drop_ins: list[Path], most: int, tmp_pa
 
 
 def test_the_configuration_is_made_from_the_settings() -> None:
-    assert (UNITS / "config.yaml").read_text() == config_maker().default_config(), "run: make config"
+    assert (UNITS / "config.yaml").read_text() == CONFIG_MAKER["default_config"](), "run: make config"
 
 
 def test_the_configuration_differs_from_the_defaults_where_a_service_must() -> None:
     active = load_settings(UNITS / "config.yaml", environment={})
-    assert active == Settings().changed(config_maker().ACTIVE)
+    assert active == Settings().changed(CONFIG_MAKER["ACTIVE"])
     assert active.capture.wait
     assert active.publish.keep_going
 
@@ -84,15 +85,6 @@ def test_every_line_of_the_configuration_can_be_made_active(tmp_path: Path) -> N
     path = tmp_path / "config.yaml"
     path.write_text(re.sub(r"^( *)#(?=\w+:)", r"\1", (UNITS / "config.yaml").read_text(), flags=re.MULTILINE))
     assert load_settings(path, environment={}) == load_settings(UNITS / "config.yaml", environment={})
-
-
-def config_maker() -> object:
-    spec = importlib.util.spec_from_file_location("default_config", DEPLOY / "default_config.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 class Backoff:
