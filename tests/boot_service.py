@@ -109,6 +109,7 @@ def make_second_root(root: Path) -> None:
     for name in ("dev", "proc", "run", "sys", "tmp", "var/lib", "var/cache", "etc/edge-fer"):
         (second / name).mkdir(parents=True, exist_ok=True)
     (second / "etc/edge-fer/config.yaml").unlink()
+    (second / "second").touch()
 
 
 def boot_container(root: Path) -> bool:
