@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_fer.settings import Settings, load_settings
+from edge_fer.settings import Settings, changed_settings, load_settings
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 UNITS, DEPLOY = CHECKOUT / "systemd", CHECKOUT / "deploy"
@@ -76,7 +76,7 @@ def test_the_configuration_is_made_from_the_settings() -> None:
 
 def test_the_configuration_differs_from_the_defaults_where_a_service_must() -> None:
     active = load_settings(UNITS / "config.yaml", environment={})
-    assert active == Settings().changed(CONFIG_MAKER["ACTIVE"])
+    assert active == changed_settings(Settings(), CONFIG_MAKER["ACTIVE"])
     assert active.capture.wait
     assert active.publish.keep_going
 
