@@ -81,7 +81,7 @@ def run(
         str | None,
         typer.Option(help="Camera index, device path, picture, video, folder, URL, or `sample`.", metavar="SOURCE"),
     ] = None,
-    clahe: Annotated[bool | None, typer.Option("--clahe/--no-clahe", help="Raise local contrast first.")] = None,
+    clahe: Annotated[str | None, typer.Option(help="Raise local contrast first: off, on, or auto: when dark.")] = None,
     min_face: Annotated[int | None, typer.Option(help="Smallest face to find, pixels at detect.size.")] = None,
     backend: Annotated[
         str | None, typer.Option(help="Device: auto, edgetpu, edgetpu:usb:0, edgetpu:pci:0, cpu or fake.")

@@ -3,9 +3,9 @@ r"""The faces of each frame: searched for in key frames, followed in between.
     key frame?  --yes--> detect (the whole picture) --\
          \------------> follow (where tracks expect) --> track
 
-All of it happens on a copy with the long side `detect.size`, made once a frame; what was found is told in pixels of the
-frame. A live source is not held up by a search: that goes on beside it, on the key frame, and what it finds is
-followed into the frame that is current by then.
+All of it happens on a copy with the long side `detect.size`, made once a frame, and turned back where the camera
+banks; what was found is told in pixels of the frame. A live source is not held up by a search: that goes on beside it,
+on the key frame, and what it finds is followed into the frame that is current by then.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from contextlib import ExitStack, closing
 
 from edge_fer.closeable import Closeable
 from edge_fer.deadline import Deadline
-from edge_fer.detect import enlarged, open_detector
+from edge_fer.detect import open_detector
 from edge_fer.follow import open_follower
 from edge_fer.keyframe import Keyframes
+from edge_fer.level import View, view
 from edge_fer.models import ModelStore
 from edge_fer.monitor import Monitor
-from edge_fer.resize import fit
 from edge_fer.settings import Settings
 from edge_fer.track import Tracker
 from edge_fer.types import Face, Image, Track
@@ -61,7 +61,9 @@ class Finder(Closeable):
             self._pool = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="search"))
             self._opened = stack.pop_all()
 
-    def find(self, image: Image, scene_ns: int, *, live: bool, still: bool = False) -> tuple[Track, ...]:
+    def find(
+        self, image: Image, scene_ns: int, *, live: bool, still: bool = False, roll_deg: float | None = None
+    ) -> tuple[Track, ...]:
         """The faces of a frame, with their ids.
 
         Args:
@@ -69,18 +71,21 @@ class Finder(Closeable):
             scene_ns: time of the frame in the scene; never earlier than the frame before.
             live: whether the next frame comes whether or not this one is done.
             still: whether the frame is a picture of its own, not one of many a second.
+            roll_deg: how far the camera is turned clockwise about its line of sight, as seen from behind it; null
+                where it never is.
 
         Raises:
             BackendError: when a network fails.
         """
         if self._every_frame or still:
-            small = fit(image, self._size)
-            everywhere = self._detect(small)
+            seen = view(image, self._size, roll_deg)
+            everywhere = self._detect(seen.image)
             with self._stage("track"):
-                return _in_frame(self._tracker.update(scene_ns, {}, everywhere, still=still), small, image)
+                return _in_frame(self._tracker.update(scene_ns, {}, everywhere, still=still), seen, image)
         expected = self._tracker.expected(scene_ns)
         with self._stage("keyframe"):
-            small = fit(image, self._size)
+            seen = view(image, self._size, roll_deg)
+            small = seen.image
             why = self._keyframes.why(small, scene_ns, expected.values(), self._tracker.lost_ns)
         if why == "cut":
             self._tracker.forget()
@@ -89,7 +94,7 @@ class Finder(Closeable):
             followed = self._follower.follow(small, expected)
         found = self._searched_beside(small, wanted=why is not None) if live else self._detect(small) if why else None
         with self._stage("track"):
-            return _in_frame(self._tracker.update(scene_ns, followed, found), small, image)
+            return _in_frame(self._tracker.update(scene_ns, followed, found), seen, image)
 
     def _detect(self, image: Image) -> tuple[Face, ...]:
         with self._stage("detect"), self.deadline.within(SEARCH_S):
@@ -119,9 +124,7 @@ class Finder(Closeable):
         self._opened.close()
 
 
-def _in_frame(tracks: tuple[Track, ...], small: Image, image: Image) -> tuple[Track, ...]:
-    """Tracks of the smaller copy, in pixels of the frame."""
-    if small.shape == image.shape:
-        return tracks
-    faces = enlarged([track.face for track in tracks], small, image)
+def _in_frame(tracks: tuple[Track, ...], seen: View, image: Image) -> tuple[Track, ...]:
+    """Tracks of what was looked at, in pixels of the frame."""
+    faces = seen.in_frame(tuple(track.face for track in tracks), image)
     return tuple(Track(track.id, face) for track, face in zip(tracks, faces, strict=True))

@@ -115,8 +115,11 @@ class Pipeline(Closeable):
         with ExitStack() as stack:
             for sink in sinks:
                 self._add(stack, sink, essential=True)
+            configured = []
             for sink in configured_sinks(settings):
                 self._add(stack, sink, essential=False)
+                configured.append(sink)
+            self._attitude = next((sink.attitude for sink in configured if sink.attitude is not None), None)
             store = ModelStore(settings.models)
             self._enhancer = Enhancer(settings.enhance)
             self._finder = stack.enter_context(closing(Finder(settings, store, self.monitor)))
@@ -245,10 +248,18 @@ class Pipeline(Closeable):
         stage = self.monitor.stage
         with stage("enhance"):
             image = self._enhancer.enhance(frame.image)
-        tracks = self._finder.find(image, frame.scene_ns, live=live, still=frame.still)
+        roll_deg = self._roll_deg(frame)
+        tracks = self._finder.find(image, frame.scene_ns, live=live, still=frame.still, roll_deg=roll_deg)
         with stage("align"):
             faces = tuple(self._aligned(image, track) for track in tracks)
         return _Seen(frame, faces)
+
+    def _roll_deg(self, frame: Frame) -> float | None:
+        """How far the camera was turned when it took a frame; null where it never is."""
+        roll = self._settings.detect.roll
+        if roll != "mavlink":
+            return roll
+        return self._attitude.roll_deg(frame.captured_ns) if self._attitude else 0.0
 
     def _aligned(self, image: Image, track: Track) -> AlignedFace:
         crop = align(image, track.face.landmarks, self._classifier.crop, self._classifier.size)

@@ -20,6 +20,7 @@ from typing_extensions import Self
 
 from edge_fer.backends import BACKEND_PATTERN
 from edge_fer.errors import ConfigError
+from edge_fer.publish.mavlink.link import parse_url
 from edge_fer.validation import first_line, first_problem
 
 ENVIRONMENT_PREFIX = "EDGE_FER_"
@@ -52,10 +53,28 @@ class CaptureSettings(_Section):
 class EnhanceSettings(_Section):
     """Contrast of dark or flat pictures (CLAHE on luminance)."""
 
-    clahe: bool = Field(False, description="equalise contrast locally before detection")
+    clahe: Literal["off", "on", "auto"] = Field(
+        "auto", description="equalise contrast locally before detection; auto: of dark pictures"
+    )
+    dark: float = Field(
+        60.0, ge=0, le=255, description="auto begins where nine tenths of the pixels are darker, 0..255,"
+    )
+    bright: float = Field(80.0, ge=0, le=255, description="and ends where they no longer are darker than this")
     clip_limit: float = Field(2.0, gt=0, le=40, description="how far local contrast may be raised")
     tiles: int = Field(8, ge=1, le=32, description="the picture is divided into tiles x tiles")
     size: int = Field(600, ge=64, le=4096, description="long side of the picture that contrast is computed on, pixels")
+
+    @field_validator("clahe", mode="before")
+    @classmethod
+    def _is_a_word_again(cls, value: Any) -> Any:
+        """YAML reads the words `on` and `off` as true and false."""
+        return {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
+
+    @model_validator(mode="after")
+    def _dark_is_darker(self) -> Self:
+        if self.dark > self.bright:
+            raise ValueError(f"dark {self.dark:g} should be at most bright {self.bright:g}: contrast would flicker")
+        return self
 
 
 class DetectSettings(_Section):
@@ -67,6 +86,11 @@ class DetectSettings(_Section):
     factor: float = Field(0.709, gt=0.3, lt=0.95, description="from one scale of the pyramid to the next")
     thresholds: tuple[Share, Share, Share] = Field((0.6, 0.7, 0.8), description="scores to pass P-, R- and O-Net")
     max_faces: int = Field(32, ge=1, le=1000, description="at most so many faces a frame, best scores first")
+    roll: float | Literal["mavlink"] | None = Field(
+        None,
+        description="degrees that the camera is turned clockwise, seen from behind: the search turns the picture back; "
+        "mavlink: as far as the vehicle banks; null: never",
+    )
     threads: int = Field(2, ge=1, le=64, description="processor threads")
     precision: Literal["auto", "float32", "int8"] = Field(
         "auto", description="arithmetic of the three networks; auto: the quicker one, by a short measurement"
@@ -205,6 +229,28 @@ class MavlinkSettings(_Section):
         min_length=1,
         description="udpout:127.0.0.1:14550, udpin:127.0.0.1:14551, or serial:/dev/ttyAMA0:57600; null: none",
     )
+    system_id: int = Field(1, ge=1, le=255, description="of the vehicle: that of its flight controller")
+    component_id: int = Field(191, ge=1, le=255, description="of this box; 191 to 194 are onboard computers")
+    bytes_per_s: int = Field(
+        1000, ge=500, le=10_000_000, description="no more is sent in any one second; faces take turns for what it holds"
+    )
+    values_s: float = Field(1.0, ge=0.1, le=3600, description="dominant label (NAMED_VALUE_FLOAT) so often, seconds")
+    computer_s: float = Field(
+        10.0, ge=1, le=3600, description="temperature and load (ONBOARD_COMPUTER_STATUS) so often, seconds"
+    )
+    timesync_ms: float = Field(
+        50.0, gt=0, le=10_000, description="a TIMESYNC answer that takes longer is not used; its error is half of that"
+    )
+    payload_type: int = Field(0xFE01, ge=0x8000, le=0xFFFF, description="of the TUNNEL messages, of the private range")
+    retry_s: float = Field(0.5, gt=0, le=60, description="pause before a link is opened again; doubles each time")
+    retry_max_s: float = Field(10.0, gt=0, le=600, description="longest pause before a link is opened again")
+
+    @field_validator("url")
+    @classmethod
+    def _is_a_link(cls, url: str | None) -> str | None:
+        if url is not None:
+            parse_url(url)
+        return url
 
 
 class HttpSettings(_Section):
@@ -284,6 +330,12 @@ class Settings(_Section):
         for name, value in values.items():
             _set(content, name, value)
         return _validated(content)
+
+    @model_validator(mode="after")
+    def _bank_is_told_by_somebody(self) -> Self:
+        if self.detect.roll == "mavlink" and self.publish.mavlink.url is None:
+            raise ValueError("detect.roll mavlink: expected a link to the autopilot; set publish.mavlink.url")
+        return self
 
     @property
     def device_name(self) -> str:

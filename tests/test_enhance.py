@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_fer.enhance import Enhancer
+from edge_fer.enhance import Enhancer, brightness
 from edge_fer.settings import EnhanceSettings
 
 
@@ -22,7 +22,7 @@ def contrast(image: np.ndarray) -> float:
 
 def test_off_hands_the_picture_through() -> None:
     picture = dim_picture()
-    assert Enhancer(EnhanceSettings()).enhance(picture) is picture
+    assert Enhancer(EnhanceSettings(clahe="off")).enhance(picture) is picture
 
 
 @pytest.mark.parametrize(("width", "height"), [(640, 360), (320, 240), (1920, 1080), (33, 17)])
@@ -30,7 +30,7 @@ def test_dark_pictures_gain_contrast(width: int, height: int) -> None:
     picture = dim_picture(width, height)
     before = picture.copy()
     picture.setflags(write=False)
-    enhanced = Enhancer(EnhanceSettings(clahe=True)).enhance(picture)
+    enhanced = Enhancer(EnhanceSettings(clahe="on")).enhance(picture)
     assert enhanced.shape == picture.shape
     assert enhanced.dtype == np.uint8
     assert contrast(enhanced) > 1.5 * contrast(before)
@@ -39,12 +39,50 @@ def test_dark_pictures_gain_contrast(width: int, height: int) -> None:
 
 def test_colours_keep_their_hue() -> None:
     picture = dim_picture()
-    enhanced = Enhancer(EnhanceSettings(clahe=True)).enhance(picture)
+    enhanced = Enhancer(EnhanceSettings(clahe="on")).enhance(picture)
     before, after = (image.reshape(-1, 3).mean(axis=0) for image in (picture, enhanced))
     np.testing.assert_allclose(after / after.sum(), before / before.sum(), atol=0.02)
 
 
 def test_black_and_white_stay_what_they_are() -> None:
-    enhancer = Enhancer(EnhanceSettings(clahe=True))
+    enhancer = Enhancer(EnhanceSettings(clahe="on"))
     white = np.full((90, 160, 3), 255, np.uint8)
     assert enhancer.enhance(white).min() > 250
+
+
+def lit(level: int) -> np.ndarray:
+    """A scene whose brightest tenth is at some level."""
+    picture = dim_picture()
+    return np.clip(picture.astype(float) * level / brightness(picture), 0, 255).astype(np.uint8)
+
+
+def test_auto_enhances_what_is_dark_and_does_not_flicker() -> None:
+    enhancer = Enhancer(EnhanceSettings(clahe="auto", dark=80, bright=100))
+    active = []
+    for level in (120, 90, 85, 70, 90, 95, 110, 90):
+        picture = lit(level)
+        enhanced = enhancer.enhance(picture)
+        assert (enhanced is picture) == (not enhancer.active)
+        active.append(enhancer.active)
+    assert active == [False, False, False, True, True, True, False, False]
+
+
+def test_a_dark_picture_is_lit() -> None:
+    picture = lit(30)
+    enhanced = Enhancer(EnhanceSettings(clahe="on")).enhance(picture)
+    assert brightness(enhanced) > 100
+
+
+def test_nothing_is_made_of_black() -> None:
+    black = np.zeros((90, 160, 3), np.uint8)
+    assert Enhancer(EnhanceSettings(clahe="auto")).enhance(black).max() <= 60
+
+
+@pytest.mark.parametrize(("word", "expected"), [(True, "on"), (False, "off"), ("auto", "auto")])
+def test_yaml_s_on_and_off_are_words(word: object, expected: str) -> None:
+    assert EnhanceSettings(clahe=word).clahe == expected
+
+
+def test_dark_is_darker_than_bright() -> None:
+    with pytest.raises(ValueError, match="contrast would flicker"):
+        EnhanceSettings(dark=90, bright=80)

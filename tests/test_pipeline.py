@@ -107,7 +107,7 @@ def test_a_reading_keeps_its_promises(two_faces: Path) -> None:
 
 
 def test_stages_are_timed(two_faces: Path) -> None:
-    with Pipeline(settings_for(two_faces, enhance__clahe=True)) as pipeline:
+    with Pipeline(settings_for(two_faces, enhance__clahe="on")) as pipeline:
         pipeline.run()
         times = pipeline.monitor.stage_times()
     assert list(times) == STILLS

@@ -13,7 +13,7 @@ from edge_fer.lab.cli_explain import explain, layers
 from edge_fer.lab.cli_export import export
 from edge_fer.lab.cli_faces import faces
 from edge_fer.lab.cli_realtime import agreement, steps, tracking
-from edge_fer.lab.cli_thresholds import thresholds
+from edge_fer.lab.cli_thresholds import light, thresholds
 from edge_fer.lab.cli_train import data, train
 
 MODEL = "From labelled photos to a deployable model, in this order"
@@ -56,6 +56,7 @@ app.command(rich_help_panel=INSIDE)(tracking)
 app.command(rich_help_panel=INSIDE)(agreement)
 app.command(rich_help_panel=INSIDE)(steps)
 app.command(rich_help_panel=INSIDE)(thresholds)
+app.command(rich_help_panel=INSIDE)(light)
 
 
 @app.command(rich_help_panel=PROJECT)

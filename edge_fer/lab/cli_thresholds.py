@@ -122,3 +122,40 @@ def _verdict(found: Finding) -> str:
     now = "null" if found.now is None else f"{found.now:g}"
     proposed = "no proposal, keep it" if threshold is None else f"proposed {threshold:g}"
     return f"smooth.{found.measure.setting}: {now} now, {proposed}: {verdict}"
+
+
+def light(
+    data: Annotated[Path, typer.Option(help="Labelled faces: an .npz file, fer2013.csv, or a folder.")],
+    layout: Annotated[str, typer.Option(help=LAYOUT_HELP)] = "auto",
+    faces: Annotated[int, typer.Option(min=0, help="Only so many faces, drawn at random; 0: all of validation.")] = 300,
+    config: Annotated[Path | None, typer.Option("--config", help="Settings file (YAML).", metavar="FILE")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+) -> None:
+    """Measure what enhancing dark pictures is worth (`enhance.clahe`).
+
+    In: validation faces, pasted into pictures that get darker and noisy. Out, for off, on and auto: how many faces are
+    found, how many are found and read right, and how many pictures were enhanced.
+
+    Example: edge-fer lab light --data faces/
+    """
+    from edge_fer.lab.datasets import open_dataset
+    from edge_fer.lab.datasets.records import Usage
+    from edge_fer.lab.light import compare
+    from edge_fer.lab.looks import draw
+    from edge_fer.lab.report import ConsoleReporter, SilentReporter
+    from edge_fer.lab.tables import percent, table
+    from edge_fer.settings import load_settings
+
+    drawn = draw(open_dataset(data, layout_of(layout)).only(Usage.VALIDATION), faces)
+    report = ConsoleReporter()
+    with (SilentReporter() if as_json else report).step("turning the light down") as progress:
+        rows = compare(load_settings(config), drawn, progress)
+    if as_json:
+        typer.echo(json.dumps([asdict(row) for row in rows], indent=2))
+        return
+    cells = [
+        [percent(row.light), row.clahe, str(row.faces), *(percent(count / row.faces) for count in
+         (row.found, row.right, row.enhanced))]
+        for row in rows
+    ]  # fmt: skip
+    report.say(table(["light", "enhance.clahe", "faces", "found", "found and right", "enhanced"], cells))

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from pydantic import TypeAdapter
 
+from edge_fer.attitude import Attitude
 from edge_fer.types import Image, Reading, Record, SinkStatus, Status
 
 _RECORDS: dict[type, TypeAdapter[Record]] = {Reading: TypeAdapter(Reading), Status: TypeAdapter(Status)}
@@ -21,6 +22,7 @@ class Sink(ABC):
         ahead: how many records may wait for it at most; few where frames of some megabytes wait with them.
         auxiliary: whether it tells of the run instead of carrying its readings: statuses do not mention it, and a run
             does not go on for its sake.
+        attitude: of the vehicle, where the sink hears of it; else null.
         turn_s: `turn` is called so often while no record comes, seconds; null: never.
     """
 
@@ -28,6 +30,7 @@ class Sink(ABC):
     pictures: ClassVar[bool] = False
     ahead: ClassVar[int] = 256
     auxiliary: ClassVar[bool] = False
+    attitude: Attitude | None = None
     turn_s: ClassVar[float | None] = None
 
     @abstractmethod

@@ -55,6 +55,7 @@ def sink_names(settings: Settings) -> tuple[str, ...]:
     publish = settings.publish
     wanted = {
         "file": publish.file.path is not None,
+        "mavlink": publish.mavlink.url is not None,
     }
     return tuple(name for name, is_wanted in wanted.items() if is_wanted)
 
