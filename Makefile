@@ -52,11 +52,14 @@ $(RUN)/.installed-test: $(RUN)/.installed
 	$(RUN)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	touch $@
 
+# The networks of the fake Edge TPU are written with ai-edge-litert's schema, which stays; its interpreter goes.
 $(OLD)/.installed-test: pyproject.toml deploy/constraints-old.txt
 	$(PYTHON) -m venv $(OLD)
 	$(OLD)/bin/python -m pip install --quiet --disable-pip-version-check -c deploy/constraints-old.txt \
 		tflite-runtime -e '.[test]'
+	cp $(OLD)/lib/python3*/site-packages/ai_edge_litert/schema_py_generated.py $(OLD)
 	$(OLD)/bin/python -m pip uninstall --quiet --yes ai-edge-litert
+	cd $(OLD)/lib/python3*/site-packages && mkdir ai_edge_litert && mv ../../../schema_py_generated.py ai_edge_litert
 	touch $@
 
 $(LAB)/.installed: pyproject.toml
