@@ -67,7 +67,6 @@ class Emulated:
     def __init__(self, folder: Path, suite: str, qemu: Path) -> None:
         self.root, self.python, self.log = folder / "root", folder / "python3", folder / "log.txt"
         shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
         debootstrap(self.root, suite, PACKAGES, "--architectures=arm64")
         real = (self.root / "usr/bin/python3").resolve()
         command = shlex.join([str(qemu), "-L", str(self.root)])
@@ -105,10 +104,11 @@ class Emulated:
 def debootstrap(folder: Path, suite: str, packages: str, *options: str) -> None:
     """Unpack packages and what they depend on."""
     print(f"# {suite}: {packages}", flush=True)
-    subprocess.run(
-        ["mmdebstrap", "--quiet", "--variant=extract", f"--include={packages}", *options, suite, str(folder)],
-        check=True, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    command = ["mmdebstrap", "--quiet", "--variant=extract", f"--include={packages}", *options, suite, str(folder)]
+    done = subprocess.run(command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode:
+        raise SystemExit(f"NOT as it should be: {shlex.join(command)}\n{done.stdout}")
 
 
 def install(box: Emulated, wheel: Path, *, old: bool) -> None:
