@@ -145,6 +145,7 @@ def check_readings(box: Emulated, reference: Path, pictures: Path, frames: int) 
             capture_output=True, text=True,
         )  # fmt: skip
         there = box.run(box.release / "bin/edge-fer", *command, **environment)
+        (box.root.parent / f"{precision}.jsonl").write_text(there.stdout)
         found = compare(readings_of(here.stdout), readings_of(there.stdout))
         print(f"{precision}: {found}")
         yield from found.beyond

@@ -1,23 +1,26 @@
-"""Whether two runs over the same frames read the same: positions in pixels, probabilities, ids and labels."""
+"""Whether two runs over the same frames read the same, with other kernels or on another processor.
+
+Rounding differs, and a face is followed from where it was found in the frame before, so that small differences grow
+until the next search. Two sets of libraries on one processor differ as much as two processors do.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
 from typing import Any
 
-BOX_PX = 1.0
-"""Boxes of the same face may differ by this much, in x, y, width and height; pixels of the frame."""
+from edge_fer.boxes import corners_of, overlap
+from edge_fer.types import Box
 
-LANDMARK_PX = 1.0
-"""Landmarks may differ by this much, in x and y; pixels of the frame."""
+OVERLAP = 0.8
+"""Boxes of the same face overlap (IoU) by this much at least."""
 
-PROBABILITY = 0.05
-"""Probabilities may differ by this much."""
+LANDMARK = 0.05
+"""Landmarks may differ by this part of the face's width, in x and y."""
 
-GAP = 0.1
+GAP = 0.2
 """Labels must be the same where the two most probable expressions are further apart than this."""
 
 
@@ -29,25 +32,30 @@ class Comparison:
         frames: that were compared.
         faces: that were compared.
         labels: how many of these have another label, or one has none.
+        overlap: smallest overlap of a box (IoU).
         box: largest difference of a box, pixels.
-        landmark: largest difference of a landmark, pixels.
+        landmark: largest difference of a landmark, part of the face's width.
         probability: largest difference of a probability.
         beyond: a line for each difference beyond the tolerances.
+        ids: of each face in the one run, its id in the other.
     """
 
     frames: int = 0
     faces: int = 0
     labels: int = 0
+    overlap: float = 1.0
     box: float = 0.0
     landmark: float = 0.0
     probability: float = 0.0
     beyond: list[str] = field(default_factory=list)
+    ids: dict[int, int] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return (
-            f"{self.frames} frames, {self.faces} faces; largest difference of a box {self.box:.1f} px "
-            f"(allowed {BOX_PX:g}), of a landmark {self.landmark:.1f} px ({LANDMARK_PX:g}), of a probability "
-            f"{self.probability:.4f} ({PROBABILITY:g}); {self.labels} labels differ; {len(self.beyond)} beyond that"
+            f"{self.frames} frames, {self.faces} faces; least overlap of a box {self.overlap:.3f} "
+            f"(allowed {OVERLAP:g}), at most {self.box:.1f} px; largest difference of a landmark {self.landmark:.1%} "
+            f"of the face's width ({LANDMARK:.0%}), of a probability {self.probability:.3f}; {self.labels} other labels; "
+            f"{len(self.beyond)} beyond what is allowed"
         )
 
 
@@ -58,50 +66,58 @@ def readings_of(lines: str) -> list[dict[str, Any]]:
 
 
 def compare(expected: Sequence[dict[str, Any]], found: Sequence[dict[str, Any]]) -> Comparison:
-    """Compare reading by reading, face by face.
+    """Compare reading by reading, face by face; faces belong together where they overlap most.
+
+    Ids may be others, as faces that come into view in the same frame are numbered by score, but stay with their face.
 
     Args:
         expected: readings of the reference, as in JSON.
         found: those of the other run.
     """
     comparison = Comparison()
-    if [reading["frame"] for reading in expected] != [reading["frame"] for reading in found] or not expected:
-        comparison.beyond.append(
-            f"expected {len(expected)} readings, more than none, of the same frames, found {len(found)}"
-        )
+    frames, others = ([reading["frame"] for reading in readings] for readings in (expected, found))
+    if not frames or frames != others:
+        comparison.beyond.append(f"expected readings of the frames {frames or 'of a run'}, found {others}")
         return comparison
     for here, there in zip(expected, found, strict=True):
         comparison.frames += 1
-        ids = [[face["id"] for face in reading["faces"]] for reading in (here, there)]
-        if ids[0] != ids[1]:
-            comparison.beyond.append(f"frame {here['frame']}: expected the faces {ids[0]}, found {ids[1]}")
+        where = f"frame {here['frame']}"
+        if len(here["faces"]) != len(there["faces"]):
+            comparison.beyond.append(f"{where}: expected {len(here['faces'])} faces, found {len(there['faces'])}")
             continue
-        for face, other in zip(here["faces"], there["faces"], strict=True):
+        for face in here["faces"]:
             comparison.faces += 1
-            where = f"frame {here['frame']}, face {face['id']}"
-            comparison.beyond += (f"{where}: {what}" for what in _compare_faces(face, other, comparison))
+            other = max(there["faces"], key=lambda one: _overlap(face, one))
+            comparison.beyond += (
+                f"{where}, face {face['id']}: {what}" for what in _compare_faces(face, other, comparison)
+            )
     return comparison
 
 
 def _compare_faces(face: dict[str, Any], other: dict[str, Any], comparison: Comparison) -> Iterator[str]:
     """Note the differences of one face; yields those beyond the tolerances."""
-    box = _largest(face["box"], other["box"])
-    landmark = _largest(*(list(chain.from_iterable(one["landmarks"].values())) for one in (face, other)))
-    probability = _largest(*(list(one["probabilities"].values()) for one in (face, other)))
-    comparison.box = max(comparison.box, box)
+    common, width = _overlap(face, other), face["box"][2]
+    landmark = max(_largest(point, other["landmarks"][name]) for name, point in face["landmarks"].items()) / width
+    probability = _largest([*face["probabilities"].values()], [*other["probabilities"].values()])
+    comparison.overlap = min(comparison.overlap, common)
+    comparison.box = max(comparison.box, _largest(face["box"], other["box"]))
     comparison.landmark = max(comparison.landmark, landmark)
     comparison.probability = max(comparison.probability, probability)
-    if box > BOX_PX:
+    if common < OVERLAP:
         yield f"expected the box {face['box']}, found {other['box']}"
-    if landmark > LANDMARK_PX:
-        yield f"landmarks differ by {landmark:.1f} px"
-    if probability > PROBABILITY:
-        yield f"probabilities differ by {probability:.3f}"
+    if landmark > LANDMARK:
+        yield f"landmarks differ by {landmark:.1%} of its width"
+    if comparison.ids.setdefault(face["id"], other["id"]) != other["id"]:
+        yield f"expected to be {comparison.ids[face['id']]} as before, found {other['id']}"
     if face["label"] != other["label"]:
         comparison.labels += 1
         gap = _gap(face)
         if gap > GAP:
             yield f"expected {face['label']}, found {other['label']}, {gap:.2f} before the next"
+
+
+def _overlap(face: dict[str, Any], other: dict[str, Any]) -> float:
+    return float(overlap(*(corners_of([Box(*one["box"])]) for one in (face, other)))[0, 0])
 
 
 def _largest(some: Sequence[float], others: Sequence[float]) -> float:
@@ -112,6 +128,6 @@ def _largest(some: Sequence[float], others: Sequence[float]) -> float:
 
 
 def _gap(face: dict[str, Any]) -> float:
-    """By how much the most probable expression leads, by what the label goes by."""
-    second, first = sorted((face["smoothed"] or face["probabilities"]).values())[-2:]
-    return first - second
+    """By how much the most probable expression leads, by what labels go by; infinite for a face that is not read."""
+    probabilities = sorted((face["smoothed"] or face["probabilities"]).values())
+    return probabilities[-1] - probabilities[-2] if probabilities else float("inf")
