@@ -39,8 +39,8 @@ WantedBy=multi-user.target
 """
 KERNEL = "root=/dev/vda rw console=ttyS0 panic=-1 quiet systemd.journald.forward_to_console=1"
 # What goes wrong in versions that should not stay.
-CRASH = "raise RuntimeError('this version is broken')\n"
-NEVER_READY = "import time\ntime.sleep(3600)\n"
+CRASH = "\nraise RuntimeError('this version is broken')\n"
+NEVER_READY = "\nimport time\ntime.sleep(3600)\n"
 
 
 def version_of(wheel: Path, version: str, folder: Path, spoil: str = "") -> None:
@@ -52,7 +52,7 @@ def version_of(wheel: Path, version: str, folder: Path, spoil: str = "") -> None
             if name.endswith("/METADATA"):
                 content = content.replace(f"\nVersion: {old}\n".encode(), f"\nVersion: {version}\n".encode())
             elif name == "edge_fer/service.py":
-                content = spoil.encode() + content if spoil else content
+                content += spoil.encode()
             elif name.endswith("/RECORD"):
                 content = b""
             elif name == "edge_fer/__init__.py":
@@ -109,6 +109,7 @@ def make_second_root(root: Path) -> None:
     for name in ("dev", "proc", "run", "sys", "tmp", "var/lib", "var/cache", "etc/edge-fer"):
         (second / name).mkdir(parents=True, exist_ok=True)
     (second / "etc/edge-fer/config.yaml").unlink()
+    (second / "second").touch()
 
 
 def boot_container(root: Path) -> bool:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import http.server
+import json
 import os
+import runpy
 import shutil
 import subprocess
 import sys
@@ -365,6 +367,27 @@ def healthz() -> Iterator[list[int]]:
         yield answers
         server.shutdown()
         thread.join()
+
+
+def test_healthz_is_asked_as_the_settings_say(tmp_path: Path, healthz: list[int]) -> None:
+    port = healthz.pop()
+    healthz.append(503)
+    token, config = tmp_path / "token", tmp_path / "config.yaml"
+    token.write_text("0123456789abcdef\n")
+    token.chmod(0o600)
+    http = {"enabled": True, "address": "0.0.0.0", "port": port, "token_file": str(token)}
+
+    def asked(**changed: object) -> str:
+        config.write_text(json.dumps({"publish": {"http": http | changed}}))
+        answered: str = runpy.run_path(str(DEPLOY / "healthz.py"))["answer"](config)
+        return answered
+
+    assert asked() == "503"
+    healthz[:] = [200]
+    assert asked() == "200"
+    assert asked(address="127.0.0.1", token_file=None) == "200"
+    assert asked(address="127.0.0.2", token_file=None) == "silent"
+    assert asked(enabled=False) == "off"
 
 
 def test_upgrade_without_an_installation_or_with_nothing_running(box: Box) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
+import runpy
 import shutil
 import subprocess
 from pathlib import Path
@@ -16,6 +16,7 @@ from edge_fer.settings import Settings, changed_settings, load_settings
 CHECKOUT = Path(__file__).resolve().parents[1]
 UNITS, DEPLOY = CHECKOUT / "systemd", CHECKOUT / "deploy"
 DROP_INS = sorted((UNITS / "edge-fer.service.d").glob("*.conf"))
+CONFIG_MAKER = runpy.run_path(str(DEPLOY / "default_config.py"))
 RELEASE = "/opt/edge-fer/current"
 
 
@@ -70,12 +71,12 @@ def test_the_sandbox_is_tight(unit: str, drop_ins: list[Path], most: int, tmp_pa
 
 
 def test_the_configuration_is_made_from_the_settings() -> None:
-    assert (UNITS / "config.yaml").read_text() == config_maker().default_config(), "run: make config"
+    assert (UNITS / "config.yaml").read_text() == CONFIG_MAKER["default_config"](), "run: make config"
 
 
 def test_the_configuration_differs_from_the_defaults_where_a_service_must() -> None:
     active = load_settings(UNITS / "config.yaml", environment={})
-    assert active == changed_settings(Settings(), config_maker().ACTIVE)
+    assert active == changed_settings(Settings(), CONFIG_MAKER["ACTIVE"])
     assert active.capture.wait
     assert active.publish.keep_going
 
@@ -84,15 +85,6 @@ def test_every_line_of_the_configuration_can_be_made_active(tmp_path: Path) -> N
     path = tmp_path / "config.yaml"
     path.write_text(re.sub(r"^( *)#(?=\w+:)", r"\1", (UNITS / "config.yaml").read_text(), flags=re.MULTILINE))
     assert load_settings(path, environment={}) == load_settings(UNITS / "config.yaml", environment={})
-
-
-def config_maker() -> object:
-    spec = importlib.util.spec_from_file_location("default_config", DEPLOY / "default_config.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 class Backoff:
@@ -104,7 +96,7 @@ class Backoff:
         (folder / "sleep").write_text('#!/bin/sh\necho "$1" >>"$SLEPT"\n')
         (folder / "sleep").chmod(0o755)
 
-    def run(self, *arguments: str, result: str = "") -> subprocess.CompletedProcess[str]:
+    def start(self, *arguments: str, result: str = "") -> subprocess.Popen[str]:
         uptime, slept = self.folder / "uptime", self.folder / "slept"
         uptime.write_text(f"{self.up_s}.52 7.00\n")
         slept.write_text("")
@@ -116,14 +108,20 @@ class Backoff:
             "EDGE_FER_UPTIME": str(uptime),
         }
         command = [DEPLOY / "edge-fer-backoff", *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+        return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
+
+    def run(self, *arguments: str, result: str = "") -> tuple[int, str]:
+        """Its exit code, and what it said."""
+        with self.start(*arguments, result=result) as process:
+            said = process.communicate(timeout=10)[1]
+        return process.returncode, said
 
     def life(self, lasts_s: int, result: str) -> int:
         """Start, run for a while, end like that; the pause before the next start, seconds."""
-        assert self.run("wait").returncode == 0
+        assert self.run("wait")[0] == 0
         self.up_s += lasts_s
-        assert self.run("count", result=result).returncode == 0
-        assert self.run("wait").returncode == 0
+        assert self.run("count", result=result)[0] == 0
+        assert self.run("wait")[0] == 0
         return int((self.folder / "slept").read_text() or 0)
 
 
@@ -140,8 +138,20 @@ def test_a_long_run_or_an_end_that_was_asked_for_clears_the_count(tmp_path: Path
     assert backoff.life(3, "success") == 0
 
 
+def test_an_order_to_stop_ends_the_pause_and_is_no_failure(tmp_path: Path) -> None:
+    backoff = Backoff(tmp_path)
+    backoff.life(3, "exit-code")
+    (tmp_path / "sleep").write_text(f"#!/bin/sh\necho sleeps >{tmp_path / 'pipe'}\nexec {shutil.which('sleep')} 60\n")
+    os.mkfifo(tmp_path / "pipe")
+    with backoff.start("wait") as waiting:
+        assert (tmp_path / "pipe").read_text() == "sleeps\n"
+        waiting.terminate()
+        assert waiting.wait(10) == 0
+    assert not (tmp_path / "run/failures").exists()
+
+
 def test_the_pause_says_why(tmp_path: Path) -> None:
     backoff = Backoff(tmp_path)
     backoff.life(3, "exit-code")
-    assert backoff.run("wait").stderr == "failed 1 times in a row, starting again in 1 s\n"
-    assert backoff.run("nothing").returncode == 2
+    assert backoff.run("wait") == (0, "failed 1 times in a row, starting again in 1 s\n")
+    assert backoff.run("nothing")[0] == 2
