@@ -2,9 +2,10 @@
 PYTHON ?= python3
 RUN := .venv
 LAB := .venv-lab
+OLD := .venv-old
 TEST_ARGS ?=
 
-.PHONY: demo test torture soak lab-test check lab config deb install-root clean
+.PHONY: demo test test-old aarch64 torture soak lab-test check lab config deb install-root clean
 
 demo: $(RUN)/.installed  ## read the sample clip, print its labels, write the annotated video
 	mkdir -p out
@@ -16,6 +17,12 @@ test: $(RUN)/.installed-test  ## the tests of the runtime, with coverage
 	$(RUN)/bin/coverage run -m pytest --ignore=tests/lab $(TEST_ARGS)
 	$(RUN)/bin/coverage combine -q
 	$(RUN)/bin/coverage report
+
+test-old: $(OLD)/.installed-test  ## the same with the older libraries of deploy/constraints-old.txt (Python 3.10 or 3.11)
+	$(OLD)/bin/python -m pytest --ignore=tests/lab $(TEST_ARGS)
+
+aarch64: $(RUN)/.installed-test $(OLD)/.installed-test  ## all of it on emulated Debian 12 and 13 for arm64 (an hour; root)
+	$(RUN)/bin/python -m tests.aarch64
 
 lab-test: $(LAB)/.installed  ## the tests of the lab (torch, TensorFlow: several GB)
 	$(LAB)/bin/python -m pytest tests/lab $(TEST_ARGS)
@@ -55,6 +62,16 @@ $(RUN)/.installed-test: $(RUN)/.installed
 	$(RUN)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	touch $@
 
+# The networks of the fake Edge TPU are written with ai-edge-litert's schema, which stays; its interpreter goes.
+$(OLD)/.installed-test: pyproject.toml deploy/constraints-old.txt
+	$(PYTHON) -m venv $(OLD)
+	$(OLD)/bin/python -m pip install --quiet --disable-pip-version-check -c deploy/constraints-old.txt \
+		tflite-runtime -e '.[test]'
+	cp $(OLD)/lib/python3*/site-packages/ai_edge_litert/schema_py_generated.py $(OLD)
+	$(OLD)/bin/python -m pip uninstall --quiet --yes ai-edge-litert
+	cd $(OLD)/lib/python3*/site-packages && mkdir ai_edge_litert && mv ../../../schema_py_generated.py ai_edge_litert
+	touch $@
+
 $(LAB)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(LAB)
 	$(LAB)/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
@@ -62,4 +79,4 @@ $(LAB)/.installed: pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(RUN) $(LAB) out build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*
+	rm -rf $(RUN) $(LAB) $(OLD) out build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*

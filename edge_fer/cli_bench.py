@@ -83,12 +83,12 @@ def bench(
     ] = None,
 ) -> None:
     """Measure; see `HELP`."""
+    if board is not None and (against or save or reference):
+        raise ConfigError("expected --simulate without --against, --save and --reference: predictions are no reference")
     settings = load_settings(config, flags={"capture.source": camera, "detect.min_face": min_face})
     plan = _plan(_names(against), _length(frames, seconds), warm_up, turns, size, _crowds(faces), board)
     from edge_fer.bench import run_bench
 
-    if board is not None and (against or save or reference):
-        raise ConfigError("expected --simulate without --against, --save and --reference: predictions are no reference")
     kept = _kept(reference)
     _check_outputs(save, plot)
     with _progress() as progress:

@@ -60,6 +60,14 @@ app.command(rich_help_panel=INSIDE)(light)
 
 
 @app.command(rich_help_panel=PROJECT)
+def predict() -> None:
+    """Predict the rate on the processors of a Raspberry Pi 4 and 5; see docs/boards.md for what that is made from."""
+    from edge_fer.lab.pi_time import table
+
+    typer.echo(table(), nl=False)
+
+
+@app.command(rich_help_panel=PROJECT)
 def sample(
     out: Annotated[Path, typer.Option(help="Folder of the clip and its truth.")] = Path("edge_fer/assets"),
     seed: Annotated[int, typer.Option(help="The same seed makes the same clip.")] = 7,

@@ -1,0 +1,224 @@
+"""Prove edge-fer on aarch64 without a board: `python -m tests.aarch64`. Not part of the test suite.
+
+Makes roots of Debian 12 and 13 for arm64 with mmdebstrap, without mounts, and runs what is in them by qemu, unpacked
+from Debian 13 (that of Debian 12 crashes on ai-edge-litert 2.2 and later). In each, `deploy/install.sh` installs this
+checkout's wheel with the wheels that pip chooses for aarch64, and then these run: `--version`, `models verify`,
+`doctor`, `run` on the sample clip and on pictures, and the tests that depend on the processor. Readings are compared
+with those of the same libraries on this computer; `debian12-old` has the older ones of `deploy/constraints-old.txt`.
+
+Exit code 0 when each step did what it promises and readings are the same within the tolerances; else 1. Needs root,
+mmdebstrap, a network, 3 GB, and about 20 minutes a system. Figures of speed found here mean nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+
+from edge_fer.backends.cameras.sample import CLIP
+from tests.same_readings import compare, readings_of
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+CONSTRAINTS = CHECKOUT / "deploy" / "constraints-old.txt"
+PACKAGES = "python3,python3-venv,libstdc++6,libgcc-s1,zlib1g,libexpat1"
+
+# What depends on the processor, on the libraries' builds for it, or on system calls that others do not make. Left out
+# is what takes long where all is emulated, needs a compiler for Arm (the fake Edge TPU), or goes by the clock.
+TESTS = (
+    "align", "backends", "boxes", "classify", "decode", "enhance", "keyframe", "labels", "models", "mtcnn", "precision",
+    "pyramid", "quality", "records", "resize", "settings", "smooth", "synthetic", "track", "worker",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """A Debian, and the set of libraries in it."""
+
+    suite: str
+    old: bool = False
+
+
+SYSTEMS = {"debian12-old": System("bookworm", old=True), "debian12": System("bookworm"), "debian13": System("trixie")}
+
+
+class Emulated:
+    """A root for arm64, and programs in it.
+
+    Programs see the files of the root first and this computer's behind them, so no mount is needed. What the
+    root's Python starts in turn is emulated, too, since its name is that of a script that calls qemu.
+
+    Args:
+        folder: of its own, made anew.
+        suite: of Debian.
+        qemu: program.
+    """
+
+    def __init__(self, folder: Path, suite: str, qemu: Path) -> None:
+        self.root, self.python, self.log = folder / "root", folder / "python3", folder / "log.txt"
+        shutil.rmtree(folder, ignore_errors=True)
+        debootstrap(self.root, suite, PACKAGES, "--architectures=arm64")
+        real = (self.root / "usr/bin/python3").resolve()
+        command = shlex.join([str(qemu), "-L", str(self.root)])
+        self.python.write_text(f'#!/bin/sh\nexec {command} -0 "$0" {shlex.quote(str(real))} "$@"\n')
+        self.python.chmod(0o755)
+        temporary = folder / "tmp"  # /tmp itself is also a folder of the root
+        temporary.mkdir()
+        self.environment = {**os.environ, "PYTHON": str(self.python), "TMPDIR": str(temporary), "LC_ALL": "C.UTF-8"}
+
+    @property
+    def release(self) -> Path:
+        """The virtual environment that install.sh made."""
+        return (self.root / "opt/edge-fer/current").resolve()
+
+    def run(self, *command: str | Path, may_fail: bool = False, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run a program to its end; what it says on standard error goes to the log.
+
+        Raises:
+            SystemExit: when it fails and may not.
+        """
+        started = time.monotonic()
+        with self.log.open("a") as log:
+            done = subprocess.run(
+                command, env={**self.environment, **environment}, cwd=CHECKOUT, text=True, check=False,
+                stdout=subprocess.PIPE, stderr=log,
+            )  # fmt: skip
+        shown = " ".join(str(word).replace(str(self.release), "...") for word in command)
+        print(f"$ {shown}  # exit code {done.returncode}, {time.monotonic() - started:.0f} s", flush=True)
+        if done.returncode and not may_fail:
+            print(done.stdout)
+            raise SystemExit(f"NOT as it should be: that failed; see {self.log}")
+        return done
+
+
+def debootstrap(folder: Path, suite: str, packages: str, *options: str) -> None:
+    """Unpack packages and what they depend on."""
+    print(f"# {suite}: {packages}", flush=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    command = ["mmdebstrap", "--quiet", "--variant=extract", f"--include={packages}", *options, suite, str(folder)]
+    done = subprocess.run(command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode:
+        raise SystemExit(f"NOT as it should be: {shlex.join(command)}\n{done.stdout}")
+
+
+def install(box: Emulated, wheel: Path, *, old: bool) -> None:
+    """As on a board: install.sh, and for the old libraries what `constraints-old.txt` says."""
+    constraints = {"PIP_CONSTRAINT": str(CONSTRAINTS)} if old else {}
+    box.run("deploy/install.sh", "--root", box.root, "--no-start", wheel, **constraints)
+    pip = (box.release / "bin/python", "-m", "pip", "--quiet")
+    if old:
+        box.run(*pip, "install", "tflite-runtime", **constraints)
+        box.run(*pip, "uninstall", "--yes", "ai-edge-litert")
+    box.run(*pip, "install", f"{wheel}[test]", **constraints)
+
+
+def check_commands(box: Emulated) -> Iterator[str]:
+    """The short commands; yields what is wrong."""
+    edge_fer = box.release / "bin/edge-fer"
+    print(box.run(edge_fer, "--version").stdout.strip())
+    print(box.run(edge_fer, "models", "verify").stdout.rstrip())
+    doctor = box.run(edge_fer, "doctor", "--json", may_fail=True)
+    findings = json.loads(doctor.stdout)["findings"]
+    for finding in findings:
+        print(f"{finding['level']:4}  {finding['subject']:11}  {finding['found']}".replace(str(box.root), ""))
+    yield from (f"doctor: {finding['found']}" for finding in findings if finding["level"] == "fail")
+
+
+def check_readings(box: Emulated, reference: Path, pictures: Path, frames: int) -> Iterator[str]:
+    """The same command here and there; yields each difference beyond the tolerances."""
+    # `auto` would choose by a measurement, and an emulated processor would choose otherwise.
+    for source, precision in (("sample", "float32"), (str(pictures), "int8")):
+        command = ["run", "--camera", source, "--max-frames", str(frames), "--format", "json"]
+        environment = {"EDGE_FER_DETECT__PRECISION": precision}
+        here = subprocess.run(
+            [reference, "-m", "edge_fer", *command], env={**os.environ, **environment}, cwd=CHECKOUT, check=True,
+            capture_output=True, text=True,
+        )  # fmt: skip
+        there = box.run(box.release / "bin/edge-fer", *command, **environment)
+        (box.root.parent / f"{precision}.jsonl").write_text(there.stdout)
+        found = compare(readings_of(here.stdout), readings_of(there.stdout))
+        print(f"{precision}: {found}")
+        yield from found.beyond
+
+
+def check_tests(box: Emulated) -> Iterator[str]:
+    """The tests that make sense there; yields what pytest says when one fails."""
+    modules = [f"tests/test_{name}.py" for name in TESTS if (CHECKOUT / f"tests/test_{name}.py").is_file()]
+    done = box.run(
+        box.release / "bin/python", "-m", "pytest", "-q", "--no-header", "-p", "no:cacheprovider", "-m", "not shared",
+        *modules, may_fail=True,
+    )  # fmt: skip
+    print(done.stdout[done.stdout.rfind("=== short test summary") :] if done.returncode else done.stdout[-200:])
+    if done.returncode:
+        yield f"tests failed: {done.stdout.splitlines()[-1]}"
+
+
+def write_pictures(folder: Path, count: int) -> Path:
+    """As many frames of the sample, spread over all of it: other faces than at its start."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    video = cv2.VideoCapture(str(CLIP))
+    length = int(video.get(cv2.CAP_PROP_FRAME_COUNT))
+    wanted = {round((i + 0.5) * length / count) for i in range(count)}
+    for number in range(length):
+        read, frame = video.read()
+        if read and number in wanted:
+            cv2.imwrite(str(folder / f"{number:05}.png"), frame)
+    video.release()
+    return folder
+
+
+def prove(name: str, wheel: Path, qemu: Path, options: argparse.Namespace) -> list[str]:
+    """Everything in one system; what is wrong."""
+    system = SYSTEMS[name]
+    print(f"\n## {name}", flush=True)
+    box = Emulated(options.work / name, system.suite, qemu)
+    install(box, wheel, old=system.old)
+    pictures = write_pictures(options.work / "pictures", options.frames)
+    wrong = [*check_commands(box)]
+    wrong += check_readings(box, options.old_python if system.old else Path(sys.executable), pictures, options.frames)
+    if not options.no_tests:
+        wrong += check_tests(box)
+    return [f"{name}: {what}" for what in wrong]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Prove, and judge."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, default=CHECKOUT / "out/aarch64", help="folder for all of it")
+    parser.add_argument("--system", action="append", choices=SYSTEMS, help="only this one; may be repeated")
+    parser.add_argument("--frames", type=int, default=20, help="of the sample, and pictures, that are compared")
+    parser.add_argument("--no-tests", action="store_true", help="leave pytest out")
+    parser.add_argument(
+        "--old-python", type=Path, default=CHECKOUT / ".venv-old/bin/python",
+        help="with the older libraries, on this computer; `make test-old` makes it",
+    )  # fmt: skip
+    options = parser.parse_args(arguments)
+    if shutil.which("mmdebstrap") is None:
+        parser.error("expected mmdebstrap, found none: apt-get install mmdebstrap")
+    options.work = options.work.resolve()
+    qemu = options.work / "qemu/usr/bin/qemu-aarch64"
+    if not qemu.is_file():
+        debootstrap(options.work / "qemu", "trixie", "qemu-user")
+    wheels = options.work / "wheel"
+    shutil.rmtree(wheels, ignore_errors=True)
+    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(wheels), str(CHECKOUT)]
+    subprocess.run(pip, check=True, stderr=subprocess.DEVNULL)
+    (wheel,) = wheels.glob("edge_fer-*.whl")
+    wrong = [what for name in options.system or SYSTEMS for what in prove(name, wheel, qemu, options)]
+    print("\n" + "\n".join(wrong or ["all is well"]))
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
