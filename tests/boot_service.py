@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import zipfile
 from pathlib import Path
 
@@ -119,10 +120,16 @@ def boot_container(root: Path) -> bool:
     output = root / OUTPUT
     output.touch()
     options = ["--quiet", "--boot", "--register=no", "--keep-unit", "--private-network", "--console=pipe"]
-    with subprocess.Popen(
-        ["systemd-nspawn", "--directory", root, *options], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
-    ) as container:
-        subprocess.run(["tail", "--lines=+1", "--follow", f"--pid={container.pid}", output], check=True)
+    with (
+        subprocess.Popen(
+            ["systemd-nspawn", "--directory", root, *options], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+        ) as container,
+        output.open() as said,
+    ):
+        while container.poll() is None:
+            print(said.read(), end="", flush=True)
+            time.sleep(0.5)
+        print(said.read(), end="", flush=True)
     return output.read_text().rstrip().endswith("all is well")
 
 
