@@ -4,6 +4,8 @@ RUN := .venv
 LAB := .venv-lab
 OLD := .venv-old
 TEST_ARGS ?=
+# The tests of so many modules run side by side.
+WORKERS ?= 2
 
 .PHONY: demo test test-old aarch64 torture soak lab-test check lab config deb install-root clean
 
@@ -14,7 +16,7 @@ demo: $(RUN)/.installed  ## read the sample clip, print its labels, write the an
 
 test: $(RUN)/.installed-test  ## the tests of the runtime, with coverage
 	$(RUN)/bin/coverage erase
-	$(RUN)/bin/coverage run -m pytest --ignore=tests/lab $(TEST_ARGS)
+	$(RUN)/bin/coverage run -m pytest --numprocesses $(WORKERS) --dist loadfile --ignore=tests/lab $(TEST_ARGS)
 	$(RUN)/bin/coverage combine -q
 	$(RUN)/bin/coverage report
 
