@@ -54,8 +54,8 @@ class Comparison:
         return (
             f"{self.frames} frames, {self.faces} faces; least overlap of a box {self.overlap:.3f} "
             f"(allowed {OVERLAP:g}), at most {self.box:.1f} px; largest difference of a landmark {self.landmark:.1%} "
-            f"of the face's width ({LANDMARK:.0%}), of a probability {self.probability:.3f}; {self.labels} other labels; "
-            f"{len(self.beyond)} beyond what is allowed"
+            f"of the face's width ({LANDMARK:.0%}), of a probability {self.probability:.3f}; "
+            f"{self.labels} other labels; {len(self.beyond)} beyond what is allowed"
         )
 
 
