@@ -4,8 +4,10 @@ RUN := .venv
 LAB := .venv-lab
 OLD := .venv-old
 TEST_ARGS ?=
+# The tests of so many modules run side by side.
+WORKERS ?= 2
 
-.PHONY: demo test test-old aarch64 torture soak lab-test check lab clean
+.PHONY: demo test test-old aarch64 torture soak lab-test check lab config deb install-root clean
 
 demo: $(RUN)/.installed  ## read the sample clip, print its labels, write the annotated video
 	mkdir -p out
@@ -14,7 +16,7 @@ demo: $(RUN)/.installed  ## read the sample clip, print its labels, write the an
 
 test: $(RUN)/.installed-test  ## the tests of the runtime, with coverage
 	$(RUN)/bin/coverage erase
-	$(RUN)/bin/coverage run -m pytest --ignore=tests/lab $(TEST_ARGS)
+	$(RUN)/bin/coverage run -m pytest --numprocesses $(WORKERS) --dist loadfile --ignore=tests/lab $(TEST_ARGS)
 	$(RUN)/bin/coverage combine -q
 	$(RUN)/bin/coverage report
 
@@ -38,6 +40,16 @@ check: $(RUN)/.installed-test  ## style, types, and the wall between runtime and
 	$(RUN)/bin/ruff format --check
 	$(RUN)/bin/mypy
 	$(RUN)/bin/lint-imports
+
+config: $(RUN)/.installed  ## the service's configuration, from the settings
+	$(RUN)/bin/python deploy/default_config.py >systemd/config.yaml.new
+	mv systemd/config.yaml.new systemd/config.yaml
+
+deb:  ## a Debian package that carries its wheels; ARCH=arm64 for another machine
+	deploy/build_deb.sh $(if $(ARCH),--arch $(ARCH))
+
+install-root: deb $(RUN)/.installed-test  ## install it in a clean Debian, and take it away again (root, mmdebstrap; minutes)
+	$(RUN)/bin/python -m tests.install_root --deb out/edge-fer_*_$$(dpkg --print-architecture).deb
 
 lab: $(LAB)/.installed  ## an environment for `edge-fer lab`
 

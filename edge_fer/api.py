@@ -12,7 +12,7 @@ from edge_fer.closeable import Closeable
 from edge_fer.errors import OutputError
 from edge_fer.pipeline import Pipeline
 from edge_fer.publish import Sink
-from edge_fer.settings import PublishSettings, Settings, load_settings
+from edge_fer.settings import PublishSettings, Settings, changed_settings, load_settings
 from edge_fer.types import Frame, Image, Reading, Record, Status
 
 STOP_S = 30.0
@@ -46,7 +46,7 @@ class EdgeFer(Closeable):
         **flags: object,
     ) -> None:
         dotted = {name.replace("__", "."): value for name, value in flags.items()}
-        self._settings = (settings or load_settings()).changed(dotted)
+        self._settings = changed_settings(settings or load_settings(), dotted)
         self._on_status = on_status
         self._stopping = threading.Event()
         self._pictures: Pipeline | None = None

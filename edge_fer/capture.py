@@ -4,7 +4,8 @@
 
 A live source overwrites the slot: the newest frame wins, overwritten ones are counted. A file
 waits until the slot is empty, so that nothing is dropped, unless `realtime` paces it like a
-camera. A live source that stops is opened again with growing pauses until it comes back.
+camera. A live source that stops is opened again with growing pauses until it comes back;
+so is one whose picture is frozen (`picture_health.py`).
 
 What happens to the source is told beside the frames: `Camera.condition` is how it is now,
 `Camera.changes` all that happened since the last look.
@@ -24,7 +25,9 @@ from edge_fer.backends.cameras import Source, open_source, printable, redact
 from edge_fer.backoff import Backoff
 from edge_fer.deadline import Deadline
 from edge_fer.errors import SourceError, SourceLost
+from edge_fer.picture_health import PictureHealth
 from edge_fer.settings import CaptureSettings
+from edge_fer.slot import Slot
 from edge_fer.types import Frame, Image
 
 CameraState = Literal["starting", "running", "waiting_for_camera", "ended"]
@@ -37,6 +40,10 @@ GRACE_S = 20.0
 
 _USUAL_FPS = 30.0  # paces files that do not say theirs
 _STILLS_FPS = 1.0  # of the scene, for pictures that are no film
+_BLIND = {
+    "black": "the picture is black: look for a cap on the lens, light, and capture.exposure_ms",
+    "white": "the picture is white: overexposed; look at light, and capture.exposure_ms",
+}
 _CHANGES = 32  # remembered until they are asked for; of more, the newest
 
 Opener = Callable[[CaptureSettings, Callable[[], bool], Callable[[str], None]], Source]
@@ -54,62 +61,6 @@ class Condition(NamedTuple):
     message: str
 
 
-class Slot:
-    """A buffer of one frame between two threads.
-
-    Attributes:
-        dropped: frames that were overwritten before anybody took them.
-    """
-
-    def __init__(self) -> None:
-        self.dropped = 0
-        self._frame: Frame | None = None
-        self._closed = False
-        self._interrupted = False
-        self._changed = threading.Condition()
-
-    def put(self, frame: Frame, *, overwrite: bool) -> None:
-        """Offer a frame: in the place of one that nobody took, or else once that was taken.
-
-        A closed slot takes no frame.
-        """
-        with self._changed:
-            if not overwrite:
-                self._changed.wait_for(lambda: self._frame is None or self._closed)
-            if not self._closed:
-                self.dropped += self._frame is not None
-                self._frame = frame
-                self._changed.notify_all()
-
-    def get(self, timeout_s: float) -> Frame | None:
-        """Take the frame, waiting for one; null when none came in time, none will, or the wait is interrupted."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._frame is not None or self._closed or self._interrupted, timeout_s)
-            self._interrupted = False
-            frame, self._frame = self._frame, None
-            self._changed.notify_all()
-            return frame
-
-    def interrupt(self) -> None:
-        """Let whoever waits for a frame, or will next, go on without one."""
-        with self._changed:
-            self._interrupted = True
-            self._changed.notify_all()
-
-    @property
-    def full(self) -> bool:
-        """Whether a frame lies ready."""
-        return self._frame is not None
-
-    def close(self, *, discard: bool = False) -> None:
-        """Take no more frames and wake whoever waits; one that lies ready is kept unless discarded."""
-        with self._changed:
-            self._closed = True
-            if discard:
-                self._frame = None
-            self._changed.notify_all()
-
-
 class Camera:
     """Delivers frames of one source from its own thread.
 
@@ -123,6 +74,7 @@ class Camera:
     Attributes:
         name: of the source, without credentials; always encodable.
         restarts: how often the source was opened again.
+        blind: why nothing can be seen, in words, while all of the picture is black or white; else null.
         deadline: of the call of the source that is under way.
     """
 
@@ -137,6 +89,7 @@ class Camera:
     ) -> None:
         self.name = redact(settings.source)
         self.restarts = 0
+        self.blind: str | None = None
         self.deadline = Deadline()
         self._condition = Condition("starting", f"opening {self.name}")
         self._changes: deque[Condition] = deque(maxlen=_CHANGES)
@@ -147,6 +100,7 @@ class Camera:
         self._wall = wall
         self._slot = Slot()
         self._source: Source | None = None
+        self._size: tuple[int, ...] = ()
         self._frames = itertools.count()
         self._error: Exception | None = None
         self._backoff = Backoff(settings.retry_s, settings.retry_max_s)
@@ -283,6 +237,7 @@ class Camera:
         paced = self._settings.realtime and not source.live
         period_ns = 1e9 / (source.fps or _USUAL_FPS)
         started_ns = self._clock()
+        health = PictureHealth(self._settings)
         for index in itertools.count():
             if self._stopping.is_set():
                 return
@@ -293,10 +248,30 @@ class Camera:
             image, captured_ns = taken
             if paced:
                 captured_ns = self._wait_until(started_ns + round(index * period_ns))
-            if captured_ns - started_ns >= self._pause_s * 1e9:  # steady for as long as it was away
+            if source.live:
+                self._judge(health, image, captured_ns)
+            # steady for as long as it was away
+            if captured_ns - started_ns >= self._pause_s * 1e9 and (health.alive or not source.live):
                 self._backoff.reset()
             live = source.live or paced
             self._slot.put(self._frame(image, captured_ns, None if live else index, source.fps), overwrite=live)
+
+    def _judge(self, health: PictureHealth, image: Image, captured_ns: int) -> None:
+        """Tell, once each, what the pictures of a live source tell of it.
+
+        Raises:
+            SourceLost: when they are frozen.
+        """
+        before, self._size = self._size, image.shape[1::-1]
+        if before not in ((), self._size):
+            self._tell("running", "the picture is now {}x{}, and was {}x{}".format(*self._size, *before))
+        health.look(image, captured_ns)
+        if health.frozen:
+            raise SourceLost(f"{self.name} is frozen: the same picture for {self._settings.frozen_s:g} s")
+        blind = _BLIND[health.blind] if health.blind else None
+        if blind != self.blind:
+            self.blind = blind
+            self._tell("running", blind or "the picture shows something again")
 
     def _frame(self, image: Image, captured_ns: int, index: int | None, fps: float | None) -> Frame:
         """A frame; `index` is its place in a file that is read as fast as it goes."""
@@ -315,7 +290,7 @@ class Camera:
     def _retry_later(self, error: SourceError) -> None:
         if self._stopping.is_set():
             return
-        self._pause_s = self._backoff.failed()
+        self._pause_s, self.blind = self._backoff.failed(), None
         self._tell("waiting_for_camera", f"{error}; trying again in {self._pause_s:g} s")
         self._stopping.wait(self._pause_s)
 

@@ -20,6 +20,7 @@ from typer.core import TyperGroup
 from edge_fer import __version__
 from edge_fer.cli_bench import HELP as BENCH_HELP
 from edge_fer.cli_bench import bench
+from edge_fer.cli_cameras import cameras
 from edge_fer.cli_doctor import doctor
 from edge_fer.errors import ConfigError, EdgeFerError, ModelError
 from edge_fer.models import ModelStore
@@ -60,6 +61,7 @@ app.command(help=BENCH_HELP)(bench)
 app.add_typer(config_app, name="config")
 app.add_typer(models_app, name="models")
 app.command()(doctor)
+app.command()(cameras)
 
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="Settings file (YAML).", metavar="FILE")]
 
@@ -79,7 +81,10 @@ def run(
     config: ConfigFile = None,
     camera: Annotated[
         str | None,
-        typer.Option(help="Camera index, device path, picture, video, folder, URL, or `sample`.", metavar="SOURCE"),
+        typer.Option(
+            help="Camera index, device path, `picamera2`, picture, video, folder, URL, `-`, or `sample`.",
+            metavar="SOURCE",
+        ),
     ] = None,
     clahe: Annotated[str | None, typer.Option(help="Raise local contrast first: off, on, or auto: when dark.")] = None,
     min_face: Annotated[int | None, typer.Option(help="Smallest face to find, pixels at detect.size.")] = None,

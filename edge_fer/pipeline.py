@@ -11,7 +11,7 @@ the `label.Labeller`'s threads, one for each device; everything else happens in 
 - a live source is not held up: a frame is published when its labels are there or the next frame is, with
   the newest label of each face and its age.
 
-Each sink has a thread of its own (`publish.outbox`): only a file waits for one that is slow.
+Each sink has a thread of its own (`publish/outbox.py`): only a file waits for one that is slow.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from dataclasses import dataclass
 import cv2
 
 from edge_fer.align import align
-from edge_fer.backends.supervised import Change
+from edge_fer.announce import Announcer
 from edge_fer.capture import Camera
 from edge_fer.classify import Classifier
 from edge_fer.closeable import Closeable
@@ -39,7 +39,7 @@ from edge_fer.models import ModelStore
 from edge_fer.monitor import Monitor
 from edge_fer.publish import Sink
 from edge_fer.publish.configured import configured_sinks
-from edge_fer.publish.outbox import Outbox
+from edge_fer.publish.outlets import Outlets
 from edge_fer.publish.recording import Pace, Recording
 from edge_fer.quality import measure_quality
 from edge_fer.records import Reporter, labelled_face, unread_face
@@ -52,14 +52,11 @@ from edge_fer.types import (
     Image,
     Reading,
     Record,
-    SinkState,
-    SinkStatus,
     State,
     Track,
 )
 
 _PATIENCE_S = 0.1  # a request to stop is noticed after so long at most, while no frame comes
-_STATUS_EVERY_S = 1.0  # while no frame comes
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,17 +106,13 @@ class Pipeline(Closeable):
         self.stopping = stopping or threading.Event()
         self.monitor = monitor or Monitor(settings.monitor.window_s)
         self._settings, self._beat = settings, beat
-        self._heard_at, self._label_rate = 0.0, 1.0
-        self._outboxes: list[Outbox] = []
-        self._told_of_sinks: dict[str, SinkState] = {}
         with ExitStack() as stack:
+            # Only a file waits for a sink.
+            self._outlets = stack.enter_context(Outlets(lambda: not (self.stopping.is_set() or self._is_live())))
             for sink in sinks:
-                self._add(stack, sink, essential=True)
-            configured = []
+                self._outlets.add(sink, essential=True)
             for sink in configured_sinks(settings):
-                self._add(stack, sink, essential=False)
-                configured.append(sink)
-            self._attitude = next((sink.attitude for sink in configured if sink.attitude is not None), None)
+                self._outlets.add(sink, essential=False)
             store = ModelStore(settings.models)
             self._enhancer = Enhancer(settings.enhance)
             self._finder = stack.enter_context(closing(Finder(settings, store, self.monitor)))
@@ -131,7 +124,15 @@ class Pipeline(Closeable):
             self._camera = camera or Camera(settings.capture)
             self._health = stack.enter_context(Health(settings.health, self._is_live))
             self._reporter = Reporter(
-                settings.device_name, self._camera, self._classifier, self.monitor, self._health, self._conditions
+                settings.device_name, self._camera, self._classifier, self.monitor, self._health, self._outlets
+            )
+            self._announcer = Announcer(
+                self._camera,
+                self._classifier,
+                self._health,
+                self._outlets,
+                is_live=self._is_live,
+                keep_going=settings.publish.keep_going,
             )
             self._labeller = Labeller(
                 self._classifier,
@@ -142,8 +143,12 @@ class Pipeline(Closeable):
             )
             stack.callback(self._labeller.stop)
             if settings.publish.record is not None:
-                recording = Recording(settings.publish.record, lambda: Pace(self._camera.fps, self._is_live()))
-                self._add(stack, recording, essential=True)
+                recording = Recording(
+                    settings.publish.record,
+                    lambda: Pace(self._camera.fps, self._is_live()),
+                    blur=settings.privacy.blur_faces,
+                )
+                self._outlets.add(recording, essential=True)
             stack.callback(self._camera.stop)
             self._opened = stack.pop_all()
 
@@ -174,7 +179,7 @@ class Pipeline(Closeable):
 
     def say(self, message: str) -> None:
         """Publish a sentence as a status; for the thread that calls `run`, or before it does."""
-        self._tell(self._unless_waiting("running"), message)
+        self._tell(self._announcer.unless_waiting("running"), message)
 
     def read(self, frames: Iterable[Frame]) -> Iterator[Reading]:
         """Everything that is seen in each frame, every face read; the next frame is searched meanwhile."""
@@ -205,9 +210,8 @@ class Pipeline(Closeable):
             if waiting is not None and (self._labeller.done or self._camera.state == "ended" or (live and frame)):
                 self._publish_reading(waiting, at_once=live and frame is not None)
                 waiting = None
-            self._tell_of_camera(got_frame=frame is not None)
-            self._tell_of_devices()
-            self._tell_of_sinks()
+            for state, message in self._announcer.due(got_frame=frame is not None):
+                self._tell(state, message)
             if frame is not None:
                 seen = self._see(frame, live=live)
                 if waiting is not None:
@@ -259,7 +263,8 @@ class Pipeline(Closeable):
         roll = self._settings.detect.roll
         if roll != "mavlink":
             return roll
-        return self._attitude.roll_deg(frame.captured_ns) if self._attitude else 0.0
+        attitude = self._outlets.attitude
+        return attitude.roll_deg(frame.captured_ns) if attitude else 0.0
 
     def _aligned(self, image: Image, track: Track) -> AlignedFace:
         crop = align(image, track.face.landmarks, self._classifier.crop, self._classifier.size)
@@ -294,48 +299,6 @@ class Pipeline(Closeable):
         shown = self._smoother.smooth(track.id, answer.expression, answer.scene_ns, answer.quality)
         return labelled_face(track, answer, shown, now_ns)
 
-    def _tell_of_camera(self, *, got_frame: bool) -> None:
-        """Publish every change of the camera's condition, and its condition once a second while no frame comes."""
-        for state, message in self._camera.changes():
-            if state != "ended":
-                self._tell(state, message)
-        state, message = self._camera.condition
-        if state != "ended" and not got_frame and time.monotonic() - self._heard_at >= _STATUS_EVERY_S:
-            self._tell(state, message)
-
-    def _tell_of_devices(self) -> None:
-        """Publish all that happened to the devices that read faces, and to the share of faces that is read."""
-        news = list(self._classifier.changes())
-        rate = self._health.label_rate
-        if rate != self._label_rate:
-            self._label_rate = rate
-            news.append(Change("running", self._health.reason or "cool again: all labels are read"))
-        for state, message in news:
-            self._tell(self._unless_waiting(state), message)
-
-    def _unless_waiting(self, state: State) -> State:
-        """That state, unless the camera is away, which is worse."""
-        return "waiting_for_camera" if self._camera.state == "waiting_for_camera" else state
-
-    def _tell_of_sinks(self) -> None:
-        """Publish which sink has failed or lost its link, and which is well again.
-
-        Raises:
-            OutputError: when all of them have failed, and nobody asked to go on.
-        """
-        conditions = self._conditions()
-        for name, sink in conditions.items():
-            if sink.state != self._told_of_sinks.get(name, "ok"):
-                self._told_of_sinks[name] = sink.state
-                self._tell(self._unless_waiting("running"), f"sink {name} is {sink.state}: {sink.reason}" if sink.reason
-                           else f"sink {name} is well again")  # fmt: skip
-        reasons = [sink.reason for sink in conditions.values() if sink.state == "failed"]
-        if reasons and len(reasons) == len(conditions) and not self._settings.publish.keep_going:
-            raise OutputError(reasons[0])
-
-    def _conditions(self) -> dict[str, SinkStatus]:
-        return {outbox.name: outbox.condition for outbox in self._outboxes if not outbox.auxiliary}
-
     @property
     def _stuck(self) -> str | None:
         """Which thread is in a call that has outlived its deadline; null when all turn."""
@@ -350,14 +313,8 @@ class Pipeline(Closeable):
         self._publish(self._reporter.status(state, message), None)
 
     def _publish(self, record: Record, image: Image | None) -> None:
-        self._heard_at = time.monotonic()
-        for outbox in self._outboxes:
-            outbox.publish(record, image)
-
-    def _add(self, stack: ExitStack, sink: Sink, *, essential: bool) -> None:
-        """Give a sink its thread; only those that must not fail hold up a file."""
-        outbox = Outbox(sink, essential=essential, waits=lambda: not (self.stopping.is_set() or self._is_live()))
-        self._outboxes.append(stack.enter_context(closing(outbox)))
+        self._announcer.heard(record)
+        self._outlets.publish(record, image)
 
     def _is_live(self) -> bool:
         return self._camera.live or self._settings.capture.realtime

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
 
@@ -14,6 +14,7 @@ from edge_fer.failover import Failover
 from edge_fer.health import Health
 from edge_fer.label import Answer
 from edge_fer.monitor import Monitor, clock_synced
+from edge_fer.publish.outlets import Outlets
 from edge_fer.types import (
     LABELS,
     Box,
@@ -24,7 +25,6 @@ from edge_fer.types import (
     Origin,
     Point,
     Reading,
-    SinkStatus,
     Smoothed,
     State,
     Status,
@@ -42,7 +42,7 @@ class Reporter:
         classifier: what reads faces.
         monitor: rate and stage times.
         health: of the box.
-        sinks: how each of them is, by name.
+        outlets: the sinks.
     """
 
     def __init__(
@@ -52,11 +52,11 @@ class Reporter:
         classifier: Classifier | Failover,
         monitor: Monitor,
         health: Health,
-        sinks: Callable[[], dict[str, SinkStatus]] = dict,
+        outlets: Outlets,
     ) -> None:
         self._device, self._run = device, str(uuid.uuid4())
         self._camera, self._classifier, self._monitor, self._health = camera, classifier, monitor, health
-        self._sinks = sinks
+        self._outlets = outlets
 
     def reading(self, frame: Frame, faces: tuple[FaceReading, ...], answers: Sequence[Answer], now_ns: int) -> Reading:
         """What was seen in a frame.
@@ -68,7 +68,7 @@ class Reporter:
             now_ns: when it is published, CLOCK_MONOTONIC.
         """
         origin = self._origin(answers)
-        reason = origin.reason or self._health.reason
+        reason = origin.reason or self._trouble
         height, width = frame.image.shape[:2]
         return Reading(
             device=self._device,
@@ -92,7 +92,7 @@ class Reporter:
     def status(self, state: State, message: str) -> Status:
         """How the box is; what should be running is degraded while something is replaced or missing."""
         origin, recovery, health = self._classifier.origin, self._classifier.recovery, self._health
-        reason = origin.reason or health.reason
+        reason = origin.reason or self._trouble
         return Status(
             device=self._device,
             run=self._run,
@@ -111,9 +111,14 @@ class Reporter:
             label_rate=health.label_rate,
             abandoned=abandoned(),
             degraded_s=round(self._monitor.degraded_s(degraded=reason is not None), 1),
-            sinks=self._sinks(),
+            sinks=self._outlets.conditions,
             message=message,
         )
+
+    @property
+    def _trouble(self) -> str | None:
+        """What is wrong besides the devices that read faces."""
+        return self._health.reason or self._camera.blind
 
     def _origin(self, answers: Sequence[Answer]) -> Origin:
         """What read the faces of a frame: of several, the first that had to stand in; without any, what would now."""

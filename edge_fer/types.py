@@ -19,6 +19,9 @@ LABELS: tuple[Label, ...] = ("anger", "disgust", "fear", "happiness", "sadness",
 
 Image = NDArray[np.uint8]
 
+PixelFormat = Literal["bgr24", "rgb24", "bgr0", "rgb0", "gray8", "yuyv422", "uyvy422", "nv12", "yuv420p"]
+"""How the bytes of a picture lie in memory; the names are FFmpeg's (`ffmpeg -pix_fmts`)."""
+
 
 class Point(NamedTuple):
     """A position in pixels."""
@@ -311,7 +314,8 @@ State = Literal["starting", "running", "waiting_for_camera", "degraded", "stoppi
 class Status:
     """How the box is: the record `edge-fer/status/1`.
 
-    Published on every change of state, and once a second while no frame comes.
+    Published on every change of state, once a second while no frame comes, and every two seconds while a live source
+    is read.
 
     Attributes:
         at: when, UTC, ISO 8601.

@@ -1,9 +1,9 @@
 """A supervised child process for foreign code that can block or crash.
 
-    with Worker("edge_fer.backends.cameras.opencv:Capture", name="camera") as worker:
-        info = worker.start(10.0, source="/dev/video0")
+    with Worker("edge_fer.backends.cameras.v4l2_child:Camera", name="camera") as worker:
+        info = worker.start(10.0, path="/dev/video0", ...)
         reply = worker.call("read", deadline_s=5.0)
-        pixels = worker.memory(reply["bytes"])
+        pixels = worker.memory(reply["stride"] * reply["height"])
 
 The child is exec'd (never a fork of the threaded parent), gets one end of a socket pair and a
 memfd, and serves one object of the target's class (`worker_child.py` says what that is).

@@ -52,3 +52,26 @@ class Generator:
         if self._trouble == "hang":
             signal.pause()
         raise OSError("it gives no more frames")
+
+
+class Looks:
+    """Lists a camera at video0, one in use at video10, and no camera elsewhere."""
+
+    def __init__(self, memory): ...
+
+    def look(self, path):
+        if path.endswith("video10"):
+            raise OSError("another program reads from it")
+        if path.endswith("video1"):
+            return {"name": "unicam", "driver": "unicam", "bus": "platform:csi", "formats": [], "controls": []}
+        if not path.endswith("video0"):
+            raise OSError("it takes no pictures that can be read (a metadata, codec or output node)")
+        sizes = [
+            {"width": 1280, "height": 720, "smallest": None, "step": [1, 1], "rates": [30.0, 15.0]},
+            {"width": 64, "height": 48, "smallest": [32, 32], "step": [2, 2], "rates": []},
+        ]
+        return {
+            "name": "USB Camera", "driver": "uvcvideo", "bus": "usb-1",
+            "formats": [{"name": "MJPG", "sizes": sizes}, {"name": "H264", "sizes": []}],
+            "controls": [{"name": "gain", "smallest": 0, "largest": 100, "default": 50}],
+        }  # fmt: skip

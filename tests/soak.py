@@ -38,7 +38,7 @@ def jpegs() -> list[bytes]:
     return frames
 
 
-def handler(frames: list[bytes], cut_s: float) -> type[BaseHTTPRequestHandler]:
+def handler(frames: list[bytes], cut_s: float, fps: float = FPS) -> type[BaseHTTPRequestHandler]:
     """Answers every request with the clip, over and over, for `cut_s` seconds."""
 
     class Stream(BaseHTTPRequestHandler):
@@ -56,7 +56,7 @@ def handler(frames: list[bytes], cut_s: float) -> type[BaseHTTPRequestHandler]:
                     )
                     self.wfile.write(frame + b"\r\n")
                     number += 1
-                    time.sleep(max(0.0, start + number / FPS - time.monotonic()))
+                    time.sleep(max(0.0, start + number / fps - time.monotonic()))
             except (BrokenPipeError, ConnectionResetError):
                 print("the reader went away", file=sys.stderr)
 

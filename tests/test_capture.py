@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 from edge_fer.backends.cameras.child import ChildSource
-from edge_fer.capture import STOP_S, Camera, Condition, Slot
+from edge_fer.capture import STOP_S, Camera, Condition
 from edge_fer.errors import SourceError, SourceLost
+from edge_fer.picture_health import PictureHealth
 from edge_fer.settings import CaptureSettings
+from edge_fer.slot import Slot
 from edge_fer.types import Frame
 from tests.test_cameras import GENERATOR, Stream, write_pictures, write_video
 
@@ -374,7 +376,7 @@ def test_of_too_many_changes_the_newest_are_told(started):
     camera._thread.join(PATIENCE_S)
     told = camera.changes()
     assert len(told) == 32
-    assert told[0].message == "none yet (20); trying again in 10 s"
+    assert told[0].message == "none yet (20); trying again in 1 s"
     assert told[-1].state == "ended"
 
 
@@ -389,7 +391,12 @@ def test_the_pause_is_short_again_once_the_source_was_steady(started):
 
     flaky = [Script([1, SourceLost("gone")], clock=clock) for _ in range(2)]
     steady = Steady([1, 2, 3, SourceLost("gone")], clock=clock)
-    camera = started(settings(retry_s=1.0), opener=opener(*flaky, steady, Script([])), stopping=stopping, clock=clock)
+    camera = started(
+        settings(retry_s=1.0, retry_max_s=4.0),
+        opener=opener(*flaky, steady, Script([])),
+        stopping=stopping,
+        clock=clock,
+    )
     camera._thread.join(PATIENCE_S)
     assert stopping.waits == [1.0, 2.0, 1.0]
 
@@ -437,7 +444,7 @@ def test_a_pause_before_the_next_attempt_ends_at_once_when_stopped():
     camera = Camera(settings(wait=True, retry_s=60), opener=opener(SourceError("none")))
     camera.start()
     told = follow(camera, lambda: camera.state == "waiting_for_camera")
-    assert told == [("waiting_for_camera", "none; trying again in 10 s")]
+    assert told == [("waiting_for_camera", "none; trying again in 1 s")]
     began = time.monotonic()
     camera.stop()
     assert time.monotonic() - began < STOP_S
@@ -471,6 +478,95 @@ def test_a_thread_that_does_not_end_is_an_error(monkeypatch):
         camera.stop()
     gate.set()
     camera._thread.join(PATIENCE_S)
+
+
+# What the pictures tell
+
+
+class Show(Script):
+    """A live source of one picture a second, whatever they are; an error is raised."""
+
+    def __init__(self, pictures, clock):
+        super().__init__([], clock=clock)
+        self._pictures = iter(pictures)
+
+    def read(self):
+        self._clock.now_ns += SECOND
+        step = next(self._pictures, None)
+        if isinstance(step, Exception):
+            raise step
+        return None if step is None else (step, self._clock.now_ns)
+
+
+def noise(seed, low=0, high=256, size=(48, 64)):
+    return np.random.default_rng(seed).integers(low, high, (*size, 3)).astype(np.uint8)
+
+
+def watched(started, *shows, **more):
+    """The conditions of a camera that shows all that, one source after the other."""
+    clock = Clock()
+    stopping = Stopping(clock)
+    sources = opener(*(Show(pictures, clock) for pictures in shows))
+    camera = started(settings(**more), opener=sources, stopping=stopping, clock=clock)
+    camera._thread.join(PATIENCE_S)
+    camera.get(0.0)
+    return camera, stopping, list(camera.changes())
+
+
+def test_a_frozen_camera_is_lost_and_opened_again(started):
+    camera, stopping, told = watched(started, [noise(1)] * 9, [noise(2)], frozen_s=3)
+    assert [state for state, _ in told] == ["running", "waiting_for_camera", "running", "ended"]
+    assert told[1].message == "script is frozen: the same picture for 3 s; trying again in 0.5 s"
+    assert camera.restarts == 1
+    assert stopping.waits == [0.5]
+
+
+def test_a_camera_that_stays_frozen_is_tried_less_often(started):
+    frozen = [[noise(1)] * 9] * 4
+    _, stopping, _ = watched(
+        started, *frozen, [noise(1), noise(2), noise(3), *[noise(4)] * 9], [], frozen_s=3, retry_max_s=2
+    )
+    assert stopping.waits == [0.5, 1.0, 2.0, 2.0, 0.5]
+
+
+def test_a_black_picture_is_told_once_and_when_it_is_over(started):
+    pictures = [*(noise(n, 0, 10) for n in range(5)), *(noise(n) for n in range(5))]
+    camera, _, told = watched(started, pictures, blind_s=2)
+    assert [message for _, message in told[1:-1]] == [
+        "the picture is black: look for a cap on the lens, light, and capture.exposure_ms",
+        "the picture shows something again",
+    ]
+    assert camera.restarts == 0
+    assert camera.blind is None
+
+
+def test_why_nothing_is_seen_is_known_until_the_camera_is_lost(started):
+    clock = Clock()
+    stopping = Stopping(clock)
+    camera = Camera(settings(blind_s=1, frozen_s=None), opener=opener(), stopping=stopping, clock=clock)
+    health = PictureHealth(settings(blind_s=1))
+    for second in range(3):
+        camera._judge(health, noise(second, 251, 256), second * SECOND)
+    assert camera.blind == "the picture is white: overexposed; look at light, and capture.exposure_ms"
+    camera._retry_later(SourceLost("gone"))
+    assert camera.blind is None
+
+
+def test_another_size_is_told_in_mid_stream_and_after_a_reconnect(started):
+    small, large = noise(1), noise(1, size=(96, 128))
+    _, _, told = watched(started, [small, large, SourceLost("gone")], [small])
+    sizes = [message for _, message in told if message.startswith("the picture is now")]
+    assert sizes == ["the picture is now 128x96, and was 64x48", "the picture is now 64x48, and was 128x96"]
+
+
+def test_files_are_not_judged(started):
+    black = np.zeros((48, 64, 3), np.uint8)
+    clock = Clock()
+    source = Show([black, noise(1, size=(96, 128)), *[black] * 30], clock)
+    source.live = False
+    camera = started(settings(frozen_s=2, blind_s=1), opener=opener(source), clock=clock)
+    assert len(drain(camera)) == 32
+    assert [state for state, _ in camera.changes()] == ["running", "ended"]
 
 
 # Real sources through the camera

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import importlib.util
+import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,6 +14,8 @@ from typing import Any
 import cv2
 
 from edge_fer.scenes import crowd_scene
+from edge_fer.types import LABELS
+from tests.brokers import Broker, Reader, closing_all, need_mosquitto, wait_until
 from tests.conftest import make_face_reading, make_reading
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
@@ -22,6 +25,30 @@ def run(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, EXAMPLES / name, *arguments], capture_output=True, text=True, timeout=60, check=True
     )
+
+
+def test_a_bridge_tells_a_broker_what_changes(tmp_path: Path) -> None:
+    need_mosquitto()
+    broker = Broker(tmp_path)
+    reader = Reader(broker.port, "robot/#", tmp_path)
+    with closing_all(broker, reader):
+        command = [sys.executable, EXAMPLES / "mqtt_bridge.py", "--port", str(broker.port)]
+        with subprocess.Popen(command) as example:
+            wait_until(lambda: reader.payloads("robot/faces/1"), 30.0)
+            example.terminate()
+        told = json.loads(reader.payloads("robot/faces/1")[0])
+    assert told["label"] in LABELS
+    assert told["at"].endswith("Z")
+
+
+def test_a_bridge_tells_changes_only() -> None:
+    changes = load("mqtt_bridge").Changes()
+    happy = make_face_reading("happiness")
+    assert changes.new(make_reading(faces=(happy,))) == {7: "happiness"}
+    assert changes.new(make_reading(faces=(happy,))) == {}
+    assert changes.new(make_reading(faces=(make_face_reading("neutral"),))) == {7: "neutral"}
+    assert changes.new(make_reading()) == {7: None}
+    assert changes.new(make_reading()) == {}
 
 
 def load(name: str) -> Any:

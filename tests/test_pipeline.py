@@ -13,6 +13,7 @@ import pytest
 
 from edge_fer import pipeline as pipeline_module
 from edge_fer.backends.cameras.picture import Picture
+from edge_fer.capture import Camera
 from edge_fer.classify import Classifier
 from edge_fer.errors import BackendError, ModelError, OutputError, SourceError
 from edge_fer.health import Sensor, Vitals
@@ -104,6 +105,17 @@ def test_a_reading_keeps_its_promises(two_faces: Path) -> None:
         assert face.label_age_ms == reading.age_ms
         assert face.landmarks.left_eye.x < face.landmarks.right_eye.x
     assert len(to_json(reading)) < 2500
+
+
+def test_a_live_source_is_told_of_however_well_all_is(two_faces: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What changes without a change of state, such as temperatures, is in statuses that come all the while."""
+    monkeypatch.setattr("edge_fer.announce._LONGEST_S", 0.0)
+    live, file = Kept(), Kept()
+    for sink, realtime in ((live, True), (file, False)):
+        with Pipeline(settings_for(two_faces, capture__realtime=realtime), [sink]) as pipeline:
+            pipeline.run()
+    assert live.states.count("running") > 1
+    assert file.states == ["starting", "running", "stopping"]
 
 
 def test_stages_are_timed(two_faces: Path) -> None:
@@ -379,6 +391,53 @@ def test_news_of_devices_do_not_hide_that_the_camera_is_lost(monkeypatch: pytest
         pipeline.run(duration_s=0.5)
     assert any("85" in record.message for record in sink.records if isinstance(record, Status))
     assert set(sink.states) == {"starting", "waiting_for_camera", "stopping"}
+
+
+class Webcam:
+    """A live source: black, then something to see, then that in another size, then frozen; one picture every 10 ms."""
+
+    name, live, fps, skipped = "webcam", True, 100.0, 0
+
+    def __init__(self) -> None:
+        self._number = 0
+
+    def read(self) -> tuple[Image, int] | None:
+        time.sleep(0.01)
+        self._number += 1
+        if self._number < 20:
+            image = np.zeros((120, 160, 3), np.uint8)
+        else:
+            size = (120, 160, 3) if self._number < 40 else (240, 320, 3)
+            image = np.random.default_rng(min(self._number, 60)).integers(0, 256, size).astype(np.uint8)
+        return image, time.monotonic_ns()
+
+    def close(self) -> None: ...
+
+
+def test_a_camera_that_sees_nothing_changes_size_or_freezes_is_told_and_never_ends_the_run() -> None:
+    sink, stopping = Kept(), threading.Event()
+    settings = settings_for("0", capture__blind_s=0.05, capture__frozen_s=0.3, capture__retry_s=0.01)
+    camera = Camera(settings.capture, opener=lambda *_: Webcam())
+    beats: list[bool] = []
+
+    def beat() -> None:
+        beats.append(True)
+        if camera.restarts == 2:
+            stopping.set()
+
+    with Pipeline(settings, [sink], stopping, camera=camera, beat=beat) as pipeline:
+        pipeline.run(duration_s=30)
+    assert camera.restarts == 2
+    blind = [reading for reading in sink.readings if reading.degraded]
+    assert blind
+    assert all("the picture is black" in str(reading.reason) for reading in blind)
+    assert {reading.size for reading in sink.readings} == {(160, 120), (320, 240)}
+    told = [(record.state, record.message) for record in sink.records if isinstance(record, Status)]
+    states = {state for state, message in told if "the picture is black" in message}
+    assert states == {"degraded"}
+    assert ("running", "the picture is now 320x240, and was 160x120") in told
+    assert any(state == "waiting_for_camera" and "is frozen" in message for state, message in told)
+    assert len(beats) > 10, "the watchdog is fed all the while"
 
 
 class Away(Kept):

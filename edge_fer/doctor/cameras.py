@@ -9,10 +9,12 @@ from edge_fer.doctor.finding import Finding, fail, ok, warn
 from edge_fer.doctor.host import Host
 from edge_fer.doctor.permissions import how_to_open, udev_rule
 
-# A Pi's receivers of a ribbon camera give raw pixels, and only libcamera makes pictures of them.
-_RIBBON = ("unicam", "rp1-cfe")
-# A Pi's codecs and image processors have video nodes, too.
-_NO_CAMERAS = ("bcm2835-codec", "bcm2835-isp", "pispbe", "rpi-hevc-dec", "rpivid")
+RIBBON = ("unicam", "rp1-cfe")
+"""A Pi's receivers of a ribbon camera give raw pixels, and only libcamera makes pictures of them."""
+
+NO_CAMERAS = ("bcm2835-codec", "bcm2835-isp", "pispbe", "rpi-hevc-dec", "rpivid")
+"""A Pi's codecs and image processors have video nodes, too."""
+
 _RULE = udev_rule('SUBSYSTEM=="video4linux"', group="video")
 _PYTHON = "usr/bin/python3"  # the system's: picamera2 runs under it, so our environment need not see it
 _PICAMERA2_S = 10.0
@@ -22,8 +24,8 @@ _APT = "sudo apt install python3-picamera2"
 def check_cameras(host: Host) -> Iterator[Finding]:
     """Every camera that the kernel sees, and picamera2."""
     nodes = [(path.name, host.read(path / "name") or "unnamed") for path in _captures(host)]
-    cameras = [(node, name) for node, name in nodes if not name.startswith((*_RIBBON, *_NO_CAMERAS))]
-    ribbon = [name for _, name in nodes if name.startswith(_RIBBON)]
+    cameras = [(node, name) for node, name in nodes if not name.startswith((*RIBBON, *NO_CAMERAS))]
+    ribbon = [name for _, name in nodes if name.startswith(RIBBON)]
     for node, name in cameras:
         yield _check_camera(host, host.path(f"dev/{node}"), name)
     if ribbon:

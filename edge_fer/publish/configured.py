@@ -55,7 +55,9 @@ def sink_names(settings: Settings) -> tuple[str, ...]:
     publish = settings.publish
     wanted = {
         "file": publish.file.path is not None,
+        "http": publish.http.enabled,
         "mavlink": publish.mavlink.url is not None,
+        "mqtt": publish.mqtt.host is not None,
     }
     return tuple(name for name, is_wanted in wanted.items() if is_wanted)
 

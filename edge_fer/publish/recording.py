@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from edge_fer.annotate import annotate
+from edge_fer.blur import blur_faces
 from edge_fer.errors import OutputError
 from edge_fer.publish import Sink
 from edge_fer.types import Image, Reading, Record
@@ -41,6 +42,7 @@ class Recording(Sink):
     Args:
         path: .mp4, .mkv or .avi; replaced at the end when it exists.
         pace: of the source; asked at the first frame.
+        blur: make faces unrecognisable.
 
     Raises:
         OutputError: when the file cannot be written there.
@@ -50,8 +52,8 @@ class Recording(Sink):
     pictures = True
     ahead = 4
 
-    def __init__(self, path: Path, pace: Callable[[], Pace]) -> None:
-        self._path = path
+    def __init__(self, path: Path, pace: Callable[[], Pace], *, blur: bool = False) -> None:
+        self._path, self._blur = path, blur
         self._part = path.with_name(f".{path.stem}.part{path.suffix}")
         self._pace = pace
         self._fps, self._live = _USUAL_FPS, False
@@ -65,7 +67,7 @@ class Recording(Sink):
         """Write the frame of a reading; see `edge_fer.publish.Sink.publish`."""
         if not isinstance(record, Reading) or image is None:
             return
-        picture = annotate(image, record)
+        picture = annotate(blur_faces(image, record.faces) if self._blur else image, record)
         if self._writer is None:
             self._size = (picture.shape[1], picture.shape[0])
             self._writer = self._open()

@@ -28,8 +28,19 @@ if TYPE_CHECKING:  # a camera's child process imports this package, and needs ne
     from edge_fer.settings import CaptureSettings
     from edge_fer.types import Image
 
-SourceKind = Literal["opencv", "picture", "folder", "video", "sample", "synthetic"]
+SourceKind = Literal["v4l2", "picamera2", "stream", "raw", "picture", "folder", "video", "sample", "synthetic"]
 
+_LIVE: tuple[SourceKind, ...] = ("v4l2", "stream", "raw")
+_URL = r"[a-z][a-z0-9+.-]*://.*"
+_NAMES: tuple[tuple[str, SourceKind], ...] = (
+    ("(?-i:sample)", "sample"),
+    ("(?-i:synthetic:.*)", "synthetic"),
+    (r"(?-i:picamera2(:\d{1,2})?)", "picamera2"),
+    ("-", "raw"),
+    (_URL, "stream"),
+    ("[0-9]+|(?-i:/dev/.*)", "v4l2"),
+)
+"""What is no name of a file: patterns, and what they mean."""
 _SECRETS = "pass|pwd|token|key|secret|auth|sig|cred"  # what names of query fields with one have in them
 
 
@@ -40,13 +51,16 @@ class Source(Protocol):
         name: as it was named, without credentials.
         live: whether it goes on by itself; a live source raises SourceLost when it stops.
         fps: frames a second; null where unknown.
-        skipped: pictures that could not be read and were left out.
     """
 
     name: str
     live: bool
     fps: float | None
-    skipped: int
+
+    @property
+    def skipped(self) -> int:
+        """Pictures that could not be read and were left out."""
+        ...
 
     def read(self) -> tuple[Image, int] | None:
         """The next frame, or null at the end.
@@ -80,11 +94,39 @@ def open_source(
     Raises:
         SourceError: when it is missing, busy, or not what its name says.
     """
-    kind, name = kind_of(settings.source), path_of(settings.source)
-    if kind == "opencv":
-        from edge_fer.backends.cameras.opencv import open_camera
+    kind = kind_of(settings.source)
+    named = settings.model_copy(update={"source": path_of(settings.source)})
+    if kind == "picamera2":
+        from edge_fer.backends.cameras.picamera2 import open_picamera2
 
-        return open_camera(settings.model_copy(update={"source": name}), cancelled)
+        return open_picamera2(named, cancelled)
+    from edge_fer.backends.cameras.flip import flipped
+
+    source = _open_live(kind, named, cancelled) if kind in _LIVE else _open_file(kind, named, warn)
+    return flipped(source, horizontally=settings.hflip, vertically=settings.vflip)
+
+
+def _open_live(kind: SourceKind, settings: CaptureSettings, cancelled: Callable[[], bool]) -> Source:
+    if kind == "v4l2":
+        from edge_fer.backends.cameras.v4l2 import open_v4l2
+
+        return open_v4l2(settings, cancelled)
+    if kind == "stream":
+        from edge_fer.backends.cameras.stream import open_stream
+
+        return open_stream(settings, cancelled)
+    from edge_fer.backends.cameras.raw import Raw
+
+    return Raw(settings, cancelled)
+
+
+def _open_file(kind: SourceKind, settings: CaptureSettings, warn: Callable[[str], None]) -> Source:
+    if settings.loop:
+        from edge_fer.backends.cameras.loop import Loop
+
+        once = settings.model_copy(update={"loop": False})
+        return Loop(lambda: _open_file(kind, once, warn))
+    path = Path(settings.source)
     if kind == "sample":
         from edge_fer.backends.cameras.sample import open_sample
 
@@ -92,18 +134,18 @@ def open_source(
     if kind == "synthetic":
         from edge_fer.backends.cameras.synthetic import Synthetic
 
-        return Synthetic(name)
+        return Synthetic(settings.source)
     if kind == "folder":
         from edge_fer.backends.cameras.folder import Folder
 
-        return Folder(Path(name), warn)
+        return Folder(path, warn)
     if kind == "picture":
         from edge_fer.backends.cameras.picture import Picture
 
-        return Picture(Path(name))
+        return Picture(path)
     from edge_fer.backends.cameras.video import Video
 
-    return Video(Path(name))
+    return Video(path)
 
 
 def kind_of(source: str) -> SourceKind:
@@ -113,26 +155,23 @@ def kind_of(source: str) -> SourceKind:
         SourceError: when it means none.
     """
     name = path_of(source)
-    if name == "sample":
-        return "sample"
-    if name.startswith("synthetic:"):
-        return "synthetic"
-    if is_url(name) or is_index(name) or name.startswith("/dev/"):
-        return "opencv"
+    for pattern, kind in _NAMES:
+        if re.fullmatch(pattern, name, re.IGNORECASE | re.DOTALL):
+            return kind
     mode = mode_of(Path(name))
     if mode is None:
         raise SourceError(
-            "expected a camera index, device path, picture, video, folder, URL or `sample`, "
+            "expected a camera index, device path, `picamera2`, picture, video, folder, URL, `-` or `sample`, "
             f"found no file {redact(name)!r}; check the path"
         )
     if stat.S_ISCHR(mode):
-        return "opencv"
+        return "v4l2"
     if stat.S_ISDIR(mode):
         return "folder"
     if not stat.S_ISREG(mode):  # opening a pipe could block for ever
         raise SourceError(
             f"expected a camera, picture, video or folder at {redact(name)}, found a pipe, socket or disk; "
-            "save what comes from it to a file first"
+            "save what comes from it to a file first, or send raw frames to --camera -"
         )
     return "picture" if cv2.haveImageReader(name) else "video"
 
@@ -185,7 +224,7 @@ def is_index(source: str) -> bool:
 
 def is_url(source: str) -> bool:
     """Whether a source is named by a URL."""
-    return re.match(r"[a-z][a-z0-9+.-]*://", source, re.IGNORECASE) is not None
+    return re.fullmatch(_URL, source, re.IGNORECASE | re.DOTALL) is not None
 
 
 def hush_opencv() -> None:

@@ -6,9 +6,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
-
 from edge_fer.backends.cameras import redact
+from edge_fer.backends.cameras.pixels import decode, frame_bytes
 from edge_fer.errors import SourceError, SourceLost, WorkerCrashed, WorkerError, WorkerTimeout
 from edge_fer.settings import CaptureSettings
 from edge_fer.types import Image
@@ -19,9 +18,9 @@ class ChildSource:
     """A camera or stream that a child process reads.
 
     The child's target opens it in its constructor, first frame included, and says
-    `info = {"fps": frames a second or null}`. Its method `read` waits for a frame, writes it to
-    the shared memory as `(height, width, 3)` uint8, BGR, and returns `{"height", "width",
-    "captured_ns"}`. It raises OSError with a short reason when either fails.
+    `info = {"fps": frames a second or null, ...}`. Its method `read` waits for a frame, writes it to
+    the shared memory and returns `{"width", "height", "pixel_format", "stride", "captured_ns"}`;
+    `pixels.py` says what formats there are. It raises OSError with a short reason when either fails.
 
     Args:
         settings: the source's name and deadlines.
@@ -29,7 +28,11 @@ class ChildSource:
         hint: what a person should do when it cannot be opened.
         cancelled: see `edge_fer.backends.cameras.open_source`.
         environment: see `edge_fer.worker.Worker`.
+        python: see `edge_fer.worker.Worker`.
         arguments: JSON values for the target's constructor.
+
+    Attributes:
+        info: what the target said of itself.
 
     Raises:
         SourceError: when it does not open, or gives no frame, within the deadline.
@@ -46,13 +49,14 @@ class ChildSource:
         hint: str,
         cancelled: Callable[[], bool] = lambda: False,
         environment: Mapping[str, str | None] | None = None,
+        python: str | None = None,
         arguments: Mapping[str, Any] | None = None,
     ) -> None:
         self.name = redact(settings.source)
         self._deadline_s = settings.read_timeout_s
-        self._worker = Worker(target, name="camera", environment=environment, cancelled=cancelled)
+        self._worker = Worker(target, name="camera", python=python, environment=environment, cancelled=cancelled)
         try:
-            info = self._worker.start(settings.open_timeout_s, **(arguments or {}))
+            self.info = self._worker.start(settings.open_timeout_s, **(arguments or {}))
         except WorkerTimeout as error:
             raise SourceError(
                 f"expected a picture from {self.name} within {settings.open_timeout_s:g} s, found none; {hint}, "
@@ -60,19 +64,19 @@ class ChildSource:
             ) from error
         except WorkerError as error:
             raise SourceError(f"expected to open {self.name}, found: {self._reason(error)}; {hint}") from error
-        self.fps: float | None = info.get("fps")
+        self.fps: float | None = self.info.get("fps")
 
     def read(self) -> tuple[Image, int]:
         """The newest frame; see `edge_fer.backends.cameras.Source.read`."""
         try:
             reply = self._worker.call("read", deadline_s=self._deadline_s)
-            shape = (reply["height"], reply["width"], 3)
-            shared = np.frombuffer(self._worker.memory(shape[0] * shape[1] * 3), np.uint8)
+            captured_ns: int = reply.pop("captured_ns")
+            content = self._worker.memory(frame_bytes(reply["pixel_format"], reply["stride"], reply["height"]))
         except WorkerTimeout as error:
             raise SourceLost(f"{self.name} gave no frame for {self._deadline_s:g} s") from error
         except WorkerError as error:
             raise SourceLost(f"{self.name} stopped: {self._reason(error)}") from error
-        return shared.reshape(shape).copy(), reply["captured_ns"]  # the one copy of a frame in this process
+        return decode(content, **reply), captured_ns  # the one copy of a frame in this process
 
     def close(self) -> None:
         """End the child at once: a camera's own farewell could block."""

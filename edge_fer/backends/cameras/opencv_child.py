@@ -1,4 +1,4 @@
-"""What runs in the child process of `opencv.py`; see `child.py` for its duties."""
+"""What the child processes that read through OpenCV have in common; see `child.py` for their duties."""
 
 from __future__ import annotations
 
@@ -9,57 +9,31 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_fer.backends.cameras import is_url, to_bgr
+from edge_fer.backends.cameras import to_bgr
 from edge_fer.worker_child import Memory
-
-_STAMP_AGE_NS = 5_000_000_000  # a camera's stamp that is older, or yet to come, is none of CLOCK_MONOTONIC
 
 
 class Capture:
-    """A camera or stream, opened by OpenCV.
+    """A camera or stream that OpenCV has opened.
 
     Args:
         memory: takes the frames.
-        address: device path or URL.
-        width: asked of a camera, pixels; null: its own choice.
-        height: see `width`.
-        fps: asked of a camera, frames a second; null: its own choice.
-        open_timeout_s: for FFmpeg, seconds.
-        read_timeout_s: for FFmpeg, seconds.
+        capture: OpenCV's.
 
     Raises:
-        OSError: when it cannot be opened or gives no frame.
+        OSError: when it is not open or gives no frame.
     """
 
-    def __init__(
-        self,
-        memory: Memory,
-        address: str,
-        width: int | None,
-        height: int | None,
-        fps: float | None,
-        open_timeout_s: float,
-        read_timeout_s: float,
-    ) -> None:
+    def __init__(self, memory: Memory, capture: cv2.VideoCapture) -> None:
         self._memory = memory
-        self._stamped = not is_url(address)
-        if is_url(address):
-            timeouts = (
-                (cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, int(open_timeout_s * 1000)),
-                (cv2.CAP_PROP_READ_TIMEOUT_MSEC, int(read_timeout_s * 1000)),
-            )
-            self._capture = cv2.VideoCapture(address, cv2.CAP_FFMPEG, [number for pair in timeouts for number in pair])
-        else:
-            self._capture = cv2.VideoCapture(address, cv2.CAP_V4L2)
-        if not self._capture.isOpened():
+        self._capture = capture
+        if not capture.isOpened():
             raise OSError("it cannot be opened")
-        if not is_url(address):
-            self._ask(width, height, fps)
         self._first: tuple[NDArray[Any], int] | None = self._grab("it opens, but gives no picture")
-        rate = self._capture.get(cv2.CAP_PROP_FPS)
+        rate = capture.get(cv2.CAP_PROP_FPS)
         self.info = {"fps": rate if 0 < rate <= 1000 else None}
 
-    def read(self) -> dict[str, int]:
+    def read(self) -> dict[str, int | str]:
         """Wait for a frame and write it to the memory."""
         taken, self._first = self._first, None
         picture, captured_ns = taken or self._grab("it gives no more frames")
@@ -69,21 +43,12 @@ class Capture:
         """Give the device back."""
         self._capture.release()
 
-    def _ask(self, width: int | None, height: int | None, fps: float | None) -> None:
-        """Set what the driver honours; it is free to choose otherwise."""
-        wishes = (
-            # One buffer fills while the other is read; more would only hold older frames.
-            (cv2.CAP_PROP_BUFFERSIZE, 2),
-            (cv2.CAP_PROP_FRAME_WIDTH, width),
-            (cv2.CAP_PROP_FRAME_HEIGHT, height),
-            (cv2.CAP_PROP_FPS, fps),
-        )
-        for prop, value in wishes:
-            if value is not None:
-                self._capture.set(prop, value)
+    def _capture_time(self) -> int:
+        """When the frame just grabbed was captured, CLOCK_MONOTONIC, ns: for all we know, now."""
+        return time.monotonic_ns()
 
     def _grab(self, otherwise: str) -> tuple[NDArray[Any], int]:
-        """One frame as OpenCV gives it, and its capture time, CLOCK_MONOTONIC, ns."""
+        """One frame as OpenCV gives it, and its capture time."""
         if not self._capture.grab():
             raise OSError(otherwise)
         captured_ns = self._capture_time()
@@ -92,20 +57,8 @@ class Capture:
             raise OSError("it gives a frame that cannot be decoded")
         return picture, captured_ns
 
-    def _capture_time(self) -> int:
-        """When the frame just grabbed was captured, ns.
 
-        OpenCV's V4L2 gives the driver's stamp as CAP_PROP_POS_MSEC, with microseconds. Most drivers
-        take it from CLOCK_MONOTONIC; for others, and for streams, it is the time after the grab.
-        """
-        now_ns = time.monotonic_ns()
-        if not self._stamped:
-            return now_ns
-        stamp_ns = round(self._capture.get(cv2.CAP_PROP_POS_MSEC) * 1e6)
-        return stamp_ns if 0 <= now_ns - stamp_ns < _STAMP_AGE_NS else now_ns
-
-
-def write_frame(memory: Memory, picture: NDArray[Any], captured_ns: int) -> dict[str, int]:
+def write_frame(memory: Memory, picture: NDArray[Any], captured_ns: int) -> dict[str, int | str]:
     """Hand a frame over to the parent.
 
     Args:
@@ -119,4 +72,6 @@ def write_frame(memory: Memory, picture: NDArray[Any], captured_ns: int) -> dict
     image = to_bgr(picture)
     height, width = image.shape[:2]
     np.copyto(np.frombuffer(memory.view(image.nbytes), np.uint8).reshape(image.shape), image)
-    return {"height": height, "width": width, "captured_ns": captured_ns}
+    return {
+        "width": width, "height": height, "pixel_format": "bgr24", "stride": width * 3, "captured_ns": captured_ns
+    }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Cameras (V4L2) and network streams (FFmpeg) through OpenCV, in a child process."""
+"""Cameras that the kernel knows (V4L2: USB, capture cards), in a child process."""
 
 from __future__ import annotations
 
@@ -7,45 +7,41 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
-from edge_fer.backends.cameras import is_index, is_url, mode_of
+from edge_fer.backends.cameras import is_index, mode_of
 from edge_fer.backends.cameras.child import ChildSource
-from edge_fer.errors import SourceError
+from edge_fer.errors import ConfigError, SourceError
 from edge_fer.settings import CaptureSettings
 
-_OPTIONS = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
-_ENVIRONMENT = {
-    "OPENCV_LOG_LEVEL": "SILENT",
-    "OPENCV_FFMPEG_LOGLEVEL": None,  # FFmpeg's own default tells errors: the child's last words explain a failure
-    # RTSP over TCP loses no packets; the rest keeps FFmpeg from holding frames back. The user's own go first.
-    _OPTIONS: os.environ.get(_OPTIONS, "rtsp_transport;tcp|fflags;nobuffer|flags;low_delay"),
-}
+_EXPOSURE_STEPS_A_MS = 10  # V4L2_CID_EXPOSURE_ABSOLUTE counts units of 100 us
 
 
-def open_camera(settings: CaptureSettings, cancelled: Callable[[], bool]) -> ChildSource:
-    """Open a camera or stream; see `edge_fer.backends.cameras.open_source`."""
-    if is_url(settings.source):
-        address, hint = settings.source, "check the address, and that its server runs"
-    else:
-        address = f"/dev/video{settings.source}" if is_index(settings.source) else settings.source
-        check_device(Path(address))
-        hint = (
-            f"another program may be using it (fuser -v {address}), or it takes no pictures (v4l2-ctl --list-devices)"
-        )
+def open_v4l2(settings: CaptureSettings, cancelled: Callable[[], bool]) -> ChildSource:
+    """Open a camera; see `edge_fer.backends.cameras.open_source`."""
+    path = f"/dev/video{settings.source}" if is_index(settings.source) else settings.source
+    check_device(Path(path))
+    exposure = None if settings.exposure_ms is None else settings.exposure_ms * _EXPOSURE_STEPS_A_MS
     return ChildSource(
         settings,
-        "edge_fer.backends.cameras.opencv_child:Capture",
-        hint=hint,
+        "edge_fer.backends.cameras.v4l2_child:Camera",
+        hint=f"see `edge-fer cameras`, and who uses it: fuser -v {path}",
         cancelled=cancelled,
-        environment=_ENVIRONMENT,
+        environment={"OPENCV_LOG_LEVEL": "SILENT"},
         arguments={
-            "address": address,
+            "path": path,
+            "pixel_format": settings.format,
             "width": settings.width,
             "height": settings.height,
             "fps": settings.fps,
-            "open_timeout_s": settings.open_timeout_s,
-            "read_timeout_s": settings.read_timeout_s,
+            "wishes": {"exposure": exposure, "gain": settings.gain, "focus": settings.focus},
+            "controls": {name: _number(name, value) for name, value in settings.controls.items()},
         },
     )
+
+
+def _number(name: str, value: object) -> int:
+    if isinstance(value, (int, float)):
+        return round(value)
+    raise ConfigError(f"setting `capture.controls.{name}`: expected a number for a V4L2 camera, found {value!r}")
 
 
 def check_device(path: Path, folder: Path = Path("/dev")) -> None:

@@ -1,0 +1,112 @@
+"""When a status is due, and what it says: what changed, and now and then how things are."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from edge_fer.capture import Camera
+from edge_fer.classify import Classifier
+from edge_fer.errors import OutputError
+from edge_fer.failover import Failover
+from edge_fer.health import Health
+from edge_fer.publish.outlets import Outlets
+from edge_fer.types import Record, SinkState, State, Status
+
+_QUIET_S = 1.0  # without any record, while no frame comes
+_LONGEST_S = 2.0  # without a status, of a live source: temperatures, stage times and sinks change, too
+
+
+class News(NamedTuple):
+    """What a status tells: a state, and a sentence."""
+
+    state: State
+    message: str
+
+
+class Announcer:
+    """Looks at what may change beside the frames; for one thread.
+
+    Args:
+        camera: where frames come from.
+        classifier: what reads faces.
+        health: of the box.
+        outlets: the sinks.
+        is_live: whether the source goes on by itself.
+        keep_going: whether the run goes on when every sink has failed.
+        clock: seconds that never go backwards.
+    """
+
+    def __init__(
+        self,
+        camera: Camera,
+        classifier: Classifier | Failover,
+        health: Health,
+        outlets: Outlets,
+        *,
+        is_live: Callable[[], bool],
+        keep_going: bool,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._camera, self._classifier, self._health, self._outlets = camera, classifier, health, outlets
+        self._is_live, self._keep_going, self._clock = is_live, keep_going, clock
+        self._heard_at = self._status_at = 0.0
+        self._label_rate = 1.0
+        self._sinks: dict[str, SinkState] = {}
+
+    def heard(self, record: Record) -> None:
+        """Note that a record was published."""
+        self._heard_at = self._clock()
+        if isinstance(record, Status):
+            self._status_at = self._heard_at
+
+    def due(self, *, got_frame: bool) -> Iterator[News]:
+        """What is to be told now.
+
+        Args:
+            got_frame: whether the camera has just given one.
+
+        Raises:
+            OutputError: when every sink has failed, and nobody asked to go on.
+        """
+        yield from self._of_camera(got_frame=got_frame)
+        yield from self._of_devices()
+        yield from self._of_sinks()
+
+    def unless_waiting(self, state: State) -> State:
+        """That state, unless the camera is away, which is worse."""
+        return "waiting_for_camera" if self._camera.state == "waiting_for_camera" else state
+
+    def _of_camera(self, *, got_frame: bool) -> Iterator[News]:
+        """Every change of its condition, and its condition now and then."""
+        for state, message in self._camera.changes():
+            if state != "ended":
+                yield News(state, message)
+        state, message = self._camera.condition
+        now = self._clock()
+        is_quiet = not got_frame and now - self._heard_at >= _QUIET_S
+        is_due = self._is_live() and now - self._status_at >= _LONGEST_S
+        if state != "ended" and (is_quiet or is_due):
+            yield News(state, message)
+
+    def _of_devices(self) -> Iterator[News]:
+        """All that happened to the devices that read faces, and to the share of faces that is read."""
+        for state, message in self._classifier.changes():
+            yield News(self.unless_waiting(state), message)
+        rate = self._health.label_rate
+        if rate != self._label_rate:
+            self._label_rate = rate
+            yield News(self.unless_waiting("running"), self._health.reason or "cool again: all labels are read")
+
+    def _of_sinks(self) -> Iterator[News]:
+        """Which sink has failed or lost its link, and which is well again."""
+        conditions = self._outlets.conditions
+        for name, sink in conditions.items():
+            if sink.state != self._sinks.get(name, "ok"):
+                self._sinks[name] = sink.state
+                how = f"is {sink.state}: {sink.reason}" if sink.state != "ok" else "is well again"
+                yield News(self.unless_waiting("running"), f"sink {name} {how}")
+        reasons = [sink.reason for sink in conditions.values() if sink.state == "failed"]
+        if reasons and len(reasons) == len(conditions) and not self._keep_going:
+            raise OutputError(reasons[0])

@@ -1,0 +1,73 @@
+"""From the bytes of a frame, as cameras and pipes give them, to the runtime's picture."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from edge_fer.types import Image, PixelFormat
+
+
+class _Layout(NamedTuple):
+    """How a format lies in memory.
+
+    Attributes:
+        width: bytes a pixel in a row.
+        height: rows of bytes for two rows of pixels: more than two where colour planes follow the luminance.
+        conversion: OpenCV's, to BGR; null where nothing is to do.
+        shape: of a pixel's part of the array that OpenCV converts.
+    """
+
+    width: int
+    height: int
+    conversion: int | None
+    shape: tuple[int, ...] = ()
+
+
+_LAYOUTS: dict[PixelFormat, _Layout] = {
+    "bgr24": _Layout(3, 2, None, (3,)),
+    "rgb24": _Layout(3, 2, cv2.COLOR_RGB2BGR, (3,)),
+    "bgr0": _Layout(4, 2, cv2.COLOR_BGRA2BGR, (4,)),
+    "rgb0": _Layout(4, 2, cv2.COLOR_RGBA2BGR, (4,)),
+    "gray8": _Layout(1, 2, cv2.COLOR_GRAY2BGR),
+    "yuyv422": _Layout(2, 2, cv2.COLOR_YUV2BGR_YUYV, (2,)),
+    "uyvy422": _Layout(2, 2, cv2.COLOR_YUV2BGR_UYVY, (2,)),
+    "nv12": _Layout(1, 3, cv2.COLOR_YUV2BGR_NV12),
+    "yuv420p": _Layout(1, 3, cv2.COLOR_YUV2BGR_I420),
+}
+
+
+def row_bytes(pixel_format: PixelFormat, width: int) -> int:
+    """Bytes of a row of pixels without padding."""
+    return width * _LAYOUTS[pixel_format].width
+
+
+def frame_bytes(pixel_format: PixelFormat, stride: int, height: int) -> int:
+    """Bytes of a frame whose rows are `stride` bytes apart; `height` is even where there are colour planes."""
+    return stride * height * _LAYOUTS[pixel_format].height // 2
+
+
+def decode(
+    content: memoryview | bytes | bytearray, pixel_format: PixelFormat, width: int, height: int, stride: int
+) -> Image:
+    """A picture of its own from the bytes of a frame.
+
+    Args:
+        content: `frame_bytes` of them at least.
+        pixel_format: how they lie.
+        width: of the picture, pixels; even where neighbours share their colour.
+        height: of the picture, pixels; even where there are colour planes.
+        stride: bytes from one row to the next.
+
+    Returns:
+        `(height, width, 3)` uint8, BGR, contiguous.
+    """
+    layout = _LAYOUTS[pixel_format]
+    rows = np.frombuffer(content, np.uint8, frame_bytes(pixel_format, stride, height)).reshape(-1, stride)
+    if layout.height == 2:  # padding goes before the conversion; that of colour planes lies elsewhere
+        rows = rows[:, : width * layout.width].reshape(height, width, *layout.shape)
+    if layout.conversion is None:
+        return np.array(rows)
+    return np.array(cv2.cvtColor(rows, layout.conversion)[:, :width], np.uint8, order="C")

@@ -1,0 +1,53 @@
+"""A web page, metrics and live readings.
+
+    sink thread                                      server thread, with an event loop of its own
+    HttpSink -> Observed (the newest), Metrics  <-   guard -> app: /healthz /metrics /schema /
+             -> Handover (bounded) -> Hub       ->                 /readings: a bounded queue for each client
+             -> Live (a JPEG while somebody watches) ->            /live: the newest picture
+
+No client is ever waited for: one that is slow loses its oldest readings, and is told how many.
+"""
+
+from __future__ import annotations
+
+from edge_fer.errors import ConfigError
+from edge_fer.publish import Sink
+from edge_fer.settings import Settings
+
+
+def open_sink(settings: Settings) -> Sink:
+    """Start to serve.
+
+    Raises:
+        ConfigError: when the libraries are missing, or the token's file cannot be used.
+    """
+    try:
+        from edge_fer.publish.http.sink import HttpSink, LiveHttpSink
+    except ModuleNotFoundError as error:
+        raise _missing(error) from error
+    http = settings.publish.http
+    return (LiveHttpSink if http.live else HttpSink)(http, settings.privacy, settings.device_name)
+
+
+def check(settings: Settings) -> None:
+    """Find out whether it could be served now.
+
+    Raises:
+        ConfigError: when the libraries are missing, or the token's file cannot be used.
+        OutputError: when the port is in use, or the address is not one of this box.
+    """
+    try:
+        from edge_fer.publish.http.server import listen
+    except ModuleNotFoundError as error:
+        raise _missing(error) from error
+    from edge_fer.publish.http.security import read_token
+
+    http = settings.publish.http
+    read_token(http.token_file)
+    listen(http.address, http.port).close()
+
+
+def _missing(error: ModuleNotFoundError) -> ConfigError:
+    return ConfigError(
+        f"expected the library `{error.name}` for publish.http, found none: pip install 'edge-fer[http]'"
+    )

@@ -1,0 +1,140 @@
+"""What is served, and where."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from urllib.parse import parse_qs
+
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Route, WebSocketRoute
+from starlette.types import ASGIApp
+from starlette.websockets import WebSocket
+
+from edge_fer import __version__
+from edge_fer.publish import json_schema
+from edge_fer.publish.http.guard import COOKIE, LOGIN, LONGEST_BODY, Guard, address_of
+from edge_fer.publish.http.hub import HEALTH
+from edge_fer.publish.http.news import News
+from edge_fer.publish.http.page import Page
+from edge_fer.publish.http.security import SESSION_S, Hosts, Limiter, Token
+from edge_fer.publish.http.streams import EventStream, Mjpeg, serve_web_socket
+from edge_fer.settings import HttpSettings
+
+_BURST_S = 2.0
+
+
+class Site:
+    """Answers requests.
+
+    Args:
+        settings: what is served, and to whom.
+        news: what is told.
+        token: what a client must know; null: nothing.
+        device: name of the box.
+        notice: to the people concerned; empty: none.
+
+    Attributes:
+        app: the site, guarded.
+    """
+
+    def __init__(self, settings: HttpSettings, news: News, token: Token | None, device: str, notice: str) -> None:
+        self._news, self._token = news, token
+        self._page = Page("page.html")
+        self._html = self._page.html(
+            device=device,
+            notice=notice,
+            version=__version__,
+            live=str(settings.live).lower(),
+            login=str(token is not None).lower(),
+        )
+        self._guard = Guard(
+            self._starlette(settings),
+            token,
+            Hosts(settings.hosts),
+            Limiter(settings.rate, settings.rate * _BURST_S),
+            Page("login.html"),
+        )
+        self.app: ASGIApp = self._guard
+
+    def _starlette(self, settings: HttpSettings) -> Starlette:
+        routes: list[Route | WebSocketRoute] = [
+            Route("/", self._show_page),
+            Route("/healthz", self._healthz),
+            Route("/metrics", self._metrics),
+            Route("/schema", self._schema),
+            Route("/readings", self._readings),
+            WebSocketRoute("/readings", self._readings_socket),
+        ]
+        if settings.live:
+            routes.append(Route("/live", self._live))
+        if self._token is not None:
+            routes += [Route(LOGIN, self._log_in, methods=["GET", "POST"])]
+            routes += [Route("/logout", self._log_out, methods=["POST"])]
+        app = Starlette(routes=routes)
+        app.router.redirect_slashes = False
+        return app
+
+    async def _show_page(self, request: Request) -> Response:
+        return HTMLResponse(self._html, headers={"Content-Security-Policy": self._page.policy})
+
+    async def _healthz(self, request: Request) -> Response:
+        health = self._news.observed.health()
+        return JSONResponse(HEALTH.dump_python(health, mode="json"), 200 if health.healthy else 503)
+
+    async def _metrics(self, request: Request) -> Response:
+        return Response(self._news.metrics.text(), media_type=CONTENT_TYPE_LATEST)
+
+    async def _schema(self, request: Request) -> Response:
+        return JSONResponse({**json_schema(), "edge-fer/health/1": HEALTH.json_schema(mode="serialization")})
+
+    async def _readings(self, request: Request) -> Response:
+        if request.method == "HEAD":
+            return Response(media_type=EventStream.media_type)
+        return EventStream(self._news.hub, self._news.places) if self._news.places.free else _no_room()
+
+    async def _readings_socket(self, socket: WebSocket) -> None:
+        if self._news.places.free:
+            await serve_web_socket(self._news.hub, self._news.places, socket)
+        else:
+            await _no_room()(socket.scope, socket.receive, socket.send)
+
+    async def _live(self, request: Request) -> Response:
+        if request.method == "HEAD":
+            return Response(media_type=Mjpeg.media_type)
+        return Mjpeg(self._news.live, self._news.places) if self._news.places.free else _no_room()
+
+    async def _log_in(self, request: Request) -> Response:
+        """Give a browser a cookie for the token; so it need never stand in an address."""
+        assert self._token is not None
+        if request.method != "POST":
+            return RedirectResponse("/", 303)
+        given = await _token_in_form(request)
+        if not self._token.is_given(given.strip(), address_of(request)):
+            return self._guard.unauthorised(request.headers, "That is not the token, or there were too many attempts.")
+        response = RedirectResponse("/", 303)
+        response.set_cookie(COOKIE, self._token.session(), SESSION_S, httponly=True, samesite="strict")
+        return response
+
+    async def _log_out(self, request: Request) -> Response:
+        response = Response(status_code=204)
+        response.delete_cookie(COOKIE, httponly=True, samesite="strict")
+        return response
+
+
+async def _token_in_form(request: Request) -> str:
+    """What stands in the field `token` of a form; empty where there is none, or too much else."""
+    body = b""
+    with suppress(ClientDisconnect, ValueError):
+        async for part in request.stream():
+            body += part
+            if len(body) > LONGEST_BODY:
+                return ""
+        return parse_qs(body.decode(errors="replace"), max_num_fields=8).get("token", [""])[0]
+    return ""
+
+
+def _no_room() -> Response:
+    return PlainTextResponse("too many streams; see publish.http.max_clients\n", 503, {"Retry-After": "5"})

@@ -1,0 +1,158 @@
+"""What Prometheus asks for; names and units by its conventions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, get_args
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    InfoMetricFamily,
+    Metric,
+    SummaryMetricFamily,
+)
+from prometheus_client.registry import Collector
+
+from edge_fer import __version__
+from edge_fer.publish.http.observed import Observed
+from edge_fer.types import LABELS, Reading, Record, SinkState, State, Status, Why
+
+_AGE_S = (0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0)
+_LABEL_AGE_S = (*_AGE_S, 10.0, 30.0)
+_FLAGS = tuple(f"{flag}{when}" for when in ("", "_since_boot")
+               for flag in ("under_voltage", "capped", "throttled", "soft_limit"))  # fmt: skip
+
+
+class Metrics:
+    """Counts readings, and tells them with the newest status when asked.
+
+    Args:
+        observed: the newest records.
+        more: further metrics, asked each time.
+    """
+
+    def __init__(self, observed: Observed, more: Callable[[], Iterator[Metric]]) -> None:
+        self._registry = CollectorRegistry()
+        self._registry.register(_Newest(observed, more))
+        ProcessCollector(registry=self._registry)
+        own: dict[str, Any] = {"registry": self._registry}
+        self._readings = Counter("edge_fer_readings", "Frames that were read.", **own)
+        self._labels = Counter("edge_fer_labels", "Faces by their label, each in each reading.", ["label"], **own)
+        self._abstentions = Counter("edge_fer_abstentions", "Faces without a label, by the reason.", ["why"], **own)
+        self._age = Histogram("edge_fer_reading_age_seconds", "From capture to publishing.", buckets=_AGE_S, **own)
+        self._label_age = Histogram(
+            "edge_fer_label_age_seconds", "From capture of what a label was read from to publishing.",
+            buckets=_LABEL_AGE_S, **own,
+        )  # fmt: skip
+        for label in LABELS:
+            self._labels.labels(label)
+        for why in get_args(Why):
+            self._abstentions.labels(why)
+
+    def count(self, record: Record) -> None:
+        """Count a record; from the sink's thread."""
+        if not isinstance(record, Reading):
+            return
+        self._readings.inc()
+        self._age.observe(record.age_ms / 1e3)
+        for face in record.faces:
+            if face.label is not None:
+                self._labels.labels(face.label).inc()
+            elif face.why is not None:
+                self._abstentions.labels(face.why).inc()
+            if face.label_age_ms is not None:
+                self._label_age.observe(face.label_age_ms / 1e3)
+
+    def text(self) -> bytes:
+        """All of them in Prometheus' text format."""
+        return generate_latest(self._registry)
+
+
+class _Newest(Collector):
+    """Metrics that are read off the newest records, so that nothing old lingers under a label."""
+
+    def __init__(self, observed: Observed, more: Callable[[], Iterator[Metric]]) -> None:
+        self._observed, self._more = observed, more
+
+    def collect(self) -> Iterator[Metric]:
+        health = self._observed.health()
+        yield gauge("healthy", "Whether readings come, as /healthz says.", health.healthy)
+        yield gauge("degraded", "Whether something is replaced or missing.", health.degraded)
+        yield from self._more()
+        if (age := self._observed.reading_age_s) is not None:
+            yield gauge("last_reading_age_seconds", "Since the last reading came.", age)
+        if self._observed.reading is not None:
+            yield gauge("faces", "Faces in view.", len(self._observed.reading.faces))
+        if (newest := self._observed.newest) is not None:
+            yield from _of_any(newest)
+        if self._observed.status is not None:
+            yield from _of_status(self._observed.status)
+
+
+def gauge(name: str, what: str, value: float) -> Metric:
+    """A metric that goes up and down."""
+    return GaugeMetricFamily(f"edge_fer_{name}", what, value)
+
+
+def counter(name: str, what: str, value: float) -> Metric:
+    """A metric that only goes up."""
+    return CounterMetricFamily(f"edge_fer_{name}", what, value)
+
+
+def _of_any(record: Record) -> Iterator[Metric]:
+    yield InfoMetricFamily(
+        "edge_fer", "What runs, and on what.",
+        {"version": __version__, "device": record.device, "model": record.model, "backend": record.backend},
+    )  # fmt: skip
+    yield gauge("frames_per_second", "Readings a second, over the last seconds.", record.fps)
+    yield counter("frames_dropped", "Frames that were overwritten by newer ones.", record.dropped)
+
+
+def _of_status(status: Status) -> Iterator[Metric]:
+    states = {state: float(state == status.state) for state in get_args(State)}
+    yield _by_label(GaugeMetricFamily, "state", "1 for how the box is.", "state", states)
+    stages = SummaryMetricFamily("edge_fer_stage_seconds", "Latency of a stage, over the last seconds.")
+    for name, time in status.stages.items():
+        for quantile, value_ms in (("0.5", time.p50_ms), ("0.95", time.p95_ms), ("0.99", time.p99_ms)):
+            if value_ms is not None:
+                stages.add_sample(stages.name, {"stage": name, "quantile": quantile}, value_ms / 1e3)
+    yield stages
+    yield _by_label(GaugeMetricFamily, "temperature_celsius", "By sensor.", "sensor", status.temperatures)
+    flags = {flag: float(flag in status.throttled) for flag in _FLAGS}
+    yield _by_label(GaugeMetricFamily, "throttled", "What a Raspberry Pi says of supply and clock.", "flag", flags)
+    yield gauge("label_ratio", "Share of labels that is read; less than 1 while the box is too hot.", status.label_rate)
+    yield counter("restarts", "How often the source or a worker was started again.", status.restarts)
+    rungs = "Attempts to bring the Edge TPU back, by the means."
+    yield _by_label(CounterMetricFamily, "recovery_attempts", rungs, "rung", status.recovery)
+    yield gauge("abandoned_processes", "Children stuck in a driver for good.", status.abandoned)
+    yield counter("degraded_seconds", "Time in which something was replaced or missing.", status.degraded_s)
+    yield from _of_sinks(status)
+
+
+def _of_sinks(status: Status) -> Iterator[Metric]:
+    state = GaugeMetricFamily("edge_fer_sink_state", "1 for how a sink is.", labels=["sink", "state"])
+    for name, sink in status.sinks.items():
+        for value in get_args(SinkState):
+            state.add_metric([name, value], float(sink.state == value))
+    yield state
+    sent, dropped, waiting = (
+        {name: getattr(sink, count) for name, sink in status.sinks.items()} for count in ("sent", "dropped", "waiting")
+    )
+    yield _by_label(CounterMetricFamily, "sink_sent_records", "Records that a sink has taken.", "sink", sent)
+    yield _by_label(CounterMetricFamily, "sink_dropped_records", "Records that were lost to a sink.", "sink", dropped)
+    yield _by_label(GaugeMetricFamily, "sink_waiting_records", "Records still to be sent.", "sink", waiting)
+
+
+def _by_label(
+    kind: type[GaugeMetricFamily] | type[CounterMetricFamily],
+    name: str,
+    what: str,
+    label: str,
+    values: dict[str, float] | dict[str, int],
+) -> Metric:
+    family = kind(f"edge_fer_{name}", what, labels=[label])
+    for value, number in values.items():
+        family.add_metric([value], number)
+    return family

@@ -1,0 +1,116 @@
+"""What was heard last, and whether that is well."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from edge_fer.types import Reading, Record, Status
+
+What = Literal["starting", "no_camera", "no_reading", "stuck", "stopping", "degraded", "sink"]
+"""Later versions may add some."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why all is not well.
+
+    Attributes:
+        what: for a program, one of `What`.
+        why: for a person.
+    """
+
+    what: What
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """Whether the box does what it is there for: the record `edge-fer/health/1`.
+
+    Attributes:
+        healthy: readings come.
+        degraded: something is replaced or missing; the box may be healthy all the same.
+        reasons: why it is not both healthy and whole, the gravest first.
+        lost: on a stream, readings that this client was too slow for; else 0.
+    """
+
+    schema: Literal["edge-fer/health/1"] = "edge-fer/health/1"
+    healthy: bool
+    degraded: bool
+    reasons: tuple[Reason, ...]
+    lost: int = 0
+
+
+class Observed:
+    """The newest records; written in one thread and read in others.
+
+    Args:
+        stale_s: unhealthy when there was no reading for so long, seconds.
+        clock: seconds that never go backwards.
+
+    Attributes:
+        reading: the last one; null before the first.
+        status: the last one; null before the first.
+        newest: whichever came last; null before the first.
+    """
+
+    def __init__(self, stale_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self.reading: Reading | None = None
+        self.status: Status | None = None
+        self.newest: Record | None = None
+        self._stale_s, self._clock = stale_s, clock
+        self._heard_at = self._read_at = clock()
+
+    def hear(self, record: Record) -> None:
+        """Note a record."""
+        self._heard_at, self.newest = self._clock(), record
+        if isinstance(record, Reading):
+            self._read_at, self.reading = self._heard_at, record
+        else:
+            self.status = record
+
+    @property
+    def reading_age_s(self) -> float | None:
+        """Since the last reading came, seconds; null before the first."""
+        return None if self.reading is None else self._clock() - self._read_at
+
+    def health(self, lost: int = 0) -> Health:
+        """How it is now.
+
+        Args:
+            lost: told along, see `Health`.
+        """
+        ill, worn = self._illness(), self._wear()
+        reasons = (*([ill] if ill else []), *worn)
+        return Health(healthy=ill is None, degraded=bool(worn), reasons=reasons, lost=lost)
+
+    def _illness(self) -> Reason | None:
+        """Why no readings come."""
+        status, now = self.status, self._clock()
+        if status is None or (self.reading is None and status.state == "starting"):
+            return Reason("starting", status.message if status is not None else "nothing was heard yet")
+        if status.state == "stopping":
+            return Reason("stopping", status.message)
+        if now - self._heard_at >= self._stale_s:
+            return Reason("stuck", f"the loop has been silent for {now - self._heard_at:.0f} s")
+        if status.state == "waiting_for_camera":
+            return Reason("no_camera", status.message)
+        if now - self._read_at >= self._stale_s:
+            return Reason("no_reading", f"no frame was read for {now - self._read_at:.0f} s")
+        return None
+
+    def _wear(self) -> list[Reason]:
+        """What is replaced or missing; a sink that waits for its link, too."""
+        reading, status = self.reading, self.status
+        reasons = []
+        if reading is not None and reading.reason is not None:
+            reasons.append(Reason("degraded", reading.reason))
+        elif status is not None and status.state == "degraded":
+            reasons.append(Reason("degraded", status.message))
+        sinks = status.sinks.items() if status is not None else ()
+        reasons += [Reason("sink", f"{name} is {sink.state}: {sink.reason}") for name, sink in sinks
+                    if sink.state != "ok"]  # fmt: skip
+        return reasons

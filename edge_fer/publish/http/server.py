@@ -1,0 +1,134 @@
+"""uvicorn in a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import socket
+import threading
+from contextlib import suppress
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from edge_fer.errors import OutputError
+from edge_fer.publish.http.news import News
+from edge_fer.publish.http.protocol import uvicorn_limits
+from edge_fer.settings import HttpSettings
+
+STOP_S = 4.0
+"""`Server.close` waits so long for the thread, and raises when it is still there."""
+
+_GRACE_S = 2
+_BACKLOG = 64
+
+_log = logging.getLogger(__name__)
+
+
+class NotYet(OutputError):
+    """An address that this box does not have, and may get."""
+
+
+def listen(address: str, port: int) -> socket.socket:
+    """A socket that listens there.
+
+    Raises:
+        OutputError: when it cannot; `NotYet` where that may mend itself.
+    """
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((address, port))
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        kind = NotYet if error.errno == errno.EADDRNOTAVAIL else OutputError
+        advice = {
+            errno.EADDRINUSE: "another program, or another edge-fer, has that port: end it, or choose another one",
+            errno.EADDRNOTAVAIL: "this box has no such address: see `ip address`",
+            errno.EACCES: "ports below 1024 are for root: choose another one",
+        }.get(error.errno or 0, "choose another address or port")
+        raise kind(
+            f"expected to listen at {address} port {port} (publish.http), found: {error.strerror}; {advice}"
+        ) from error
+    return listener
+
+
+class Server:
+    """Serves an app until it is closed.
+
+    Args:
+        app: answers requests.
+        news: what is told; its streams end with the server.
+        settings: where, and how many clients.
+
+    Attributes:
+        port: that it listens at.
+
+    Raises:
+        OutputError: when it cannot listen there.
+    """
+
+    def __init__(self, app: ASGIApp, news: News, settings: HttpSettings) -> None:
+        self._news = news
+        self._listener = listen(settings.address, settings.port)
+        self.port: int = self._listener.getsockname()[1]
+        config = uvicorn.Config(
+            app,
+            loop="asyncio",
+            lifespan="off",
+            log_config=None,
+            log_level=logging.ERROR,  # a stranger's bad request is not our error
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_graceful_shutdown=_GRACE_S,
+            **uvicorn_limits(settings.max_clients),
+        )
+        self._uvicorn = uvicorn.Server(config)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._running = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="http server", daemon=True)
+        self._thread.start()
+        self._running.wait(STOP_S)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it serves."""
+        return self._thread.is_alive()
+
+    def close(self) -> None:
+        """End every stream, and the thread.
+
+        Raises:
+            OutputError: when it does not end in time.
+        """
+        if self._loop is not None:
+            with suppress(RuntimeError):  # it has ended by itself, and its loop with it
+                self._loop.call_soon_threadsafe(self._stop)
+        self._thread.join(STOP_S)
+        if self._thread.is_alive():
+            raise OutputError(f"expected the web server to end within {STOP_S:g} s, found it stuck; restart edge-fer")
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._serve())
+        except Exception:
+            _log.exception("the web server failed in a way that nobody foresaw; it is started again")
+        finally:
+            self._running.set()
+            self._news.attach(None)
+            self._news.close()
+            self._listener.close()
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._news.attach(self._loop)
+        self._running.set()
+        await self._uvicorn.serve(sockets=[self._listener])
+
+    def _stop(self) -> None:
+        self._news.close()
+        self._uvicorn.should_exit = True

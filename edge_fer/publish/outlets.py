@@ -1,0 +1,57 @@
+"""All the sinks of a run, each behind its outbox."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack, closing
+
+from edge_fer.attitude import Attitude
+from edge_fer.closeable import Closeable
+from edge_fer.publish import Sink
+from edge_fer.publish.outbox import Outbox
+from edge_fer.types import Image, Record, SinkStatus
+
+
+class Outlets(Closeable):
+    """Hands every record to every sink.
+
+    Args:
+        waits: asked while an essential sink's queue is full: whether to wait for it.
+
+    Attributes:
+        attitude: of the vehicle, where a sink hears of it; else null.
+    """
+
+    def __init__(self, waits: Callable[[], bool]) -> None:
+        self.attitude: Attitude | None = None
+        self._waits = waits
+        self._outboxes: list[Outbox] = []
+        self._opened = ExitStack()
+
+    def add(self, sink: Sink, *, essential: bool) -> None:
+        """Give a sink its thread; it is closed with the others, the last one first.
+
+        Args:
+            sink: takes records from here on.
+            essential: see `Outbox`.
+        """
+        self._outboxes.append(self._opened.enter_context(closing(Outbox(sink, essential=essential, waits=self._waits))))
+        self.attitude = self.attitude or sink.attitude
+
+    def publish(self, record: Record, image: Image | None) -> None:
+        """Hand over one record; see `edge_fer.publish.Sink.publish`.
+
+        Raises:
+            Exception: what an essential sink failed with.
+        """
+        for outbox in self._outboxes:
+            outbox.publish(record, image)
+
+    @property
+    def conditions(self) -> dict[str, SinkStatus]:
+        """How each sink is that carries readings, by name."""
+        return {outbox.name: outbox.condition for outbox in self._outboxes if not outbox.auxiliary}
+
+    def close(self) -> None:
+        """Hand over what waits, and close all sinks, whichever fails."""
+        self._opened.close()

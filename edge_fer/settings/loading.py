@@ -1,0 +1,173 @@
+"""Settings from a YAML file, the environment and flags; and back to YAML."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from edge_fer.errors import ConfigError
+from edge_fer.settings.whole import Settings
+from edge_fer.validation import first_line, first_problem
+
+ENVIRONMENT_PREFIX = "EDGE_FER_"
+
+
+def load_settings(
+    path: Path | None = None,
+    environment: Mapping[str, str] = os.environ,
+    flags: Mapping[str, Any] | None = None,
+) -> Settings:
+    """Settings from a YAML file, then the environment, then flags; later ones win.
+
+    Args:
+        path: YAML file; null: defaults.
+        environment: `EDGE_FER_DETECT__MIN_FACE=60` sets `detect.min_face`; numbers and lists are YAML.
+        flags: dotted names and values, such as `{"detect.min_face": 60}`; a null value sets nothing.
+
+    Raises:
+        ConfigError: when a file cannot be read, or a key or value is not known.
+    """
+    content = _read_yaml(path) if path is not None else {}
+    # A section whose keys are all commented out is null in YAML, and means its defaults.
+    content = {name: {} if value is None and _is_section(name) else value for name, value in content.items()}
+    for name, value in _from_environment(environment).items():
+        _set(content, name, value)
+    for name, value in (flags or {}).items():
+        if value is not None:
+            _set(content, name, value)
+    return _validated(content)
+
+
+def changed_settings(settings: Settings, values: Mapping[str, Any]) -> Settings:
+    """The same settings, but for some.
+
+    Args:
+        settings: stay as they are.
+        values: dotted names and values, such as `{"detect.min_face": 60}`.
+
+    Raises:
+        ConfigError: when a key or value is not known.
+    """
+    content = settings.model_dump()
+    for name, value in values.items():
+        _set(content, name, value)
+    return _validated(content)
+
+
+def _validated(content: dict[str, Any]) -> Settings:
+    try:
+        return Settings.model_validate(content)
+    except ValidationError as error:
+        where, what = first_problem(error)
+        if error.errors()[0]["type"] == "extra_forbidden":
+            raise ConfigError(f"unknown setting `{where}`{_nearest(where)}; see `edge-fer config show`") from error
+        raise ConfigError(f"setting `{where}`: {what}; see `edge-fer config show`") from error
+
+
+def dump_settings(settings: Settings) -> str:
+    """The settings as YAML with what each one means, ready to be saved and edited."""
+    lines: list[str] = []
+    _dump_section(settings, lines, indent="")
+    return "\n".join(lines) + "\n"
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"expected a settings file at {path}, found: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"expected YAML text in {path}, found bytes that are no UTF-8 at {error.start}") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}, line {mark.line + 1}" if mark else str(path)
+        problem = getattr(error, "problem", None) or first_line(error)
+        raise ConfigError(f"expected YAML in {where}, found: {problem}") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise ConfigError(f"expected sections such as `capture:` in {path}, found a {type(content).__name__}")
+    return content
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    found = {}
+    for variable, text in environment.items():
+        if not variable.startswith(ENVIRONMENT_PREFIX):
+            continue
+        name = variable.removeprefix(ENVIRONMENT_PREFIX).lower().replace("__", ".")
+        if _is_text(name):
+            found[name] = text
+            continue
+        try:
+            found[name] = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"expected a YAML value in {variable}, found: {text!r}") from error
+    return found
+
+
+def _set(content: dict[str, Any], name: str, value: Any) -> None:
+    *sections, key = name.split(".")
+    for section in sections:
+        inner = content.setdefault(section, {})
+        if not isinstance(inner, dict):
+            raise ConfigError(f"setting `{section}`: expected a section, found {inner!r}; see `edge-fer config show`")
+        content = inner
+    content[key] = value
+
+
+def _field(name: str) -> Any:
+    """The annotation of a setting; null where there is no such setting."""
+    section: Any = Settings
+    for part in name.split("."):
+        fields = getattr(section, "model_fields", {})
+        section = fields[part].annotation if part in fields else None
+    return section
+
+
+def _is_section(name: str) -> bool:
+    return hasattr(_field(name), "model_fields")
+
+
+def _is_text(name: str) -> bool:
+    """Whether a setting is a word of the user's, in which `007` or `on` means nothing but itself."""
+    return _field(name) in (str, str | None)
+
+
+def _nearest(where: str) -> str:
+    valid = _names(Settings)
+    close = difflib.get_close_matches(where, valid, n=1) or difflib.get_close_matches(
+        where.rpartition(".")[2], [name.rpartition(".")[2] for name in valid], n=1
+    )
+    if not close:
+        return ""
+    full = next(name for name in valid if name == close[0] or name.endswith(f".{close[0]}"))
+    return f", did you mean `{full}`?"
+
+
+def _names(section: type[BaseModel]) -> list[str]:
+    names = []
+    for name, field in section.model_fields.items():
+        names.append(name)
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            names.extend(f"{name}.{inner}" for inner in _names(field.annotation))
+    return names
+
+
+def _dump_section(section: BaseModel, lines: list[str], indent: str) -> None:
+    for name, field in type(section).model_fields.items():
+        value = getattr(section, name)
+        if isinstance(value, BaseModel):
+            summary = (type(value).__doc__ or "").strip().splitlines()[0]
+            lines.append(f"\n{indent}{name}:  # {summary}")
+            _dump_section(value, lines, indent + "  ")
+        else:
+            plain = section.model_dump(mode="json", include={name})[name]
+            text = yaml.safe_dump(plain, default_flow_style=True, width=1000).removesuffix("...\n").strip()
+            lines.append(f"{indent}{name}: {text}  # {field.description}")

@@ -1,0 +1,331 @@
+"""Real mosquitto brokers, readers and a breakable wire, for the tests of the MQTT sink."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+MOSQUITTO = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+MOSQUITTO_SUB = shutil.which("mosquitto_sub")
+
+
+def need_mosquitto() -> None:
+    """Skip a test where there is no mosquitto; in CI that is a failure."""
+    if MOSQUITTO is None or MOSQUITTO_SUB is None:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)("needs mosquitto and mosquitto-clients")
+
+
+def free_port() -> int:
+    """A port of the loopback interface that nobody listens on."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+def wait_until(done: Callable[[], bool], seconds: float = 8.0, what: str = "") -> None:
+    """Look until it is so."""
+    deadline = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what or done}"
+        time.sleep(0.005)
+
+
+def answers(port: int) -> bool:
+    """Whether somebody accepts connections."""
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+        return True
+    return False
+
+
+class Broker:
+    """A mosquitto of its own port, folder and settings, that can be killed and started again.
+
+    Args:
+        folder: for its settings, database and log.
+        lines: of its settings, beside port and folder.
+        persistent: whether it keeps sessions and messages in its folder.
+        anonymous: whether it asks nobody who he is.
+    """
+
+    def __init__(
+        self, folder: Path, lines: tuple[str, ...] = (), *, persistent: bool = True, anonymous: bool = True
+    ) -> None:
+        self.port = free_port()
+        self._log = folder / "mosquitto.log"
+        self._config = folder / "mosquitto.conf"
+        keeping = [f"persistence_location {folder}/", "autosave_interval 1800"] if persistent else []
+        self._config.write_text(
+            "\n".join(
+                [
+                    *(["user root"] if os.getuid() == 0 else []),
+                    f"listener {self.port} 127.0.0.1",
+                    f"allow_anonymous {str(anonymous).lower()}",
+                    f"persistence {str(persistent).lower()}",
+                    "max_queued_messages 0",
+                    "log_type all",
+                    *keeping,
+                    *lines,
+                ]
+            )
+            + "\n"
+        )
+        self._process: subprocess.Popen[bytes] | None = None
+        self.start()
+
+    @property
+    def log(self) -> str:
+        """All that it said so far."""
+        return self._log.read_text(errors="replace")
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        assert MOSQUITTO is not None
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen([MOSQUITTO, "-c", self._config], stdout=log, stderr=log)
+        wait_until(lambda: answers(self.port), what="mosquitto answers")
+
+    def kill(self, number: int = signal.SIGTERM) -> None:
+        """End it by a signal, and wait for the end."""
+        if self._process is not None:
+            self._process.send_signal(number)
+            self._process.wait(10)
+            self._process = None
+
+    def reload(self) -> None:
+        """Have it read its settings, users and rules again."""
+        assert self._process is not None
+        said = self.log.count("Reloading config")
+        self._process.send_signal(signal.SIGHUP)
+        wait_until(lambda: self.log.count("Reloading config") > said, what="mosquitto reloads")
+
+
+class Reader:
+    """A `mosquitto_sub`, a client that has nothing in common with the sink.
+
+    Args:
+        port: of the broker.
+        topic: that it reads.
+        folder: for what it read.
+        options: of the command, beside these.
+        session: name of a session that the broker keeps while it is away; null: none.
+    """
+
+    def __init__(
+        self, port: int, topic: str, folder: Path, options: tuple[str, ...] = (), session: str | None = None
+    ) -> None:
+        assert MOSQUITTO_SUB is not None
+        self._path = folder / f"read-{session or free_port()}"
+        kept = ("-c", "-i", session) if session is not None else ()
+        self._file = self._path.open("wb")
+        command = [MOSQUITTO_SUB, "-h", "127.0.0.1", "-p", str(port), "-t", topic, "-q", "2", "-F", "%r %t %p"]
+        self._process = subprocess.Popen([*command, *kept, *options], stdout=self._file)
+
+    @property
+    def lines(self) -> list[tuple[bool, str, str]]:
+        """Of each message whether it was retained, its topic, and its payload."""
+        text = self._path.read_text()
+        parts = (line.split(" ", 2) for line in text[: text.rfind("\n") + 1].splitlines())
+        return [(retained == "1", topic, payload) for retained, topic, payload in parts]
+
+    def payloads(self, topic: str) -> list[str]:
+        """What came on a topic, in order."""
+        return [payload for _, name, payload in self.lines if name == topic]
+
+    def close(self) -> None:
+        """End it."""
+        self._process.terminate()
+        self._process.wait(10)
+        self._file.close()
+
+
+class Wire:
+    """What stands between a client and a broker, and can be cut.
+
+    Args:
+        port: of the broker.
+
+    Attributes:
+        port: to connect to instead.
+    """
+
+    def __init__(self, port: int) -> None:
+        self._to = port
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._server.getsockname()[1])
+        self._pairs: list[tuple[socket.socket, socket.socket]] = []
+        self._whole = threading.Event()
+        self._whole.set()
+        self._flowing = threading.Event()
+        self._flowing.set()
+        self._closing = False
+        self._cut_after = self._cut_again = self._cut_bytes = 0
+        self.cuts = 0
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def cut(self) -> None:
+        """End all connections, and refuse others until `mend`."""
+        self._whole.clear()
+        self._end()
+
+    def cut_after(self, count: int, times: int = 1) -> None:
+        """Cut once so many further bytes have come from the client, and take new connections at once.
+
+        Args:
+            count: bytes.
+            times: so often one after the other.
+        """
+        self._cut_after, self._cut_again = count, times - 1
+        self._cut_bytes = count
+
+    def hold(self) -> None:
+        """Let nothing pass any more, and tell nobody."""
+        self._flowing.clear()
+
+    def mend(self) -> None:
+        """Take connections again, and let pass what comes."""
+        self._whole.set()
+        self._flowing.set()
+
+    def close(self) -> None:
+        """End everything."""
+        self._closing = True
+        self._flowing.set()
+        self._server.shutdown(socket.SHUT_RDWR)
+        self._server.close()
+        self._end()
+
+    def _end(self) -> None:
+        for pair in list(self._pairs):
+            for sock in pair:
+                with contextlib.suppress(OSError):
+                    sock.shutdown(socket.SHUT_RDWR)
+
+    def _accept(self) -> None:
+        while not self._closing:
+            try:
+                client, _ = self._server.accept()
+            except OSError:
+                return
+            try:
+                broker = socket.create_connection(("127.0.0.1", self._to), 2) if self._whole.is_set() else None
+            except OSError:
+                broker = None
+            if broker is None:
+                client.close()
+                continue
+            pair = (client, broker)
+            self._pairs.append(pair)
+            threading.Thread(target=self._carry, args=pair, daemon=True).start()
+
+    def _carry(self, client: socket.socket, broker: socket.socket) -> None:
+        with client, broker, contextlib.suppress(OSError):
+            while True:
+                ready, _, _ = select.select([client, broker], [], [])
+                self._flowing.wait()
+                for source in ready:
+                    data = source.recv(4096)
+                    if source is client:
+                        data = self._until_cut(data)
+                    if not data:
+                        return
+                    (broker if source is client else client).sendall(data)
+        self._pairs.remove((client, broker))
+
+    def _until_cut(self, data: bytes) -> bytes:
+        """What still passes of what the client sent; nothing when the cut comes before it."""
+        if not self._cut_after:
+            return data
+        passing = data[: self._cut_after - 1]
+        self._cut_after = max(self._cut_after - len(data), 1)
+        if self._cut_after == 1:
+            self._cut_after, self.cuts = self._cut_bytes if self._cut_again > 0 else 0, self.cuts + 1
+            self._cut_again -= 1
+            self._end()
+        return passing
+
+
+@contextlib.contextmanager
+def scripted(reply: bytes) -> Iterator[int]:
+    """What passes for a broker for a moment, and says what mosquitto would not: the port.
+
+    Args:
+        reply: sent after the first packet, whatever that says; then nothing more is.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        clients: list[socket.socket] = []
+
+        def answer() -> None:
+            with contextlib.suppress(OSError):
+                clients.append(server.accept()[0])
+                clients[0].recv(1000)
+                clients[0].sendall(reply)
+
+        thread = threading.Thread(target=answer, daemon=True)
+        thread.start()
+        yield int(server.getsockname()[1])
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join(5)
+        for client in clients:
+            client.close()
+
+
+class Certificates:
+    """A certificate authority, certificates that it signed, and another authority, all made anew.
+
+    Args:
+        folder: for the files NAME.crt and NAME.key.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        for authority in ("ca", "other_ca"):
+            self._openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                          "-days", "2", "-subj", f"/CN={authority}", "-keyout", self.path(f"{authority}.key"),
+                          "-out", self.path(f"{authority}.crt"))  # fmt: skip
+        self._sign("broker", "IP:127.0.0.1")
+        self._sign("elsewhere", "DNS:elsewhere.example")
+        self._sign("box", "DNS:box.example")
+
+    def path(self, name: str) -> Path:
+        """One of the files."""
+        return self._folder / name
+
+    def listener(self, name: str = "broker", *extra: str) -> tuple[str, ...]:
+        """Lines of mosquitto's settings that have it serve TLS with a certificate."""
+        return (f"cafile {self.path('ca.crt')}", f"certfile {self.path(f'{name}.crt')}",
+                f"keyfile {self.path(f'{name}.key')}", *extra)  # fmt: skip
+
+    def _sign(self, name: str, alternative: str) -> None:
+        request, extensions = self.path(f"{name}.csr"), self.path(f"{name}.ext")
+        extensions.write_text(f"subjectAltName={alternative}\n")
+        self._openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                      "-subj", f"/CN={name}", "-keyout", self.path(f"{name}.key"), "-out", request)  # fmt: skip
+        self._openssl("x509", "-req", "-in", request, "-CA", self.path("ca.crt"), "-CAkey", self.path("ca.key"),
+                      "-CAcreateserial", "-days", "2", "-extfile", extensions, "-out",
+                      self.path(f"{name}.crt"))  # fmt: skip
+
+    def _openssl(self, *arguments: str | Path) -> None:
+        subprocess.run(["openssl", *arguments], check=True, capture_output=True, timeout=30)
+
+
+@contextlib.contextmanager
+def closing_all(*things: Broker | Reader | Wire) -> Iterator[None]:
+    """Close each, whatever happens."""
+    with contextlib.ExitStack() as stack:
+        for thing in things:
+            if isinstance(thing, Broker):
+                stack.callback(thing.kill, signal.SIGKILL)
+            else:
+                stack.callback(thing.close)
+        yield
