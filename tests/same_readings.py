@@ -17,7 +17,7 @@ from edge_fer.types import Box
 OVERLAP = 0.8
 """Boxes of the same face overlap (IoU) by this much at least."""
 
-LANDMARK = 0.05
+LANDMARK = 0.1
 """Landmarks may differ by this part of the face's width, in x and y."""
 
 GAP = 0.2
