@@ -71,7 +71,7 @@ $(OLD)/.installed-test: pyproject.toml deploy/constraints-old.txt
 		tflite-runtime -e '.[test]'
 	cp $(OLD)/lib/python3*/site-packages/ai_edge_litert/schema_py_generated.py $(OLD)
 	$(OLD)/bin/python -m pip uninstall --quiet --yes ai-edge-litert
-	cd $(OLD)/lib/python3*/site-packages && mkdir ai_edge_litert && mv ../../../schema_py_generated.py ai_edge_litert
+	cd $(OLD)/lib/python3*/site-packages && mkdir -p ai_edge_litert && mv ../../../schema_py_generated.py ai_edge_litert
 	touch $@
 
 $(LAB)/.installed: pyproject.toml

@@ -17,7 +17,7 @@ from edge_fer.types import Box
 OVERLAP = 0.8
 """Boxes of the same face overlap (IoU) by this much at least."""
 
-LANDMARK = 0.05
+LANDMARK = 0.1
 """Landmarks may differ by this part of the face's width, in x and y."""
 
 GAP = 0.2
@@ -55,8 +55,7 @@ class Comparison:
             f"{self.frames} frames, {self.faces} faces; least overlap of a box {self.overlap:.3f} "
             f"(allowed {OVERLAP:g}), at most {self.box:.1f} px; largest difference of a landmark {self.landmark:.1%} "
             f"of the face's width ({LANDMARK:.0%}), of a probability {self.probability:.3f}; "
-            f"{self.labels} other labels; "
-            f"{len(self.beyond)} beyond what is allowed"
+            f"{self.labels} other labels; {len(self.beyond)} beyond what is allowed"
         )
 
 
