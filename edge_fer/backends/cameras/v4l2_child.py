@@ -6,7 +6,6 @@ The standard library only, so that a camera is back in a moment: pictures are de
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from edge_fer.backends.cameras.v4l2_device import Device
@@ -92,6 +91,8 @@ class Listing:
                 "name": device.name,
                 "driver": device.driver,
                 "bus": device.bus,
-                "formats": [asdict(one) for one in device.formats()],
-                "controls": [asdict(one) for one in device.controls()],
+                "formats": [
+                    {"name": one.name, "sizes": [size._asdict() for size in one.sizes]} for one in device.formats()
+                ],
+                "controls": [one._asdict() for one in device.controls()],
             }

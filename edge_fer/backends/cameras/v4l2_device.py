@@ -10,8 +10,7 @@ import fcntl
 import os
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from edge_fer.backends.cameras import v4l2_abi as abi
 from edge_fer.closeable import Closeable
@@ -29,8 +28,7 @@ _VALUES = {1: "integer", 2: "boolean", 3: "menu", 9: "menu"}  # V4L2_CTRL_TYPE_*
 _Asked = TypeVar("_Asked")
 
 
-@dataclass(frozen=True, slots=True)
-class Size:
+class Size(NamedTuple):
     """A size of picture that a format comes in, or a range of them.
 
     Attributes:
@@ -48,16 +46,14 @@ class Size:
     rates: tuple[float, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Format:
+class Format(NamedTuple):
     """A pixel format: its four characters, such as `MJPG`, and its sizes in the driver's order."""
 
     name: str
     sizes: tuple[Size, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Mode:
+class Mode(NamedTuple):
     """What a device is set to.
 
     Attributes:
@@ -73,8 +69,7 @@ class Mode:
     stride: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Control:
+class Control(NamedTuple):
     """Something that can be set.
 
     Attributes:
