@@ -3,19 +3,23 @@
 From Python: `EdgeFer`, and the records that it gives (`edge_fer.types`).
 """
 
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from edge_fer.api import EdgeFer
     from edge_fer.settings import Settings, load_settings
 
-__version__ = version("edge-fer")
+    __version__: str
+
 __all__ = ["EdgeFer", "Settings", "__version__", "load_settings"]
 
 
 def __getattr__(name: str) -> Any:
-    """What is loaded when it is asked for: the command line should not wait for OpenCV."""
+    """What is loaded when it is asked for: neither the command line nor a child process should wait for all of it."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("edge-fer")
     if name == "EdgeFer":
         from edge_fer.api import EdgeFer
 

@@ -26,10 +26,8 @@ import resource
 import signal
 import socket
 import sys
-import traceback
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
-from pathlib import Path
 from typing import Any
 
 MESSAGE_BYTES = 65536
@@ -99,7 +97,7 @@ def serve(channel: socket.socket, memory: Memory) -> None:
         except OSError as error:
             reply = {"error": str(error)[:TEXT_LIMIT]}
         except Exception as error:  # whatever foreign code raises is an answer, not the child's end
-            traceback.print_exc()
+            _print_traceback()
             reply = {"error": f"{type(error).__name__}: {error}"[:TEXT_LIMIT]}
         try:
             channel.send(json.dumps(reply).encode())
@@ -109,12 +107,18 @@ def serve(channel: socket.socket, memory: Memory) -> None:
         target.close()
 
 
+def _print_traceback() -> None:
+    import traceback  # loaded only when needed: a camera that comes back waits for this module's imports
+
+    traceback.print_exc()
+
+
 def _build(memory: Memory, target: str, path: list[str], arguments: dict[str, Any]) -> Any:
     if path:
         sys.path[:] = path
     where, _, name = target.rpartition(":")
     if where.endswith(".py"):
-        spec = spec_from_file_location(Path(where).stem, where)
+        spec = spec_from_file_location("target", where)
         if spec is None or spec.loader is None:
             raise ImportError(f"expected a Python file, found {where}")
         module = module_from_spec(spec)

@@ -7,9 +7,10 @@ import signal
 import time
 from pathlib import Path
 
+import cv2
 import numpy as np
 
-from edge_fer.backends.cameras.opencv_child import write_frame
+from edge_fer.backends.cameras.stream_child import write_frame
 
 HERE = str(Path(__file__).resolve())
 
@@ -74,4 +75,24 @@ class Looks:
             "name": "USB Camera", "driver": "uvcvideo", "bus": "usb-1",
             "formats": [{"name": "MJPG", "sizes": sizes}, {"name": "H264", "sizes": []}],
             "controls": [{"name": "gain", "smallest": 0, "largest": 100, "default": 50}],
+        }  # fmt: skip
+
+
+class Jpegs:
+    """A camera of compressed pictures; those that `broken` lists, from and to, cannot be decoded."""
+
+    def __init__(self, memory, broken):
+        self._memory = memory
+        self._broken = range(*broken)
+        self._count = 0
+        self.info = {"fps": None}
+
+    def read(self):
+        picture = np.full((12, 16, 3), self._count * 10 % 256, np.uint8)
+        content = b"broken" if self._count in self._broken else cv2.imencode(".jpg", picture)[1].tobytes()
+        self._count += 1
+        self._memory.view(len(content))[:] = content
+        return {
+            "width": 16, "height": 12, "pixel_format": "mjpeg", "stride": 0, "bytes": len(content),
+            "captured_ns": time.monotonic_ns(),
         }  # fmt: skip

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import errno
+import mmap
+import os
 import struct
+import time
 
 # Numbers of a 64-bit kernel, as `strace` shows them.
 QUERYCAP, ENUM_FMT, G_FMT, S_FMT = 0x80685600, 0xC0405602, 0xC0D05604, 0xC0D05605
 S_CTRL, QUERYCTRL, ENUM_FRAMESIZES, ENUM_FRAMEINTERVALS = 0xC008561C, 0xC0445624, 0xC02C564A, 0xC034564B
+REQBUFS, QUERYBUF, QBUF, DQBUF, STREAMON = 0xC0145608, 0xC0585609, 0xC058560F, 0xC0585611, 0x40045612
+G_PARM, S_PARM = 0xC0CC5615, 0xC0CC5616
 CAPTURE_STREAMING = 0x04000001
+MONOTONIC, BROKEN = 0x2000, 0x0040
 
 
 class FakeDriver:
@@ -16,6 +22,9 @@ class FakeDriver:
 
     `formats` are lists of (fourcc, [(width, height, [(numerator, denominator), ...])]); a size may be a tuple of six
     numbers, which is a range. `controls` are (id, type, name, minimum, maximum, step, default, flags).
+
+    It streams from buffers in the file that stands for its node. `show` fills one, with these bytes and flags and a
+    stamp so old. Where none is filled, every second DQBUF calls `on_empty` and the others say EAGAIN.
     """
 
     FORMATS = (
@@ -42,15 +51,32 @@ class FakeDriver:
         self.mode = (640, 480, formats[0][0] if formats else b"YUYV")
         self.set = {}
         self.asked = []
+        self.rate = (1, 30)
+        self.given = []
+        self.filled = []
+        self.streaming = False
+        self.on_empty = None
+        self._asked_in_vain = False
+        self._buffers = []
+        self._descriptor = None
+
+    LENGTH = 4 * mmap.PAGESIZE
+
+    def show(self, content, flags=MONOTONIC, age_ns=0):
+        index = self.given.pop(0)
+        self._buffers[index][: len(content)] = content
+        self.filled.append((index, len(content), flags, time.monotonic_ns() - age_ns))
 
     def __call__(self, descriptor, request, argument):
         self.asked.append(request)
+        self._descriptor = descriptor
         if request in self.failing:
             raise OSError(self.failing[request], "Made to fail")
         answer = {
             QUERYCAP: self._capability, ENUM_FMT: self._format, G_FMT: self._mode, S_FMT: self._set_mode,
             S_CTRL: self._set_control, QUERYCTRL: self._control, ENUM_FRAMESIZES: self._size,
-            ENUM_FRAMEINTERVALS: self._rate,
+            ENUM_FRAMEINTERVALS: self._rate, REQBUFS: self._request, QUERYBUF: self._query, QBUF: self._give,
+            DQBUF: self._take, STREAMON: self._start, G_PARM: self._parameters, S_PARM: self._parameters,
         }.get(request)  # fmt: skip
         if answer is None:
             raise OSError(errno.ENOTTY, "Inappropriate ioctl for device")
@@ -89,10 +115,12 @@ class FakeDriver:
     def _mode(self, content):
         assert struct.unpack_from("I", content) == (1,)
         struct.pack_into("II4s", content, 8, *self.mode)
+        struct.pack_into("I", content, 24, 0 if self.mode[2] == b"MJPG" else self.mode[0] * 2)
 
     def _set_mode(self, content):
         assert struct.unpack_from("I", content) == (1,)
         self.mode = struct.unpack_from("II4s", content, 8)
+        self._mode(content)
 
     def _control(self, content):
         (after,) = struct.unpack_from("I", content)
@@ -103,6 +131,43 @@ class FakeDriver:
     def _set_control(self, content):
         number, value = struct.unpack_from("Ii", content)
         self.set[number] = value
+
+    def _request(self, content):
+        count, kind, memory = struct.unpack_from("III", content)
+        assert (kind, memory) == (1, 1)
+        os.ftruncate(self._descriptor, count * self.LENGTH)
+        self._buffers = [mmap.mmap(self._descriptor, self.LENGTH, offset=index * self.LENGTH) for index in range(count)]
+
+    def _query(self, content):
+        (index,) = struct.unpack_from("I", content)
+        struct.pack_into("QI", content, 64, index * self.LENGTH, self.LENGTH)
+
+    def _give(self, content):
+        (index,) = struct.unpack_from("I", content)
+        assert index not in self.given
+        self.given.append(index)
+
+    def _take(self, content):
+        self._asked_in_vain = not self.filled and not self._asked_in_vain
+        if not self.filled and self.on_empty and not self._asked_in_vain:
+            self.on_empty()
+        if not self.filled:
+            raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+        index, size, flags, stamp_ns = self.filled.pop(0)
+        seconds, rest = divmod(stamp_ns, 10**9)
+        struct.pack_into("IIII", content, 0, index, 1, size, flags)
+        struct.pack_into("qq", content, 24, seconds, rest // 1000)
+
+    def _start(self, content):
+        assert struct.unpack("i", content) == (1,)
+        assert self.given == list(range(len(self._buffers)))
+        self.streaming = True
+
+    def _parameters(self, content):
+        wish = struct.unpack_from("II", content, 12)
+        if wish[1]:
+            self.rate = wish
+        struct.pack_into("II", content, 12, *self.rate)
 
     def _of(self, entries, index):
         if index >= len(entries):

@@ -24,7 +24,7 @@ CHURN = (
     *("proc", "run", "tmp", "var/log", "var/cache/ldconfig", "var/lib/dpkg", "var/lib/systemd/deb-systemd"),
     *("etc/passwd-", "etc/group-", "etc/shadow-", "etc/gshadow-", "etc/.pwd.lock"),
 )
-READ_SAMPLE = "cd / && edge-fer run --camera sample --max-frames 20 --format json | grep reading | head -c 300"
+READ_SAMPLE = "cd / && edge-fer run --camera sample --max-frames 20 --format json | grep edge-fer/reading | tail -n 1"
 
 
 def files(root: Path) -> dict[str, str]:

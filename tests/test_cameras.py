@@ -19,10 +19,11 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from edge_fer.backends.cameras import Source, hush_opencv, kind_of, open_source, redact, sample, to_bgr, v4l2
+from edge_fer.backends.cameras import Source, kind_of, open_source, redact, sample, v4l2
 from edge_fer.backends.cameras.child import ChildSource
-from edge_fer.backends.cameras.opencv_child import write_frame
+from edge_fer.backends.cameras.picture import hush_opencv
 from edge_fer.backends.cameras.stream_child import Stream as StreamChild
+from edge_fer.backends.cameras.stream_child import to_bgr, write_frame
 from edge_fer.errors import SourceError, SourceLost
 from edge_fer.settings import CaptureSettings
 from tests.child_camera import HERE
@@ -578,6 +579,21 @@ def test_a_camera_of_unknown_pixels_is_lost_with_its_reason():
     opened.close()
 
 
+def test_frames_that_cannot_be_decoded_are_left_out_and_counted():
+    opened = ChildSource(settings("0"), f"{HERE}:Jpegs", hint="plug it in", arguments={"broken": [1, 3]})
+    shown = [int(opened.read()[0][6, 6, 1]) for _ in range(3)]
+    assert np.allclose(shown, [0, 30, 40], atol=3)
+    assert opened.skipped == 2
+    opened.close()
+
+
+def test_a_camera_of_nothing_but_broken_frames_is_lost():
+    opened = ChildSource(settings("0"), f"{HERE}:Jpegs", hint="plug it in", arguments={"broken": [0, 1000]})
+    with pytest.raises(SourceLost, match=r"^0 gave 30 frames in a row that cannot be decoded$"):
+        opened.read()
+    opened.close()
+
+
 def test_a_missing_camera_is_one_line():
     with pytest.raises(SourceError, match=r"^expected to open 0, found: it cannot be opened; plug it in$") as caught:
         generator(trouble="missing")
@@ -714,7 +730,8 @@ class Plain:
 def test_write_frame_hands_over_every_pixel():
     memory = Plain()
     reply = write_frame(memory, picture(3), 123)
-    assert reply == {"width": 64, "height": 48, "pixel_format": "bgr24", "stride": 192, "captured_ns": 123}
+    assert reply == {"width": 64, "height": 48, "pixel_format": "bgr24", "stride": 192, "bytes": 9216,
+                     "captured_ns": 123}  # fmt: skip
     assert bytes(memory.content) == picture(3).tobytes()
 
 

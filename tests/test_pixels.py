@@ -63,3 +63,12 @@ def test_a_picture_is_a_copy_of_the_bytes():
     decoded = decode(content, "bgr24", 2, 2, 6)
     content[0] = 9
     assert decoded[0, 0, 0] == 0
+
+
+def test_a_jpeg_tells_its_size_itself_and_a_broken_one_is_none():
+    image = picture(size=(HEIGHT, WIDTH))
+    content = cv2.imencode(".jpg", image)[1].tobytes()
+    decoded = decode(content, "mjpeg", 1, 1, 0)
+    assert decoded.shape == image.shape
+    assert np.abs(decoded.astype(int) - image).mean() < 3
+    assert decode(b"\xff\xd8 broken", "mjpeg", WIDTH, HEIGHT, 0) is None

@@ -5,26 +5,43 @@ from __future__ import annotations
 import ctypes
 import errno
 import json
+import select
+import subprocess
+import sys
 import time
 from functools import partial
 
-import cv2
 import pytest
 from hypothesis import given
+from hypothesis import settings as examples
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from edge_fer.backends.cameras import listing, v4l2, v4l2_child
+from edge_fer.backends.cameras.v4l2_abi import FormatStructure
 from edge_fer.backends.cameras.v4l2_child import Camera, Listing
-from edge_fer.backends.cameras.v4l2_device import Control, Device, Format, Mode, Size, _Format
-from edge_fer.backends.cameras.v4l2_mode import BYTES_A_PIXEL, USB2_BYTES_S, bus_bytes_s, choose, set_controls
+from edge_fer.backends.cameras.v4l2_device import Control, Device, Format, Mode, Size
+from edge_fer.backends.cameras.v4l2_mode import READABLE, USB2_BYTES_S, bus_bytes_s, choose, set_controls
+from edge_fer.backends.cameras.v4l2_stream import Stream
 from edge_fer.cli import app
 from edge_fer.errors import ConfigError
 from tests.child_camera import HERE
-from tests.fake_v4l2 import ENUM_FMT, QUERYCAP, S_CTRL, S_FMT, FakeDriver
-from tests.test_cameras import Plain, picture, settings
+from tests.fake_v4l2 import (
+    BROKEN,
+    DQBUF,
+    ENUM_FMT,
+    G_PARM,
+    MONOTONIC,
+    QUERYCAP,
+    REQBUFS,
+    S_CTRL,
+    S_FMT,
+    S_PARM,
+    FakeDriver,
+)
+from tests.test_cameras import Plain, settings
 
-pytestmark = pytest.mark.skipif(ctypes.sizeof(_Format) != 208, reason="the fake driver is a 64-bit one")
+pytestmark = pytest.mark.skipif(ctypes.sizeof(FormatStructure) != 208, reason="the fake driver is a 64-bit one")
 
 
 @pytest.fixture
@@ -47,7 +64,7 @@ def test_a_device_says_what_it_is_and_what_it_gives(node):
                             Size(1920, 1080, rates=(30.0,)))),
             Format("H264", (Size(1920, 1080, rates=(30.0,)),)),
         )  # fmt: skip
-        assert device.mode() == Mode("YUYV", 640, 480)
+        assert device.mode() == Mode("YUYV", 640, 480, stride=1280)
         assert device.set_mode(Mode("MJPG", 1280, 720)) == Mode("MJPG", 1280, 720)
 
 
@@ -60,8 +77,8 @@ def test_sizes_and_rates_may_be_ranges(node):
 def test_formats_of_big_endian_pixels_keep_their_name(node):
     with Device(node, FakeDriver([(b"Y16\xa0", [])])) as device:
         assert device.formats()[0].name == "Y16-BE"
-        assert device.set_mode(Mode("Y16-BE", 64, 48)) == Mode("Y16-BE", 64, 48)
-        assert device.set_mode(Mode("Y16", 64, 48)) == Mode("Y16", 64, 48)
+        assert device.set_mode(Mode("Y16-BE", 64, 48)) == Mode("Y16-BE", 64, 48, stride=128)
+        assert device.set_mode(Mode("Y16", 64, 48)) == Mode("Y16", 64, 48, stride=128)
 
 
 def test_controls_are_those_that_a_number_sets(node):
@@ -178,11 +195,13 @@ def test_a_camera_of_unreadable_formats_says_which():
         choose(FORMATS[2:], NOW, None, None, None, None, None)
 
 
-SIZES = st.builds(Size, st.integers(2, 4000), st.integers(2, 4000), rates=st.tuples(st.floats(1, 240)))
-READABLE = st.builds(Format, st.sampled_from(sorted(BYTES_A_PIXEL)), st.lists(SIZES, min_size=1).map(tuple))
+SIDES = st.integers(2, 4000)
+SIZES = st.builds(lambda width, height, rate: Size(width, height, rates=(rate,)), SIDES, SIDES, st.floats(1, 240))
+OFFERED = st.builds(Format, st.sampled_from(sorted(READABLE)), st.lists(SIZES, min_size=1, max_size=5).map(tuple))
 
 
-@given(st.lists(READABLE, min_size=1), st.floats(1, 240), st.none() | st.floats(1e6, 1e9))
+@examples(deadline=None)
+@given(st.lists(OFFERED, min_size=1, max_size=5), st.floats(1, 240), st.none() | st.floats(1e6, 1e9))
 def test_whatever_a_camera_offers_the_choice_is_one_of_it(formats, fps, bus):
     mode = choose(formats, NOW, None, None, None, fps, bus)
     assert any(
@@ -246,102 +265,144 @@ def test_a_value_that_the_driver_refuses_is_named(node):
         set_controls(device, {}, {"brightness": 3})
 
 
+# Streaming
+
+
+@pytest.fixture
+def stream(node):
+    """A stream of the fake driver, and that driver."""
+    driver = FakeDriver()
+    with Device(node, driver) as device:
+        yield Stream(device, 25.0), driver
+
+
+def read(stream):
+    taken = []
+    return stream.read(lambda content: taken.append(bytes(content))), taken
+
+
+def test_a_picture_is_read_from_the_driver_s_buffer_and_that_is_given_back(stream):
+    stream, driver = stream
+    assert driver.streaming
+    assert (driver.rate, stream.fps) == ((1000, 25000), 25.0)
+    before = time.monotonic_ns()
+    driver.show(b"first picture", age_ns=50_000_000)
+    (size, captured_ns), taken = read(stream)
+    assert taken == [b"first picture"]
+    assert size == 13
+    assert 0 <= captured_ns - (before - 50_000_000) < 5_000_000_000
+    assert sorted(driver.given) == [0, 1, 2, 3]
+
+
+def test_of_several_pictures_the_newest_is_read(node):
+    driver = FakeDriver()
+    with Device(node, driver) as device:
+        stream = Stream(device)
+        for content in (b"old", b"older", b"newest"):
+            driver.show(content)
+        assert read(stream)[1] == [b"newest"]
+        assert sorted(driver.given) == [0, 1, 2, 3]
+
+
+def test_a_picture_that_the_driver_lost_a_part_of_is_left_out(stream):
+    stream, driver = stream
+    driver.show(b"half", flags=MONOTONIC | BROKEN)
+    driver.show(b"")
+    driver.show(b"whole")
+    assert read(stream)[1] == [b"whole"]
+    assert sorted(driver.given) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(("flags", "age_ns"), [(0, 1000), (0x4000, 1000), (MONOTONIC, 10**10), (MONOTONIC, -(10**9))])
+def test_a_stamp_of_another_clock_is_not_believed(stream, flags, age_ns):
+    stream, driver = stream
+    driver.show(b"picture", flags, age_ns)
+    before = time.monotonic_ns()
+    assert before <= read(stream)[0].captured_ns <= time.monotonic_ns()
+
+
+def test_a_driver_without_a_rate_has_none(node):
+    with Device(node, FakeDriver(failing={G_PARM: errno.ENOTTY})) as device:
+        assert Stream(device).fps is None
+
+
+def test_a_device_that_is_unplugged_says_so(node):
+    driver = FakeDriver(failing={DQBUF: errno.ENODEV})
+    with Device(node, driver) as device, pytest.raises(OSError, match=r"^it was unplugged$"):
+        read(Stream(device))
+
+
+def test_a_device_that_hangs_up_gives_no_more(stream, monkeypatch):
+    stream, _ = stream
+    monkeypatch.setattr(stream, "_poller", FakePoller())
+    with pytest.raises(OSError, match="it gives no more frames"):
+        read(stream)
+
+
+class FakePoller:
+    def poll(self):
+        return [(0, select.POLLERR)]
+
+
 # The child process
-
-
-class FakeCapture:
-    """Stands in for cv2.VideoCapture on a device: honours what it is asked for."""
-
-    def __init__(self, address, backend, grabs=True, retrieves=True, stamp_ms=0.0):
-        assert backend == cv2.CAP_V4L2
-        self.asked = {}
-        self._stamp_ms = stamp_ms
-        self.released = False
-        self._grabs = grabs
-        self._retrieves = retrieves
-
-    def isOpened(self):  # noqa: N802 (OpenCV's name)
-        return True
-
-    def set(self, prop, value):
-        self.asked[prop] = value
-
-    def get(self, prop):
-        return self._stamp_ms if prop == cv2.CAP_PROP_POS_MSEC else self.asked.get(prop, 0.0)
-
-    def grab(self):
-        return self._grabs
-
-    def retrieve(self):
-        return self._retrieves, picture() if self._retrieves else None
-
-    def release(self):
-        self.released = True
 
 
 @pytest.fixture
 def open_camera(node, monkeypatch):
-    """Opens a camera of the fake driver in this process."""
+    """Opens a camera of the fake driver in this process; it shows `content` whenever a picture is wanted."""
 
-    def open_it(driver=None, fps=None, capture=FakeCapture, **wishes):
-        monkeypatch.setattr(cv2, "VideoCapture", capture)
-        monkeypatch.setattr(v4l2_child, "Device", partial(Device, ioctl=driver or FakeDriver()))
+    def open_it(driver=None, content=b"picture", fps=None, **wishes):
+        driver = driver or FakeDriver()
+        driver.on_empty = lambda: driver.show(content)
+        monkeypatch.setattr(v4l2_child, "Device", partial(Device, ioctl=driver))
         asked = {"pixel_format": None, "width": None, "height": None, "wishes": {}, "controls": {}, **wishes}
         return Camera(Plain(), node, fps=fps, **asked)
 
     return open_it
 
 
-def test_a_camera_is_set_up_by_ioctl_and_read_by_opencv(open_camera):
+def test_a_camera_is_set_up_and_read_by_ioctl(open_camera):
     driver = FakeDriver()
     camera = open_camera(driver, fps=15.0, width=1280, height=720, controls={"brightness": 5})
     assert driver.mode == (1280, 720, b"MJPG")
     assert driver.set == {0x00980900: 5}
-    assert camera._capture.asked == {
-        cv2.CAP_PROP_BUFFERSIZE: 2,
-        cv2.CAP_PROP_FOURCC: cv2.VideoWriter.fourcc(*"MJPG"),
-        cv2.CAP_PROP_FRAME_WIDTH: 1280,
-        cv2.CAP_PROP_FRAME_HEIGHT: 720,
-        cv2.CAP_PROP_FPS: 15.0,
-    }
     assert camera.info == {"fps": 15.0}
-    assert camera.read()["pixel_format"] == "bgr24"
+    reply = camera.read()
+    captured_ns = reply.pop("captured_ns")
+    assert reply == {"width": 1280, "height": 720, "pixel_format": "mjpeg", "stride": 0, "bytes": 7}
+    assert bytes(camera._memory.content) == b"picture"
+    assert camera.read()["captured_ns"] > captured_ns
     camera.close()
-    assert camera._capture.released
+    camera.close()
 
 
-def test_a_rate_is_asked_only_when_one_is_wished(open_camera):
-    assert cv2.CAP_PROP_FPS not in open_camera()._capture.asked
+def test_raw_pictures_arrive_with_their_stride(open_camera):
+    reply = open_camera(pixel_format="YUYV").read()
+    assert (reply["pixel_format"], reply["stride"]) == ("yuyv422", 1280)
 
 
-@pytest.mark.parametrize(
-    ("stamp_ms", "expected_ns"),
-    [
-        (99_950.123, 99_950_123_000),  # 50 ms ago
-        (100_000.0, 100_000_000_000),
-        (0.0, 100_000_000_000),  # none
-        (-1.0, 100_000_000_000),  # not supported
-        (94_999.0, 100_000_000_000),  # too old
-        (1.7e12, 100_000_000_000),  # the wall clock's
-    ],
-)
-def test_a_camera_s_own_stamp_is_the_capture_time_where_it_can_be(open_camera, monkeypatch, stamp_ms, expected_ns):
-    monkeypatch.setattr(time, "monotonic_ns", lambda: 100_000_000_000)
-    camera = open_camera(capture=partial(FakeCapture, stamp_ms=stamp_ms))
-    assert camera.read()["captured_ns"] == expected_ns
+def test_a_rate_is_set_only_when_one_is_wished(open_camera):
+    driver = FakeDriver()
+    assert open_camera(driver).info == {"fps": 30.0}
+    assert S_PARM not in driver.asked
 
 
-@pytest.mark.parametrize(
-    ("failing", "expected"), [("grabs", "it opens, but gives no picture"), ("retrieves", "cannot be decoded")]
-)
-def test_a_camera_that_opens_and_gives_nothing_is_refused(open_camera, failing, expected):
-    with pytest.raises(OSError, match=expected):
-        open_camera(capture=partial(FakeCapture, **{failing: False}))
-
-
-def test_a_busy_camera_is_not_handed_to_opencv(open_camera):
+def test_a_busy_camera_is_refused(open_camera):
     with pytest.raises(OSError, match="another program reads from it"):
-        open_camera(FakeDriver(failing={S_FMT: errno.EBUSY}), capture=None)
+        open_camera(FakeDriver(failing={REQBUFS: errno.EBUSY}))
+
+
+def test_a_driver_that_gives_another_format_than_it_lists_is_refused(open_camera, monkeypatch):
+    monkeypatch.setattr(Device, "set_mode", lambda device, mode: Mode("H264", 640, 480))
+    with pytest.raises(OSError, match="it gives H264, though it lists YUYV"):
+        open_camera()
+
+
+def test_the_child_loads_neither_numpy_nor_opencv():
+    """It is started whenever a camera comes back, and those take seconds on a small board."""
+    code = "import sys, edge_fer.backends.cameras.v4l2_child; print({'numpy', 'cv2', 'pydantic'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
 
 
 def test_a_listing_has_formats_and_controls(node, monkeypatch):

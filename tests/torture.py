@@ -317,7 +317,7 @@ def torture(
     with FakeEdgeTpu(folder / "tpu").present() as tpu:
         classify = settings.classify.model_copy(update={
             "backend": "edgetpu", "edgetpu_library": str(library()), "sysfs": tpu.sysfs, "dev": tpu.dev,
-            "deadline_ms": deadline_ms, "start_deadline_s": 1.0, "check_every": check_every, "threads": 1,
+            "deadline_ms": deadline_ms, "start_deadline_s": 2.0, "check_every": check_every, "threads": 1,
             "retry_s": 0.01, "retry_max_s": 0.1, "park_s": 0.2, "steady_s": 0.0 if patient else 0.2,
         })  # fmt: skip
         settings = settings.model_copy(update={"classify": classify})

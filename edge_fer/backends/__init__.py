@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib import import_module
-from types import TracebackType
-from typing import Any, Protocol
-
-import numpy as np
-from numpy.typing import NDArray
-from typing_extensions import Self
+from typing import TYPE_CHECKING, Any, Protocol
 
 from edge_fer.errors import BackendError
+
+if TYPE_CHECKING:  # a camera's child process imports this package, and should not wait for these
+    from types import TracebackType
+
+    import numpy as np
+    from numpy.typing import NDArray
+    from typing_extensions import Self
 
 BACKEND_PATTERN = r"auto|cpu|fake|edgetpu(:(usb|pci):\d+)?"
 """Names of devices: `edgetpu` is all Edge TPUs, `edgetpu:usb:0` the first one on USB."""

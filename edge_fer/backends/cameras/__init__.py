@@ -10,21 +10,16 @@ again, so a clip behind `http://` is played over and over. Only `file:///path` m
 
 from __future__ import annotations
 
-import os
 import re
 import stat
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 from urllib.parse import unquote
-
-import cv2
-import numpy as np
-from numpy.typing import NDArray
 
 from edge_fer.errors import SourceError
 
-if TYPE_CHECKING:  # a camera's child process imports this package, and needs neither
+if TYPE_CHECKING:  # a camera's child process imports this package, and should not wait for these
     from edge_fer.settings import CaptureSettings
     from edge_fer.types import Image
 
@@ -173,6 +168,8 @@ def kind_of(source: str) -> SourceKind:
             f"expected a camera, picture, video or folder at {redact(name)}, found a pipe, socket or disk; "
             "save what comes from it to a file first, or send raw frames to --camera -"
         )
+    import cv2
+
     return "picture" if cv2.haveImageReader(name) else "video"
 
 
@@ -227,15 +224,6 @@ def is_url(source: str) -> bool:
     return re.fullmatch(_URL, source, re.IGNORECASE | re.DOTALL) is not None
 
 
-def hush_opencv() -> None:
-    """Keep OpenCV and FFmpeg from writing to our stderr; their failures become our errors."""
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    if hasattr(cv2, "setLogLevel"):  # OpenCV 4
-        cv2.setLogLevel(0)
-    else:
-        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-
-
 def printable(text: str) -> str:
     """A text on one line that every encoder of UTF-8 takes: bytes of file names that are none are spelt out."""
     return " ".join(text.split()).encode(errors="backslashreplace").decode()
@@ -249,32 +237,3 @@ def redact(text: str) -> str:
     """
     hidden = re.sub(r":(/*)\S*@", r":\1***@", printable(text))
     return re.sub(rf"((?:{_SECRETS})[\w-]*=)[^&\s]*", r"\1***", hidden, flags=re.IGNORECASE)
-
-
-def to_bgr(picture: NDArray[Any]) -> Image:
-    """Whatever a camera gives, as the runtime's picture.
-
-    Args:
-        picture: `(height, width)` or `(height, width, 1)` grey, `(height, width, 3)` BGR or
-            `(height, width, 4)` BGRA; uint8, or uint16 over the full range.
-
-    Returns:
-        `(height, width, 3)` uint8, BGR, contiguous.
-
-    Raises:
-        SourceError: when it is none of these.
-    """
-    shape, dtype = picture.shape, picture.dtype
-    channels = shape[2] if len(shape) == 3 else 1
-    known = dtype.name in {"uint8", "uint16"} and len(shape) in {2, 3} and channels in {1, 3, 4}
-    if not known or picture.size == 0:
-        raise SourceError(
-            f"expected a grey, BGR or BGRA picture of uint8 or uint16, found shape {shape} of {dtype}; "
-            "choose another pixel format"
-        )
-    narrow = picture if dtype == np.uint8 else (picture >> 8).astype(np.uint8)
-    if channels == 1:
-        return np.asarray(cv2.cvtColor(narrow, cv2.COLOR_GRAY2BGR), np.uint8)
-    if channels == 4:
-        return np.asarray(cv2.cvtColor(narrow, cv2.COLOR_BGRA2BGR), np.uint8)
-    return np.ascontiguousarray(narrow)

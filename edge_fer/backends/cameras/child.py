@@ -7,11 +7,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from edge_fer.backends.cameras import redact
-from edge_fer.backends.cameras.pixels import decode, frame_bytes
+from edge_fer.backends.cameras.pixels import decode
 from edge_fer.errors import SourceError, SourceLost, WorkerCrashed, WorkerError, WorkerTimeout
 from edge_fer.settings import CaptureSettings
 from edge_fer.types import Image
 from edge_fer.worker import Worker
+
+_BROKEN = 30  # so many frames in a row that cannot be decoded are no accident
 
 
 class ChildSource:
@@ -19,8 +21,9 @@ class ChildSource:
 
     The child's target opens it in its constructor, first frame included, and says
     `info = {"fps": frames a second or null, ...}`. Its method `read` waits for a frame, writes it to
-    the shared memory and returns `{"width", "height", "pixel_format", "stride", "captured_ns"}`;
+    the shared memory and returns `{"width", "height", "pixel_format", "stride", "bytes", "captured_ns"}`;
     `pixels.py` says what formats there are. It raises OSError with a short reason when either fails.
+    A frame that cannot be decoded is left out.
 
     Args:
         settings: the source's name and deadlines.
@@ -33,13 +36,13 @@ class ChildSource:
 
     Attributes:
         info: what the target said of itself.
+        skipped: frames that could not be decoded.
 
     Raises:
         SourceError: when it does not open, or gives no frame, within the deadline.
     """
 
     live = True
-    skipped = 0
 
     def __init__(
         self,
@@ -53,6 +56,7 @@ class ChildSource:
         arguments: Mapping[str, Any] | None = None,
     ) -> None:
         self.name = redact(settings.source)
+        self.skipped = 0
         self._deadline_s = settings.read_timeout_s
         self._worker = Worker(target, name="camera", python=python, environment=environment, cancelled=cancelled)
         try:
@@ -68,10 +72,17 @@ class ChildSource:
 
     def read(self) -> tuple[Image, int]:
         """The newest frame; see `edge_fer.backends.cameras.Source.read`."""
+        for _ in range(_BROKEN):
+            image, captured_ns = self._read()
+            if image is not None:
+                return image, captured_ns
+            self.skipped += 1
+        raise SourceLost(f"{self.name} gave {_BROKEN} frames in a row that cannot be decoded")
+
+    def _read(self) -> tuple[Image | None, int]:
         try:
             reply = self._worker.call("read", deadline_s=self._deadline_s)
-            captured_ns: int = reply.pop("captured_ns")
-            content = self._worker.memory(frame_bytes(reply["pixel_format"], reply["stride"], reply["height"]))
+            content, captured_ns = self._worker.memory(reply.pop("bytes")), reply.pop("captured_ns")
         except WorkerTimeout as error:
             raise SourceLost(f"{self.name} gave no frame for {self._deadline_s:g} s") from error
         except WorkerError as error:

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from edge_fer.backends.cameras.picamera2 import CHILD, ENVIRONMENT
-from edge_fer.backends.cameras.v4l2_mode import BYTES_A_PIXEL
+from edge_fer.backends.cameras.v4l2_mode import READABLE
 from edge_fer.doctor.cameras import NO_CAMERAS, RIBBON
 from edge_fer.errors import WorkerError
 from edge_fer.worker import Worker
 
+_START_S = 20.0  # loading OpenCV or picamera2 takes seconds on a cold SD card
 _LOOK_S = 5.0
-_PICAMERA2_S = 20.0
 _V4L2_CHILD = "edge_fer.backends.cameras.v4l2_child:Listing"
 
 
@@ -48,7 +48,7 @@ def _look(node: Path) -> dict[str, Any] | None:
     """What a node says of itself; null when it is no camera."""
     with Worker(_V4L2_CHILD, name=str(node)) as worker:
         try:
-            worker.start(_LOOK_S)
+            worker.start(_START_S)
             return worker.call("look", deadline_s=_LOOK_S, path=str(node))
         except WorkerError as error:
             reason = str(error)
@@ -59,8 +59,8 @@ def _picamera2(python: str) -> Iterator[dict[str, Any]]:
     """What picamera2 sees; without picamera2, nothing."""
     with Worker(f"{CHILD}:Listing", name="picamera2", python=python, environment=ENVIRONMENT) as worker:
         try:
-            worker.start(_PICAMERA2_S)
-            cameras = worker.call("look", deadline_s=_PICAMERA2_S)["cameras"]
+            worker.start(_START_S)
+            cameras = worker.call("look", deadline_s=_START_S)["cameras"]
         except WorkerError as error:
             if "No module named" not in str(error) and "cannot start a child process" not in str(error):
                 yield {"sources": ["picamera2"], "error": str(error)}
@@ -84,7 +84,7 @@ def _lines(camera: dict[str, Any]) -> Iterator[str]:
     if "error" in camera:
         yield f"  cannot be opened: {camera['error']}"
     for one in camera.get("formats", ()):
-        unread = "" if one["name"] in BYTES_A_PIXEL else "  (not read by edge-fer)"
+        unread = "" if one["name"] in READABLE else "  (not read by edge-fer)"
         yield f"  {one['name']:8} {', '.join(map(_size, one['sizes']))}{unread}"
     for one in camera.get("modes", ()):
         size = " " + "x".join(map(str, one["size"])) if one["size"] else ""

@@ -98,14 +98,15 @@ class Camera:
         request = self._camera.capture_request()
         try:
             with MappedArray(request, "main", reshape=False) as mapped, memoryview(mapped.array) as content:
-                self._memory.view(len(content))[:] = content
+                size = len(content)
+                self._memory.view(size)[:] = content
             captured_ns = monotonic_ns(request.get_metadata().get("SensorTimestamp"))
         finally:
             request.release()
         width, height = self._size
         return {
             "width": width, "height": height, "pixel_format": self._format, "stride": self._stride,
-            "captured_ns": captured_ns,
+            "bytes": size, "captured_ns": captured_ns,
         }  # fmt: skip
 
 

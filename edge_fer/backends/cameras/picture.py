@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from zlib import crc32
@@ -9,7 +10,6 @@ from zlib import crc32
 import cv2
 import numpy as np
 
-from edge_fer.backends.cameras import hush_opencv
 from edge_fer.errors import SourceError
 from edge_fer.types import Image
 
@@ -63,6 +63,15 @@ def read_picture(path: Path) -> Image:
             "the file is cut short, damaged, or of another kind: replace it"
         )
     return np.asarray(image, np.uint8)
+
+
+def hush_opencv() -> None:
+    """Keep OpenCV and FFmpeg from writing to our stderr; their failures become our errors."""
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    if hasattr(cv2, "setLogLevel"):  # OpenCV 4
+        cv2.setLogLevel(0)
+    else:
+        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
 def _damaged_png(content: bytes) -> bool:

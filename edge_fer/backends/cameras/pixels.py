@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import cv2
 import numpy as np
@@ -50,20 +50,27 @@ def frame_bytes(pixel_format: PixelFormat, stride: int, height: int) -> int:
 
 
 def decode(
-    content: memoryview | bytes | bytearray, pixel_format: PixelFormat, width: int, height: int, stride: int
-) -> Image:
+    content: memoryview | bytes | bytearray,
+    pixel_format: PixelFormat | Literal["mjpeg"],
+    width: int,
+    height: int,
+    stride: int,
+) -> Image | None:
     """A picture of its own from the bytes of a frame.
 
     Args:
-        content: `frame_bytes` of them at least.
+        content: `frame_bytes` of them at least; all of a JPEG, which tells its size itself.
         pixel_format: how they lie.
         width: of the picture, pixels; even where neighbours share their colour.
         height: of the picture, pixels; even where there are colour planes.
         stride: bytes from one row to the next.
 
     Returns:
-        `(height, width, 3)` uint8, BGR, contiguous.
+        `(height, width, 3)` uint8, BGR, contiguous; null where it is a JPEG that cannot be decoded.
     """
+    if pixel_format == "mjpeg":
+        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+        return None if image is None else np.asarray(image, np.uint8)
     layout = _LAYOUTS[pixel_format]
     rows = np.frombuffer(content, np.uint8, frame_bytes(pixel_format, stride, height)).reshape(-1, stride)
     if layout.height == 2:  # padding goes before the conversion; that of colour planes lies elsewhere

@@ -69,7 +69,9 @@ class Raw:
                 self._check_end(filled, len(content))
                 return None
             filled += count
-        return decode(content, self._raw.pixel_format, *self._size, self._stride), time.monotonic_ns()
+        image = decode(content, self._raw.pixel_format, *self._size, self._stride)
+        assert image is not None  # only a JPEG could be broken
+        return image, time.monotonic_ns()
 
     def close(self) -> None:
         """Standard input stays open: it may be read again."""

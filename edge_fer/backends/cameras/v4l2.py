@@ -25,7 +25,6 @@ def open_v4l2(settings: CaptureSettings, cancelled: Callable[[], bool]) -> Child
         "edge_fer.backends.cameras.v4l2_child:Camera",
         hint=f"see `edge-fer cameras`, and who uses it: fuser -v {path}",
         cancelled=cancelled,
-        environment={"OPENCV_LOG_LEVEL": "SILENT"},
         arguments={
             "path": path,
             "pixel_format": settings.format,

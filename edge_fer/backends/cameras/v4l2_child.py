@@ -1,24 +1,23 @@
-"""What runs in the child processes of `v4l2.py`; see `child.py` for the duties of a camera."""
+"""What runs in the child processes of `v4l2.py`; see `child.py` for the duties of a camera.
+
+The standard library only, so that a camera is back in a moment: pictures are decoded by the parent.
+"""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
-from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import cv2
-
-from edge_fer.backends.cameras.opencv_child import Capture
 from edge_fer.backends.cameras.v4l2_device import Device
-from edge_fer.backends.cameras.v4l2_mode import bus_bytes_s, choose, set_controls
-from edge_fer.worker_child import Memory
+from edge_fer.backends.cameras.v4l2_mode import READABLE, bus_bytes_s, choose, set_controls
+from edge_fer.backends.cameras.v4l2_stream import Stamped, Stream
 
-_STAMP_AGE_NS = 5_000_000_000  # a camera's stamp that is older, or yet to come, is none of CLOCK_MONOTONIC
+if TYPE_CHECKING:
+    from edge_fer.worker_child import Memory
 
 
-class Camera(Capture):
-    """A V4L2 camera, set up by ioctl and read by OpenCV.
+class Camera:
+    """A V4L2 camera.
 
     Args:
         memory: takes the frames.
@@ -45,31 +44,31 @@ class Camera(Capture):
         wishes: Mapping[str, float | None],
         controls: Mapping[str, float],
     ) -> None:
-        with Device(path) as device:
-            mode = choose(device.formats(), device.mode(), pixel_format, width, height, fps, bus_bytes_s(device))
-            mode = device.set_mode(mode)
-            set_controls(device, wishes, controls)
-        capture = cv2.VideoCapture(path, cv2.CAP_V4L2)
-        for prop, value in (
-            # One buffer fills while the other is read; more would only hold older frames.
-            (cv2.CAP_PROP_BUFFERSIZE, 2),
-            (cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*mode.format.ljust(4))),
-            (cv2.CAP_PROP_FRAME_WIDTH, mode.width),
-            (cv2.CAP_PROP_FRAME_HEIGHT, mode.height),
-            *([(cv2.CAP_PROP_FPS, fps)] if fps else []),
-        ):
-            capture.set(prop, value)
-        super().__init__(memory, capture)
+        self._memory = memory
+        self._device = device = Device(path)
+        wished = choose(device.formats(), device.mode(), pixel_format, width, height, fps, bus_bytes_s(device))
+        self._mode = device.set_mode(wished)
+        if self._mode.format not in READABLE:
+            raise OSError(f"it gives {self._mode.format}, though it lists {wished.format}")
+        set_controls(device, wishes, controls)
+        self._stream = Stream(device, fps)
+        self._first: Stamped | None = self._stream.read(self._take)
+        self.info = {"fps": self._stream.fps}
 
-    def _capture_time(self) -> int:
-        """When the frame just grabbed was captured, CLOCK_MONOTONIC, ns.
+    def read(self) -> dict[str, Any]:
+        """Wait for a frame and write it to the memory."""
+        stamped, self._first = self._first or self._stream.read(self._take), None
+        return {
+            "width": self._mode.width, "height": self._mode.height, "pixel_format": READABLE[self._mode.format][0],
+            "stride": self._mode.stride, "bytes": stamped.size, "captured_ns": stamped.captured_ns,
+        }  # fmt: skip
 
-        OpenCV gives the driver's stamp as CAP_PROP_POS_MSEC, with microseconds. Most drivers take it
-        from CLOCK_MONOTONIC; for others it is the time after the grab.
-        """
-        now_ns = time.monotonic_ns()
-        stamp_ns = round(self._capture.get(cv2.CAP_PROP_POS_MSEC) * 1e6)
-        return stamp_ns if 0 <= now_ns - stamp_ns < _STAMP_AGE_NS else now_ns
+    def close(self) -> None:
+        """Give the device back."""
+        self._device.close()
+
+    def _take(self, content: memoryview) -> None:
+        self._memory.view(len(content))[:] = content
 
 
 class Listing:
@@ -92,6 +91,8 @@ class Listing:
                 "name": device.name,
                 "driver": device.driver,
                 "bus": device.bus,
-                "formats": [asdict(one) for one in device.formats()],
-                "controls": [asdict(one) for one in device.controls()],
+                "formats": [
+                    {"name": one.name, "sizes": [size._asdict() for size in one.sizes]} for one in device.formats()
+                ],
+                "controls": [one._asdict() for one in device.controls()],
             }

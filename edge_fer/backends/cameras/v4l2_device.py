@@ -1,26 +1,22 @@
 """A V4L2 device asked by ioctl: what it is, which formats and controls it has, and setting them.
 
-Source: the kernel's <linux/videodev2.h> and "Video for Linux API". The structures below are
-those of its header, field by field.
+Source: "Video for Linux API"; `v4l2_abi.py` has the structures.
 """
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import fcntl
 import os
 import re
 from collections.abc import Callable, Iterator
-from ctypes import c_char, c_int32, c_uint8, c_uint32, c_void_p
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
+from edge_fer.backends.cameras import v4l2_abi as abi
 from edge_fer.closeable import Closeable
 
 Ioctl = Callable[[int, int, Any], int]
 
-_CAPTURE = 1  # V4L2_BUF_TYPE_VIDEO_CAPTURE and V4L2_CAP_VIDEO_CAPTURE
 _STREAMING = 0x04000000  # V4L2_CAP_STREAMING
 _DEVICE_CAPS = 0x80000000  # V4L2_CAP_DEVICE_CAPS
 _DISCRETE = 1  # V4L2_FRMSIZE_TYPE_DISCRETE and V4L2_FRMIVAL_TYPE_DISCRETE
@@ -28,86 +24,11 @@ _NEXT = 0x80000000  # V4L2_CTRL_FLAG_NEXT_CTRL
 _DISABLED = 0x0001  # V4L2_CTRL_FLAG_DISABLED
 _READ_ONLY = 0x0004  # V4L2_CTRL_FLAG_READ_ONLY
 _VALUES = {1: "integer", 2: "boolean", 3: "menu", 9: "menu"}  # V4L2_CTRL_TYPE_*, those that one number sets
-_WRITE, _READ = 1, 2
+
+_Asked = TypeVar("_Asked")
 
 
-class _Capability(ctypes.Structure):
-    _fields_ = (
-        ("driver", c_char * 16), ("card", c_char * 32), ("bus_info", c_char * 32), ("version", c_uint32),
-        ("capabilities", c_uint32), ("device_caps", c_uint32), ("reserved", c_uint32 * 3),
-    )  # fmt: skip
-
-
-class _FormatDescription(ctypes.Structure):
-    _fields_ = (
-        ("index", c_uint32), ("type", c_uint32), ("flags", c_uint32), ("description", c_char * 32),
-        ("pixelformat", c_uint32), ("mbus_code", c_uint32), ("reserved", c_uint32 * 3),
-    )  # fmt: skip
-
-
-class _FrameSize(ctypes.Structure):
-    # Discrete: width and height; else min_width, max_width, step_width, min_height, max_height, step_height.
-    _fields_ = (
-        ("index", c_uint32), ("pixel_format", c_uint32), ("type", c_uint32), ("sizes", c_uint32 * 6),
-        ("reserved", c_uint32 * 2),
-    )  # fmt: skip
-
-
-class _FrameInterval(ctypes.Structure):
-    # Discrete: one fraction of a second; else min, max and step.
-    _fields_ = (
-        ("index", c_uint32), ("pixel_format", c_uint32), ("width", c_uint32), ("height", c_uint32), ("type", c_uint32),
-        ("fractions", c_uint32 * 6), ("reserved", c_uint32 * 2),
-    )  # fmt: skip
-
-
-class _Picture(ctypes.Structure):
-    _fields_ = (
-        ("width", c_uint32), ("height", c_uint32), ("pixelformat", c_uint32), ("field", c_uint32),
-        ("bytesperline", c_uint32), ("sizeimage", c_uint32), ("colorspace", c_uint32), ("priv", c_uint32),
-        ("flags", c_uint32), ("ycbcr_enc", c_uint32), ("quantization", c_uint32), ("xfer_func", c_uint32),
-    )  # fmt: skip
-
-
-class _AnyFormat(ctypes.Union):
-    _fields_ = (("picture", _Picture), ("raw", c_uint8 * 200), ("pointer", c_void_p))  # the last one aligns it
-
-
-class _Format(ctypes.Structure):
-    _fields_ = (("type", c_uint32), ("any", _AnyFormat))
-
-
-class _QueryControl(ctypes.Structure):
-    _fields_ = (
-        ("id", c_uint32), ("type", c_uint32), ("name", c_char * 32), ("minimum", c_int32), ("maximum", c_int32),
-        ("step", c_int32), ("default_value", c_int32), ("flags", c_uint32), ("reserved", c_uint32 * 2),
-    )  # fmt: skip
-
-
-class _Control(ctypes.Structure):
-    _fields_ = (("id", c_uint32), ("value", c_int32))
-
-
-_AnyStructure = TypeVar("_AnyStructure", bound=ctypes.Structure)
-
-
-def _request(direction: int, number: int, structure: type[ctypes.Structure]) -> int:
-    """The number of an ioctl, as _IOR, _IOW and _IOWR in <asm-generic/ioctl.h> make it."""
-    return direction << 30 | ctypes.sizeof(structure) << 16 | ord("V") << 8 | number
-
-
-_QUERYCAP = _request(_READ, 0, _Capability)
-_ENUM_FMT = _request(_READ | _WRITE, 2, _FormatDescription)
-_G_FMT = _request(_READ | _WRITE, 4, _Format)
-_S_FMT = _request(_READ | _WRITE, 5, _Format)
-_S_CTRL = _request(_READ | _WRITE, 28, _Control)
-_QUERYCTRL = _request(_READ | _WRITE, 36, _QueryControl)
-_ENUM_FRAMESIZES = _request(_READ | _WRITE, 74, _FrameSize)
-_ENUM_FRAMEINTERVALS = _request(_READ | _WRITE, 75, _FrameInterval)
-
-
-@dataclass(frozen=True, slots=True)
-class Size:
+class Size(NamedTuple):
     """A size of picture that a format comes in, or a range of them.
 
     Attributes:
@@ -125,25 +46,30 @@ class Size:
     rates: tuple[float, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Format:
+class Format(NamedTuple):
     """A pixel format: its four characters, such as `MJPG`, and its sizes in the driver's order."""
 
     name: str
     sizes: tuple[Size, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Mode:
-    """What a device is set to: format and size in pixels."""
+class Mode(NamedTuple):
+    """What a device is set to.
+
+    Attributes:
+        format: four characters.
+        width: pixels.
+        height: pixels.
+        stride: bytes from one row to the next, as the driver says; 0 for compressed pictures.
+    """
 
     format: str
     width: int
     height: int
+    stride: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Control:
+class Control(NamedTuple):
     """Something that can be set.
 
     Attributes:
@@ -206,6 +132,10 @@ class Device(Closeable):
             raise
         self.name, self.driver, self.bus = (_text(part) for part in (found.card, found.driver, found.bus_info))
 
+    def fileno(self) -> int:
+        """Of the open node."""
+        return self._descriptor
+
     @property
     def number(self) -> str:
         """Major and minor number of the node, as sysfs writes them."""
@@ -214,12 +144,12 @@ class Device(Closeable):
 
     def formats(self) -> tuple[Format, ...]:
         """What it gives, in the driver's order."""
-        found = self._listed(_ENUM_FMT, lambda index: _FormatDescription(index=index, type=_CAPTURE))
+        found = self._listed(abi.ENUM_FMT, lambda index: abi.FormatDescription(index=index, type=abi.CAPTURE))
         return tuple(Format(_name(one.pixelformat), tuple(self._sizes(one.pixelformat))) for one in found)
 
     def mode(self) -> Mode:
         """What it is set to."""
-        return _mode(self._ask(_G_FMT, _Format(type=_CAPTURE)))
+        return _mode(self.ask(abi.G_FMT, abi.FormatStructure(type=abi.CAPTURE)))
 
     def set_mode(self, mode: Mode) -> Mode:
         """Set format and size; what the driver made of it.
@@ -227,9 +157,9 @@ class Device(Closeable):
         Raises:
             OSError: when another program reads from it.
         """
-        wish = _Format(type=_CAPTURE)
-        wish.any.picture = _Picture(width=mode.width, height=mode.height, pixelformat=_code(mode.format))
-        return _mode(self._ask(_S_FMT, wish))
+        wish = abi.FormatStructure(type=abi.CAPTURE)
+        wish.any.picture = abi.PictureFormat(width=mode.width, height=mode.height, pixelformat=_code(mode.format))
+        return _mode(self.ask(abi.S_FMT, wish))
 
     def controls(self) -> tuple[Control, ...]:
         """What can be set by a number."""
@@ -244,7 +174,7 @@ class Device(Closeable):
         if not control.smallest <= value <= control.largest:
             raise OSError(f"{control.name} takes {control.smallest} to {control.largest}, not {value}")
         try:
-            self._ask(_S_CTRL, _Control(id=control.id, value=value))
+            self.ask(abi.S_CTRL, abi.ControlStructure(id=control.id, value=value))
         except OSError as error:
             raise OSError(f"it refuses {control.name} {value}: {error}") from error
 
@@ -254,32 +184,40 @@ class Device(Closeable):
         if descriptor >= 0:
             os.close(descriptor)
 
-    def _capability(self) -> _Capability:
-        found = self._ask(_QUERYCAP, _Capability())
+    def _capability(self) -> abi.Capability:
+        found = self.ask(abi.QUERYCAP, abi.Capability())
         can = found.device_caps if found.capabilities & _DEVICE_CAPS else found.capabilities
-        if can & _CAPTURE and can & _STREAMING:
+        if can & abi.CAPTURE and can & _STREAMING:
             return found
         raise OSError("it takes no pictures that can be read (a metadata, codec or output node)")
 
-    def _ask(self, request: int, structure: _AnyStructure) -> _AnyStructure:
+    def ask(self, request: int, structure: _Asked) -> _Asked:
+        """One ioctl: the structure as the driver filled it.
+
+        Raises:
+            BlockingIOError: when it has nothing to give yet.
+            Refused: when the kernel says no.
+        """
         try:
             self._ioctl(self._descriptor, request, structure)
+        except BlockingIOError:
+            raise
         except OSError as error:
             raise Refused(*error.args) from error
         return structure
 
-    def _listed(self, request: int, entry: Callable[[int], _AnyStructure]) -> Iterator[_AnyStructure]:
+    def _listed(self, request: int, entry: Callable[[int], _Asked]) -> Iterator[_Asked]:
         """Entries from index 0 until the driver has no more; none where it knows no such list."""
         for index in range(1000):
             try:
-                yield self._ask(request, entry(index))
+                yield self.ask(request, entry(index))
             except OSError as error:
                 if error.errno in (errno.EINVAL, errno.ENOTTY):
                     return
                 raise
 
     def _sizes(self, code: int) -> Iterator[Size]:
-        for found in self._listed(_ENUM_FRAMESIZES, lambda index: _FrameSize(index=index, pixel_format=code)):
+        for found in self._listed(abi.ENUM_FRAMESIZES, lambda index: abi.FrameSize(index=index, pixel_format=code)):
             if found.type == _DISCRETE:
                 width, height = found.sizes[:2]
                 yield Size(width, height, rates=self._rates(code, width, height))
@@ -291,8 +229,8 @@ class Device(Closeable):
     def _rates(self, code: int, width: int, height: int) -> tuple[float, ...]:
         rates = set()
         for found in self._listed(
-            _ENUM_FRAMEINTERVALS,
-            lambda index: _FrameInterval(index=index, pixel_format=code, width=width, height=height),
+            abi.ENUM_FRAMEINTERVALS,
+            lambda index: abi.FrameInterval(index=index, pixel_format=code, width=width, height=height),
         ):
             numbers = list(found.fractions)
             ends = zip(numbers[0:4:2], numbers[1:4:2], strict=True)
@@ -306,7 +244,7 @@ class Device(Closeable):
         number = 0
         while True:
             try:
-                found = self._ask(_QUERYCTRL, _QueryControl(id=number | _NEXT))
+                found = self.ask(abi.QUERYCTRL, abi.QueryControl(id=number | _NEXT))
             except OSError as error:
                 if error.errno in (errno.EINVAL, errno.ENOTTY):
                     return
@@ -319,9 +257,9 @@ class Device(Closeable):
                 )  # fmt: skip
 
 
-def _mode(found: _Format) -> Mode:
+def _mode(found: abi.FormatStructure) -> Mode:
     picture = found.any.picture
-    return Mode(_name(picture.pixelformat), picture.width, picture.height)
+    return Mode(_name(picture.pixelformat), picture.width, picture.height, picture.bytesperline)
 
 
 def _name(code: int) -> str:

@@ -10,11 +10,12 @@ from edge_fer.backends.cameras.v4l2_device import Device, Format, Mode, Size
 USB2_BYTES_S = 3 * 1024 * 8000
 """What USB 2 carries of a camera: three packets of 1024 bytes in each of 8000 microframes (USB 2.0, 5.6.3)."""
 
-BYTES_A_PIXEL: dict[str, float | None] = {
-    "BGR3": 3, "RGB3": 3, "YUYV": 2, "UYVY": 2, "YVYU": 2, "NV12": 1.5, "NV21": 1.5, "YU12": 1.5, "YV12": 1.5,
-    "GREY": 1, "Y16": 2, "MJPG": None, "JPEG": None,
+READABLE: dict[str, tuple[str, float | None]] = {
+    "BGR3": ("bgr24", 3), "RGB3": ("rgb24", 3), "XR24": ("bgr0", 4), "YUYV": ("yuyv422", 2), "UYVY": ("uyvy422", 2),
+    "NV12": ("nv12", 1.5), "YU12": ("yuv420p", 1.5), "GREY": ("gray8", 1), "MJPG": ("mjpeg", None),
+    "JPEG": ("mjpeg", None),
 }  # fmt: skip
-"""The formats that OpenCV makes pictures of; null where they are compressed."""
+"""The formats that are read: what `pixels.py` calls them, and bytes a pixel; null where they are compressed."""
 
 _USUAL_RATE = 30.0
 
@@ -46,7 +47,7 @@ def choose(
     Raises:
         OSError: when the camera has no such format or size; the message lists those it has.
     """
-    known = [one for one in formats if one.name in BYTES_A_PIXEL]
+    known = [one for one in formats if one.name in READABLE]
     fitting = [one for one in known if wished_format in (None, one.name)]
     if not fitting:
         wanted = wished_format or "that we can read"
@@ -62,7 +63,7 @@ def choose(
 
     def arriving(choice: tuple[Mode, Size]) -> tuple[float, bool, int]:
         mode, size = choice
-        pixel = BYTES_A_PIXEL[mode.format]
+        _, pixel = READABLE[mode.format]
         area = mode.width * mode.height
         carried = bus_bytes_s / (pixel * area) if pixel and bus_bytes_s else rate
         return round(min(rate, carried, *size.rates[:1]), 1), pixel is not None, area

@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edge_fer.backends.cameras import hush_opencv
+from edge_fer.backends.cameras.picture import hush_opencv
 from edge_fer.errors import SourceError
 from edge_fer.types import Image
 
