@@ -32,7 +32,8 @@ class JsonFile(Sink):
     """Appends each record to a file.
 
     A file that is put aside is renamed: PATH becomes PATH.1, PATH.1 becomes PATH.2, and the oldest goes. When a write
-    fails the line is lost, what stands in the file stays whole lines, and the next record tries anew.
+    fails the line is lost, what stands in the file stays whole lines, and the next record tries anew. Somebody else may
+    move or delete the file, as logrotate does: within `turn_s` a new one is begun.
 
     Args:
         settings: where, how large and how old a file may get, how many are kept, how soon they are on the disk.
@@ -65,8 +66,10 @@ class JsonFile(Sink):
             raise self._unwritable(error) from error
 
     def turn(self) -> None:
-        """Put the file aside, or force it onto the disk, when its time has come."""
+        """Put the file aside, or force it onto the disk, when its time has come; begin a new one where it is gone."""
         try:
+            if self._is_gone():
+                self.close()
             self._make_room(0)
             self._sync_if_due()
         except OSError as error:
@@ -112,6 +115,15 @@ class JsonFile(Sink):
             if self._settings.keep == 0:
                 self._path.unlink()
             self._open()
+
+    def _is_gone(self) -> bool:
+        """Whether the path no longer leads to the file that is open."""
+        if self._file is None:
+            return False
+        try:
+            return not os.path.samestat(self._path.stat(), os.fstat(self._file.fileno()))
+        except FileNotFoundError:
+            return True
 
     def _aside(self, number: int) -> Path:
         return self._path.with_name(f"{self._path.name}.{number}")
