@@ -276,22 +276,25 @@ RESTARTING = {name for name in FAULTS if name.startswith(("camera", "Edge TPU"))
 """What costs a process: it is started anew, and counted."""
 
 
-def live(day: Day, minutes: float, every_s: float, seed: int) -> tuple[dict[str, list[float]], list[Held]]:
+def live(
+    day: Day, faults: list[str], minutes: float, every_s: float, seed: int
+) -> tuple[dict[str, list[float]], list[Held]]:
     """Break things; how long each took to be well again, by kind, and what was held after each."""
     chosen, bag = random.Random(seed), list[str]()
-    took: dict[str, list[float]] = {name: [] for name in FAULTS}
+    took: dict[str, list[float]] = {name: [] for name in faults}
     looks = []
     day.wait_until_well(0, 30)
     start = time.monotonic()
     for number in range(int(minutes * 60 / every_s)):
-        bag = bag or chosen.sample(sorted(FAULTS), len(FAULTS))
+        bag = bag or chosen.sample(faults, len(faults))
         name = bag.pop()
         with FAULTS[name](day):
             time.sleep(BROKEN_S)
         seconds = day.wait_until_well(time.monotonic_ns(), WELL_S)
         took[name].append(seconds)
-        print(f"{time.monotonic() - start:6.1f} s  {name}: {seconds:.2f} s", flush=True)
         looks.append(day.look())
+        at, memory = time.monotonic() - start, looks[-1].rss_mib
+        print(f"{at:6.1f} s  {memory:6.1f} MiB  {name}, felt for {seconds:.2f} s", flush=True)
         time.sleep(max(0.0, start + (number + 1) * every_s - time.monotonic()))
     return took, looks
 
@@ -349,11 +352,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--every", type=float, default=3.0, help="seconds from one fault to the next")
+    parser.add_argument("--only", action="append", choices=FAULTS, help="this fault; may be repeated", metavar="FAULT")
     parser.add_argument("--seed", type=int, default=0, help="of their order")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         day = Day(Path(folder), stack, sample_jpegs())
-        took, looks = live(day, options.minutes, options.every, options.seed)
+        took, looks = live(day, options.only or sorted(FAULTS), options.minutes, options.every, options.seed)
         return judge(day, took, looks, day.end())
 
 

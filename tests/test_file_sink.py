@@ -104,7 +104,6 @@ def test_a_file_that_somebody_else_takes_away_is_begun_anew(moved: bool, tmp_pat
     sink = sink_at(path)
     sink.publish(make_reading(1), None)
     path.replace(aside) if moved else path.unlink()
-    sink.turn()
     sink.publish(make_reading(2), None)
     sink.close()
     assert frames(path) == [2]

@@ -33,7 +33,7 @@ class JsonFile(Sink):
 
     A file that is put aside is renamed: PATH becomes PATH.1, PATH.1 becomes PATH.2, and the oldest goes. When a write
     fails the line is lost, what stands in the file stays whole lines, and the next record tries anew. Somebody else may
-    move or delete the file, as logrotate does: within `turn_s` a new one is begun.
+    move or delete the file, as logrotate does: the next record begins a new one.
 
     Args:
         settings: where, how large and how old a file may get, how many are kept, how soon they are on the disk.
@@ -66,10 +66,8 @@ class JsonFile(Sink):
             raise self._unwritable(error) from error
 
     def turn(self) -> None:
-        """Put the file aside, or force it onto the disk, when its time has come; begin a new one where it is gone."""
+        """Put the file aside, or force it onto the disk, when its time has come."""
         try:
-            if self._is_gone():
-                self.close()
             self._make_room(0)
             self._sync_if_due()
         except OSError as error:
@@ -100,7 +98,9 @@ class JsonFile(Sink):
             raise
 
     def _make_room(self, length: int) -> None:
-        """Put the file aside when another line would make it too large, or when it is too old."""
+        """Put the file aside when another line would make it too large, or when it is too old; begin anew where it is gone."""
+        if self._is_gone():
+            self.close()
         file = self._file or self._open()
         size, limit = file.seek(0, os.SEEK_END), self._settings.max_mb * 1e6
         hours = self._settings.max_hours
