@@ -98,7 +98,7 @@ class JsonFile(Sink):
             raise
 
     def _make_room(self, length: int) -> None:
-        """Put the file aside when another line would make it too large, or when it is too old; open one where none is."""
+        """Put the file aside when another line would make it too large, or when it is too old; open one if none is."""
         if self._is_gone():
             self.close()
         file = self._file or self._open()
