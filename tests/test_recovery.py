@@ -230,7 +230,8 @@ def test_the_helper_cuts_the_power_even_where_the_user_may(tpu: FakeEdgeTpu, tmp
 def test_a_helper_that_is_ended_gives_the_port_back(tpu: FakeEdgeTpu, number: int) -> None:
     file = port_of(tpu) / "port/disable"
     with subprocess.Popen(
-        ["sh", HELPER], stdin=subprocess.PIPE, text=True, start_new_session=True,
+        ["env", "--default-signal", "sh", HELPER],  # under nohup the shell could not trap SIGHUP
+        stdin=subprocess.PIPE, text=True, start_new_session=True,
         env=variables(tpu.sysfs, EDGE_FER_OFF_S="60"),
     ) as process:  # fmt: skip
         assert process.stdin is not None
