@@ -109,57 +109,63 @@ class Pipeline(Closeable):
         self.monitor = monitor or Monitor(settings.monitor.window_s)
         self._settings, self._beat = settings, beat
         with ExitStack() as stack:
-            # Only a file waits for a sink.
-            self._outlets = stack.enter_context(Outlets(lambda: not (self.stopping.is_set() or self._is_live())))
-            for sink in sinks:
-                self._outlets.add(sink, essential=True)
-            for sink in configured_sinks(settings):
-                self._outlets.add(sink, essential=False)
-            store = ModelStore(settings.models)
-            self._enhancer = Enhancer(settings.enhance)
-            self._finder = stack.enter_context(closing(Finder(settings, store, self.monitor)))
-            self._classifier: Classifier | Failover = classifier or open_reader(
-                settings.classify, store, self.stopping.is_set
-            )
-            stack.enter_context(self._classifier)
-            self._smoother = Smoother(settings.smooth)
-            self._camera = camera or Camera(settings.capture)
-            self._health = stack.enter_context(Health(settings.health, self._is_live))
-            self._reporter = Reporter(
-                settings.device_name,
-                self._camera,
-                self._classifier,
-                self.monitor,
-                self._health,
-                self._outlets,
-                self._stuck,
-            )
-            self._announcer = Announcer(
-                self._camera,
-                self._classifier,
-                self._health,
-                self._outlets,
-                is_live=self._is_live,
-                stuck=self._stuck,
-                keep_going=settings.publish.keep_going,
-            )
-            self._labeller = Labeller(
-                self._classifier,
-                self.monitor.stage,
-                self._camera.interrupt,
-                self._classifier.parallel,
-                lambda: self._health.label_rate,
-            )
-            stack.callback(self._labeller.stop)
-            if settings.publish.record is not None:
-                recording = Recording(
-                    settings.publish.record,
-                    lambda: Pace(self._camera.fps, self._is_live()),
-                    blur=settings.privacy.blur_faces,
-                )
-                self._outlets.add(recording, essential=True)
-            stack.callback(self._camera.stop)
+            self._open_sinks(stack, sinks)
+            self._open_stages(stack, classifier, camera or Camera(settings.capture))
+            self._open_reports()
+            self._open_recording()
+            stack.callback(self._camera.stop)  # first of all, so that nothing comes in any more
             self._opened = stack.pop_all()
+
+    def _open_sinks(self, stack: ExitStack, sinks: Sequence[Sink]) -> None:
+        # Only a file waits for a sink.
+        self._outlets = stack.enter_context(Outlets(lambda: not (self.stopping.is_set() or self._is_live())))
+        for sink in sinks:
+            self._outlets.add(sink, essential=True)
+        for sink in configured_sinks(self._settings):
+            self._outlets.add(sink, essential=False)
+
+    def _open_stages(self, stack: ExitStack, classifier: Classifier | Failover | None, camera: Camera) -> None:
+        settings, store = self._settings, ModelStore(self._settings.models)
+        self._camera = camera
+        self._enhancer = Enhancer(settings.enhance)
+        self._finder = stack.enter_context(closing(Finder(settings, store, self.monitor)))
+        self._classifier: Classifier | Failover = classifier or open_reader(
+            settings.classify, store, self.stopping.is_set
+        )
+        stack.enter_context(self._classifier)
+        self._health = stack.enter_context(Health(settings.health, self._is_live))
+        self._labeller = Labeller(
+            self._classifier,
+            self.monitor.stage,
+            camera.interrupt,
+            self._classifier.parallel,
+            lambda: self._health.label_rate,
+        )
+        stack.callback(self._labeller.stop)
+        self._smoother = Smoother(settings.smooth)
+
+    def _open_reports(self) -> None:
+        settings, camera = self._settings, self._camera
+        self._reporter = Reporter(
+            settings.device_name, camera, self._classifier, self.monitor, self._health, self._outlets, self._stuck
+        )
+        self._announcer = Announcer(
+            camera,
+            self._classifier,
+            self._health,
+            self._outlets,
+            is_live=self._is_live,
+            stuck=self._stuck,
+            keep_going=settings.publish.keep_going,
+        )
+
+    def _open_recording(self) -> None:
+        path = self._settings.publish.record
+        if path is not None:
+            recording = Recording(
+                path, lambda: Pace(self._camera.fps, self._is_live()), blur=self._settings.privacy.blur_faces
+            )
+            self._outlets.add(recording, essential=True)
 
     def run(self, max_frames: int | None = None, duration_s: float | None = None) -> None:
         """Read frames until the source ends, `stopping` is set, or a limit is reached.
