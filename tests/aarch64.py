@@ -44,13 +44,22 @@ LEFT_OUT = "not (supervised or edgetpu or test_a_crash_is_one_clear_line)"
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """A Debian, and the set of libraries in it."""
+    """A Debian, the processor that it runs on, and the set of libraries in it.
+
+    The processor is that of a Raspberry Pi 4 or 5. On the one that qemu makes up when it is not told, with every extension
+    there is, numpy 2.5.5 multiplies matrices wrongly.
+    """
 
     suite: str
+    processor: str
     old: bool = False
 
 
-SYSTEMS = {"debian12-old": System("bookworm", old=True), "debian12": System("bookworm"), "debian13": System("trixie")}
+SYSTEMS = {
+    "debian12-old": System("bookworm", "cortex-a72", old=True),
+    "debian12": System("bookworm", "cortex-a72"),
+    "debian13": System("trixie", "cortex-a76"),
+}
 
 
 class Emulated:
@@ -61,21 +70,21 @@ class Emulated:
 
     Args:
         folder: of its own, made anew.
-        suite: of Debian.
+        system: what to make.
         qemu: program.
     """
 
-    def __init__(self, folder: Path, suite: str, qemu: Path) -> None:
+    def __init__(self, folder: Path, system: System, qemu: Path) -> None:
         self.folder, self.root, self.python = folder, folder / "root", folder / "python3"
         shutil.rmtree(folder, ignore_errors=True)
-        debootstrap(self.root, suite, PACKAGES, "--architectures=arm64")
+        debootstrap(self.root, system.suite, PACKAGES, "--architectures=arm64")
         if not (self.root / "lib").exists():  # Debian 13's loader is named so, and only base-files would bring the link
             (self.root / "lib").symlink_to("usr/lib")
         real = (self.root / "usr/bin/python3").resolve()
         site = self.root / "usr/lib" / real.name / "sitecustomize.py"
         site.unlink(missing_ok=True)
         site.write_text("import os\n\ndel os.listxattr  # qemu looks for its path on this computer alone\n")
-        command = shlex.join([str(qemu), "-L", str(self.root)])
+        command = shlex.join([str(qemu), "-cpu", system.processor, "-L", str(self.root)])
         self.python.write_text(f'#!/bin/sh\nexec {command} -0 "$0" {shlex.quote(str(real))} "$@"\n')
         self.python.chmod(0o755)
         temporary = folder / "tmp"  # /tmp itself is also a folder of the root
@@ -193,8 +202,8 @@ def write_pictures(folder: Path, count: int) -> Path:
 def prove(name: str, wheel: Path, qemu: Path, options: argparse.Namespace) -> list[str]:
     """Everything in one system; what is wrong."""
     system = SYSTEMS[name]
-    print(f"\n## {name}", flush=True)
-    box = Emulated(options.work / name, system.suite, qemu)
+    print(f"\n## {name}, {system.processor}", flush=True)
+    box = Emulated(options.work / name, system, qemu)
     install(box, wheel, old=system.old)
     pictures = write_pictures(options.work / "pictures", options.frames)
     wrong = [*check_commands(box)]
