@@ -46,8 +46,8 @@ LEFT_OUT = "not (supervised or edgetpu or test_a_crash_is_one_clear_line)"
 class System:
     """A Debian, the processor that it runs on, and the set of libraries in it.
 
-    The processor is that of a Raspberry Pi 4 or 5. On the one that qemu makes up when it is not told, with every extension
-    there is, numpy 2.5.5 multiplies matrices wrongly.
+    The processor is that of a Raspberry Pi 4 or 5. On the one that qemu makes up when it is not told, with every
+    extension there is, numpy 2.5.5 multiplies matrices wrongly.
     """
 
     suite: str
