@@ -1,6 +1,6 @@
 """An RTSP server for the tests: `/usr/bin/python3 tests/rtsp_server.py PORT KIND`; Debian's GStreamer, on loopback.
 
-KIND is `jpeg`, `h264` or `broken`; that one accepts, and lets whoever asks for the stream wait for 20 s. Says `ready`.
+KIND is `jpeg` or `broken`; that one accepts, and lets whoever asks for the stream wait for 20 s. Says `ready`.
 """
 
 import sys
@@ -14,7 +14,6 @@ from gi.repository import GLib, Gst, GstRtspServer  # noqa: E402  (after the ver
 SOURCE = "videotestsrc is-live=true pattern=ball ! video/x-raw,width=160,height=120,framerate=25/1 ! videoconvert"
 LAUNCH = {
     "jpeg": f"( {SOURCE} ! video/x-raw,format=I420 ! jpegenc ! rtpjpegpay name=pay0 )",
-    "h264": f"( {SOURCE} ! openh264enc ! h264parse ! rtph264pay name=pay0 config-interval=1 )",
     "broken": f"( {SOURCE} ! video/x-raw,format=GRAY8 ! jpegenc ! valve drop=true ! rtpjpegpay name=pay0 )",
 }
 

@@ -355,7 +355,7 @@ def test_closing_sends_what_waits_and_says_offline(stack: ExitStack, tmp_path: P
     assert sink.condition.sent == 200
     wait_until(lambda: reader.lines[-1][1:] == (f"{PREFIX}/availability", "offline"))
     assert frames(reader) == list(range(200))
-    assert "Received DISCONNECT from edge-fer-drone-7" in broker.log
+    wait_until(lambda: "Received DISCONNECT from edge-fer-drone-7" in broker.log)
 
 
 def test_closing_without_a_broker_does_not_take_long_and_tells_what_is_lost(
