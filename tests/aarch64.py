@@ -35,8 +35,9 @@ PACKAGES = "python3,python3-venv,libstdc++6,libgcc-s1,zlib1g,libexpat1"
 
 # What depends on the processor, on the libraries' builds for it, or on system calls that others do not make.
 TESTS = (
-    "align", "backends", "boxes", "classify", "decode", "detect", "enhance", "models", "mtcnn", "pyramid", "quality",
-    "resize", "synthetic", "worker",
+    "align", "attitude", "backends", "blur", "boxes", "classify", "detect", "enhance", "find", "keyframe",
+    "label", "labels", "level", "models", "mtcnn", "picture_health", "pixels", "precision", "pyramid", "quality",
+    "resize", "smooth", "synthetic", "track", "worker",
 )  # fmt: skip
 # The fake Edge TPU would need a compiler for Arm; to a crash, qemu adds words of its own.
 LEFT_OUT = "not (supervised or edgetpu or test_a_crash_is_one_clear_line)"
@@ -116,11 +117,17 @@ class Emulated:
                 stdout=stdout,
                 stderr=stderr,
             )
-        shown = shlex.join(map(str, command)).replace(f"{self.release}/bin/", "").replace(f"{self.folder}/", "")
+        shown = shlex.join(map(str, command))
+        for path in (self.release / "bin", self.folder, CHECKOUT):
+            shown = shown.replace(f"{path}/", "")
         print(f"$ {shown}  # exit code {done.returncode}, {time.monotonic() - started:.0f} s", flush=True)
         if done.returncode and not may_fail:
             raise SystemExit(f"NOT as it should be: that failed:\n{out.read_text()}\n{err.read_text()}")
         return done.returncode, out.read_text()
+
+    def pip(self, *arguments: str, **environment: str) -> None:
+        """Run pip in the release."""
+        self.run(self.release / "bin/python", "-m", "pip", "--quiet", *arguments, **environment)
 
 
 def debootstrap(folder: Path, suite: str, packages: str, *options: str) -> None:
@@ -137,15 +144,13 @@ def install(box: Emulated, wheel: Path, *, old: bool) -> None:
     """As on a board: install.sh, and for the old libraries what `constraints-old.txt` says."""
     constraints = {"PIP_CONSTRAINT": str(CONSTRAINTS)} if old else {}
     box.run("deploy/install.sh", "--root", box.root, "--no-start", wheel, **constraints)
-    pip = (box.release / "bin/python", "-m", "pip", "--quiet")
     if old:
-        box.run(*pip, "install", "tflite-runtime", **constraints)
-        box.run(*pip, "uninstall", "--yes", "ai-edge-litert")
-    box.run(*pip, "install", f"{wheel}[test]", **constraints)
+        box.pip("install", "tflite-runtime", **constraints)
+        box.pip("uninstall", "--yes", "ai-edge-litert")
 
 
-def check_commands(box: Emulated) -> Iterator[str]:
-    """The short commands; yields what is wrong."""
+def check_commands(box: Emulated, interpreter: str) -> Iterator[str]:
+    """The short commands; yields what is wrong, another interpreter than this one included."""
     edge_fer = box.release / "bin/edge-fer"
     print(box.run(edge_fer, "--version")[1].rstrip())
     print(box.run(edge_fer, "models", "verify")[1].rstrip())
@@ -154,6 +159,8 @@ def check_commands(box: Emulated) -> Iterator[str]:
     for finding in findings:
         print(f"{finding['level']:4}  {finding['subject']:11}  {finding['found']}".replace(str(box.root), ""))
     yield from (f"doctor: {finding['found']}" for finding in findings if finding["level"] == "fail")
+    if not any(finding["found"].startswith(f"{interpreter} ") for finding in findings):
+        yield f"doctor: expected {interpreter}, found another interpreter"
 
 
 def check_readings(box: Emulated, reference: Path, pictures: Path, frames: int) -> Iterator[str]:
@@ -174,7 +181,8 @@ def check_readings(box: Emulated, reference: Path, pictures: Path, frames: int) 
 
 def check_tests(box: Emulated) -> Iterator[str]:
     """The tests that make sense there; yields what pytest says when one fails."""
-    modules = [f"tests/test_{name}.py" for name in TESTS if (CHECKOUT / f"tests/test_{name}.py").is_file()]
+    box.pip("install", "pytest", "hypothesis")
+    modules = [f"tests/test_{name}.py" for name in TESTS]
     code, said = box.run(
         box.release / "bin/python", "-m", "pytest", "-q", "--no-header", "-p", "no:cacheprovider", "-m", "not shared",
         "-k", LEFT_OUT, "--hypothesis-profile=ci", "--durations=5", *modules, may_fail=True,
