@@ -55,6 +55,11 @@ class System:
     processor: str
     old: bool = False
 
+    @property
+    def interpreter(self) -> str:
+        """The package that runs the networks."""
+        return "tflite-runtime" if self.old else "ai-edge-litert"
+
 
 SYSTEMS = {
     "debian12-old": System("bookworm", "cortex-a72", old=True),
@@ -181,7 +186,7 @@ def check_readings(box: Emulated, reference: Path, pictures: Path, frames: int) 
 
 def check_tests(box: Emulated) -> Iterator[str]:
     """The tests that make sense there; yields what pytest says when one fails."""
-    box.pip("install", "pytest", "hypothesis")
+    box.pip("install", "hypothesis", "pytest")
     modules = [f"tests/test_{name}.py" for name in TESTS]
     code, said = box.run(
         box.release / "bin/python", "-m", "pytest", "-q", "--no-header", "-p", "no:cacheprovider", "-m", "not shared",
@@ -214,7 +219,7 @@ def prove(name: str, wheel: Path, qemu: Path, options: argparse.Namespace) -> li
     box = Emulated(options.work / name, system, qemu)
     install(box, wheel, old=system.old)
     pictures = write_pictures(options.work / "pictures", options.frames)
-    wrong = [*check_commands(box)]
+    wrong = [*check_commands(box, system.interpreter)]
     wrong += check_readings(box, options.old_python if system.old else Path(sys.executable), pictures, options.frames)
     if not options.no_tests:
         wrong += check_tests(box)
