@@ -7,7 +7,7 @@ TEST_ARGS ?=
 # The tests of so many modules run side by side.
 WORKERS ?= 2
 
-.PHONY: demo test test-old aarch64 torture soak lab-test check lab config deb install-root clean
+.PHONY: demo test test-old aarch64 torture soak day lab-test check lab config deb install-root clean
 
 demo: $(RUN)/.installed  ## read the sample clip, print its labels, write the annotated video
 	mkdir -p out
@@ -34,6 +34,9 @@ torture: $(RUN)/.installed-test  ## 10,000 frames, 200 faults of a fake Edge TPU
 
 soak: $(RUN)/.installed-test  ## ten minutes before a stream that breaks off: memory must not grow
 	$(RUN)/bin/python -m tests.soak
+
+day: $(RUN)/.installed-test  ## a day in ten minutes: whatever is connected breaks every 3 s, and nothing may grow
+	$(RUN)/bin/python -m tests.day
 
 check: $(RUN)/.installed-test  ## style, types, and the wall between runtime and lab
 	$(RUN)/bin/ruff check

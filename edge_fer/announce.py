@@ -8,11 +8,12 @@ from typing import NamedTuple
 
 from edge_fer.capture import Camera
 from edge_fer.classify import Classifier
+from edge_fer.deadline import STUCK
 from edge_fer.errors import OutputError
 from edge_fer.failover import Failover
 from edge_fer.health import Health
 from edge_fer.publish.outlets import Outlets
-from edge_fer.types import Record, SinkState, State, Status
+from edge_fer.types import Loop, Record, SinkState, State, Status
 
 _QUIET_S = 1.0  # without any record, while no frame comes
 _LONGEST_S = 2.0  # without a status, of a live source: temperatures, stage times and sinks change, too
@@ -34,6 +35,7 @@ class Announcer:
         health: of the box.
         outlets: the sinks.
         is_live: whether the source goes on by itself.
+        stuck: what is in a call that has outlived its deadline, if anything is.
         keep_going: whether the run goes on when every sink has failed.
         clock: seconds that never go backwards.
     """
@@ -46,11 +48,14 @@ class Announcer:
         outlets: Outlets,
         *,
         is_live: Callable[[], bool],
+        stuck: Callable[[], Loop | None],
         keep_going: bool,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._camera, self._classifier, self._health, self._outlets = camera, classifier, health, outlets
         self._is_live, self._keep_going, self._clock = is_live, keep_going, clock
+        self._look_for_stuck = stuck
+        self._stuck: Loop | None = None
         self._heard_at = self._status_at = 0.0
         self._label_rate = 1.0
         self._sinks: dict[str, SinkState] = {}
@@ -70,6 +75,7 @@ class Announcer:
         Raises:
             OutputError: when every sink has failed, and nobody asked to go on.
         """
+        yield from self._of_loops()
         yield from self._of_camera(got_frame=got_frame)
         yield from self._of_devices()
         yield from self._of_sinks()
@@ -77,6 +83,14 @@ class Announcer:
     def unless_waiting(self, state: State) -> State:
         """That state, unless the camera is away, which is worse."""
         return "waiting_for_camera" if self._camera.state == "waiting_for_camera" else state
+
+    def _of_loops(self) -> Iterator[News]:
+        """What is stuck, and what turns again."""
+        before, self._stuck = self._stuck, self._look_for_stuck()
+        if self._stuck is not None and self._stuck != before:
+            yield News("degraded", f"{self._stuck}: {STUCK}")
+        elif before is not None and self._stuck is None:
+            yield News(self.unless_waiting("running"), f"{before}: it turns again")
 
     def _of_camera(self, *, got_frame: bool) -> Iterator[News]:
         """Every change of its condition, and its condition now and then."""

@@ -41,7 +41,6 @@ class Classifier(Closeable):
         model: its name in the manifest.
         size: side of the aligned face it takes, pixels.
         crop: how faces must be cut out for it.
-        abstain_below: confidence below which its labels are guesses.
         parallel: how many threads may read faces at a time.
 
     Args:
@@ -60,8 +59,7 @@ class Classifier(Closeable):
         self.model = model
         self._reason = reason
         self.size, self.crop = _check(model, spec, backend)
-        self.abstain_below = spec.abstain_below
-        self._temperature = spec.temperature
+        self._temperature, self._abstain_below = spec.temperature, spec.abstain_below
         self._backend = backend
         self._table = quantization_table(spec.input, backend.input)
 
@@ -107,7 +105,8 @@ class Classifier(Closeable):
         batch = np.repeat(self._table[face][np.newaxis, :, :, np.newaxis], channels, axis=3)
         (answer,) = self._backend.infer(batch)
         logits = dequantize(answer[0], self._backend.outputs[0])
-        return Expression(tuple(softmax(logits / self._temperature).tolist()), self.origin)
+        probabilities = tuple(softmax(logits / self._temperature).tolist())
+        return Expression(probabilities, self.origin, self._abstain_below)
 
     def close(self) -> None:
         """Give the device back."""

@@ -7,6 +7,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+STUCK = "a call has outlived its deadline and cannot be ended"
+"""What is told of it."""
+
 
 class Deadline:
     """Set around each call that could get stuck, one a thread; any thread may ask.

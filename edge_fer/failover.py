@@ -16,6 +16,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -55,7 +56,6 @@ class Failover(Closeable):
     Attributes:
         size: side of the aligned face, pixels.
         crop: how faces must be cut out.
-        abstain_below: confidence below which labels are guesses.
         parallel: how many threads may read faces at a time.
     """
 
@@ -67,7 +67,7 @@ class Failover(Closeable):
         held: ExitStack,
     ) -> None:
         first = readers[0][0]
-        self.size, self.crop, self.abstain_below = first.size, first.crop, first.abstain_below
+        self.size, self.crop = first.size, first.crop
         self.parallel = len(readers)
         self._readers, self._fallback, self._check_every, self._held = tuple(readers), fallback, check_every, held
         self._free = list(self._readers)
@@ -143,7 +143,7 @@ class Failover(Closeable):
     def _read_on_cpu(self, face: Image, reason: str | None) -> Expression:
         with self._cpu:  # an interpreter is for one thread
             expression = self._fallback.classify(_fit(face, self._fallback.size))
-        return Expression(expression.probabilities, Origin(self._fallback.model, self._fallback.backend, reason))
+        return replace(expression, origin=Origin(self._fallback.model, self._fallback.backend, reason))
 
 
 def open_reader(
@@ -246,6 +246,7 @@ def supervise(
         check=check,
         ladder=ladder,
         presence=lambda: device_number(tpu.path),
+        idle_s=settings.idle_s,
     )
 
 

@@ -29,6 +29,7 @@ from edge_fer.announce import Announcer
 from edge_fer.capture import Camera
 from edge_fer.classify import Classifier
 from edge_fer.closeable import Closeable
+from edge_fer.deadline import Deadline
 from edge_fer.enhance import Enhancer
 from edge_fer.errors import OutputError, SourceError
 from edge_fer.failover import Failover, open_reader
@@ -50,6 +51,7 @@ from edge_fer.types import (
     FaceReading,
     Frame,
     Image,
+    Loop,
     Reading,
     Record,
     State,
@@ -120,11 +122,17 @@ class Pipeline(Closeable):
                 settings.classify, store, self.stopping.is_set
             )
             stack.enter_context(self._classifier)
-            self._smoother = Smoother(settings.smooth, self._classifier.abstain_below)
+            self._smoother = Smoother(settings.smooth)
             self._camera = camera or Camera(settings.capture)
             self._health = stack.enter_context(Health(settings.health, self._is_live))
             self._reporter = Reporter(
-                settings.device_name, self._camera, self._classifier, self.monitor, self._health, self._outlets
+                settings.device_name,
+                self._camera,
+                self._classifier,
+                self.monitor,
+                self._health,
+                self._outlets,
+                self._stuck,
             )
             self._announcer = Announcer(
                 self._camera,
@@ -132,6 +140,7 @@ class Pipeline(Closeable):
                 self._health,
                 self._outlets,
                 is_live=self._is_live,
+                stuck=self._stuck,
                 keep_going=settings.publish.keep_going,
             )
             self._labeller = Labeller(
@@ -203,7 +212,7 @@ class Pipeline(Closeable):
         frames = 0
         waiting: _Seen | None = None  # for its labels
         while (why := self._why_end(frames, max_frames, time.monotonic() >= end, waiting)) is None:
-            if self._stuck is None:
+            if self._stuck() is None:
                 self._beat()
             frame = self._next_frame(waiting)
             live = self._is_live()
@@ -299,15 +308,14 @@ class Pipeline(Closeable):
         shown = self._smoother.smooth(track.id, answer.expression, answer.scene_ns, answer.quality)
         return labelled_face(track, answer, shown, now_ns)
 
-    @property
-    def _stuck(self) -> str | None:
+    def _stuck(self) -> Loop | None:
         """Which thread is in a call that has outlived its deadline; null when all turn."""
-        deadlines = (
-            ("camera", self._camera.deadline),
-            ("labels", self._labeller.deadline),
-            ("search", self._finder.deadline),
-        )
-        return next((name for name, deadline in deadlines if deadline.missed), None)
+        deadlines: dict[Loop, Deadline] = {
+            "camera": self._camera.deadline,
+            "labels": self._labeller.deadline,
+            "search": self._finder.deadline,
+        }
+        return next((name for name, deadline in deadlines.items() if deadline.missed), None)
 
     def _tell(self, state: State, message: str) -> None:
         self._publish(self._reporter.status(state, message), None)

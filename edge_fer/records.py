@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
 
 from edge_fer.capture import Camera
 from edge_fer.classify import Classifier
+from edge_fer.deadline import STUCK
 from edge_fer.failover import Failover
 from edge_fer.health import Health
 from edge_fer.label import Answer
@@ -22,6 +23,7 @@ from edge_fer.types import (
     Frame,
     Label,
     Landmarks,
+    Loop,
     Origin,
     Point,
     Reading,
@@ -43,6 +45,7 @@ class Reporter:
         monitor: rate and stage times.
         health: of the box.
         outlets: the sinks.
+        stuck: what is in a call that has outlived its deadline, if anything is.
     """
 
     def __init__(
@@ -53,10 +56,11 @@ class Reporter:
         monitor: Monitor,
         health: Health,
         outlets: Outlets,
+        stuck: Callable[[], Loop | None],
     ) -> None:
         self._device, self._run = device, str(uuid.uuid4())
         self._camera, self._classifier, self._monitor, self._health = camera, classifier, monitor, health
-        self._outlets = outlets
+        self._outlets, self._stuck = outlets, stuck
 
     def reading(self, frame: Frame, faces: tuple[FaceReading, ...], answers: Sequence[Answer], now_ns: int) -> Reading:
         """What was seen in a frame.
@@ -110,6 +114,7 @@ class Reporter:
             throttled=health.vitals.throttled,
             label_rate=health.label_rate,
             abandoned=abandoned(),
+            stuck=self._stuck(),
             degraded_s=round(self._monitor.degraded_s(degraded=reason is not None), 1),
             sinks=self._outlets.conditions,
             message=message,
@@ -118,7 +123,8 @@ class Reporter:
     @property
     def _trouble(self) -> str | None:
         """What is wrong besides the devices that read faces."""
-        return self._health.reason or self._camera.blind
+        stuck = self._stuck()
+        return (f"{stuck}: {STUCK}" if stuck else None) or self._health.reason or self._camera.blind
 
     def _origin(self, answers: Sequence[Answer]) -> Origin:
         """What read the faces of a frame: of several, the first that had to stand in; without any, what would now."""

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from types import FrameType
 
 from edge_fer.errors import EdgeFerError, OutputClosed
+from edge_fer.memory import give_back, limit_arenas
 from edge_fer.pipeline import Pipeline
 from edge_fer.publish import Sink
 from edge_fer.settings import Settings
@@ -60,12 +61,15 @@ class Service:
         Raises:
             EdgeFerError: what ended a run, but for the loss of whoever read the output of one that was ending.
         """
+        limit_arenas()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._end)
         signal.signal(signal.SIGHUP, self._hang_up)
         pipeline = self._open(settings := self._load())
         try:
             while (following := self._run_one(pipeline)) is not None:
+                del pipeline
+                give_back()
                 pipeline, settings = self._open_one_of(following, settings)
         except OutputClosed:
             if self._ended_by is None:  # Ctrl-C ends the reader of a pipe, too
@@ -78,6 +82,7 @@ class Service:
         self._pipeline = pipeline
         with pipeline:
             pipeline.run(*self._limits)
+        self._pipeline = None
         following, self._next = self._next, None
         return following if self._ended_by is None else None
 

@@ -19,11 +19,12 @@ _KEEP_NS = 10 * 10**9  # five of the longest time constants: what is older weigh
 
 
 class _Memory(NamedTuple):
-    """What is known of a track: when its last good crop was captured, its average, and the label it shows."""
+    """What is known of a track: the time of its last good crop, its average, the label it shows, and the threshold."""
 
     scene_ns: int
     probabilities: tuple[float, ...]
     shown: Label
+    abstain_below: float
 
 
 class Smoother:
@@ -31,13 +32,10 @@ class Smoother:
 
     Args:
         settings: time constant, margin and thresholds.
-        abstain_below: confidence below which the classifier's labels are guesses, unless `settings.unsure` says
-            otherwise; 0..1.
     """
 
-    def __init__(self, settings: SmoothSettings, abstain_below: float) -> None:
+    def __init__(self, settings: SmoothSettings) -> None:
         self._settings = settings
-        self._least_confidence = abstain_below if settings.unsure is None else settings.unsure
         self._memories: dict[int, _Memory] = {}
 
     @property
@@ -58,7 +56,7 @@ class Smoother:
             quality: of that crop.
         """
         why = self._fault(quality)
-        new = _Memory(scene_ns, expression.probabilities, expression.label)
+        new = _Memory(scene_ns, expression.probabilities, expression.label, expression.abstain_below)
         if not self._settings.enabled:
             return self._smoothed(new, why)
         memory = self._memories.get(track_id, new)
@@ -77,7 +75,7 @@ class Smoother:
         average = Expression(tuple(old + weight * (fresh - old) for old, fresh in pairs))
         lead = average.confidence - average.probabilities[LABELS.index(memory.shown)]
         shown = average.label if lead >= self._settings.margin else memory.shown
-        return _Memory(new.scene_ns, average.probabilities, shown)
+        return _Memory(new.scene_ns, average.probabilities, shown, new.abstain_below)
 
     def _forget(self, now_ns: int) -> None:
         """Drop tracks that were not seen for long; ids are never used again."""
@@ -96,7 +94,8 @@ class Smoother:
 
     def _smoothed(self, memory: _Memory, why: Why | None) -> Smoothed:
         confidence = memory.probabilities[LABELS.index(memory.shown)]
-        if why is None and confidence < self._least_confidence:
+        unsure = memory.abstain_below if self._settings.unsure is None else self._settings.unsure
+        if why is None and confidence < unsure:
             why = "unsure"
         return Smoothed(
             label=memory.shown if why is None else None,

@@ -131,10 +131,12 @@ class Expression:
     Attributes:
         probabilities: see above.
         origin: what they were read by; null where nobody needs to know. Equal answers are equal whoever gave them.
+        abstain_below: confidence below which a label of this classifier is a guess, 0..1.
     """
 
     probabilities: tuple[float, ...]
     origin: Origin | None = field(default=None, compare=False)
+    abstain_below: float = field(default=0.0, compare=False)
 
     @property
     def label(self) -> Label:
@@ -307,6 +309,9 @@ class SinkStatus:
     reason: str | None = None
 
 
+Loop = Literal["camera", "labels", "search"]
+"""What turns beside the main loop: taking pictures, reading faces, and looking for them."""
+
 State = Literal["starting", "running", "waiting_for_camera", "degraded", "stopping"]
 
 
@@ -329,6 +334,8 @@ class Status:
         recovery: how often each rung of the Edge TPU's recovery was tried: `restart`, `usb_reset`, `reauthorise`,
             `port_power`, `parked`; empty while it never failed.
         abandoned: child processes that not even SIGKILL ends, stuck in a driver: a sign to restart the box.
+        stuck: what is in a call that has outlived its deadline and cannot be ended: `camera`, `labels` or `search`; the
+            service's watchdog starts the program anew. Null when all turn.
         degraded_s: how long something was replaced or missing since the start, or fewer labels were read, seconds.
         sinks: where records go, by name: how each is, and what was sent, dropped and is waiting.
         message: one sentence for a person.
@@ -352,6 +359,7 @@ class Status:
     label_rate: float = 1.0
     recovery: dict[str, int] = field(default_factory=dict)
     abandoned: int = 0
+    stuck: Loop | None = None
     degraded_s: float = 0.0
     sinks: dict[str, SinkStatus] = field(default_factory=dict)
     message: str

@@ -17,14 +17,12 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from contextlib import suppress
-from http.server import ThreadingHTTPServer
 from pathlib import Path
 from urllib.request import urlopen
 
-from tests.soak import handler, jpegs
+from tests.mjpeg_server import MjpegServer, sample_jpegs
 
 ALLOWED = 0.05
 REQUEST = b"GET /readings HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
@@ -111,12 +109,11 @@ def main() -> int:
         listen(options.be_clients, options.clients, options.slow)
         return 0
     fps = 200.0 if options.flat_out else 30.0
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler(jpegs(), cut_s=3600.0, fps=fps))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    camera = MjpegServer({"sample": sample_jpegs()}, fps)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with tempfile.TemporaryDirectory() as folder:
-        run = Run(Path(folder), f"http://127.0.0.1:{server.server_port}/", port)
+        run = Run(Path(folder), camera.url, port)
         try:
             run.wait("edge_fer_readings_total", 30)
             return judge(run, options)

@@ -11,28 +11,17 @@ import argparse
 import statistics
 import sys
 import time
-from pathlib import Path
 
 from edge_fer.capture import Camera
 from edge_fer.settings import CaptureSettings
-from tests.test_cameras import Stream
+from tests.held import Held, held
+from tests.mjpeg_server import MjpegServer
+from tests.test_cameras import numbered_stream
 
 TROUBLES = ("killed", "hung", "garbage")
 RESUMED_S = 3.0
 PATIENCE_S = 60.0
-MEMORY_MB = 8.0  # the allocator's play
-
-
-def look() -> dict[str, float]:
-    """What must not grow."""
-    status = Path("/proc/self/status").read_text().splitlines()
-    children = [task.read_text().split() for task in Path("/proc/self/task").glob("*/children")]
-    return {
-        "threads": len(list(Path("/proc/self/task").iterdir())),
-        "descriptors": len(list(Path("/proc/self/fd").iterdir())),
-        "children": sum(map(len, children)),
-        "memory_mb": next(int(line.split()[1]) for line in status if line.startswith("VmRSS:")) / 1000,
-    }
+MEMORY_MIB = 8.0  # the allocator's play
 
 
 def wait(camera: Camera, *, for_frame: bool) -> float:
@@ -45,7 +34,7 @@ def wait(camera: Camera, *, for_frame: bool) -> float:
     raise SystemExit(f"NOT as it should be: nothing happened for {PATIENCE_S:g} s: {camera.condition}")
 
 
-def break_off(stream: Stream, camera: Camera, trouble: str) -> float:
+def break_off(stream: MjpegServer, camera: Camera, trouble: str) -> float:
     """Have the server fail until the camera has noticed; seconds from its recovery to the next frame."""
     if trouble == "killed":
         stream.stop()
@@ -65,23 +54,22 @@ def main() -> int:
     options = parser.parse_args()
     took: dict[str, list[float]] = {trouble: [] for trouble in TROUBLES}
     looks = []
-    with Stream() as stream:
-        url = f"http://127.0.0.1:{stream.port}/"
-        camera = Camera(CaptureSettings(source=url, read_timeout_s=0.5, open_timeout_s=2.0))
+    with numbered_stream() as stream:
+        camera = Camera(CaptureSettings(source=stream.url, read_timeout_s=0.5, open_timeout_s=2.0))
         camera.start()
         wait(camera, for_frame=True)
         for number in range(options.count):
             trouble = TROUBLES[number % len(TROUBLES)]
             took[trouble].append(break_off(stream, camera, trouble))
             time.sleep(0.05)  # the server's own threads of the former connection end
-            looks.append(look())
+            looks.append(held())
         restarts = camera.restarts
         camera.stop()
-    after = look()
+    after = held()
     return judge(took, looks, after, restarts)
 
 
-def judge(took: dict[str, list[float]], looks: list[dict[str, float]], after: dict[str, float], restarts: int) -> int:
+def judge(took: dict[str, list[float]], looks: list[Held], after: Held, restarts: int) -> int:
     """Print what happened; 0 when all is well."""
     tenth = max(len(looks) // 10, 1)
     early, late = looks[tenth : 2 * tenth] or looks, looks[-tenth:]
@@ -91,10 +79,10 @@ def judge(took: dict[str, list[float]], looks: list[dict[str, float]], after: di
         if times:
             print(f"{trouble}: back after {statistics.median(times):.2f} s (median), {max(times):.2f} s (longest)")
             well &= max(times) < RESUMED_S
-    for name in looks[0]:
-        first, last = (statistics.median(one[name] for one in some) for some in (early, late))
-        print(f"{name}: {first:g} early, {last:g} late, {after[name]:g} after the camera was stopped")
-        well &= last <= first + (MEMORY_MB if name == "memory_mb" else 0)
+    for name in ("threads", "descriptors", "memfds", "children", "rss_mib"):
+        first, last = (statistics.median(getattr(one, name) for one in some) for some in (early, late))
+        print(f"{name}: {first:g} early, {last:g} late, {getattr(after, name):g} after the camera was stopped")
+        well &= last <= first + (MEMORY_MIB if name == "rss_mib" else 0)
     print("all is well" if well else "NOT as it should be")
     return 0 if well else 1
 

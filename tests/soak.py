@@ -1,4 +1,4 @@
-"""A long run, as a camera would have it: `python tests/soak.py --minutes 10`. Not part of the test suite.
+"""A long run, as a camera would have it: `python -m tests.soak --minutes 10`. Not part of the test suite.
 
 Serves the sample clip as an endless MJPEG stream at 30 frames a second on the loopback interface, has `edge-fer run`
 read it, and cuts the connection now and then. Prints what memory did, what came out and what was dropped. Exit code 0
@@ -17,64 +17,12 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
-import cv2
-
-from edge_fer.backends.cameras.sample import CLIP
+from tests.held import held
+from tests.mjpeg_server import MjpegServer, sample_jpegs
 
 FPS = 30.0
 ALLOWED = 0.02
-BOUNDARY = "frame"
-
-
-def jpegs() -> list[bytes]:
-    """The sample, a JPEG a frame."""
-    video, frames = cv2.VideoCapture(str(CLIP)), []
-    while (read := video.read())[0]:
-        frames.append(cv2.imencode(".jpg", read[1])[1].tobytes())
-    video.release()
-    return frames
-
-
-def handler(frames: list[bytes], cut_s: float, fps: float = FPS) -> type[BaseHTTPRequestHandler]:
-    """Answers every request with the clip, over and over, for `cut_s` seconds."""
-
-    class Stream(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Type", f"multipart/x-mixed-replace; boundary={BOUNDARY}")
-            self.end_headers()
-            start = time.monotonic()
-            number = 0
-            try:
-                while time.monotonic() - start < cut_s:
-                    frame = frames[number % len(frames)]
-                    self.wfile.write(
-                        f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(frame)}\r\n\r\n".encode()
-                    )
-                    self.wfile.write(frame + b"\r\n")
-                    number += 1
-                    time.sleep(max(0.0, start + number / fps - time.monotonic()))
-            except (BrokenPipeError, ConnectionResetError):
-                print("the reader went away", file=sys.stderr)
-
-        def log_message(self, *_: object) -> None:
-            """Requests are nobody's business here."""
-
-    return Stream
-
-
-def resident_mb(pid: int) -> float:
-    """Resident memory of a process and its children, MB; pages that they share count in each."""
-    try:
-        status = Path(f"/proc/{pid}/status").read_text()
-        children = [task.read_text().split() for task in Path(f"/proc/{pid}/task").glob("*/children")]
-    except (FileNotFoundError, ProcessLookupError):  # it ended while we looked
-        return 0.0
-    kib = next((int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS:")), 0)
-    return kib * 1024 / 1e6 + sum(resident_mb(int(child)) for task in children for child in task)
 
 
 def count(lines: Iterable[bytes], records: Counter[str], last: dict[str, dict[str, object]]) -> None:
@@ -94,10 +42,8 @@ def main() -> int:
     parser.add_argument("--cut", type=float, default=90.0, help="seconds after which the stream breaks off")
     parser.add_argument("--every", type=float, default=5.0, help="seconds between two looks at memory")
     options = parser.parse_args()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler(jpegs(), options.cut))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    url = f"http://127.0.0.1:{server.server_port}/"
-    command = [sys.executable, "-m", "edge_fer", "run", "--camera", url, "--format", "json"]
+    server = MjpegServer({"sample": sample_jpegs()}, FPS)
+    command = [sys.executable, "-m", "edge_fer", "run", "--camera", server.url, "--format", "json"]
     records: Counter[str] = Counter()
     last: dict[str, dict[str, object]] = {}
     samples: list[tuple[float, float]] = []
@@ -105,9 +51,14 @@ def main() -> int:
         assert process.stdout is not None
         reader = threading.Thread(target=count, args=(process.stdout, records, last))
         reader.start()
-        start = time.monotonic()
+        start, cuts = time.monotonic(), 0
         while process.poll() is None:
-            samples.append((time.monotonic() - start, resident_mb(process.pid)))
+            at = time.monotonic() - start
+            samples.append((at, held(process.pid, family=True).rss_mib * 2**20 / 1e6))
+            if at >= (cuts + 1) * options.cut:
+                server.stop()
+                server.start()
+                cuts += 1
             time.sleep(options.every)
         reader.join()
     return judge(samples, records, last, process.returncode, options.warm_up)

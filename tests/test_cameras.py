@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import http.server
 import itertools
 import os
 import socket
 import stat
-import threading
 import time
 from pathlib import Path
 
@@ -27,6 +25,7 @@ from edge_fer.backends.cameras.stream_child import to_bgr, write_frame
 from edge_fer.errors import SourceError, SourceLost
 from edge_fer.settings import CaptureSettings
 from tests.child_camera import HERE
+from tests.mjpeg_server import MjpegServer, jpeg
 
 GENERATOR = f"{HERE}:Generator"
 SIZE = (48, 64)
@@ -70,65 +69,14 @@ def generator(options: CaptureSettings | None = None, cancelled=lambda: False, *
     return ChildSource(options or settings("0"), GENERATOR, hint="plug it in", cancelled=cancelled, arguments=arguments)
 
 
-class Stream:
-    """An HTTP MJPEG server that can be stopped, and started again on the same port.
-
-    Attributes:
-        behaviour: `good`, `hung` (the connection stays open, and silent) or `garbage`; of open connections, too.
-    """
-
-    def __init__(self) -> None:
-        self.port = 0
-        self.behaviour = "good"
-        self.start()
-
-    def start(self) -> None:
-        self._over = over = threading.Event()
-        stream = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                self.send_response(200)
-                self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
-                self.end_headers()
-                number = 0
-                while not over.wait(0.01):
-                    if stream.behaviour == "hung":
-                        continue
-                    body = cv2.imencode(".jpg", picture(number))[1].tobytes()
-                    head = b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(body)
-                    garbage = os.urandom(2000)
-                    try:
-                        self.wfile.write(garbage if stream.behaviour == "garbage" else head + body + b"\r\n")
-                    except (BrokenPipeError, ConnectionResetError):
-                        return
-                    number += 1
-
-            def log_message(self, *arguments: object) -> None:
-                """Nothing on stderr."""
-
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
-        self.port = self._server.server_address[1]
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        """May be called again."""
-        self._over.set()
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-    def __enter__(self) -> Stream:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.stop()
+def numbered_stream() -> MjpegServer:
+    """A camera on the network, each of its pictures different from the one before."""
+    return MjpegServer({"good": [jpeg(picture(number)) for number in range(64)]}, fps=100)
 
 
 @pytest.fixture
 def stream():
-    with Stream() as server:
+    with numbered_stream() as server:
         yield server
 
 
@@ -153,7 +101,7 @@ def source(request, tmp_path, monkeypatch):
         monkeypatch.setattr(sample, "CLIP", write_video(tmp_path / "sample.mp4"))
         path = "sample"
     elif request.param == "stream":
-        path = f"http://127.0.0.1:{request.getfixturevalue('stream').port}/"
+        path = request.getfixturevalue("stream").url
     opened = generator(pace=0.01) if request.param == "child" else open_source(settings(path))
     yield opened
     opened.close()
@@ -707,7 +655,7 @@ def test_a_server_that_never_answers_costs_the_deadline(deaf, scheme):
 
 
 def test_a_stream_that_ends_is_lost(stream):
-    opened = open_source(settings(f"http://127.0.0.1:{stream.port}/", read_timeout_s=3))
+    opened = open_source(settings(stream.url, read_timeout_s=3))
     assert opened.read()[0].shape == (*SIZE, 3)
     stream.stop()
     with pytest.raises(SourceLost, match=r"stopped: it gives no more frames"):
@@ -737,7 +685,7 @@ def test_write_frame_hands_over_every_pixel():
 
 def test_a_stream_is_read_in_this_process(stream):
     memory = Plain()
-    capture = StreamChild(memory, f"http://127.0.0.1:{stream.port}/", 5.0, 5.0)
+    capture = StreamChild(memory, stream.url, 5.0, 5.0)
     replies = [capture.read() for _ in range(3)]
     assert [(reply["height"], reply["width"]) for reply in replies] == [SIZE] * 3
     assert len(memory.content) == 48 * 64 * 3

@@ -16,7 +16,7 @@ from edge_fer.picture_health import PictureHealth
 from edge_fer.settings import CaptureSettings
 from edge_fer.slot import Slot
 from edge_fer.types import Frame
-from tests.test_cameras import GENERATOR, Stream, write_pictures, write_video
+from tests.test_cameras import GENERATOR, numbered_stream, write_pictures, write_video
 
 SECOND = 1_000_000_000
 PATIENCE_S = 30.0  # nothing takes so long; what does has failed
@@ -635,8 +635,8 @@ def open_descriptors():
 
 
 def test_a_stream_whose_server_goes_and_comes_back(started):
-    with Stream() as stream:
-        camera = started(settings(f"http://127.0.0.1:{stream.port}/", retry_s=0.05, retry_max_s=0.2))
+    with numbered_stream() as stream:
+        camera = started(settings(stream.url, retry_s=0.05, retry_max_s=0.2))
         assert camera.get(PATIENCE_S) is not None
         before = open_descriptors()
         stream.stop()

@@ -74,11 +74,12 @@ def test_probabilities_sum_to_one_and_keep_the_order(logits: list[float]) -> Non
 
 def test_the_answer_is_dequantized_tempered_and_labelled(spec: ModelSpec) -> None:
     backend = Recorded([5, 5, 5, 25, 5, 5, 5], tensor(np.int8, 1 / 255 / 0.255, 2))
-    classifier = Classifier("net", spec.model_copy(update={"temperature": 2.0}), backend)
+    classifier = Classifier("net", spec.model_copy(update={"temperature": 2.0, "abstain_below": 0.4}), backend)
     expression = classifier.classify(np.zeros((224, 224), np.uint8))
     assert expression.label == "happiness"
     assert expression.confidence == pytest.approx(np.e / (np.e + 6))
     assert expression.probabilities[0] == pytest.approx(1 / (np.e + 6))
+    assert expression.abstain_below == 0.4
 
 
 def test_one_grey_face_fills_three_channels(spec: ModelSpec) -> None:

@@ -98,6 +98,18 @@ def test_a_file_that_is_old_is_put_aside_without_waiting_for_a_record(tmp_path: 
     assert not (tmp_path / "readings.jsonl.2").exists(), "an empty file is not put aside"
 
 
+@pytest.mark.parametrize("moved", [True, False])
+def test_a_file_that_somebody_else_takes_away_is_begun_anew(moved: bool, tmp_path: Path) -> None:
+    path, aside = tmp_path / "readings.jsonl", tmp_path / "elsewhere"
+    sink = sink_at(path)
+    sink.publish(make_reading(1), None)
+    path.replace(aside) if moved else path.unlink()
+    sink.publish(make_reading(2), None)
+    sink.close()
+    assert frames(path) == [2]
+    assert not moved or frames(aside) == [1]
+
+
 @pytest.mark.parametrize(("policy", "synced"), [("never", 0), ("second", 2), ("always", 4)])
 def test_the_disk_is_forced_as_often_as_the_policy_says(
     policy: str, synced: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -111,6 +111,15 @@ def test_silence_is_told_apart_from_missing_readings() -> None:
     assert [reason.what for reason in observed.health().reasons] == ["stopping"]
 
 
+def test_a_loop_that_is_stuck_is_ill_though_readings_come() -> None:
+    observed = Observed(10)
+    observed.hear(replace(make_status("degraded"), stuck="labels"))
+    observed.hear(READING)
+    assert not observed.health().healthy
+    assert observed.health().reasons[0].what == "stuck"
+    assert observed.health().reasons[0].why == "labels: a call has outlived its deadline and cannot be ended"
+
+
 def test_a_sink_in_trouble_degrades_and_does_not_kill() -> None:
     observed = Observed(10)
     observed.hear(replace(make_status(), sinks={"mqtt": SinkStatus("failed", reason="wrong password")}))

@@ -493,3 +493,26 @@ def test_the_watchdog_is_not_fed_while_a_thread_is_stuck(two_faces: Path, monkey
             pipeline.run()
     assert beats[0] >= 5
     assert beats[1] == 0
+
+
+def test_a_thread_that_is_stuck_is_told_once_and_again_when_it_turns(
+    two_faces: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Turning(Kept):
+        def publish(self, record: Record, image: Image | None) -> None:
+            super().publish(record, image)
+            if len(self.readings) == 2:
+                monkeypatch.setattr("edge_fer.deadline.Deadline.missed", False)
+
+    sink = Turning()
+    monkeypatch.setattr("edge_fer.deadline.Deadline.missed", True)
+    with Pipeline(settings_for(two_faces), [sink]) as pipeline:
+        pipeline.run()
+    sentence = "camera: a call has outlived its deadline and cannot be ended"
+    statuses = [record for record in sink.records if isinstance(record, Status)]
+    assert [status.message for status in statuses].count(sentence) == 1
+    (stuck,) = (status for status in statuses if status.message == sentence)
+    assert (stuck.state, stuck.stuck) == ("degraded", "camera")
+    assert sink.readings[0].reason == sentence
+    assert sink.readings[-1].reason is None
+    assert ("running", None) in [(s.state, s.stuck) for s in statuses if s.message == "camera: it turns again"]

@@ -48,7 +48,7 @@ def test_a_status_is_the_documented_record() -> None:
     record = json.loads(to_json(make_status()))
     assert list(record) == [
         "schema", "device", "run", "at", "source", "model", "backend", "state", "fps", "dropped", "restarts",
-        "stages", "temperatures", "throttled", "label_rate", "recovery", "abandoned", "degraded_s", "sinks",
+        "stages", "temperatures", "throttled", "label_rate", "recovery", "abandoned", "stuck", "degraded_s", "sinks",
         "message",
     ]  # fmt: skip
     assert record["schema"] == "edge-fer/status/1"

@@ -177,7 +177,7 @@ def test_without_a_loop_a_file_ends(tmp_path):
     assert count(open_source(settings(write_video(tmp_path / "a.mp4", frames=4), loop=False))) == 4
 
 
-# Mirrored
+# Upright
 
 
 @pytest.mark.parametrize(("hflip", "vflip"), [(True, False), (False, True), (True, True), (False, False)])
@@ -190,3 +190,13 @@ def test_pictures_are_mirrored(tmp_path, hflip, vflip):
     assert np.array_equal(first.image, expected)
     assert not camera.live
     assert camera.skipped == 0
+
+
+@pytest.mark.parametrize("rotate", [0, 90, 180, 270])
+def test_pictures_are_turned_clockwise_once_they_are_mirrored(tmp_path, rotate):
+    folder = write_pictures(tmp_path / "a", count=2)
+    source = open_source(settings(folder, hflip=True, rotate=rotate))
+    image, _ = source.read()
+    source.close()
+    assert np.array_equal(image, np.rot90(picture(0)[:, ::-1], -rotate // 90))
+    assert image.flags.c_contiguous

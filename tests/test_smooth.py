@@ -26,14 +26,14 @@ steps_ms = st.floats(0.001, 3000.0)
 crops = st.lists(st.tuples(steps_ms, expressions), min_size=1, max_size=20)
 
 
-def smoother(abstain_below: float = 0.0, **settings: Any) -> Smoother:
-    return Smoother(SmoothSettings(**settings), abstain_below)
+def smoother(**settings: Any) -> Smoother:
+    return Smoother(SmoothSettings(**settings))
 
 
-def expression(label: Label, probability: float = 0.94) -> Expression:
+def expression(label: Label, probability: float = 0.94, abstain_below: float = 0.0) -> Expression:
     """The rest is shared by the others."""
     rest = (1 - probability) / (len(LABELS) - 1)
-    return Expression(tuple(probability if name == label else rest for name in LABELS))
+    return Expression(tuple(probability if name == label else rest for name in LABELS), abstain_below=abstain_below)
 
 
 def smoothed(answer: Smoothed) -> tuple[float, ...]:
@@ -168,30 +168,37 @@ def test_the_first_reason_is_given() -> None:
     for why in list(POOR):
         assert smoother(**off).smooth(1, expression("fear", 0.2), 0, everything).why == why
         off[why] = None
-    assert smoother(0.5, **off).smooth(1, expression("fear", 0.2), 0, everything).why == "unsure"
+    assert smoother(**off).smooth(1, expression("fear", 0.2, 0.5), 0, everything).why == "unsure"
 
 
 @pytest.mark.parametrize(("model", "setting", "shown"), [(0.5, None, False), (0.3, None, True), (0.5, 0.3, True),
                                                          (0.3, 0.5, False), (1.0, 0.0, True)])  # fmt: skip
 def test_the_setting_wins_over_the_models_threshold(model: float, setting: float | None, shown: bool) -> None:
-    answer = smoother(model, unsure=setting).smooth(1, expression("fear", 0.4), 0, GOOD)
+    answer = smoother(unsure=setting).smooth(1, expression("fear", 0.4, model), 0, GOOD)
     assert answer.label == ("fear" if shown else None)
     assert answer.why == (None if shown else "unsure")
     assert answer.confidence == pytest.approx(0.4)
 
 
 def test_a_guess_counts_in_the_average() -> None:
-    stage = smoother(0.5)
-    stage.smooth(1, expression("fear", 0.4), 0, GOOD)
-    later = stage.smooth(1, expression("fear", 0.9), 100 * MS, GOOD)
+    stage = smoother()
+    assert stage.smooth(1, expression("fear", 0.4, 0.5), 0, GOOD).why == "unsure"
+    later = stage.smooth(1, expression("fear", 0.9, 0.5), 100 * MS, GOOD)
     assert 0.4 < later.confidence < 0.9
 
 
+def test_a_guess_is_what_whoever_read_the_face_last_calls_so() -> None:
+    """The model on the CPU that stands in for an Edge TPU has a threshold of its own."""
+    stage = smoother()
+    for time_ms, (threshold, label) in enumerate([(0.5, "fear"), (0.7, None), (0.5, "fear")]):
+        assert stage.smooth(1, expression("fear", 0.6, threshold), time_ms * MS, GOOD).label == label
+
+
 def test_switched_off_every_frame_is_read_for_itself() -> None:
-    stage = smoother(0.5, enabled=False)
+    stage = smoother(enabled=False)
     assert stage.smooth(1, expression("fear"), 0, GOOD) == Smoothed("fear", 0.94, None, None)
     assert stage.smooth(1, expression("anger"), 1, GOOD) == Smoothed("anger", 0.94, None, None)
-    assert stage.smooth(1, expression("anger", 0.4), 2, GOOD) == Smoothed(None, 0.4, None, "unsure")
+    assert stage.smooth(1, expression("anger", 0.4, 0.5), 2, GOOD) == Smoothed(None, 0.4, None, "unsure")
     assert stage.smooth(1, expression("anger"), 3, POOR["blurred"]).why == "blurred"
 
 

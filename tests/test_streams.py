@@ -16,7 +16,7 @@ import pytest
 from edge_fer.backends.cameras import open_source
 from edge_fer.capture import Camera
 from edge_fer.errors import SourceError
-from tests.test_cameras import Stream, settings
+from tests.test_cameras import numbered_stream, settings
 
 SYSTEM_PYTHON = "/usr/bin/python3"  # Debian's bindings of GStreamer are for this one
 SERVER = Path(__file__).with_name("rtsp_server.py")
@@ -75,7 +75,7 @@ def rtsp():
 
 @pytest.fixture
 def http():
-    with Stream() as server:
+    with numbered_stream() as server:
         yield server
 
 
@@ -173,7 +173,7 @@ def test_rtsp_server_whose_answer_takes_20_seconds(rtsp, watch):
 
 
 def test_http_server_killed_and_started_again(http, watch):
-    watched = watch(f"http://127.0.0.1:{http.port}/")
+    watched = watch(http.url)
     watched.frames(2)
     http.stop()
     watched.lost()
@@ -183,7 +183,7 @@ def test_http_server_killed_and_started_again(http, watch):
 
 @pytest.mark.parametrize("behaviour", ["hung", "garbage"])
 def test_http_server_that_hangs_or_sends_garbage(http, watch, behaviour):
-    watched = watch(f"http://127.0.0.1:{http.port}/", open_timeout_s=2.0)
+    watched = watch(http.url, open_timeout_s=2.0)
     watched.frames(2)
     http.behaviour = behaviour
     watched.lost()

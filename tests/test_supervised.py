@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -79,6 +80,33 @@ def test_each_device_that_failed_is_closed_before_the_next_is_opened() -> None:
         assert until(lambda: device.reason is None)
     assert len(closed) == len(opened) == 4
     assert device.recovery == {"restart": 3}
+
+
+def test_the_loss_of_a_device_that_nobody_uses_is_noticed() -> None:
+    lost = threading.Event()
+    checks: list[Backend] = []
+
+    def check(backend: Backend) -> None:
+        checks.append(backend)
+        if lost.is_set():
+            raise BackendError("it is gone")
+
+    with supervised(lambda _: Fragile([]), check, park_s=600, idle_s=0.005) as device:
+        assert until(lambda: len(checks) > 2)
+        assert device.reason is None
+        lost.set()
+        assert until(lambda: device.reason == "it is gone")
+        with pytest.raises(BackendError, match="it is gone"):
+            device.infer(BATCH)
+
+
+def test_a_device_in_use_is_not_checked_beside() -> None:
+    checks: list[Backend] = []
+    with supervised(lambda _: Fragile([]), checks.append, idle_s=0.2) as device:
+        end = time.monotonic() + 0.5
+        while time.monotonic() < end:
+            device.infer(BATCH)
+    assert len(checks) == 1, "before it was taken into service"
 
 
 def test_while_it_is_away_it_says_why_at_once() -> None:

@@ -37,6 +37,7 @@ from edge_fer.scenes import crowd_scene
 from edge_fer.settings import Settings, load_settings
 from edge_fer.types import Expression, Image, Reading, Record, Status
 from tests.fake_edgetpu import INFER_FAULTS, LOAD_FAULTS, FakeEdgeTpu, library, twin_store
+from tests.held import Held, held
 
 FAULTS = (
     *(f"infer {kind}" for kind in INFER_FAULTS),
@@ -51,18 +52,6 @@ SLOW_MS = 60_000
 SAMPLES = 10_000  # that a monitor keeps of each stage at most
 GRACE_MS = 250.0
 """A gap between two readings may be longer than the deadline by this."""
-
-
-@dataclass(frozen=True)
-class Held:
-    """What a process may leak."""
-
-    descriptors: int
-    memfds: int
-    threads: int
-    children: int
-    segments: int
-    rss_mib: float
 
 
 @dataclass(frozen=True)
@@ -247,33 +236,6 @@ class Kept(Sink):
 
     def close(self) -> None:
         """Nothing to give back."""
-
-
-def held() -> Held:
-    """What this process holds now."""
-    links = []
-    for path in Path("/proc/self/fd").iterdir():
-        try:
-            links.append(os.readlink(path))  # noqa: PTH115  a memfd's name is no path
-        except FileNotFoundError:  # the descriptor of this very listing
-            continue
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    children = [path for path in Path("/proc").glob("[0-9]*/stat") if _parent(path) == os.getpid()]
-    return Held(
-        descriptors=len(links),
-        memfds=sum("memfd:" in link for link in links),
-        threads=threading.active_count(),
-        children=len(children),
-        segments=len(list(Path("/dev/shm").iterdir())),
-        rss_mib=pages * os.sysconf("SC_PAGE_SIZE") / 2**20,
-    )
-
-
-def _parent(stat: Path) -> int:
-    try:
-        return int(stat.read_text().rpartition(")")[2].split()[1])
-    except (FileNotFoundError, ProcessLookupError):
-        return 0
 
 
 def full_monitor() -> Monitor:

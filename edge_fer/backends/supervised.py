@@ -3,7 +3,8 @@
     opening -> checked -> in service -> failed -> climb the ladder, wait -> opening ...
 
 While it is away `infer` raises at once; whoever calls has a second device for that. Opening, checking and
-recovering all happen in the supervisor's thread and hold up nobody. It also is the thread that a child process lives
+recovering all happen in the supervisor's thread and hold up nobody. A device that nobody uses is checked now and then,
+so that its loss is told before the next face needs it. It also is the thread that a child process lives
 as long as (see `edge_fer.worker`).
 """
 
@@ -52,6 +53,7 @@ class SupervisedBackend(Closeable):
         check: raises BackendError when the device's answers are wrong.
         ladder: what to do after a failure.
         presence: something that changes when the device is plugged in again; null while it is not there.
+        idle_s: a device that nobody used for so long is checked, seconds; 0: never.
 
     Attributes:
         name: of the device.
@@ -70,12 +72,15 @@ class SupervisedBackend(Closeable):
         check: Callable[[Backend], None],
         ladder: Ladder,
         presence: Callable[[], object] = lambda: None,
+        idle_s: float = 0.0,
     ) -> None:
         self.name, self.input, self.outputs = name, input_spec, outputs
         self.reason: str | None = f"{name} is being opened"
         self.changes: deque[Change] = deque(maxlen=_CHANGES)
         self._connect, self._check, self._ladder, self._presence = connect, check, ladder, presence
         self._backend: Backend | None = None
+        self._idle_s = idle_s or None
+        self._turn, self._used = threading.Lock(), False  # a check takes turns with `infer`
         self._mendable = False  # by a reset, as far as is known
         self._stopping, self._settled, self._failed = (threading.Event() for _ in range(3))
         self._thread = threading.Thread(target=self._run, name=f"supervisor {name}", daemon=True)
@@ -102,7 +107,9 @@ class SupervisedBackend(Closeable):
         if backend is None:
             raise BackendError(self.reason or f"{self.name} is away")
         try:
-            return backend.infer(batch)
+            with self._turn:
+                self._used = True
+                return backend.infer(batch)
         except BackendError as error:
             self.distrust(str(error))
             raise
@@ -147,7 +154,7 @@ class SupervisedBackend(Closeable):
                 opened = True
                 self._prove(backend)
                 self._enter_service(backend)
-                self._failed.wait()
+                self._watch(backend)
                 return self.reason or "it failed"
         except BackendError as error:
             # A library that is missing or a device that another program holds is told of by an error before it is open.
@@ -155,6 +162,18 @@ class SupervisedBackend(Closeable):
             return str(error)
         finally:
             self._backend = None
+
+    def _watch(self, backend: Backend) -> None:
+        """Wait until it fails.
+
+        Raises:
+            BackendError: when it fails a check while nobody uses it.
+        """
+        while not self._failed.wait(self._idle_s):
+            with self._turn:
+                if not self._used:
+                    self._check(backend)
+                self._used = False
 
     def _stopped(self) -> bool:
         """Whether to end; before that, the last failure is forgotten. `close` sets the two in the other order."""

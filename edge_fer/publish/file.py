@@ -32,7 +32,8 @@ class JsonFile(Sink):
     """Appends each record to a file.
 
     A file that is put aside is renamed: PATH becomes PATH.1, PATH.1 becomes PATH.2, and the oldest goes. When a write
-    fails the line is lost, what stands in the file stays whole lines, and the next record tries anew.
+    fails the line is lost, what stands in the file stays whole lines, and the next record tries anew. Somebody else may
+    move or delete the file, as logrotate does: the next record begins a new one.
 
     Args:
         settings: where, how large and how old a file may get, how many are kept, how soon they are on the disk.
@@ -97,7 +98,9 @@ class JsonFile(Sink):
             raise
 
     def _make_room(self, length: int) -> None:
-        """Put the file aside when another line would make it too large, or when it is too old."""
+        """Put the file aside when another line would make it too large, or when it is too old; open one if none is."""
+        if self._is_gone():
+            self.close()
         file = self._file or self._open()
         size, limit = file.seek(0, os.SEEK_END), self._settings.max_mb * 1e6
         hours = self._settings.max_hours
@@ -112,6 +115,15 @@ class JsonFile(Sink):
             if self._settings.keep == 0:
                 self._path.unlink()
             self._open()
+
+    def _is_gone(self) -> bool:
+        """Whether the path no longer leads to the file that is open."""
+        if self._file is None:
+            return False
+        try:
+            return not os.path.samestat(self._path.stat(), os.fstat(self._file.fileno()))
+        except FileNotFoundError:
+            return True
 
     def _aside(self, number: int) -> Path:
         return self._path.with_name(f"{self._path.name}.{number}")

@@ -53,6 +53,9 @@ class CaptureSettings(Section):
     )
     hflip: bool = Field(False, description="mirror the picture left to right; with vflip: turned by 180 degrees")
     vflip: bool = Field(False, description="mirror the picture top to bottom")
+    rotate: Literal[0, 90, 180, 270] = Field(
+        0, description="then turn it clockwise, degrees: upright pictures from a camera that is mounted sideways"
+    )
     realtime: bool = Field(False, description="pace files and folders like a camera and drop what comes too late")
     loop: bool = Field(False, description="play files and folders over and over")
     wait: bool = Field(False, description="wait for a camera that is missing at the start instead of ending")
@@ -170,6 +173,9 @@ class ClassifySettings(Section):
     start_deadline_s: float = Field(20.0, gt=0, le=600, description="for an Edge TPU to open and prove itself, seconds")
     check_every: int = Field(
         100, ge=0, description="every so many faces one is read on the CPU, too, and must agree; 0: never"
+    )
+    idle_s: float = Field(
+        10.0, ge=0, le=3600, description="an Edge TPU that read no face for so long is checked, too, seconds; 0: never"
     )
     retry_s: float = Field(0.1, gt=0, le=60, description="pause before an Edge TPU is opened again; doubles each time")
     retry_max_s: float = Field(10.0, gt=0, le=600, description="longest pause before a rung of its recovery")

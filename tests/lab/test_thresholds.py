@@ -92,7 +92,7 @@ def test_a_face_on_a_boundary_is_still_read_as_in_the_runtime(measure: Measure, 
     edge = measure.edges[3]
     (found,) = [one for one in bins(measure, [on_it]) if one.faces]
     assert found.poor == edge, "on the better side of it"
-    smoother = Smoother(SmoothSettings(**{str(measure.setting): edge}), 0.0)
+    smoother = Smoother(SmoothSettings(**{str(measure.setting): edge}))
     assert smoother.smooth(1, Expression((1.0, *[0.0] * 6)), 0, on_it.quality).why is None
 
 

@@ -95,10 +95,10 @@ def open_source(
         from edge_fer.backends.cameras.picamera2 import open_picamera2
 
         return open_picamera2(named, cancelled)
-    from edge_fer.backends.cameras.flip import flipped
+    from edge_fer.backends.cameras.upright import upright
 
     source = _open_live(kind, named, cancelled) if kind in _LIVE else _open_file(kind, named, warn)
-    return flipped(source, horizontally=settings.hflip, vertically=settings.vflip)
+    return upright(source, hflip=settings.hflip, vflip=settings.vflip, rotate=settings.rotate)
 
 
 def _open_live(kind: SourceKind, settings: CaptureSettings, cancelled: Callable[[], bool]) -> Source:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from edge_fer.deadline import STUCK
 from edge_fer.types import Reading, Record, Status
 
 What = Literal["starting", "no_camera", "no_reading", "stuck", "stopping", "degraded", "sink"]
@@ -88,19 +89,20 @@ class Observed:
         return Health(healthy=ill is None, degraded=bool(worn), reasons=reasons, lost=lost)
 
     def _illness(self) -> Reason | None:
-        """Why no readings come."""
+        """Why no readings come, or why they soon will not."""
         status, now = self.status, self._clock()
-        if status is None or (self.reading is None and status.state == "starting"):
-            return Reason("starting", status.message if status is not None else "nothing was heard yet")
-        if status.state == "stopping":
-            return Reason("stopping", status.message)
-        if now - self._heard_at >= self._stale_s:
-            return Reason("stuck", f"the loop has been silent for {now - self._heard_at:.0f} s")
-        if status.state == "waiting_for_camera":
-            return Reason("no_camera", status.message)
-        if now - self._read_at >= self._stale_s:
-            return Reason("no_reading", f"no frame was read for {now - self._read_at:.0f} s")
-        return None
+        if status is None:
+            return Reason("starting", "nothing was heard yet")
+        silent_s, unread_s = now - self._heard_at, now - self._read_at
+        signs: tuple[tuple[What, bool, str], ...] = (
+            ("starting", self.reading is None and status.state == "starting", status.message),
+            ("stopping", status.state == "stopping", status.message),
+            ("stuck", silent_s >= self._stale_s, f"the loop has been silent for {silent_s:.0f} s"),
+            ("stuck", status.stuck is not None, f"{status.stuck}: {STUCK}"),
+            ("no_camera", status.state == "waiting_for_camera", status.message),
+            ("no_reading", unread_s >= self._stale_s, f"no frame was read for {unread_s:.0f} s"),
+        )
+        return next((Reason(what, why) for what, is_so, why in signs if is_so), None)
 
     def _wear(self) -> list[Reason]:
         """What is replaced or missing; a sink that waits for its link, too."""
