@@ -7,7 +7,7 @@ checkout's wheel with the wheels that pip chooses for aarch64, and then these ru
 with those of the same libraries on this computer; `debian12-old` has the older ones of `deploy/constraints-old.txt`.
 
 Exit code 0 when each step did what it promises and readings are the same within the tolerances; else 1. Needs root,
-mmdebstrap, a network, 3 GB, and about 20 minutes a system. Figures of speed found here mean nothing.
+mmdebstrap, a network, 3 GB, and 15 to 30 minutes a system. Figures of speed found here mean nothing.
 """
 
 from __future__ import annotations
