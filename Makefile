@@ -21,9 +21,9 @@ test: $(RUN)/.installed-test  ## the tests of the runtime, with coverage
 	$(RUN)/bin/coverage report
 
 test-old: $(OLD)/.installed-test  ## the same with the older libraries of deploy/constraints-old.txt (Python 3.10 or 3.11)
-	$(OLD)/bin/python -m pytest --ignore=tests/lab $(TEST_ARGS)
+	$(OLD)/bin/python -m pytest --numprocesses $(WORKERS) --dist loadfile --ignore=tests/lab $(TEST_ARGS)
 
-aarch64: $(RUN)/.installed-test $(OLD)/.installed-test  ## all of it on emulated Debian 12 and 13 for arm64 (an hour; root)
+aarch64: $(RUN)/.installed-test $(OLD)/.installed-test  ## all of it on emulated Debian 12 and 13 for arm64 (an hour and a half; root)
 	$(RUN)/bin/python -m tests.aarch64
 
 lab-test: $(LAB)/.installed  ## the tests of the lab (torch, TensorFlow: several GB)
