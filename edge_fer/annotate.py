@@ -33,11 +33,12 @@ def annotate(image: Image, reading: Reading) -> Image:
         A new picture of the same shape.
     """
     picture: Image = image.copy()
-    unit = max(min(image.shape[:2]) / 360, 0.5)
+    unit = max(min(image.shape[:2]) / 360, 0.9)  # smaller text cannot be read
+    rate = f"{reading.fps:.1f} FPS  " if reading.fps else ""
+    state = f"{rate}{reading.backend}" + ("  degraded" if reading.degraded else "")
+    _draw_text(picture, state, (0, 0), _UNKNOWN, unit)
     for face in reading.faces:
         _draw_face(picture, face, unit)
-    state = f"{reading.fps:.1f} FPS  {reading.backend}" + ("  degraded" if reading.degraded else "")
-    _draw_text(picture, state, (0, 0), _UNKNOWN, unit)
     return picture
 
 

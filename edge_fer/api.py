@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from queue import Queue
 from typing import NamedTuple
 
+import numpy as np
+
 from edge_fer.closeable import Closeable
 from edge_fer.errors import OutputError
 from edge_fer.pipeline import Pipeline
@@ -37,6 +39,7 @@ class EdgeFer(Closeable):
 
     Raises:
         ConfigError: when a setting is not known, or not valid.
+        TypeError: when `settings` are none.
     """
 
     def __init__(
@@ -45,6 +48,10 @@ class EdgeFer(Closeable):
         on_status: Callable[[Status], None] = lambda _: None,
         **flags: object,
     ) -> None:
+        if not isinstance(settings, Settings | None):
+            raise TypeError(
+                f"expected Settings, found {type(settings).__name__}; single ones are named: capture__source='0'"
+            )
         dotted = {name.replace("__", "."): value for name, value in flags.items()}
         self._settings = changed_settings(settings or load_settings(), dotted)
         self._on_status = on_status
@@ -80,9 +87,15 @@ class EdgeFer(Closeable):
             image: `(height, width, 3)` uint8, BGR, as `cv2.imread` gives it.
 
         Raises:
+            TypeError: when it is no array.
             ValueError: when it is no such picture.
             EdgeFerError: when a network fails.
         """
+        if not isinstance(image, np.ndarray):
+            raise TypeError(
+                f"expected a picture (height, width, 3) of uint8, BGR, found {type(image).__name__}; "
+                "cv2.imread gives one, or None where there is no such file"
+            )
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != "uint8" or not image.size:
             raise ValueError(
                 f"expected a picture (height, width, 3) of uint8, BGR, found {image.shape} of {image.dtype}; "

@@ -211,7 +211,7 @@ class Camera:
             if not self._stopping.is_set():
                 self._error = error
         finally:
-            skipped = f"; {self.skipped} pictures could not be read" if self.skipped else ""
+            skipped = f"; {self.skipped} of its pictures could not be read" if self.skipped else ""
             self._tell("ended", str(self._error or f"{self.name} has ended{skipped}"))
             self._slot.close()
 

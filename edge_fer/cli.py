@@ -7,6 +7,7 @@ and loaded only when they are asked for, so that the runtime never pays for them
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -210,7 +211,11 @@ def main() -> None:
     except ModuleNotFoundError as error:
         if not {*_plugins(), "bench"} & set(sys.argv[1:2]):
             raise
-        _end(ConfigError(f"this needs the library `{error.name}`, which is not there; pip install 'edge-fer[lab]'"))
+        _end(
+            ConfigError(
+                f"this needs the library `{error.name}`, which is not there; pip install '.[lab]' in its checkout"
+            )
+        )
 
 
 def _say(text: str) -> None:
@@ -218,6 +223,10 @@ def _say(text: str) -> None:
 
 
 def _end(error: EdgeFerError) -> None:
-    with suppress(OSError):  # standard error may be closed or full; the exit code still tells
-        print(f"edge-fer: {error}", file=sys.stderr)  # noqa: T201  a command line talks
+    log = logging.getLogger("edge_fer")
+    if log.handlers:  # the run's own, with its format and priorities
+        log.error("%s", error)
+    else:
+        with suppress(OSError):  # standard error may be closed or full; the exit code still tells
+            print(f"edge-fer: {error}", file=sys.stderr)  # noqa: T201  a command line talks
     sys.exit(error.exit_code)

@@ -238,6 +238,8 @@ class Pipeline(Closeable):
                     waiting = None
         if waiting is not None:
             self._publish_reading(waiting, at_once=self._is_live())
+        for state, message in self._announcer.due(got_frame=True):  # what the source said last
+            self._tell(state, message)
         return why
 
     def _next_frame(self, waiting: _Seen | None) -> Frame | None:

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Sequence
 from types import FrameType
 
-from edge_fer.errors import EdgeFerError, OutputClosed
+from edge_fer.errors import EdgeFerError, OutputClosed, SourceError
 from edge_fer.memory import give_back, limit_arenas
 from edge_fer.pipeline import Pipeline
 from edge_fer.publish import Sink
@@ -65,11 +65,23 @@ class Service:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._end)
         signal.signal(signal.SIGHUP, self._hang_up)
-        pipeline = self._open(settings := self._load())
+        settings: Settings = self._load()
+        before: Settings | None = None
+        pipeline = self._open(settings)
         try:
-            while (following := self._run_one(pipeline)) is not None:
+            while True:
+                try:
+                    following = self._run_one(pipeline)
+                except SourceError as error:  # such as a file that is not there: the first frame tells
+                    if before is None or pipeline.monitor.stage_times():
+                        raise
+                    pipeline, settings, before = self._go_back(before, error), before, None
+                    continue
+                if following is None:
+                    break
                 del pipeline
                 give_back()
+                before = settings
                 pipeline, settings = self._open_one_of(following, settings)
         except OutputClosed:
             if self._ended_by is None:  # Ctrl-C ends the reader of a pipe, too
@@ -98,10 +110,14 @@ class Service:
         try:
             return self._open(settings), settings
         except EdgeFerError as error:
-            _log.error("the new settings do not work, the old ones are kept: %s", error)
-            pipeline = self._open(before)
-            pipeline.say(f"the new settings do not work, the old ones are kept: {error}")
-            return pipeline, before
+            return self._go_back(before, error), before
+
+    def _go_back(self, before: Settings, error: EdgeFerError) -> Pipeline:
+        """A run with the settings before, which says why."""
+        _log.error("the new settings do not work, the old ones are kept: %s", error)
+        pipeline = self._open(before)
+        pipeline.say(f"the new settings do not work, the old ones are kept: {error}")
+        return pipeline
 
     def _beat(self) -> None:
         """What is due whenever the loop turns."""

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from edge_fer import EdgeFer
+from edge_fer.errors import EdgeFerError
 from edge_fer.types import LABELS
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
@@ -23,7 +24,10 @@ def main() -> None:
     """Read each picture for itself."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("folder", type=Path)
-    paths = sorted(path for path in parser.parse_args().folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    folder = parser.parse_args().folder
+    if not folder.is_dir():
+        parser.error(f"expected a folder of pictures, found none at {folder}")
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
     table = csv.writer(sys.stdout)
     table.writerow(["picture", "x", "y", "width", "height", "label", "confidence", "why", *LABELS])
     with EdgeFer() as fer:
@@ -38,4 +42,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except EdgeFerError as error:
+        sys.exit(str(error))

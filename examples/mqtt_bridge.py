@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 
 import paho.mqtt.client as mqtt
 
 from edge_fer import EdgeFer
+from edge_fer.errors import EdgeFerError
 from edge_fer.types import Reading
 
 
@@ -40,7 +42,10 @@ def main() -> None:
     parser.add_argument("--topic", default="robot/faces", help="the face's id is put behind it")
     asked = parser.parse_args()
     client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)
-    client.connect(asked.host, asked.port)
+    try:
+        client.connect(asked.host, asked.port)
+    except OSError as error:
+        parser.error(f"expected a broker at {asked.host}:{asked.port}, found: {error}")
     client.loop_start()
     changes = Changes()
     with EdgeFer(capture__source=asked.camera) as fer:
@@ -53,4 +58,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except EdgeFerError as error:
+        sys.exit(str(error))

@@ -8,9 +8,11 @@ Replace `take_picture` by what your drone should do. A smile counts when it has 
 from __future__ import annotations
 
 import argparse
+import sys
 
 from edge_fer import EdgeFer
-from edge_fer.types import Reading
+from edge_fer.errors import EdgeFerError
+from edge_fer.types import Reading, Status
 
 LASTING_S = 0.5
 SURE = 0.8
@@ -35,6 +37,19 @@ class Smiles:
         return sorted(lasting)
 
 
+class News:
+    """Says what has changed, once."""
+
+    def __init__(self) -> None:
+        self._told = ""
+
+    def tell(self, status: Status) -> None:
+        """Print the sentence of a status, unless it is that of the one before."""
+        if status.message != self._told:
+            self._told = status.message
+            print(status.message)
+
+
 def take_picture(face: int) -> None:
     """Stands for the drone's own camera command."""
     print(f"face {face} smiles: click")
@@ -46,11 +61,14 @@ def main() -> None:
     parser.add_argument("--camera", default="sample", help="as in `edge-fer run`")
     source = parser.parse_args().camera
     smiles = Smiles()
-    with EdgeFer(capture__source=source, capture__realtime=True, on_status=lambda status: print(status.message)) as fer:
+    with EdgeFer(capture__source=source, capture__realtime=True, on_status=News().tell) as fer:
         for reading in fer:
             for face in smiles.new(reading):
                 take_picture(face)
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except EdgeFerError as error:
+        sys.exit(str(error))

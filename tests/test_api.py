@@ -87,6 +87,13 @@ def test_what_is_no_picture_is_refused_in_one_line(image: np.ndarray) -> None:
         fer.analyze(image)
 
 
+def test_what_is_no_array_is_told_apart() -> None:
+    with EdgeFer() as fer, pytest.raises(TypeError, match=r"found NoneType; cv2\.imread gives one, or None where"):
+        fer.analyze(cv2.imread("no such file"))  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="expected Settings, found str; single ones are named: capture__source='0'"):
+        EdgeFer("0")  # type: ignore[arg-type]
+
+
 def test_an_unknown_setting_names_the_nearest() -> None:
     with pytest.raises(ConfigError, match=r"unknown setting `capture.sauce`, did you mean `capture.source`"):
         EdgeFer(capture__sauce="sample")

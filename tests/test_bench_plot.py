@@ -23,7 +23,7 @@ def bare(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("bare")
 def test_without_the_library_one_line_says_what_to_install(tmp_path: Path) -> None:
     for attempt in (check_plot, lambda path: plot(path, MEASURED)):
-        with pytest.raises(ConfigError, match=r"pip install 'edge-fer\[plot\]'") as caught:
+        with pytest.raises(ConfigError, match=r"pip install '\.\[plot\]' in its checkout") as caught:
             attempt(tmp_path / "bench.png")
         assert "matplotlib" in str(caught.value)
     assert not list(tmp_path.iterdir())

@@ -589,7 +589,7 @@ def test_skipped_pictures_are_counted_and_told(started, tmp_path, caplog):
     assert skipped.message.startswith("skipped 1.png: expected a picture in ")
     assert skipped.message.endswith("; 1 so far")
     assert ended == camera.condition
-    assert ended.message.endswith("has ended; 1 pictures could not be read")
+    assert ended.message.endswith("has ended; 1 of its pictures could not be read")
     assert caplog.records == []
 
 

@@ -151,7 +151,22 @@ def test_a_full_disk_costs_the_line_and_leaves_whole_ones(tmp_path: Path, monkey
     assert frames(path) == [1, 3]
 
 
+def test_a_pipe_is_refused_as_it_would_wait_for_its_reader(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OutputError, match=r"expected a file for readings at .*pipe, found something else"):
+        sink_at(tmp_path / "pipe")
+
+
+def test_readings_are_nothing_for_everybody(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        sink_at(tmp_path / "readings.jsonl").close()
+    finally:
+        os.umask(before)
+    assert (tmp_path / "readings.jsonl").stat().st_mode & 0o777 == 0o640
+
+
 def test_a_folder_that_is_not_there_is_told_at_the_start(tmp_path: Path) -> None:
     settings = load_settings(environment={}, flags={"publish.file.path": str(tmp_path / "none" / "readings.jsonl")})
-    with pytest.raises(OutputError, match="No such file or directory; make room, or choose another place"):
+    with pytest.raises(OutputError, match="No such file or directory; make room or the folder, or choose"):
         check(settings)

@@ -454,5 +454,5 @@ def test_a_missing_library_is_told_with_what_to_type(monkeypatch: pytest.MonkeyP
         lambda: open_sink(settings_with(HttpSettings(enabled=True))),
         lambda: check(settings_with(HttpSettings(enabled=True))),
     ):
-        with pytest.raises(ConfigError, match=r"pip install 'edge-fer\[http\]'$"):
+        with pytest.raises(ConfigError, match=r"pip install '\.\[http\]' in its checkout$"):
             opened()

@@ -142,9 +142,9 @@ def test_check_names_a_lack_of_permission(tmp_path: Path) -> None:
 
 def test_without_the_libraries_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "serial", None)
-    assert complaint(f"serial:{tmp_path}:57600").endswith("pip install 'edge-fer[mavlink]'")
+    assert complaint(f"serial:{tmp_path}:57600").endswith("pip install '.[mavlink]' in its checkout")
     monkeypatch.setitem(sys.modules, "pymavlink.dialects.v20", None)
-    assert complaint("udpout:127.0.0.1:14550").endswith("pip install 'edge-fer[mavlink]'")
+    assert complaint("udpout:127.0.0.1:14550").endswith("pip install '.[mavlink]' in its checkout")
 
 
 def test_nothing_is_imported_before_it_is_needed() -> None:

@@ -511,7 +511,7 @@ def test_what_nobody_foresaw_fails_the_sink_and_is_tried_again(
 
 def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "paho.mqtt.client", None)
-    with pytest.raises(ConfigError, match=r"pip install 'edge-fer\[mqtt\]'$"):
+    with pytest.raises(ConfigError, match=r"pip install '\.\[mqtt\]' in its checkout$"):
         Mqtt(MqttSettings(host="127.0.0.1"), "drone-7")
 
 

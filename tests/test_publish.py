@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import threading
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,14 +13,14 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_fer.annotate import annotate
+from edge_fer.annotate import COLOURS, annotate
 from edge_fer.errors import OutputClosed, OutputError
 from edge_fer.publish import json_schema, to_json
 from edge_fer.publish.jsonl import JsonLines
 from edge_fer.publish.recording import Pace, Recording
 from edge_fer.publish.stdout import Stdout
 from edge_fer.publish.text import TextLine
-from edge_fer.types import LABELS, Record
+from edge_fer.types import LABELS, Box, Record
 from tests.conftest import make_face_reading, make_reading, make_status
 
 PICTURE = np.full((360, 640, 3), 90, np.uint8)
@@ -176,6 +177,13 @@ def test_annotation_draws_without_touching_the_frame() -> None:
     assert (picture[50:130, 100] != 90).any(), "the box's left side"
 
 
+def test_a_face_in_the_corner_keeps_its_label() -> None:
+    face = replace(make_face_reading(), box=Box(2.0, 2.0, 60.0, 60.0))
+    alone, both = (annotate(PICTURE, make_reading(faces=faces)) for faces in ((), (face,)))
+    assert (both[3:12, 3:60] == COLOURS["happiness"]).all(axis=2).sum() > 100, "its plate is over the rate"
+    assert (alone[3:12, 3:60] != 90).all(axis=2).sum() > 100
+
+
 def frames_of(path: Path) -> list[np.ndarray]:
     video = cv2.VideoCapture(str(path))
     frames = []
@@ -244,6 +252,7 @@ def test_a_recording_that_cannot_be_written_fails_at_once(tmp_path: Path) -> Non
         (tmp_path / "none" / "out.mp4", "No such file or directory; choose another place"),
         (tmp_path / "out.gif", r"ends in one of \.mp4"),
         (tmp_path / "folder.mp4", "it is a folder"),
+        (Path(), r"ends in one of \.mp4"),
         (tmp_path / "b\udcff.mp4", "a name in UTF-8"),
     ):
         with pytest.raises(OutputError, match=words):

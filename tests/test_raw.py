@@ -121,6 +121,14 @@ def test_an_end_within_a_frame_tells_how_large_frames_should_be(pipe):
         source.read()
 
 
+def test_an_end_before_the_first_frame_is_the_writers_fault(pipe):
+    reader, write = pipe
+    write(None)
+    source = Raw(raw_settings(), lambda: False, reader)
+    with pytest.raises(SourceError, match="expected frames on standard input, found its end; see what its writer says"):
+        source.read()
+
+
 def test_a_cancelled_read_ends_soon(pipe):
     reader, write = pipe
     write(picture().tobytes())

@@ -131,6 +131,36 @@ def test_a_service_reads_its_settings_again_and_keeps_the_old_ones_when_they_are
     assert len({record["run"] for record in records}) == 3
 
 
+def test_new_settings_whose_source_is_not_there_give_way_to_the_old_ones(start: Callable[..., Box]) -> None:
+    box = start((SERVICE % "sample").replace("none", "json") + "device: before\n")
+    box.wait_for(ready)
+    there = (SERVICE % "no_such.mp4").replace("none", "json").replace("wait: true", "wait: false")
+    box.config.write_text(there + "device: after\n")
+    box.process.send_signal(signal.SIGHUP)
+    box.wait_for(lambda line: line == "RELOADING=1")
+    box.wait_for(lambda line: line.startswith("STATUS=") and "the old ones are kept" in line)
+    box.wait_for(lambda line: line.startswith("STATUS=") and "FPS" in line)
+    code, out, err = box.end()
+    assert code == 0
+    starting = [json.loads(line)["device"] for line in out.splitlines() if '"state":"starting"' in line]
+    assert starting == ["before", "after", "before"]
+    assert "<3>the new settings do not work, the old ones are kept: expected a camera index" in err
+
+
+def test_what_ends_a_run_has_the_form_and_the_priority_of_the_log() -> None:
+    for form, begin in (("journal", "<3>expected a camera"), ("json", '{"at": '), ("text", "edge-fer: expected a cam")):
+        command = ["run", "--camera", "/dev/video99", "--format", "none", "--log-format", form]
+        ended = subprocess.run(
+            [sys.executable, "-m", "edge_fer", *command],
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            check=False,
+        )
+        assert ended.returncode == 3
+        assert ended.stderr.splitlines()[-1].startswith(begin)
+
+
 def test_a_foreground_run_ends_when_its_only_sink_fails(tmp_path: Path) -> None:
     folder = tmp_path / "gone"
     ended = subprocess.run(
@@ -147,13 +177,15 @@ def test_a_foreground_run_ends_when_its_only_sink_fails(tmp_path: Path) -> None:
 
 def test_config_check_names_what_does_not_work(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "edge_fer", "config", "check"]
-    for path, code, line in (
-        (tmp_path / "readings.jsonl", 0, "file ok"),
-        (tmp_path / "gone" / "readings.jsonl", 6, "file expected to write readings to "),
+    for name, path, code, line in (
+        ("FILE__PATH", tmp_path / "readings.jsonl", 0, "file ok"),
+        ("FILE__PATH", tmp_path / "gone" / "readings.jsonl", 6, "file expected to write readings to "),
+        ("RECORD", tmp_path / "a.mp4", 0, "recording ok"),
+        ("RECORD", tmp_path / "gone" / "a.mp4", 6, "recording expected to write the recording "),
     ):
         ended = subprocess.run(
             command,
-            env=os.environ | {"EDGE_FER_PUBLISH__FILE__PATH": str(path)},
+            env=os.environ | {f"EDGE_FER_PUBLISH__{name}": str(path)},
             capture_output=True,
             text=True,
             timeout=PATIENCE_S,

@@ -79,6 +79,14 @@ def test_bad_files_say_what_is_wrong(tmp_path: Path, text: str, expected: str) -
     assert "\n" not in str(caught.value)
 
 
+def test_a_key_that_stands_twice_is_refused_with_its_line(tmp_path: Path) -> None:
+    """As when the examples of two pages are pasted below each other."""
+    path = tmp_path / "edge-fer.yaml"
+    path.write_text("publish:\n  http: {enabled: true}\npublish:\n  mqtt: {host: broker}\n")
+    with pytest.raises(ConfigError, match="line 3, found: `publish` for the second time; put both together"):
+        load_settings(path, {})
+
+
 def test_an_empty_file_means_defaults(tmp_path: Path) -> None:
     assert load_settings(write(tmp_path, ""), {}) == Settings()
 

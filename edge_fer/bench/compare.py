@@ -30,7 +30,7 @@ from edge_fer.types import Frame, Image, StageTime
 
 Times = NDArray[np.float64]
 
-_INSTALL = "baselines come with pip install 'edge-fer[lab]'"
+_INSTALL = "baselines come with pip install '.[lab]' in its checkout"
 
 
 class Contender(Protocol):

@@ -81,7 +81,7 @@ def _figure_class() -> Any:
         return import_module("matplotlib.figure").Figure
     except ImportError as error:
         raise ConfigError(
-            f"--plot needs the library `{error.name}`, which is not there; pip install 'edge-fer[plot]'"
+            f"--plot needs the library `{error.name}`, which is not there; pip install '.[plot]' in its checkout"
         ) from error
 
 

@@ -34,7 +34,7 @@ def load_mtcnn(name: str) -> MtcnnNet:
     # Found without importing the package, which would load TensorFlow.
     package = find_spec("mtcnn")
     if package is None or package.origin is None:
-        raise ModelError("expected the package mtcnn for its weights, found none; pip install 'edge-fer[lab]'")
+        raise ModelError("expected the package mtcnn for its weights, found none; pip install '.[lab]' in its checkout")
     arrays = iter(joblib.load(Path(package.origin).parent / "assets" / "weights" / f"{name}.lz4"))
     net: MtcnnNet = MTCNN_NETS[name]()
     try:

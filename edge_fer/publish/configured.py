@@ -41,7 +41,8 @@ def configured_sinks(settings: Settings) -> Iterator[Sink]:
 
 def check_sinks(settings: Settings) -> Iterator[tuple[str, Exception | None]]:
     """Try each sink that the settings name; its name and what is wrong with it, if anything."""
-    for name in sink_names(settings):
+    recording = ("recording",) if settings.publish.record is not None else ()
+    for name in (*sink_names(settings), *recording):
         try:
             _module(name).check(settings)
         except (ConfigError, OutputError) as error:

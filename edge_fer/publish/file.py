@@ -13,6 +13,9 @@ from edge_fer.publish import Sink, to_json
 from edge_fer.settings import FileSettings, Settings
 from edge_fer.types import Image, Record
 
+_MODE = 0o640
+"""Of a new file: readings are about people, and nothing for everybody on the box."""
+
 
 def open_sink(settings: Settings) -> JsonFile:
     """The file that the settings name; see `JsonFile`."""
@@ -136,9 +139,14 @@ class JsonFile(Sink):
             self._synced, self._is_dirty = now, False
 
     def _open(self) -> FileIO:
+        if self._path.exists() and not self._path.is_file():  # a pipe would wait for its reader, for good
+            raise OutputError(
+                f"expected a file for readings at {self._path}, found something else; "
+                "choose another place (publish.file.path)"
+            )
         try:
             # Unbuffered: what was written survives a crash of ours, and a full disk is told of the line it hits.
-            self._file = FileIO(self._path, "ab")
+            self._file = FileIO(self._path, "ab", opener=lambda path, flags: os.open(path, flags, _MODE))
         except OSError as error:
             raise self._unwritable(error) from error
         self._begun = self._clock()
@@ -149,5 +157,5 @@ class JsonFile(Sink):
             return error
         return OutputError(
             f"expected to write readings to {self._path}, found: {error.strerror}; "
-            "make room, or choose another place (publish.file.path)"
+            "make room or the folder, or choose another place (publish.file.path)"
         )

@@ -14,6 +14,7 @@ from edge_fer.annotate import annotate
 from edge_fer.blur import blur_faces
 from edge_fer.errors import OutputError
 from edge_fer.publish import Sink
+from edge_fer.settings import Settings
 from edge_fer.types import Image, Reading, Record
 
 _CODECS = {".mp4": "mp4v", ".avi": "MJPG", ".mkv": "mp4v"}
@@ -22,6 +23,17 @@ _FASTEST_LIVE_FPS = 30.0  # streams of variable rate claim up to 1000
 _LONGEST_STILL_S = 1.0
 _RESERVE_BYTES = 16 * 2**20  # left free on the disk: a file whose index cannot be written does not play
 _FRAMES_BETWEEN_CHECKS = 30
+_MODE = 0o640  # it shows people: nothing for everybody on the box
+
+
+def check(settings: Settings) -> None:
+    """Find out whether the recording that the settings name can be written.
+
+    Raises:
+        OutputError: when it cannot.
+    """
+    assert settings.publish.record is not None
+    Recording(settings.publish.record, lambda: Pace(None, live=False)).close()
 
 
 class Pace(NamedTuple):
@@ -54,7 +66,7 @@ class Recording(Sink):
 
     def __init__(self, path: Path, pace: Callable[[], Pace], *, blur: bool = False) -> None:
         self._path, self._blur = path, blur
-        self._part = path.with_name(f".{path.stem}.part{path.suffix}")
+        self._part = path.parent / f".{path.stem}.part{path.suffix}"
         self._pace = pace
         self._fps, self._live = _USUAL_FPS, False
         self._started_ns = 0
@@ -110,7 +122,7 @@ class Recording(Sink):
             str(self._path).encode()
             if self._path.is_dir():
                 raise IsADirectoryError(21, "it is a folder")
-            self._part.touch()
+            self._part.touch(_MODE)
         except UnicodeEncodeError as error:
             raise OutputError(
                 f"expected a recording with a name in UTF-8, found {str(self._path)!a}; choose another name"

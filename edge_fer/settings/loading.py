@@ -18,6 +18,19 @@ from edge_fer.validation import first_line, first_problem
 ENVIRONMENT_PREFIX = "EDGE_FER_"
 
 
+class _OnceLoader(yaml.SafeLoader):
+    """Refuses a key that stands twice, of which YAML would silently take the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                problem = f"`{key.value}` for the second time; put both together"
+                raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
+            seen.add(key.value if isinstance(key, yaml.ScalarNode) else id(key))
+        return super().construct_mapping(node, deep)
+
+
 def load_settings(
     path: Path | None = None,
     environment: Mapping[str, str] = os.environ,
@@ -79,7 +92,7 @@ def dump_settings(settings: Settings) -> str:
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), _OnceLoader)  # noqa: S506  a safe loader
     except OSError as error:
         raise ConfigError(f"expected a settings file at {path}, found: {error.strerror}") from error
     except UnicodeDecodeError as error:

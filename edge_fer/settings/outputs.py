@@ -47,7 +47,7 @@ class MqttSettings(Section):
     max_rate_hz: float | None = Field(None, gt=0, le=1000, description="readings a second at most; null: all")
     keepalive_s: int = Field(15, ge=2, le=3600, description="a link that is silent for so long is probed, seconds")
     retry_s: float = Field(0.5, gt=0, le=60, description="pause before the broker is tried again; doubles each time")
-    retry_max_s: float = Field(30.0, gt=0, le=600, description="longest such pause; at once where it refused us")
+    retry_max_s: float = Field(30.0, gt=0, le=600, description="longest such pause, and the pause after it refused us")
     in_flight: int = Field(20, ge=1, le=1000, description="messages that are sent and not yet acknowledged, at most")
     buffer_mb: float = Field(16.0, gt=0, le=4096, description="so much is kept while the link is down, megabytes,")
     buffer_s: float = Field(3600.0, gt=0, le=604_800, description="and for so long, seconds; the oldest goes first")
@@ -84,7 +84,9 @@ class MavlinkSettings(Section):
     bytes_per_s: int = Field(
         1000, ge=500, le=10_000_000, description="no more is sent in any one second; faces take turns for what it holds"
     )
-    values_s: float = Field(1.0, ge=0.1, le=3600, description="dominant label (NAMED_VALUE_FLOAT) so often, seconds")
+    values_s: float = Field(
+        1.0, ge=0.1, le=3600, description="label of the largest face that has one (NAMED_VALUE_FLOAT) so often, seconds"
+    )
     computer_s: float = Field(
         10.0, ge=1, le=3600, description="temperature and load (ONBOARD_COMPUTER_STATUS) so often, seconds"
     )

@@ -135,9 +135,9 @@ class TrackSettings(Section):
     score: float = Field(0.8, ge=0, lt=1, description="detector score above which a face is followed on")
     keep_ms: float = Field(500.0, ge=0, le=60_000, description="a face out of view for longer gets a new id,")
     keep_frames: int = Field(3, ge=1, le=1000, description="unless these are fewer frames than that")
-    confirm: int = Field(2, ge=1, le=100, description="a new face counts when it was seen so often,")
-    trust_ms: float = Field(3000.0, ge=0, le=60_000, description="followed so long while no search finds it")
-    sure: float = Field(0.98, ge=0, le=1, description="or at once where the detector's score is at least this")
+    confirm: int = Field(2, ge=1, le=100, description="a new face counts once it was seen so often; see sure")
+    trust_ms: float = Field(3000.0, ge=0, le=60_000, description="a face is followed so long while no search finds it")
+    sure: float = Field(0.98, ge=0, le=1, description="a new face counts at once where its score is at least this")
 
 
 class KeyframeSettings(Section):

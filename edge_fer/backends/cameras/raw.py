@@ -48,6 +48,7 @@ class Raw:
         self.fps = settings.fps
         self._raw, self._size = raw, (raw.width, raw.height)
         self._cancelled = cancelled
+        self._frames = 0
         self._descriptor = descriptor
         self._deadline_s = settings.read_timeout_s
         self._stride = row_bytes(raw.pixel_format, raw.width)
@@ -69,6 +70,7 @@ class Raw:
                 self._check_end(filled, len(content))
                 return None
             filled += count
+        self._frames += 1
         image = decode(content, self._raw.pixel_format, *self._size, self._stride)
         assert image is not None  # only a JPEG could be broken
         return image, time.monotonic_ns()
@@ -85,6 +87,8 @@ class Raw:
         return False
 
     def _check_end(self, filled: int, wanted: int) -> None:
+        if not filled and not self._frames:
+            raise SourceError("expected frames on standard input, found its end; see what its writer says")
         if filled:
             width, height = self._size
             raise SourceError(

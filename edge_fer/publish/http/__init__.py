@@ -49,5 +49,5 @@ def check(settings: Settings) -> None:
 
 def _missing(error: ModuleNotFoundError) -> ConfigError:
     return ConfigError(
-        f"expected the library `{error.name}` for publish.http, found none: pip install 'edge-fer[http]'"
+        f"expected the library `{error.name}` for publish.http, found none: pip install '.[http]' in its checkout"
     )

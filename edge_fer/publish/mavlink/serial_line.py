@@ -32,7 +32,7 @@ class SerialLink(Link):
             import serial
         except ImportError as error:
             raise ConfigError(
-                f"publish.mavlink: expected pyserial, found: {error}; pip install 'edge-fer[mavlink]'"
+                f"publish.mavlink: expected pyserial, found: {error}; pip install '.[mavlink]' in its checkout"
             ) from error
         self._name = url.place
         try:

@@ -100,7 +100,8 @@ class Mavlink(Sink):
         if self._thread.is_alive():
             raise OutputError(f"expected {self._url} to be let go within {STOP_S:g} s, found it stuck in a call")
         os.close(self._woken)
-        _log.info("mavlink: %d faces were left out, as the budget had no room for them", self._talker.left_out)
+        if self._talker.left_out:
+            _log.info("mavlink: %d faces were left out, as the budget had no room for them", self._talker.left_out)
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -174,7 +175,7 @@ def _dialect() -> ModuleType:
         from pymavlink.dialects.v20 import common
     except ImportError as error:
         raise ConfigError(
-            f"publish.mavlink: expected pymavlink, found: {error}; pip install 'edge-fer[mavlink]'"
+            f"publish.mavlink: expected pymavlink, found: {error}; pip install '.[mavlink]' in its checkout"
         ) from error
     module: ModuleType = common
     return module

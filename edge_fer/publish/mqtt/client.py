@@ -258,7 +258,7 @@ def _new_client(settings: MqttSettings, client_id: str) -> Client:
         from paho.mqtt.enums import CallbackAPIVersion
     except ImportError as error:
         raise ConfigError(
-            "publish.mqtt needs paho-mqtt 2.2 or later, which is not installed; pip install 'edge-fer[mqtt]'"
+            "publish.mqtt needs paho-mqtt 2.2 or later, which is not installed; pip install '.[mqtt]' in its checkout"
         ) from error
     client = Client(CallbackAPIVersion.VERSION2, client_id, protocol=MQTTv5)
     client.connect_timeout = CONNECT_S
