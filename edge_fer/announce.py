@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from edge_fer.capture import Camera
 from edge_fer.classify import Classifier
-from edge_fer.deadline import STUCK
+from edge_fer.deadline import stuck_sentence
 from edge_fer.errors import OutputError
 from edge_fer.failover import Failover
 from edge_fer.health import Health
@@ -88,7 +88,7 @@ class Announcer:
         """What is stuck, and what turns again."""
         before, self._stuck = self._stuck, self._look_for_stuck()
         if self._stuck is not None and self._stuck != before:
-            yield News("degraded", f"{self._stuck}: {STUCK}")
+            yield News(self.unless_waiting("degraded"), stuck_sentence(self._stuck))
         elif before is not None and self._stuck is None:
             yield News(self.unless_waiting("running"), f"{before}: it turns again")
 

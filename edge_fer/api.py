@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -57,6 +58,7 @@ class EdgeFer(Closeable):
         self._on_status = on_status
         self._stopping = threading.Event()
         self._pictures: Pipeline | None = None
+        self._numbers = itertools.count()
 
     def __iter__(self) -> Iterator[Reading]:
         """Run: every reading, in order, until the source ends or `close` is called.
@@ -104,7 +106,7 @@ class EdgeFer(Closeable):
         if self._pictures is None:
             self._pictures = Pipeline(self._settings.model_copy(update={"publish": PublishSettings()}))
         now_ns = time.monotonic_ns()
-        frame = Frame(0, image, now_ns, time.time(), now_ns, still=True)
+        frame = Frame(next(self._numbers), image, now_ns, time.time(), now_ns, still=True)
         return next(iter(self._pictures.read([frame])))
 
     def close(self) -> None:

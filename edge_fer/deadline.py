@@ -7,8 +7,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-STUCK = "a call has outlived its deadline and cannot be ended"
-"""What is told of it."""
+
+def stuck_sentence(loop: str) -> str:
+    """What is told of a loop in which a call has missed its deadline."""
+    return f"{loop}: a call has outlived its deadline and cannot be ended"
 
 
 class Deadline:

@@ -80,6 +80,8 @@ class Finder(Closeable):
         if self._every_frame or still:
             seen = view(image, self._size, roll_deg)
             everywhere = self._detect(seen.image)
+            if still:  # nobody in it is known from another picture
+                self._tracker.forget()
             with self._stage("track"):
                 return _in_frame(self._tracker.update(scene_ns, {}, everywhere, still=still), seen, image)
         expected = self._tracker.expected(scene_ns)

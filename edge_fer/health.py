@@ -7,6 +7,7 @@ only looks at what was read last.
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import threading
 import time
@@ -17,6 +18,8 @@ from pathlib import Path
 from edge_fer.closeable import Closeable
 from edge_fer.errors import BackendError
 from edge_fer.settings import HealthSettings
+
+_log = logging.getLogger(__name__)
 
 SYSFS = Path("/sys")
 VCGENCMD = Path("/usr/bin/vcgencmd")
@@ -163,9 +166,13 @@ class Health(Closeable):
             raise BackendError(f"expected the sensors to answer within {STOP_S:g} s, found one stuck; restart the box")
 
     def _run(self) -> None:
-        self.look()
-        while not self._stopping.wait(self._settings.every_ms / 1e3):
-            self.look()
+        while True:
+            try:
+                self.look()
+            except OSError as error:  # a sensor that goes away while it is read
+                _log.warning("the sensors could not be read: %s", error)
+            if self._stopping.wait(self._settings.every_ms / 1e3):
+                return
 
 
 def temperatures(sysfs: Path = SYSFS) -> dict[str, float]:

@@ -85,6 +85,7 @@ class Pipeline(Closeable):
     Attributes:
         stopping: see above.
         monitor: rate and stage times.
+        has_read: whether there was a reading.
 
     Raises:
         ModelError: when a network is missing or corrupt.
@@ -107,6 +108,7 @@ class Pipeline(Closeable):
         cv2.setNumThreads(1)
         self.stopping = stopping or threading.Event()
         self.monitor = monitor or Monitor(settings.monitor.window_s)
+        self.has_read = False
         self._settings, self._beat = settings, beat
         with ExitStack() as stack:
             self._open_sinks(stack, sinks)
@@ -237,7 +239,7 @@ class Pipeline(Closeable):
                     self._publish_reading(seen)
                     waiting = None
         if waiting is not None:
-            self._publish_reading(waiting, at_once=self._is_live())
+            self._publish_reading(waiting, at_once=self._is_live() and self.stopping.is_set())
         for state, message in self._announcer.due(got_frame=True):  # what the source said last
             self._tell(state, message)
         return why
@@ -303,6 +305,7 @@ class Pipeline(Closeable):
 
     def _reading(self, seen: _Seen) -> Reading:
         answers = self._labeller.labels()
+        self.has_read = True
         self.monitor.tick()
         now_ns = time.monotonic_ns()
         known = [answers.get(face.track.id) for face in seen.faces]

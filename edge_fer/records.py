@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 
 from edge_fer.capture import Camera
 from edge_fer.classify import Classifier
-from edge_fer.deadline import STUCK
+from edge_fer.deadline import stuck_sentence
 from edge_fer.failover import Failover
 from edge_fer.health import Health
 from edge_fer.label import Answer
@@ -124,7 +124,7 @@ class Reporter:
     def _trouble(self) -> str | None:
         """What is wrong besides the devices that read faces."""
         stuck = self._stuck()
-        return (f"{stuck}: {STUCK}" if stuck else None) or self._health.reason or self._camera.blind
+        return (stuck_sentence(stuck) if stuck else None) or self._health.reason or self._camera.blind
 
     def _origin(self, answers: Sequence[Answer]) -> Origin:
         """What read the faces of a frame: of several, the first that had to stand in; without any, what would now."""

@@ -73,14 +73,16 @@ class Service:
                 try:
                     following = self._run_one(pipeline)
                 except SourceError as error:  # such as a file that is not there: the first frame tells
-                    if before is None or pipeline.monitor.stage_times():
+                    if before is None or pipeline.has_read:
                         raise
+                    del pipeline
+                    self._clean_up()
                     pipeline, settings, before = self._go_back(before, error), before, None
                     continue
                 if following is None:
                     break
                 del pipeline
-                give_back()
+                self._clean_up()
                 before = settings
                 pipeline, settings = self._open_one_of(following, settings)
         except OutputClosed:
@@ -93,10 +95,19 @@ class Service:
         """Run until the end; the settings to go on with, if any."""
         self._pipeline = pipeline
         with pipeline:
-            pipeline.run(*self._limits)
-        self._pipeline = None
+            try:
+                pipeline.run(*self._limits)
+            except OutputClosed:
+                if self._next is None:  # a reader that only stalls may read the next run
+                    raise
         following, self._next = self._next, None
         return following if self._ended_by is None else None
+
+    def _clean_up(self) -> None:
+        """What is due between two runs."""
+        self._pipeline = self._next = None
+        give_back()
+        self._notifier.beat()
 
     def _open(self, settings: Settings) -> Pipeline:
         self._stopping = threading.Event()
@@ -130,7 +141,9 @@ class Service:
         self._notifier.reloading()
         try:
             self._next = self._load()
-        except EdgeFerError as error:
+        except Exception as error:
+            if not isinstance(error, EdgeFerError):
+                _log.exception("the settings were read in a way that nobody foresaw")
             _log.warning("the settings are not read again, the old ones are kept: %s", error)
             self._notifier.tell("READY=1")
             assert self._pipeline is not None

@@ -38,20 +38,25 @@ class Notifier(Closeable):
         self._beat_at = float("-inf")
         self._socket = _connect(environment.get("NOTIFY_SOCKET", ""))
 
-    def tell(self, *lines: str) -> None:
-        """Send assignments, such as `READY=1`. A manager that does not take them is not waited for."""
-        if self._socket is not None:
-            try:
-                self._socket.send("\n".join(lines).encode())
-            except BlockingIOError:
-                return  # its buffer is full: the next one tells it all the same
+    def tell(self, *lines: str) -> bool:
+        """Send assignments, such as `READY=1`. A manager that does not take them is not waited for.
+
+        Returns:
+            Whether it took them: its mailbox may be full, or itself be starting anew.
+        """
+        if self._socket is None:
+            return True
+        try:
+            self._socket.send("\n".join(lines).encode())
+        except OSError:
+            return False
+        return True
 
     def beat(self) -> None:
         """Feed the watchdog, four times in its interval at most; call it whenever all is well."""
         now = self._clock()
-        if self._beat_s and now - self._beat_at >= self._beat_s:
+        if self._beat_s and now - self._beat_at >= self._beat_s and self.tell("WATCHDOG=1"):
             self._beat_at = now
-            self.tell("WATCHDOG=1")
 
     def close(self) -> None:
         """Give the socket back."""
@@ -85,12 +90,12 @@ class SystemdSink(Sink):
         now = self._clock()
         if isinstance(record, Reading) and now - self._told_at < _STATUS_S:
             return
-        self._told_at = now
         lines = [f"STATUS={summary(record)}"]
-        if not self._ready and (isinstance(record, Reading) or record.state != "starting"):
-            self._ready = True
+        is_ready = self._ready or isinstance(record, Reading) or record.state != "starting"
+        if is_ready and not self._ready:
             lines.append("READY=1")
-        self._notifier.tell(*lines)
+        if self._notifier.tell(*lines):
+            self._told_at, self._ready = now, is_ready
 
 
 def summary(record: Record) -> str:

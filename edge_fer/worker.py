@@ -28,6 +28,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -51,12 +52,14 @@ _LAST_WORDS_BYTES = 4096
 _SHOWN_BYTES = 80  # of a message that is no reply
 
 _abandoned: list[subprocess.Popen[bytes]] = []
+_counting = threading.Lock()
 
 
 def abandoned() -> int:
     """How many children of this process survived SIGKILL and still exist."""
-    _abandoned[:] = [process for process in _abandoned if process.poll() is None]
-    return len(_abandoned)
+    with _counting:
+        _abandoned[:] = [process for process in _abandoned if process.poll() is None]
+        return len(_abandoned)
 
 
 class _Child:
@@ -311,7 +314,8 @@ class Worker(Closeable):
             child.process.wait(self._patience_s)
         except subprocess.TimeoutExpired:
             self.abandoned += 1
-            _abandoned.append(child.process)
+            with _counting:
+                _abandoned.append(child.process)
         finally:
             child.close()
 

@@ -144,8 +144,8 @@ def main(socket_fd: int, memory_fd: int, parent: int) -> None:
     group are the parent's business.
     """
     _die_with(parent)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a crash loop must not fill an SD card
     for descriptor in (socket_fd, memory_fd):
         os.set_inheritable(descriptor, False)

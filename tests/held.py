@@ -63,7 +63,7 @@ def descendants(pid: int) -> list[int]:
 def _entries(pid: int, folder: str) -> list[Path]:
     try:
         return list(Path(f"/proc/{pid}/{folder}").iterdir())
-    except (FileNotFoundError, ProcessLookupError):
+    except (FileNotFoundError, ProcessLookupError, PermissionError):  # it has ended, or is about to
         return []
 
 

@@ -87,6 +87,19 @@ def test_what_is_no_picture_is_refused_in_one_line(image: np.ndarray) -> None:
         fer.analyze(image)
 
 
+def test_each_picture_is_read_for_itself() -> None:
+    """Whatever was seen in the one before, a moment ago."""
+    scene = crowd_scene(seed=3, faces=1, frames=60)
+    with EdgeFer() as fer:
+        (alone,) = fer.analyze(scene.render(40)).faces
+    with EdgeFer() as fer:
+        first = fer.analyze(scene.render(0))
+        second = fer.analyze(scene.render(40))
+    assert (first.frame, second.frame) == (0, 1)
+    assert second.faces[0].probabilities == alone.probabilities == second.faces[0].smoothed
+    assert second.faces[0].id != first.faces[0].id
+
+
 def test_what_is_no_array_is_told_apart() -> None:
     with EdgeFer() as fer, pytest.raises(TypeError, match=r"found NoneType; cv2\.imread gives one, or None where"):
         fer.analyze(cv2.imread("no such file"))  # type: ignore[arg-type]

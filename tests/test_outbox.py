@@ -113,6 +113,28 @@ def test_a_sink_is_well_again_with_the_next_record() -> None:
     assert outbox.condition == SinkStatus("ok", sent=1, dropped=1)
 
 
+def test_a_turn_that_goes_well_does_not_make_a_sink_well() -> None:
+    """As of a file on a full disk, whose turn has nothing to write."""
+    turns = threading.Semaphore(0)
+
+    class Turning(Gated):
+        turn_s = 0.001
+
+        def turn(self) -> None:
+            turns.release()
+
+    sink = Turning()
+    sink.gate.set()
+    sink.fails = lambda _: OutputError("the disk is full")
+    outbox = Outbox(sink, essential=False)
+    outbox.publish(make_reading(0), PICTURE)
+    assert sink.inside.wait(10)
+    for _ in range(3):
+        assert turns.acquire(timeout=10)
+    assert outbox.condition.state == "failed"
+    outbox.close()
+
+
 def test_frames_go_to_those_who_want_them() -> None:
     class Blind(Gated):
         pictures = False

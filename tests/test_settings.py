@@ -87,6 +87,23 @@ def test_a_key_that_stands_twice_is_refused_with_its_line(tmp_path: Path) -> Non
         load_settings(path, {})
 
 
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("capture: {source: 2026-13-45}", "month must be in 1..12"),
+        ("[a]: 1", "a name that is no plain word"),
+        ("on: {source: sample}", "a name that is no plain word"),
+        ("1:", "a name that is no plain word"),
+        ("? {a: 1}\n: 2", "a name that is no plain word"),
+    ],
+)
+def test_odd_yaml_is_an_error_like_any_other(tmp_path: Path, text: str, found: str) -> None:
+    path = tmp_path / "edge-fer.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=f"expected YAML in .*found: {found}"):
+        load_settings(path, {})
+
+
 def test_an_empty_file_means_defaults(tmp_path: Path) -> None:
     assert load_settings(write(tmp_path, ""), {}) == Settings()
 

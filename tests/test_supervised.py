@@ -91,13 +91,20 @@ def test_the_loss_of_a_device_that_nobody_uses_is_noticed() -> None:
         if lost.is_set():
             raise BackendError("it is gone")
 
-    with supervised(lambda _: Fragile([]), check, park_s=600, idle_s=0.005) as device:
+    class Slow(Fragile):
+        def close(self) -> None:
+            told.append(device.reason)
+            super().close()
+
+    told: list[str | None] = []
+    with supervised(lambda _: Slow([]), check, park_s=600, idle_s=0.005) as device:
         assert until(lambda: len(checks) > 2)
         assert device.reason is None
         lost.set()
         assert until(lambda: device.reason == "it is gone")
         with pytest.raises(BackendError, match="it is gone"):
             device.infer(BATCH)
+    assert told[0] == "it is gone", "before it is closed, which may take a while"
 
 
 def test_a_device_in_use_is_not_checked_beside() -> None:

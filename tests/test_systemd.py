@@ -113,6 +113,23 @@ def test_the_service_is_ready_once_it_runs_or_waits_for_its_camera(manager: Mana
         notifier.close()
 
 
+def test_what_the_manager_did_not_take_is_told_again(manager: Manager) -> None:
+    clock = Clock()
+    notifier = Notifier({"NOTIFY_SOCKET": str(manager.path), "WATCHDOG_USEC": "8000000"}, clock)
+    while notifier.tell("STATUS=full"):
+        pass
+    sink = SystemdSink(notifier, clock)
+    sink.publish(make_reading(1), None)
+    notifier.beat()
+    manager.heard()
+    sink.publish(make_reading(2), None)
+    notifier.beat()
+    assert manager.heard()[0][1:] == ["READY=1"]
+    manager.close()
+    assert not notifier.tell("STATUS=nobody there"), "while it starts anew, as after an upgrade"
+    notifier.close()
+
+
 def test_readings_are_told_once_a_second(manager: Manager) -> None:
     clock = Clock()
     notifier = Notifier({"NOTIFY_SOCKET": str(manager.path)})

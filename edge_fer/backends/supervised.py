@@ -106,13 +106,15 @@ class SupervisedBackend(Closeable):
         backend = self._backend
         if backend is None:
             raise BackendError(self.reason or f"{self.name} is away")
-        try:
-            with self._turn:
-                self._used = True
+        with self._turn:
+            if self._backend is not backend:  # it failed a check while this face waited
+                raise BackendError(self.reason or f"{self.name} is away")
+            self._used = True
+            try:
                 return backend.infer(batch)
-        except BackendError as error:
-            self.distrust(str(error))
-            raise
+            except BackendError as error:
+                self.distrust(str(error))
+                raise
 
     def distrust(self, reason: str) -> None:
         """Take the device out of service until it has proved itself again."""
@@ -172,8 +174,15 @@ class SupervisedBackend(Closeable):
         while not self._failed.wait(self._idle_s):
             with self._turn:
                 if not self._used:
-                    self._check(backend)
+                    self._check_idle(backend)
                 self._used = False
+
+    def _check_idle(self, backend: Backend) -> None:
+        try:
+            self._check(backend)
+        except BackendError as error:
+            self.distrust(str(error))  # before it is closed, which may take a while
+            raise
 
     def _stopped(self) -> bool:
         """Whether to end; before that, the last failure is forgotten. `close` sets the two in the other order."""

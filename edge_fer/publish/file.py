@@ -139,12 +139,12 @@ class JsonFile(Sink):
             self._synced, self._is_dirty = now, False
 
     def _open(self) -> FileIO:
-        if self._path.exists() and not self._path.is_file():  # a pipe would wait for its reader, for good
-            raise OutputError(
-                f"expected a file for readings at {self._path}, found something else; "
-                "choose another place (publish.file.path)"
-            )
         try:
+            if self._path.exists() and not self._path.is_file():  # a pipe would wait for its reader, for good
+                raise OutputError(
+                    f"expected a file for readings at {self._path}, found something else; "
+                    "choose another place (publish.file.path)"
+                )
             # Unbuffered: what was written survives a crash of ours, and a full disk is told of the line it hits.
             self._file = FileIO(self._path, "ab", opener=lambda path, flags: os.open(path, flags, _MODE))
         except OSError as error:

@@ -38,6 +38,7 @@ class Outbox:
         self._queue: deque[tuple[Record, Image | None]] = deque()
         self._sent = self._dropped = self._busy = 0
         self._reason: str | None = None
+        self._failed_turn = False
         self._error: Exception | None = None
         self._ending = self._ended = False
         self._changed = threading.Condition()
@@ -123,12 +124,15 @@ class Outbox:
         except Exception as error:
             self._busy = 0
             self._dropped += taken is not None
+            self._failed_turn = taken is None
             if self._essential:
                 raise
             self._fail(error)
             return True
         with self._changed:
-            self._sent, self._busy, self._reason = self._sent + (taken is not None), 0, None
+            self._sent, self._busy = self._sent + (taken is not None), 0
+            if taken is not None or self._failed_turn:  # a turn that goes well does not prove that a record would
+                self._reason, self._failed_turn = None, False
         return True
 
     def _fail(self, error: Exception) -> None:

@@ -24,10 +24,12 @@ class _OnceLoader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()
         for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode) or key.tag != "tag:yaml.org,2002:str":
+                raise yaml.MarkedYAMLError(problem="a name that is no plain word", problem_mark=key.start_mark)
             if key.value in seen:
                 problem = f"`{key.value}` for the second time; put both together"
                 raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
-            seen.add(key.value if isinstance(key, yaml.ScalarNode) else id(key))
+            seen.add(key.value)
         return super().construct_mapping(node, deep)
 
 
@@ -97,6 +99,8 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"expected a settings file at {path}, found: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"expected YAML text in {path}, found bytes that are no UTF-8 at {error.start}") from error
+    except (ValueError, RecursionError) as error:  # such as a 45th of a 13th month
+        raise ConfigError(f"expected YAML in {path}, found: {first_line(error)}") from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}, line {mark.line + 1}" if mark else str(path)

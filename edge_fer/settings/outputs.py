@@ -19,7 +19,7 @@ class FileSettings(Section):
 
     path: Path | None = Field(None, description="the file; null: none")
     max_mb: float = Field(100.0, gt=0, description="a file of this size is put aside and a new one begun, megabytes;")
-    max_hours: float | None = Field(None, gt=0, description="one of this age, too; null: however old")
+    max_hours: float | None = Field(None, gt=0, description="one that was opened so long ago, too; null: however old")
     keep: int = Field(5, ge=0, le=1000, description="so many files put aside are kept, PATH.1 the newest; 0: none")
     fsync: Literal["never", "second", "always"] = Field(
         "never", description="force it onto the disk: never, once a second, or after each record (wears out SD cards)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -72,16 +73,17 @@ class ChildSource:
 
     def read(self) -> tuple[Image, int]:
         """The newest frame; see `edge_fer.backends.cameras.Source.read`."""
+        end = time.monotonic() + self._deadline_s
         for _ in range(_BROKEN):
-            image, captured_ns = self._read()
+            image, captured_ns = self._read(max(end - time.monotonic(), 0.0))
             if image is not None:
                 return image, captured_ns
             self.skipped += 1
         raise SourceLost(f"{self.name} gave {_BROKEN} frames in a row that cannot be decoded")
 
-    def _read(self) -> tuple[Image | None, int]:
+    def _read(self, deadline_s: float) -> tuple[Image | None, int]:
         try:
-            reply = self._worker.call("read", deadline_s=self._deadline_s)
+            reply = self._worker.call("read", deadline_s=deadline_s)
             content, captured_ns = self._worker.memory(reply.pop("bytes")), reply.pop("captured_ns")
         except WorkerTimeout as error:
             raise SourceLost(f"{self.name} gave no frame for {self._deadline_s:g} s") from error

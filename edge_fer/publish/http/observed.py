@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from edge_fer.deadline import STUCK
+from edge_fer.deadline import stuck_sentence
 from edge_fer.types import Reading, Record, Status
 
 What = Literal["starting", "no_camera", "no_reading", "stuck", "stopping", "degraded", "sink"]
@@ -98,7 +98,7 @@ class Observed:
             ("starting", self.reading is None and status.state == "starting", status.message),
             ("stopping", status.state == "stopping", status.message),
             ("stuck", silent_s >= self._stale_s, f"the loop has been silent for {silent_s:.0f} s"),
-            ("stuck", status.stuck is not None, f"{status.stuck}: {STUCK}"),
+            ("stuck", status.stuck is not None, stuck_sentence(str(status.stuck))),
             ("no_camera", status.state == "waiting_for_camera", status.message),
             ("no_reading", unread_s >= self._stale_s, f"no frame was read for {unread_s:.0f} s"),
         )
@@ -106,10 +106,10 @@ class Observed:
 
     def _wear(self) -> list[Reason]:
         """What is replaced or missing; a sink that waits for its link, too."""
-        reading, status = self.reading, self.status
+        newest, status = self.newest, self.status
         reasons = []
-        if reading is not None and reading.reason is not None:
-            reasons.append(Reason("degraded", reading.reason))
+        if isinstance(newest, Reading) and newest.reason is not None:
+            reasons.append(Reason("degraded", newest.reason))
         elif status is not None and status.state == "degraded":
             reasons.append(Reason("degraded", status.message))
         sinks = status.sinks.items() if status is not None else ()

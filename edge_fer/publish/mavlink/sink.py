@@ -27,7 +27,7 @@ from edge_fer.publish.mavlink.topics import Heartbeat
 from edge_fer.settings import MavlinkSettings
 from edge_fer.types import Image, Record, SinkState, SinkStatus
 
-STOP_S = 3.0
+STOP_S = 6.0  # above RESOLVE_S: a name may be looked up
 """`Mavlink.close` waits so long for the thread, and raises when it has not ended."""
 
 _log = logging.getLogger(__name__)
