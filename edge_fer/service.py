@@ -65,31 +65,35 @@ class Service:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._end)
         signal.signal(signal.SIGHUP, self._hang_up)
-        settings: Settings = self._load()
-        before: Settings | None = None
-        pipeline = self._open(settings)
         try:
-            while True:
-                try:
-                    following = self._run_one(pipeline)
-                except SourceError as error:  # such as a file that is not there: the first frame tells
-                    if before is None or pipeline.has_read:
-                        raise
-                    del pipeline
-                    self._clean_up()
-                    pipeline, settings, before = self._go_back(before, error), before, None
-                    continue
-                if following is None:
-                    break
-                del pipeline
-                self._clean_up()
-                before = settings
-                pipeline, settings = self._open_one_of(following, settings)
+            self._run_all()
         except OutputClosed:
             if self._ended_by is None:  # Ctrl-C ends the reader of a pipe, too
                 raise
         self._notifier.tell("STOPPING=1")
         return _SIGINT_EXIT if self._ended_by == signal.SIGINT else 0
+
+    def _run_all(self) -> None:
+        """One run after the other, as the settings are read again."""
+        settings = self._load()
+        before: Settings | None = None  # to go back to, should the new ones turn out not to work
+        pipeline = self._open(settings)
+        while True:
+            try:
+                following = self._run_one(pipeline)
+            except SourceError as error:  # such as a file that is not there: only the first frame tells
+                if before is None or pipeline.has_read:
+                    raise
+                del pipeline
+                self._clean_up()
+                pipeline, settings, before = self._go_back(before, error), before, None
+                continue
+            if following is None:
+                return
+            del pipeline
+            self._clean_up()
+            before = settings
+            pipeline, settings = self._open_one_of(following, before)
 
     def _run_one(self, pipeline: Pipeline) -> Settings | None:
         """Run until the end; the settings to go on with, if any."""
