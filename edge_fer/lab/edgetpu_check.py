@@ -85,8 +85,18 @@ def check(content: bytes) -> Verdict:
         content: of a .tflite file that has not been compiled.
 
     Raises:
-        ModelError: when it is no .tflite file, or one that has been compiled.
+        ModelError: when it is no .tflite file, a damaged one, or one that has been compiled.
     """
+    try:
+        return _verdict(content)
+    except ModelError:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        # The file can be read, but points to what is not there: operators, tensors, axes.
+        raise ModelError(f"expected a .tflite file, found a damaged one ({error}); make it again") from error
+
+
+def _verdict(content: bytes) -> Verdict:
     graph = Graph(content)
     if any(node.name == COMPILED for node in graph.nodes):
         raise ModelError("expected a model before compilation, found one that is compiled; give the file it came from")
