@@ -104,6 +104,13 @@ def test_odd_yaml_is_an_error_like_any_other(tmp_path: Path, text: str, found: s
         load_settings(path, {})
 
 
+def test_one_section_may_take_in_another(tmp_path: Path) -> None:
+    path = tmp_path / "edge-fer.yaml"
+    path.write_text("health: &often {every_ms: 900}\nkeyframe: {<<: *often}\n")
+    settings = load_settings(path, {})
+    assert (settings.health.every_ms, settings.keyframe.every_ms) == (900, 900)
+
+
 def test_an_empty_file_means_defaults(tmp_path: Path) -> None:
     assert load_settings(write(tmp_path, ""), {}) == Settings()
 

@@ -18,13 +18,16 @@ from edge_fer.validation import first_line, first_problem
 ENVIRONMENT_PREFIX = "EDGE_FER_"
 
 
+_NAMES = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge")  # a word, and `<<`, which takes in an anchor's keys
+
+
 class _OnceLoader(yaml.SafeLoader):
     """Refuses a key that stands twice, of which YAML would silently take the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()
         for key, _ in node.value:
-            if not isinstance(key, yaml.ScalarNode) or key.tag != "tag:yaml.org,2002:str":
+            if not isinstance(key, yaml.ScalarNode) or key.tag not in _NAMES:
                 raise yaml.MarkedYAMLError(problem="a name that is no plain word", problem_mark=key.start_mark)
             if key.value in seen:
                 problem = f"`{key.value}` for the second time; put both together"
