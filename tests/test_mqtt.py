@@ -353,9 +353,12 @@ def test_closing_sends_what_waits_and_says_offline(stack: ExitStack, tmp_path: P
     publish(sink, range(200))
     sink.close()
     assert sink.condition.sent == 200
-    wait_until(lambda: reader.lines[-1][1:] == (f"{PREFIX}/availability", "offline"))
-    assert frames(reader) == list(range(200))
     wait_until(lambda: "Received DISCONNECT from edge-fer-drone-7" in broker.log)
+    published = re.findall("Received PUBLISH from edge-fer-drone-7.*'(edge-fer/.*)'", broker.log)
+    assert published == [f"{PREFIX}/availability", f"{PREFIX}/privacy", *[READINGS] * 200, f"{PREFIX}/availability"]
+    # Not in this order: a reader has `offline`, QoS 1, while its handshake for the last reading still goes on.
+    wait_until(lambda: reader.payloads(f"{PREFIX}/availability") == ["online", "offline"])
+    wait_until(lambda: frames(reader) == list(range(200)))
 
 
 def test_closing_without_a_broker_does_not_take_long_and_tells_what_is_lost(
