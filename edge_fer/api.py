@@ -57,6 +57,7 @@ class EdgeFer(Closeable):
         self._settings = changed_settings(settings or load_settings(), dotted)
         self._on_status = on_status
         self._stopping = threading.Event()
+        self._closed = False
         self._pictures: Pipeline | None = None
         self._numbers = itertools.count()
 
@@ -68,8 +69,10 @@ class EdgeFer(Closeable):
 
         Raises:
             EdgeFerError: what ended the run.
+            RuntimeError: after `close`.
         """
         self._stopping = stopping = threading.Event()
+        self._check_open()  # only now, so that `close` ends either this call or the run
         handover = _Handover(stopping)
         pipeline = Pipeline(self._settings, [handover, _Statuses(self._on_status)], stopping)
         run = threading.Thread(target=handover.watch, args=(pipeline,), name="run", daemon=True)
@@ -92,7 +95,9 @@ class EdgeFer(Closeable):
             TypeError: when it is no array.
             ValueError: when it is no such picture.
             EdgeFerError: when a network fails.
+            RuntimeError: after `close`.
         """
+        self._check_open()
         if not isinstance(image, np.ndarray):
             raise TypeError(
                 f"expected a picture (height, width, 3) of uint8, BGR, found {type(image).__name__}; "
@@ -111,10 +116,15 @@ class EdgeFer(Closeable):
 
     def close(self) -> None:
         """End the iteration after the reading under way, and free the networks; may be called again."""
+        self._closed = True
         self._stopping.set()
         pictures, self._pictures = self._pictures, None
         if pictures is not None:
             pictures.close()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise RuntimeError("expected an EdgeFer that is open, found that it was closed; make another")
 
 
 class _End(NamedTuple):

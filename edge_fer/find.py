@@ -5,17 +5,20 @@ r"""The faces of each frame: searched for in key frames, followed in between.
 
 All of it happens on a copy with the long side `detect.size`, made once a frame, and turned back where the camera
 banks; what was found is told in pixels of the frame. A live source is not held up by a search: that goes on beside it,
-on the key frame, and what it finds is followed into the frame that is current by then.
+on the key frame, and what it finds is followed into the frame that is current by then. Only the first frame of a scene
+waits for its search: nothing is known of it, and to say that it has no face would be untrue.
 """
 
 from __future__ import annotations
 
-from concurrent.futures import Future, ThreadPoolExecutor
+import threading
+from concurrent.futures import Future, wait
 from contextlib import ExitStack, closing
 
 from edge_fer.closeable import Closeable
 from edge_fer.deadline import Deadline
 from edge_fer.detect import open_detector
+from edge_fer.errors import BackendError
 from edge_fer.follow import open_follower
 from edge_fer.keyframe import Keyframes
 from edge_fer.level import View, view
@@ -27,6 +30,9 @@ from edge_fer.types import Face, Image, Track
 
 SEARCH_S = 60.0
 """A search that takes longer is stuck; on the slowest board that is known one takes seconds."""
+
+STOP_S = 5.0
+"""`Finder.close` waits so long for the search under way, and raises when it has not ended."""
 
 
 class Finder(Closeable):
@@ -53,12 +59,10 @@ class Finder(Closeable):
         self._keyframes = Keyframes(settings.keyframe)
         self._tracker = Tracker(settings.track)
         self._search: Future[tuple[Face, ...]] | None = None
-        self._outdated = False
         self._wanted = False
         with ExitStack() as stack:
             self._detector = stack.enter_context(closing(open_detector(settings.detect, store)))
             self._follower = stack.enter_context(closing(open_follower(settings.detect, settings.track, store)))
-            self._pool = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="search"))
             self._opened = stack.pop_all()
 
     def find(
@@ -91,10 +95,14 @@ class Finder(Closeable):
             why = self._keyframes.why(small, scene_ns, expected.values(), self._tracker.lost_ns)
         if why == "cut":
             self._tracker.forget()
-            expected, self._outdated = {}, self._search is not None
+            expected = {}
         with self._stage("follow"):
             followed = self._follower.follow(small, expected)
-        found = self._searched_beside(small, wanted=why is not None) if live else self._detect(small) if why else None
+        found = None
+        if live and why != "cut":
+            found = self._searched_beside(small, wanted=why is not None)
+        elif why is not None:
+            found = self._searched_now(small)
         with self._stage("track"):
             return _in_frame(self._tracker.update(scene_ns, followed, found), seen, image)
 
@@ -102,19 +110,37 @@ class Finder(Closeable):
         with self._stage("detect"), self.deadline.within(SEARCH_S):
             return self._detector.detect(image)
 
+    def _searched_now(self, image: Image) -> tuple[Face, ...]:
+        """The faces of this frame; those of a search under way are of another scene, but it has the networks."""
+        if self._search is not None:
+            self._search.result()
+        self._search, self._wanted = None, False
+        return self._detect(image)
+
     def _searched_beside(self, image: Image, *, wanted: bool) -> tuple[Face, ...] | None:
         """What a search of an earlier frame found, as it looks in this one; null while there is none."""
         found = None
         if self._search is not None and self._search.done():
             earlier = dict(enumerate(face.box for face in self._search.result()))
-            if not self._outdated:
-                with self._stage("follow"):
-                    found = tuple(self._follower.follow(image, earlier).values())
-            self._search, self._outdated = None, False
+            with self._stage("follow"):
+                found = tuple(self._follower.follow(image, earlier).values())
+            self._search = None
         self._wanted |= wanted
         if self._wanted and self._search is None:
-            self._search, self._wanted = self._pool.submit(self._detect, image), False
+            self._search, self._wanted = self._begin_search(image), False
         return found
+
+    def _begin_search(self, image: Image) -> Future[tuple[Face, ...]]:
+        search: Future[tuple[Face, ...]] = Future()
+
+        def run() -> None:
+            try:
+                search.set_result(self._detect(image))
+            except Exception as error:  # raised where the result is taken
+                search.set_exception(error)
+
+        threading.Thread(target=run, name="search", daemon=True).start()
+        return search
 
     @property
     def ids(self) -> frozenset[int]:
@@ -122,7 +148,15 @@ class Finder(Closeable):
         return self._tracker.ids
 
     def close(self) -> None:
-        """End the search under way and free the networks."""
+        """Wait for the search under way, and free the networks.
+
+        Raises:
+            BackendError: when that search does not end in time; it keeps the networks.
+        """
+        if self._search is not None:
+            wait([self._search], STOP_S)
+            if not self._search.done():
+                raise BackendError(f"expected a search to end within {STOP_S:g} s, found it stuck; restart the box")
         self._opened.close()
 
 

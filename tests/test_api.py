@@ -79,6 +79,15 @@ def test_a_picture_is_read() -> None:
     assert run_threads() == []
 
 
+def test_what_was_closed_reads_no_more() -> None:
+    fer = EdgeFer(capture__source="sample")
+    fer.close()
+    for read in (lambda: fer.analyze(np.zeros((10, 10, 3), np.uint8)), lambda: next(iter(fer))):
+        with pytest.raises(RuntimeError, match="found that it was closed; make another"):
+            read()
+    assert run_threads() == []
+
+
 @pytest.mark.parametrize(
     "image", [np.zeros((10, 10), np.uint8), np.zeros((10, 10, 3), np.float32), np.zeros((0, 10, 3), np.uint8)]
 )

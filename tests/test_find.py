@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Iterator
 
@@ -7,8 +8,10 @@ import cv2
 import numpy as np
 import pytest
 
+from edge_fer import find as find_module
 from edge_fer.boxes import corners_of, overlap
 from edge_fer.detect import open_detector
+from edge_fer.errors import BackendError
 from edge_fer.find import Finder
 from edge_fer.models import ModelStore
 from edge_fer.monitor import Monitor
@@ -76,8 +79,7 @@ def test_faces_of_a_large_frame_are_told_in_its_own_pixels(finder: Finder, frame
 
 def test_a_live_source_is_searched_beside_its_frames(finder: Finder, monitor: Monitor, frames: list[Image]) -> None:
     tracks = find(finder, frames, live=True)
-    assert tracks[0] == ()
-    assert Counter(len(frame) for frame in tracks[1:]) == {2: len(frames) - 1}
+    assert Counter(len(frame) for frame in tracks) == {2: len(frames)}, "the first frame waits for its search"
     assert {track.id for frame in tracks for track in frame} == {1, 2}
     assert monitor.stage_times()["detect"].count < len(frames) / 3
 
@@ -85,11 +87,16 @@ def test_a_live_source_is_searched_beside_its_frames(finder: Finder, monitor: Mo
 def test_what_was_sought_before_a_cut_is_not_found_after_it(finder: Finder, frames: list[Image]) -> None:
     empty = np.where(np.arange(frames[0].shape[1])[:, None] % 64 < 32, 30, 220).astype(np.uint8)
     empty = np.broadcast_to(empty, frames[0].shape).copy()
-    finder.find(frames[0], 0, live=True)
-    assert finder.find(empty, 33 * MS, live=True) == ()
+    assert len(finder.find(frames[0], 0, live=True)) == 2
+    finder.find(frames[0], 2000 * MS, live=True)
+    assert finder._search is not None, "the next search is due"
+    assert finder.find(empty, 2033 * MS, live=True) == ()
+    assert finder._search is None
+    finder.find(empty, 2066 * MS, live=True)
     assert finder._search is not None
     finder._search.exception()
-    assert finder.find(frames[1], 66 * MS, live=True) == ()
+    assert finder.find(empty, 2100 * MS, live=True) == ()
+    assert {track.id for track in finder.find(frames[0], 2133 * MS, live=True)} == {3, 4}, "a scene of its own"
 
 
 def test_stills_are_searched_each_for_itself(finder: Finder, monitor: Monitor, frames: list[Image]) -> None:
@@ -112,9 +119,27 @@ def test_an_error_of_the_search_reaches_the_next_frame(
     def detect(image: Image) -> None:
         raise MemoryError("no room")
 
-    monkeypatch.setattr(finder._detector, "detect", detect)
     finder.find(frames[0], 0, live=True)
+    monkeypatch.setattr(finder._detector, "detect", detect)
+    finder.find(frames[0], 2000 * MS, live=True)
     assert finder._search is not None
     finder._search.exception()
     with pytest.raises(MemoryError, match="no room"):
-        finder.find(frames[1], 33 * MS, live=True)
+        finder.find(frames[0], 2033 * MS, live=True)
+
+
+def test_closing_does_not_wait_for_ever_for_a_search(frames: list[Image], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(find_module, "STOP_S", 0.05)
+    done = threading.Event()
+    finder = Finder(Settings(), ModelStore(), Monitor(600))
+    finder.find(frames[0], 0, live=True)
+    with monkeypatch.context() as stuck:
+        stuck.setattr(finder._detector, "detect", lambda _: done.wait(30) and ())
+        finder.find(frames[0], 2000 * MS, live=True)
+        with pytest.raises(BackendError, match="found it stuck"):
+            finder.close()
+        done.set()
+    monkeypatch.setattr(find_module, "STOP_S", 30)
+    finder.close()
+    assert finder._search is not None
+    assert finder._search.result() == ()

@@ -20,8 +20,8 @@ from edge_fer.publish.jsonl import JsonLines
 from edge_fer.publish.recording import Pace, Recording
 from edge_fer.publish.stdout import Stdout
 from edge_fer.publish.text import TextLine
-from edge_fer.types import LABELS, Box, Record
-from tests.conftest import make_face_reading, make_reading, make_status
+from edge_fer.types import LABELS, Box, FaceReading, Label, Record
+from tests.conftest import face_at, make_face_reading, make_reading, make_status
 
 PICTURE = np.full((360, 640, 3), 90, np.uint8)
 
@@ -177,11 +177,34 @@ def test_annotation_draws_without_touching_the_frame() -> None:
     assert (picture[50:130, 100] != 90).any(), "the box's left side"
 
 
-def test_a_face_in_the_corner_keeps_its_label() -> None:
-    face = replace(make_face_reading(), box=Box(2.0, 2.0, 60.0, 60.0))
-    alone, both = (annotate(PICTURE, make_reading(faces=faces)) for faces in ((), (face,)))
-    assert (both[3:12, 3:60] == COLOURS["happiness"]).all(axis=2).sum() > 100, "its plate is over the rate"
-    assert (alone[3:12, 3:60] != 90).all(axis=2).sum() > 100
+def face_with(label: Label, x: float, y: float) -> FaceReading:
+    """A face of 80 pixels whose only colour is that of its label."""
+    return replace(
+        make_face_reading(label), box=Box(x, y, 80.0, 80.0), landmarks=face_at(x, y, 80).landmarks, probabilities={}
+    )
+
+
+def painted(*faces: FaceReading, label: Label | None) -> int:
+    """Pixels in the colour of a label, with these faces in the picture."""
+    assert label is not None
+    return int((annotate(PICTURE, make_reading(faces=faces)) == COLOURS[label]).all(axis=2).sum())
+
+
+@pytest.mark.parametrize("corner", [(2, 2), (558, 2), (2, 278), (558, 278), (100, -30), (-30, 100)])
+def test_a_face_at_the_edge_keeps_its_label_and_the_rate_is_seen(corner: tuple[float, float]) -> None:
+    face = face_with("happiness", *corner)
+    plate = painted(face_with("happiness", 300, 150), label="happiness") / 2
+    assert painted(face, label="happiness") > plate
+    without, picture = (annotate(PICTURE, make_reading(faces=faces)) for faces in ((), (face,)))
+    hidden = (without[:14, :20] != picture[:14, :20]).any(axis=2).sum()
+    assert hidden < 50, "the lines of the box, at most"
+
+
+@pytest.mark.parametrize("aside", [(84, 0), (-84, 0), (0, 84), (60, 84), (84, 5), (-84, -5)])
+def test_faces_side_by_side_keep_their_labels(aside: tuple[int, int]) -> None:
+    happy, sad = face_with("happiness", 300, 150), face_with("sadness", 300 + aside[0], 150 + aside[1])
+    for face in (happy, sad):
+        assert painted(happy, sad, label=face.label) > 0.9 * painted(face, label=face.label)
 
 
 def frames_of(path: Path) -> list[np.ndarray]:
