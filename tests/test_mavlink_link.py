@@ -121,7 +121,7 @@ def test_check_names_a_device_in_use(tmp_path: Path) -> None:
 def test_check_names_what_is_no_serial_line(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.touch()
-    assert "name another device or rate" in complaint(f"serial:{path}:57600")
+    assert "found something else; name the serial device" in complaint(f"serial:{path}:57600")
 
 
 def test_check_names_a_lack_of_permission(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ _UNOPENED: dict[int | None, tuple[str, str, type[OutputError]]] = {  # what was 
     errno.ENXIO: ("nothing behind it", "plug it in", LinkDown),
     errno.EIO: ("a device that does not answer", "plug it in again", LinkDown),
     errno.EACCES: ("no permission", "let the user into its group, as by: usermod -aG dialout {user}", OutputError),
+    errno.ENOTTY: ("something else", "name the serial device (publish.mavlink.url)", OutputError),
     errno.EAGAIN: _IN_USE,
     errno.EBUSY: _IN_USE,
 }
@@ -39,7 +40,7 @@ class SerialLink(Link):
             self._port = serial.Serial(url.place, url.number, timeout=0, write_timeout=WRITE_S, exclusive=True)
         except (OSError, ValueError, termios.error) as error:
             otherwise = (str(error), "name another device or rate (publish.mavlink.url)", OutputError)
-            found, hint, kind = _UNOPENED.get(getattr(error, "errno", None), otherwise)
+            found, hint, kind = _UNOPENED.get(_number(error), otherwise)
             hint = hint.format(user=_user())
             raise kind(
                 f"expected a serial line at {url.place} with {url.number} baud, found {found}; {hint}"
@@ -69,6 +70,12 @@ class SerialLink(Link):
 
     def _down(self, error: OSError) -> LinkDown:
         return LinkDown(f"expected the serial line {self._name} to work, found: {error}; is it still plugged in?")
+
+
+def _number(error: Exception) -> int | None:
+    """The errno of what went wrong; pyserial makes text of that of termios."""
+    cause = error.__context__ if isinstance(error.__context__, termios.error) else error
+    return cause.args[0] if isinstance(cause, termios.error) else getattr(error, "errno", None)
 
 
 def _user() -> str:
