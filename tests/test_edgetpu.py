@@ -400,6 +400,18 @@ def test_another_model_may_stand_in_and_is_named(tpu: FakeEdgeTpu, store: ModelS
         assert sum(expression.probabilities) == pytest.approx(1)
 
 
+def test_each_model_brings_its_own_threshold(tpu: FakeEdgeTpu, tmp_path: Path) -> None:
+    twin_store(tmp_path)
+    content = yaml.safe_load((tmp_path / MANIFEST).read_text())
+    content["models"]["se_resnet50"]["abstain_below"] = 0.41
+    content["models"]["lite"]["abstain_below"] = 0.67
+    (tmp_path / MANIFEST).write_text(yaml.safe_dump(content))
+    with opened(tpu, ModelStore(tmp_path), fallback_model="lite") as failover:
+        assert failover.classify(face_of(1)).abstain_below == 0.41
+        tpu.fail("infer", "error")
+        assert failover.classify(face_of(1)).abstain_below == 0.67
+
+
 def test_a_stand_in_must_take_the_same_crop(tpu: FakeEdgeTpu, tmp_path: Path) -> None:
     twin_store(tmp_path)
     content = yaml.safe_load((tmp_path / MANIFEST).read_text())
