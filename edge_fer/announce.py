@@ -13,7 +13,7 @@ from edge_fer.errors import OutputError
 from edge_fer.failover import Failover
 from edge_fer.health import Health
 from edge_fer.publish.outlets import Outlets
-from edge_fer.types import Loop, Record, SinkState, State, Status
+from edge_fer.types import Loop, Record, SinkState, SinkStatus, State, Status
 
 _QUIET_S = 1.0  # without any record, while no frame comes
 _LONGEST_S = 2.0  # without a status, of a live source: temperatures, stage times and sinks change, too
@@ -36,6 +36,7 @@ class Announcer:
         outlets: the sinks.
         is_live: whether the source goes on by itself.
         stuck: what is in a call that has outlived its deadline, if anything is.
+        trouble: what is replaced or missing, if anything is.
         keep_going: whether the run goes on when every sink has failed.
         clock: seconds that never go backwards.
     """
@@ -49,12 +50,13 @@ class Announcer:
         *,
         is_live: Callable[[], bool],
         stuck: Callable[[], Loop | None],
+        trouble: Callable[[], str | None],
         keep_going: bool,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._camera, self._classifier, self._health, self._outlets = camera, classifier, health, outlets
         self._is_live, self._keep_going, self._clock = is_live, keep_going, clock
-        self._look_for_stuck = stuck
+        self._look_for_stuck, self._trouble = stuck, trouble
         self._stuck: Loop | None = None
         self._heard_at = self._status_at = 0.0
         self._label_rate = 1.0
@@ -102,7 +104,16 @@ class Announcer:
         is_quiet = not got_frame and now - self._heard_at >= _QUIET_S
         is_due = self._is_live() and now - self._status_at >= _LONGEST_S
         if state != "ended" and (is_quiet or is_due):
-            yield News(state, message)
+            yield News(state, "; ".join([message, *self._standing(message)]))
+
+    def _standing(self, told: str) -> Iterator[str]:
+        """What is wrong for as long as it is, besides what is told already."""
+        trouble = self._trouble()
+        if trouble is not None and trouble not in told:
+            yield trouble
+        for name, sink in self._outlets.conditions.items():
+            if sink.state != "ok" and sink.reason is not None:
+                yield _sentence(name, sink)
 
     def _of_devices(self) -> Iterator[News]:
         """All that happened to the devices that read faces, and to the share of faces that is read."""
@@ -117,10 +128,14 @@ class Announcer:
         """Which sink has failed or lost its link, and which is well again."""
         conditions = self._outlets.conditions
         for name, sink in conditions.items():
-            if sink.state != self._sinks.get(name, "ok"):
+            is_untried = sink.state == "waiting" and sink.reason is None
+            if sink.state != self._sinks.get(name, "ok") and not is_untried:
                 self._sinks[name] = sink.state
-                how = f"is {sink.state}: {sink.reason}" if sink.state != "ok" else "is well again"
-                yield News(self.unless_waiting("running"), f"sink {name} {how}")
+                yield News(self.unless_waiting("running"), _sentence(name, sink))
         reasons = [sink.reason for sink in conditions.values() if sink.state == "failed"]
         if reasons and len(reasons) == len(conditions) and not self._keep_going:
             raise OutputError(reasons[0])
+
+
+def _sentence(name: str, sink: SinkStatus) -> str:
+    return f"sink {name} " + ("is well again" if sink.state == "ok" else f"is {sink.state}: {sink.reason}")

@@ -56,7 +56,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Facial expressions from a camera: a label for every face, in every frame.",
 )
-config_app = typer.Typer(no_args_is_help=True, help="Show the settings.")
+config_app = typer.Typer(no_args_is_help=True, help="Show, check and describe the settings.")
 models_app = typer.Typer(no_args_is_help=True, help="List and verify the networks.")
 app.command(help=BENCH_HELP)(bench)
 app.add_typer(config_app, name="config")
@@ -127,8 +127,9 @@ def run(
     def load() -> Settings:
         return load_settings(config, flags=flags)
 
-    set_up_logs(load().log.format)
-    raise typer.Exit(Service(load, _stdout_sinks, max_frames=max_frames, duration_s=duration).run())
+    settings = load()
+    set_up_logs(settings.log.format)
+    raise typer.Exit(Service(settings, load, _stdout_sinks, max_frames=max_frames, duration_s=duration).run())
 
 
 def _stdout_sinks(settings: Settings, is_stopping: Callable[[], bool]) -> list[Sink]:

@@ -18,6 +18,8 @@ LogFormat = Literal["auto", "text", "journal", "json"]
 _PRIORITIES = ((logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))
 """From Python's levels to those of syslog(3), which systemd reads from `<N>` before a line: sd-daemon(3)."""
 
+_BAD = ("waiting_for_camera", "degraded")
+
 _log = logging.getLogger("edge_fer")
 
 
@@ -53,14 +55,21 @@ class StatusLog(Sink):
 
     def __init__(self) -> None:
         self._told = ("", "")
+        self._wrong: frozenset[str] = frozenset()
 
     def publish(self, record: Record, image: Image | None) -> None:
         """Log a status that says something new; see `edge_fer.publish.Sink.publish`."""
         if isinstance(record, Status) and (record.state, record.message) != self._told:
             self._told = (record.state, record.message)
-            failed = any(sink.state == "failed" for sink in record.sinks.values())
-            bad = failed or record.state in ("waiting_for_camera", "degraded")
-            _log.log(logging.WARNING if bad else logging.INFO, "%s: %s", record.state, record.message)
+            _log.log(self._level(record), "%s: %s", record.state, record.message)
+
+    def _level(self, record: Status) -> int:
+        """A warning while something is wrong, but for the status that tells of something else that is well again."""
+        wrong = frozenset(name for name, sink in record.sinks.items() if sink.state != "ok" and sink.reason is not None)
+        if record.state in _BAD:
+            wrong |= {record.state}
+        before, self._wrong = self._wrong, wrong
+        return logging.INFO if wrong < before or not wrong else logging.WARNING
 
 
 class _Text(logging.Formatter):

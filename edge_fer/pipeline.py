@@ -158,6 +158,7 @@ class Pipeline(Closeable):
             self._outlets,
             is_live=self._is_live,
             stuck=self._stuck,
+            trouble=self._reporter.trouble,
             keep_going=settings.publish.keep_going,
         )
 

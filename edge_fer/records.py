@@ -72,7 +72,7 @@ class Reporter:
             now_ns: when it is published, CLOCK_MONOTONIC.
         """
         origin = self._origin(answers)
-        reason = origin.reason or self._trouble
+        reason = origin.reason or self._beside_devices
         height, width = frame.image.shape[:2]
         return Reading(
             device=self._device,
@@ -96,7 +96,7 @@ class Reporter:
     def status(self, state: State, message: str) -> Status:
         """How the box is; what should be running is degraded while something is replaced or missing."""
         origin, recovery, health = self._classifier.origin, self._classifier.recovery, self._health
-        reason = origin.reason or self._trouble
+        reason = self.trouble()
         return Status(
             device=self._device,
             run=self._run,
@@ -120,8 +120,12 @@ class Reporter:
             message=message,
         )
 
+    def trouble(self) -> str | None:
+        """What is replaced or missing now; null: nothing."""
+        return self._classifier.origin.reason or self._beside_devices
+
     @property
-    def _trouble(self) -> str | None:
+    def _beside_devices(self) -> str | None:
         """What is wrong besides the devices that read faces."""
         stuck = self._stuck()
         return (stuck_sentence(stuck) if stuck else None) or self._health.reason or self._camera.blind

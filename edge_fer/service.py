@@ -16,6 +16,7 @@ from edge_fer.errors import EdgeFerError, OutputClosed, SourceError
 from edge_fer.memory import give_back, limit_arenas
 from edge_fer.pipeline import Pipeline
 from edge_fer.publish import Sink
+from edge_fer.publish.configured import validate_sinks
 from edge_fer.settings import Settings
 from edge_fer.systemd import Notifier, SystemdSink
 
@@ -28,7 +29,8 @@ class Service:
     """Runs pipelines until a signal ends it; for the main thread, as signals are.
 
     Args:
-        load: reads the settings, now and at each SIGHUP.
+        settings: of the first run.
+        load: reads them again, at each SIGHUP.
         open_sinks: for a run with these settings; told what asks whether to stop.
         notifier: to systemd; null: the one that the environment names.
         max_frames: end after so many readings.
@@ -37,13 +39,14 @@ class Service:
 
     def __init__(
         self,
+        settings: Settings,
         load: Callable[[], Settings],
         open_sinks: Callable[[Settings, Callable[[], bool]], Sequence[Sink]],
         notifier: Notifier | None = None,
         max_frames: int | None = None,
         duration_s: float | None = None,
     ) -> None:
-        self._load, self._open_sinks = load, open_sinks
+        self._settings, self._load, self._open_sinks = settings, load, open_sinks
         self._notifier = notifier or Notifier()
         self._limits = max_frames, duration_s
         self._stopping = threading.Event()
@@ -75,7 +78,7 @@ class Service:
 
     def _run_all(self) -> None:
         """One run after the other, as the settings are read again."""
-        settings = self._load()
+        settings = self._settings
         before: Settings | None = None  # to go back to, should the new ones turn out not to work
         pipeline = self._open(settings)
         while True:
@@ -144,7 +147,8 @@ class Service:
     def _reload(self) -> None:
         self._notifier.reloading()
         try:
-            self._next = self._load()
+            following = self._load()
+            validate_sinks(following)
         except Exception as error:
             if not isinstance(error, EdgeFerError):
                 _log.exception("the settings were read in a way that nobody foresaw")
@@ -154,6 +158,7 @@ class Service:
             self._pipeline.say(f"the settings are not read again, the old ones are kept: {error}")
         else:
             _log.info("the settings were read again")
+            self._next = following
             self._stopping.set()
 
     def _end(self, number: int, _: FrameType | None) -> None:

@@ -299,7 +299,7 @@ class SinkStatus:
         sent: records that it has taken since the start: written, or acknowledged by whom they were sent to.
         dropped: records that were lost to it: too many, too old, or refused.
         waiting: records that are still to be sent.
-        reason: why it is not `ok`, else null.
+        reason: why it is not `ok`; null also where it waits because it was not tried yet.
     """
 
     state: SinkState = "ok"

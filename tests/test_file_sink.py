@@ -33,7 +33,7 @@ def frames(path: Path) -> list[int]:
 
 
 def sink_at(path: Path, clock: Clock | None = None, **settings: Any) -> JsonFile:
-    return JsonFile(FileSettings(path=path, **settings), clock or Clock())
+    return JsonFile(FileSettings(path=path, **settings), clock=clock or Clock())
 
 
 def test_each_record_is_a_line_and_stands_there_at_once(tmp_path: Path) -> None:
@@ -155,6 +155,17 @@ def test_a_pipe_is_refused_as_it_would_wait_for_its_reader(tmp_path: Path) -> No
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(OutputError, match=r"expected a file for readings at .*pipe, found something else"):
         sink_at(tmp_path / "pipe")
+
+
+def test_a_disk_that_is_mounted_later_gets_what_comes_then(tmp_path: Path) -> None:
+    folder = tmp_path / "disk"
+    sink = JsonFile(FileSettings(path=folder / "readings.jsonl"), patient=True)
+    with pytest.raises(OutputError, match=r"expected to write readings to .* No such file or directory"):
+        sink.publish(make_reading(1), None)
+    folder.mkdir()
+    sink.publish(make_reading(2), None)
+    sink.close()
+    assert frames(folder / "readings.jsonl") == [2]
 
 
 def test_readings_are_nothing_for_everybody(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from edge_fer.logs import LogFormat, StatusLog, set_up_logs
-from edge_fer.types import SinkStatus
+from edge_fer.types import SinkStatus, State
 from tests.conftest import make_reading, make_status
 
 log = logging.getLogger("edge_fer.somewhere")
@@ -96,3 +96,25 @@ def test_changes_are_logged_once_each(caplog: pytest.LogCaptureFixture) -> None:
         ("INFO", "running: reading 0"),
         ("WARNING", "running: sink mqtt is failed"),
     ]
+
+
+def test_what_goes_wrong_is_a_warning_and_what_is_well_again_is_none(caplog: pytest.LogCaptureFixture) -> None:
+    untried, away, well = SinkStatus("waiting"), SinkStatus("waiting", reason="no broker"), SinkStatus()
+    told: list[tuple[State, SinkStatus, str]] = [
+        ("starting", untried, "INFO"),
+        ("running", untried, "INFO"),
+        ("running", away, "WARNING"),
+        ("waiting_for_camera", away, "WARNING"),
+        ("waiting_for_camera", well, "INFO"),
+        ("waiting_for_camera", away, "WARNING"),
+        ("running", away, "INFO"),
+        ("running", away, "WARNING"),
+        ("degraded", well, "WARNING"),
+        ("running", well, "INFO"),
+        ("stopping", well, "INFO"),
+    ]
+    sink = StatusLog()
+    caplog.set_level(logging.INFO)
+    for number, (state, mqtt, _) in enumerate(told):
+        sink.publish(replace(make_status(state, str(number)), sinks={"mqtt": mqtt}), None)
+    assert [record.levelname for record in caplog.records] == [level for _, _, level in told]

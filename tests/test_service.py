@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -15,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.brokers import free_port
 
 PATIENCE_S = 30.0
 
@@ -131,6 +134,53 @@ def test_a_service_reads_its_settings_again_and_keeps_the_old_ones_when_they_are
     assert len({record["run"] for record in records}) == 3
 
 
+@pytest.mark.parametrize("what", ["folder", "token"])
+def test_a_reload_leaves_the_run_alone_where_a_sink_could_not_be_opened_again(
+    start: Callable[..., Box], tmp_path: Path, what: str
+) -> None:
+    """Nor could that of the settings in force: going back to them would end the service."""
+    folder, token = tmp_path / "readings", tmp_path / "token"
+    folder.mkdir()
+    token.write_text("a token of more than sixteen letters\n")
+    token.chmod(0o600)
+    lines = {
+        "folder": f"  file: {{path: {folder}/a.jsonl}}\n",
+        "token": f"  http: {{enabled: true, port: {free_port()}, token_file: {token}}}\n",
+    }
+    service = (SERVICE % "sample").replace("{format: none, keep_going: true}", "\n  format: json\n  keep_going: true")
+    box = start(service + lines[what])
+    box.wait_for(ready)
+    token.chmod(0o644)
+    shutil.rmtree(folder)
+    box.process.send_signal(signal.SIGHUP)
+    box.wait_for(lambda line: line == "RELOADING=1")
+    box.wait_for(ready)
+    box.wait_for(lambda line: line.startswith("STATUS=") and "FPS" in line)
+    code, out, err = box.end()
+    assert code == 0
+    assert len({json.loads(line)["run"] for line in out.splitlines()}) == 1
+    assert "<4>the settings are not read again, the old ones are kept: expected" in err
+
+
+def test_settings_from_a_pipe_are_read_once_and_not_again(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    os.write(writer, b"device: from-a-pipe\ncapture: {source: sample, realtime: true}\n")
+    os.close(writer)
+    command = [sys.executable, "-m", "edge_fer", "run", "--config", f"/dev/fd/{reader}"]
+    with subprocess.Popen(
+        command, pass_fds=[reader], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        os.close(reader)
+        assert process.stdout is not None
+        assert json.loads(process.stdout.readline())["device"] == "from-a-pipe"
+        process.send_signal(signal.SIGHUP)
+        said = next(line for line in process.stdout if "the old ones are kept" in line)
+        process.terminate()
+        process.communicate(timeout=PATIENCE_S)
+    assert "found a pipe that has been read to its end; name a file" in said
+    assert process.returncode == 0
+
+
 def test_new_settings_whose_source_is_not_there_give_way_to_the_old_ones(start: Callable[..., Box]) -> None:
     box = start((SERVICE % "sample").replace("none", "json") + "device: before\n")
     box.wait_for(ready)
@@ -178,7 +228,7 @@ def test_a_foreground_run_ends_when_its_only_sink_fails(tmp_path: Path) -> None:
 def test_config_check_names_what_does_not_work(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "edge_fer", "config", "check"]
     for name, path, code, line in (
-        ("FILE__PATH", tmp_path / "readings.jsonl", 0, "file ok"),
+        ("FILE__PATH", tmp_path / "of-the-service.jsonl", 0, "file ok"),
         ("FILE__PATH", tmp_path / "gone" / "readings.jsonl", 6, "file expected to write readings to "),
         ("RECORD", tmp_path / "a.mp4", 0, "recording ok"),
         ("RECORD", tmp_path / "gone" / "a.mp4", 6, "recording expected to write the recording "),
@@ -194,3 +244,4 @@ def test_config_check_names_what_does_not_work(tmp_path: Path) -> None:
         assert ended.returncode == code
         assert ended.stdout.splitlines()[0] == "settings ok"
         assert ended.stdout.splitlines()[1].startswith(line)
+    assert not list(tmp_path.iterdir()), "the service's user could not write what root has made"

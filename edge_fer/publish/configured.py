@@ -23,6 +23,15 @@ class SinkModule(Protocol):
         """
         ...
 
+    def validate(self, settings: Settings) -> None:
+        """Find out whether it could be opened, without opening it: not whether its link works.
+
+        Raises:
+            ConfigError: as `open_sink`.
+            OutputError: as `open_sink`.
+        """
+        ...
+
     def check(self, settings: Settings) -> None:
         """Try its link once, within seconds.
 
@@ -37,6 +46,12 @@ def configured_sinks(settings: Settings) -> Iterator[Sink]:
     """Open each sink that the settings name, and import its library only then; see `SinkModule.open_sink`."""
     for name in sink_names(settings):
         yield _module(name).open_sink(settings)
+
+
+def validate_sinks(settings: Settings) -> None:
+    """Find out whether each sink that the settings name could be opened; see `SinkModule.validate`."""
+    for name in sink_names(settings):
+        _module(name).validate(settings)
 
 
 def check_sinks(settings: Settings) -> Iterator[tuple[str, Exception | None]]:

@@ -19,16 +19,24 @@ _MODE = 0o640
 
 def open_sink(settings: Settings) -> JsonFile:
     """The file that the settings name; see `JsonFile`."""
-    return JsonFile(settings.publish.file)
+    return JsonFile(settings.publish.file, patient=settings.publish.keep_going)
 
 
-def check(settings: Settings) -> None:
-    """Find out whether the file can be written, which creates it where it is not there.
+def validate(settings: Settings) -> None:
+    """Find out whether the file can be written; where there was none, there is none afterwards.
 
     Raises:
         OutputError: when it cannot.
     """
-    open_sink(settings).close()
+    path = settings.publish.file.path
+    assert path is not None
+    was_there = path.exists()
+    JsonFile(settings.publish.file).close()
+    if not was_there:  # else it would be the checker's, perhaps root's
+        path.unlink()
+
+
+check = validate
 
 
 class JsonFile(Sink):
@@ -40,22 +48,26 @@ class JsonFile(Sink):
 
     Args:
         settings: where, how large and how old a file may get, how many are kept, how soon they are on the disk.
+        patient: whether a file that cannot be written yet, as on a disk that is not mounted, is tried at each record.
         clock: seconds that never go backwards.
 
     Raises:
-        OutputError: when there is no folder for it, or it cannot be written.
+        OutputError: when there is no folder for it, or it cannot be written, and nobody is patient.
     """
 
     name = "file"
     turn_s = 1.0
 
-    def __init__(self, settings: FileSettings, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, settings: FileSettings, *, patient: bool = False, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         assert settings.path is not None
         self._path, self._settings, self._clock = settings.path, settings, clock
         self._file: FileIO | None = None
         self._begun = self._synced = clock()
         self._is_dirty = False
-        self._open()
+        if not patient:
+            self._open()
 
     def publish(self, record: Record, image: Image | None) -> None:
         """Write one record; see `edge_fer.publish.Sink.publish`."""

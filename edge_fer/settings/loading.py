@@ -96,12 +96,9 @@ def dump_settings(settings: Settings) -> str:
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
+    text = _read_text(path)
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), _OnceLoader)  # noqa: S506  a safe loader
-    except OSError as error:
-        raise ConfigError(f"expected a settings file at {path}, found: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"expected YAML text in {path}, found bytes that are no UTF-8 at {error.start}") from error
+        content = yaml.load(text, _OnceLoader)  # noqa: S506  a safe loader
     except (ValueError, RecursionError) as error:  # such as a 45th of a 13th month
         raise ConfigError(f"expected YAML in {path}, found: {first_line(error)}") from error
     except yaml.YAMLError as error:
@@ -114,6 +111,18 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ConfigError(f"expected sections such as `capture:` in {path}, found a {type(content).__name__}")
     return content
+
+
+def _read_text(path: Path) -> str:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"expected a settings file at {path}, found: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"expected YAML text in {path}, found bytes that are no UTF-8 at {error.start}") from error
+    if not text and path.is_fifo():
+        raise ConfigError(f"expected settings in {path}, found a pipe that has been read to its end; name a file")
+    return text
 
 
 def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:

@@ -36,7 +36,9 @@ class Video:
             with path.open("rb") as file:
                 size = file.seek(0, os.SEEK_END)
         except OSError as error:
-            raise SourceError(f"expected a picture or a video at {path}, found: {error.strerror}; check the path and who may read it") from error
+            raise SourceError(
+                f"expected a picture or a video at {path}, found: {error.strerror}; check the path"
+            ) from error
         hush_opencv()
         self._capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
         self._frames = 0

@@ -10,6 +10,8 @@ No client is ever waited for: one that is slow loses its oldest readings, and is
 
 from __future__ import annotations
 
+from importlib import import_module
+
 from edge_fer.errors import ConfigError
 from edge_fer.publish import Sink
 from edge_fer.settings import Settings
@@ -29,6 +31,21 @@ def open_sink(settings: Settings) -> Sink:
     return (LiveHttpSink if http.live else HttpSink)(http, settings.privacy, settings.device_name)
 
 
+def validate(settings: Settings) -> None:
+    """Find out whether it could be served, but for the address.
+
+    Raises:
+        ConfigError: when the libraries are missing, or the token's file cannot be used.
+    """
+    try:
+        import_module("edge_fer.publish.http.server")
+    except ModuleNotFoundError as error:
+        raise _missing(error) from error
+    from edge_fer.publish.http.security import read_token
+
+    read_token(settings.publish.http.token_file)
+
+
 def check(settings: Settings) -> None:
     """Find out whether it could be served now.
 
@@ -36,14 +53,10 @@ def check(settings: Settings) -> None:
         ConfigError: when the libraries are missing, or the token's file cannot be used.
         OutputError: when the port is in use, or the address is not one of this box.
     """
-    try:
-        from edge_fer.publish.http.server import listen
-    except ModuleNotFoundError as error:
-        raise _missing(error) from error
-    from edge_fer.publish.http.security import read_token
+    validate(settings)
+    from edge_fer.publish.http.server import listen
 
     http = settings.publish.http
-    read_token(http.token_file)
     listen(http.address, http.port).close()
 
 

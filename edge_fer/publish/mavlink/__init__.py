@@ -22,6 +22,17 @@ def open_sink(settings: Settings) -> Sink:
     return Mavlink(settings.publish.mavlink)
 
 
+def validate(_: Settings) -> None:
+    """Find out whether pymavlink is there.
+
+    Raises:
+        ConfigError: when it is not.
+    """
+    from edge_fer.publish.mavlink.sink import dialect
+
+    dialect()
+
+
 def check(settings: Settings) -> None:
     """Open the link once and send a heartbeat; see `edge_fer.publish.mavlink.sink.try_link`."""
     from edge_fer.publish.mavlink.sink import try_link

@@ -59,12 +59,12 @@ class Mavlink(Sink):
         assert settings.url is not None
         self._url = settings.url
         self.attitude = Attitude()
-        self._talker = Talker(settings, _dialect(), clock_ns, computer or Computer(), self.attitude)
+        self._talker = Talker(settings, dialect(), clock_ns, computer or Computer(), self.attitude)
         self._backoff = Backoff(settings.retry_s, settings.retry_max_s)
         self._talking = threading.Lock()  # around the talker, which may wait for a sensor
         self._lock = threading.Lock()  # around what follows, which must not wait for anything
         self._state: SinkState = "waiting"
-        self._reason: str | None = f"{self._url} is being opened"
+        self._reason: str | None = None
         self._sent = self._dropped = 0
         self._stopping = threading.Event()
         self._woken = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -163,14 +163,18 @@ def try_link(settings: MavlinkSettings) -> None:
     """
     if settings.url is None:
         raise ConfigError("setting `publish.mavlink.url`: expected a link to check, found none")
-    dialect = _dialect()
-    heartbeat = Heartbeat(dialect).make(time.monotonic_ns())
+    messages = dialect()
+    heartbeat = Heartbeat(messages).make(time.monotonic_ns())
     with open_link(settings.url) as link:
-        link.write(heartbeat.pack(dialect.MAVLink(None, settings.system_id, settings.component_id)))
+        link.write(heartbeat.pack(messages.MAVLink(None, settings.system_id, settings.component_id)))
 
 
-def _dialect() -> ModuleType:
-    """The messages of pymavlink. Its `mavutil` opens links, too, but prints, and hides what goes wrong."""
+def dialect() -> ModuleType:
+    """The messages of pymavlink. Its `mavutil` opens links, too, but prints, and hides what goes wrong.
+
+    Raises:
+        ConfigError: when it is missing.
+    """
     try:
         from pymavlink.dialects.v20 import common
     except ImportError as error:

@@ -17,6 +17,17 @@ def open_sink(settings: Settings) -> Sink:
     return Mqtt(settings.publish.mqtt, settings.device_name, settings.privacy.notice)
 
 
+def validate(settings: Settings) -> None:
+    """Find out whether paho-mqtt and the files that the settings name are there and can be used.
+
+    Raises:
+        ConfigError: when they are not.
+    """
+    from edge_fer.publish.mqtt.client import Connection
+
+    Connection(settings.publish.mqtt, client_id="edge-fer")
+
+
 def check(settings: Settings) -> None:
     """Try once whether the broker lets us in; see `edge_fer.publish.mqtt.sink.try_broker`."""
     from edge_fer.publish.mqtt.sink import try_broker

@@ -70,7 +70,7 @@ class Link:
         self._pending: dict[int, tuple[Message, Parcel | None]] = {}  # by message id; null: it is the board's
         self._refused_at: float | None = None  # when the broker did not want a message, until it has taken all for long
         self._show_again_at = math.inf  # when what it did not want on the board is shown again
-        self.condition: tuple[SinkState, str | None] = ("waiting", "the broker is dialled for the first time")
+        self.condition: tuple[SinkState, str | None] = ("waiting", None)  # without a reason: not tried yet
         self._stopping = threading.Event()
         self._settled = threading.Condition()
         self._wake, self._nudge = socket.socketpair()
