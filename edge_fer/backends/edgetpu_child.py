@@ -148,4 +148,6 @@ def _runtime() -> Any:
 
 
 def _line(error: Exception) -> str:
-    return re.sub(r"\s+", " ", str(error)).strip() or type(error).__name__
+    """What went wrong, in one line; LiteRT puts the delegate's words and its own together without a space."""
+    text = re.sub(r"(?<=\w)(?=Node number \d)", ": ", str(error))
+    return re.sub(r"\s+", " ", text).strip() or type(error).__name__

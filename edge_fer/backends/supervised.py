@@ -207,7 +207,8 @@ class SupervisedBackend(Closeable):
     def _recover(self, reason: str) -> None:
         """Say what happened, climb the ladder, and wait for it to help or for the device to be plugged in again."""
         self.reason = reason
-        self.changes.append(Change("degraded", f"faces are read without {self.name}: {reason}"))
+        why = reason.removeprefix(f"{self.name}: ")
+        self.changes.append(Change("degraded", f"faces are read without {self.name}: {why}"))
         self._settled.set()
         before = self._presence()
         step = self._ladder.failed(mendable=self._mendable)
