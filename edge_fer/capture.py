@@ -21,7 +21,7 @@ from collections.abc import Callable
 from contextlib import closing
 from typing import Literal, NamedTuple
 
-from edge_fer.backends.cameras import Source, open_source, printable, redact
+from edge_fer.backends.cameras import USUAL_FPS, Source, open_source, printable, redact
 from edge_fer.backoff import Backoff
 from edge_fer.deadline import Deadline
 from edge_fer.errors import SourceError, SourceLost
@@ -38,7 +38,6 @@ STOP_S = 2.0
 GRACE_S = 20.0
 """Sources keep their own deadlines; one that outlives them by so much is stuck, see `Camera.deadline`."""
 
-_USUAL_FPS = 30.0  # paces files that do not say theirs
 _STILLS_FPS = 1.0  # of the scene, for pictures that are no film
 _BLIND = {
     "black": "the picture is black: look for a cap on the lens, light, and capture.exposure_ms",
@@ -235,7 +234,7 @@ class Camera:
     def _deliver(self, source: Source) -> None:
         """Put every frame into the slot until the source ends or the thread is stopping."""
         paced = self._settings.realtime and not source.live
-        period_ns = 1e9 / (source.fps or _USUAL_FPS)
+        period_ns = 1e9 / (source.fps or USUAL_FPS)
         started_ns = self._clock()
         health = PictureHealth(self._settings)
         for index in itertools.count():

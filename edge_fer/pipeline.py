@@ -111,8 +111,8 @@ class Pipeline(Closeable):
         self.has_read = False
         self._settings, self._beat = settings, beat
         with ExitStack() as stack:
-            self._open_sinks(stack, sinks)
             self._open_stages(stack, classifier, camera or Camera(settings.capture))
+            self._open_sinks(stack, sinks)
             self._open_reports()
             self._open_recording()
             stack.callback(self._camera.stop)  # first of all, so that nothing comes in any more

@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from types import FrameType
 
 from edge_fer.errors import EdgeFerError, OutputClosed, SourceError
@@ -20,6 +21,7 @@ from edge_fer.publish.configured import validate_sinks
 from edge_fer.settings import Settings
 from edge_fer.systemd import Notifier, SystemdSink
 
+_ENDING = (signal.SIGINT, signal.SIGTERM)
 _SIGINT_EXIT = 130
 
 _log = logging.getLogger(__name__)
@@ -65,7 +67,7 @@ class Service:
             EdgeFerError: what ended a run, but for the loss of whoever read the output of one that was ending.
         """
         limit_arenas()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in _ENDING:
             signal.signal(number, self._end)
         signal.signal(signal.SIGHUP, self._hang_up)
         try:
@@ -159,11 +161,23 @@ class Service:
         else:
             _log.info("the settings were read again")
             self._next = following
-            self._stopping.set()
+            with _signals_held():
+                self._stopping.set()
 
     def _end(self, number: int, _: FrameType | None) -> None:
-        self._ended_by = number
-        self._stopping.set()
+        if self._ended_by is None:  # else the event may be about to be set just below, and its lock be taken
+            self._ended_by = number
+            self._stopping.set()
 
     def _hang_up(self, number: int, _: FrameType | None) -> None:
         self._hung_up = True
+
+
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """Signals wait: their handler sets the event, too, whose lock one thread cannot take twice."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -38,11 +38,6 @@ class Smoother:
         self._settings = settings
         self._memories: dict[int, _Memory] = {}
 
-    @property
-    def remembered(self) -> int:
-        """How many tracks there is an average of."""
-        return len(self._memories)
-
     def smooth(self, track_id: int, expression: Expression, scene_ns: int, quality: Quality) -> Smoothed:
         """Take what was read from one crop of a face.
 

@@ -244,7 +244,11 @@ def test_a_pipe_is_refused_before_it_can_block(tmp_path):
         ("rtsp://user:secret@host:554/a", "rtsp://***@host:554/a"),
         ("rtsp:/user:secret@host/a", "rtsp:/***@host/a"),
         ("admin:secret@host/a", "admin:***@host/a"),
-        ("http://host/a?user=u&password=secret&size=2", "http://host/a?user=u&password=***&size=2"),
+        ("http://host/a?user=u&password=secret&size=2", "http://host/a?user=***&password=***&size=2"),
+        (
+            "http://host/a.cgi?usr=u&loginpas=secret&pw=1234&fps=5",
+            "http://host/a.cgi?usr=***&loginpas=***&pw=***&fps=5",
+        ),
         ("http://host/a?access_token=secret#top", "http://host/a?access_token=***"),
         ("rtsp://host/user=u_password=secret_channel=1", "rtsp://host/user=u_password=***"),
         ("clip\udcff.mp4", r"clip\udcff.mp4"),

@@ -157,6 +157,18 @@ def test_a_pipe_is_refused_as_it_would_wait_for_its_reader(tmp_path: Path) -> No
         sink_at(tmp_path / "pipe")
 
 
+def test_what_a_power_cut_left_of_a_line_costs_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "readings.jsonl"
+    path.write_text('{"frame": 1}\n{"fra')
+    for frame in (2, 3):
+        sink = sink_at(path)
+        sink.publish(make_reading(frame), None)
+        sink.close()
+    whole, torn, *rest = path.read_text().splitlines()
+    assert (whole, torn) == ('{"frame": 1}', '{"fra')
+    assert [json.loads(line)["frame"] for line in rest] == [2, 3]
+
+
 def test_a_disk_that_is_mounted_later_gets_what_comes_then(tmp_path: Path) -> None:
     folder = tmp_path / "disk"
     sink = JsonFile(FileSettings(path=folder / "readings.jsonl"), patient=True)

@@ -207,5 +207,5 @@ def test_tracks_that_ended_are_forgotten() -> None:
     stage.smooth(1, expression("anger"), 0, GOOD)
     for key in range(2, 2000):
         stage.smooth(key, expression("fear"), key * 33 * MS, GOOD)
-    assert stage.remembered <= 10_000 / 33 + 1
+    assert len(stage._memories) <= 10_000 / 33 + 1
     assert stage.smooth(1, expression("neutral", 0.5), 67_000 * MS, GOOD).confidence == 0.5

@@ -33,7 +33,7 @@ USBDEVFS_RESET = 0x5514
 RESTARTS = 3
 """So many restarts come before the first rung that touches the device."""
 
-_RUNG_S = 8.0  # the kernel gives up on a device that does not answer after about 5 s
+RUNG_S = 8.0  # the kernel gives up on a device that does not answer after about 5 s
 _OFF_S = 2.0  # without power, for its capacitors to drain
 _MAY_NOT = (errno.EACCES, errno.EPERM, errno.EROFS)  # to a hardened service all of sysfs is read-only
 
@@ -226,7 +226,7 @@ def ask_helper(address: str, action: str, port: str) -> None:
         OSError: when it does not answer, or says why it could not.
     """
     with socket.socket(socket.AF_UNIX) as channel:
-        channel.settimeout(_RUNG_S)
+        channel.settimeout(RUNG_S)
         channel.connect(address)
         channel.sendall(f"{action} {port}\n".encode())
         answer = channel.makefile().readline().strip()
@@ -246,8 +246,8 @@ def usb_rungs(path: Path, dev: Path, helper: str | None, *, power: bool) -> tupl
 
     def act(method: str) -> None:  # and to the end: cut short, it would leave the port switched off
         with Worker("edge_fer.backends.recovery:UsbPort", name=f"USB port {path.name}") as worker:
-            worker.start(_RUNG_S, path=str(path), dev=str(dev), helper=helper)
-            worker.call(method, deadline_s=_RUNG_S)
+            worker.start(RUNG_S, path=str(path), dev=str(dev), helper=helper)
+            worker.call(method, deadline_s=RUNG_S)
 
     names = ("usb_reset", "reauthorise", *(("port_power",) if power else ()))
     return tuple(Rung(name, partial(act, name)) for name in names)

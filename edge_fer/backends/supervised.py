@@ -20,12 +20,13 @@ from typing import Any, Literal, NamedTuple
 from numpy.typing import NDArray
 
 from edge_fer.backends import Backend, TensorSpec, check_input
-from edge_fer.backends.recovery import Ladder
+from edge_fer.backends.recovery import RUNG_S, Ladder
 from edge_fer.closeable import Closeable
 from edge_fer.errors import BackendError, WorkerCrashed, WorkerError, WorkerTimeout
 
-STOP_S = 10.0
-"""`close` waits so long for the thread to end, and raises when it has not."""
+STOP_S = 2 * RUNG_S + 2
+"""`close` waits so long for the thread to end, and raises when it has not. A rung is not cut short: a port would stay
+switched off."""
 
 _CHANGES = 32  # remembered until they are asked for; of more, the newest
 _LOOK_S = 0.5  # how often a device that is waited for is looked for

@@ -43,8 +43,9 @@ class JsonFile(Sink):
     """Appends each record to a file.
 
     A file that is put aside is renamed: PATH becomes PATH.1, PATH.1 becomes PATH.2, and the oldest goes. When a write
-    fails the line is lost, what stands in the file stays whole lines, and the next record tries anew. Somebody else may
-    move or delete the file, as logrotate does: the next record begins a new one.
+    fails the line is lost, what stands in the file stays whole lines, and the next record tries anew. What a power cut
+    left of a line stays a line of its own. Somebody else may move or delete the file, as logrotate does: the next record
+    begins a new one.
 
     Args:
         settings: where, how large and how old a file may get, how many are kept, how soon they are on the disk.
@@ -158,7 +159,10 @@ class JsonFile(Sink):
                     "choose another place (publish.file.path)"
                 )
             # Unbuffered: what was written survives a crash of ours, and a full disk is told of the line it hits.
-            self._file = FileIO(self._path, "ab", opener=lambda path, flags: os.open(path, flags, _MODE))
+            self._file = FileIO(self._path, "ab+", opener=lambda path, flags: os.open(path, flags, _MODE))
+            end = self._file.seek(0, os.SEEK_END)
+            if end and os.pread(self._file.fileno(), 1, end - 1) != b"\n":  # a power cut tore the last line
+                self._file.write(b"\n")
         except OSError as error:
             raise self._unwritable(error) from error
         self._begun = self._clock()

@@ -42,10 +42,13 @@ class Settings(Section):
     log: LogSettings = LogSettings()
 
     @model_validator(mode="after")
-    def _recording_spares_the_source(self) -> Self:
-        record = self.publish.record
-        if record is not None and record.resolve() == Path(self.capture.source).resolve():
-            raise ValueError(f"publish.record {record} is the source itself, which it would overwrite: choose another")
+    def _what_is_written_spares_the_source(self) -> Self:
+        from edge_fer.backends.cameras import path_of
+
+        source = Path(path_of(self.capture.source)).resolve()
+        for name, path in (("publish.record", self.publish.record), ("publish.file.path", self.publish.file.path)):
+            if path is not None and path.resolve() == source:
+                raise ValueError(f"{name} {path} is the source itself, which it would spoil: choose another")
         return self
 
     @model_validator(mode="after")

@@ -36,7 +36,11 @@ _NAMES: tuple[tuple[str, SourceKind], ...] = (
     ("[0-9]+|(?-i:/dev/.*)", "v4l2"),
 )
 """What is no name of a file: patterns, and what they mean."""
-_SECRETS = "pass|pwd|token|key|secret|auth|sig|cred"  # what names of query fields with one have in them
+USUAL_FPS = 30.0
+"""Of films that do not say theirs."""
+
+_SECRETS = "pass|pwd|token|key|secret|auth|sig|cred"  # what names of fields with one have in them
+_HARMLESS = "w|h|width|height|size|res|resolution|fps|rate|channel|camera|stream|subtype|profile|codec|quality|action"
 
 
 class Source(Protocol):
@@ -45,7 +49,7 @@ class Source(Protocol):
     Attributes:
         name: as it was named, without credentials.
         live: whether it goes on by itself; a live source raises SourceLost when it stops.
-        fps: frames a second; null where unknown.
+        fps: frames a second; null where unknown: of a live source, or of pictures that are no film.
     """
 
     name: str
@@ -219,11 +223,6 @@ def is_index(source: str) -> bool:
     return source.isascii() and source.isdigit()
 
 
-def is_url(source: str) -> bool:
-    """Whether a source is named by a URL."""
-    return re.fullmatch(_URL, source, re.IGNORECASE | re.DOTALL) is not None
-
-
 def printable(text: str) -> str:
     """A text on one line that every encoder of UTF-8 takes: bytes of file names that are none are spelt out."""
     return " ".join(text.split()).encode(errors="backslashreplace").decode()
@@ -233,7 +232,9 @@ def redact(text: str) -> str:
     """A printable text without the user names, passwords and keys of URLs in it.
 
     A password may hold any character, so all between a word's first colon and its last @ is taken
-    for one, as is what follows `password=`, `token=` and the like up to the next `&`.
+    for one, as is what follows `password=`, `token=` and the like up to the next `&`. Cameras have many
+    names for it: of a query all is hidden that is not known to be harmless.
     """
     hidden = re.sub(r":(/*)\S*@", r":\1***@", printable(text))
-    return re.sub(rf"((?:{_SECRETS})[\w-]*=)[^&\s]*", r"\1***", hidden, flags=re.IGNORECASE)
+    hidden = re.sub(rf"((?:{_SECRETS})[\w-]*=)[^&\s]*", r"\1***", hidden, flags=re.IGNORECASE)
+    return re.sub(rf"([?&](?!(?:{_HARMLESS})=)[^=&\s]*=)[^&\s]*", r"\1***", hidden, flags=re.IGNORECASE)

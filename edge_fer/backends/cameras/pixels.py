@@ -59,22 +59,32 @@ def decode(
     """A picture of its own from the bytes of a frame.
 
     Args:
-        content: `frame_bytes` of them at least; all of a JPEG, which tells its size itself.
+        content: of the frame; a JPEG tells its size itself.
         pixel_format: how they lie.
         width: of the picture, pixels; even where neighbours share their colour.
         height: of the picture, pixels; even where there are colour planes.
         stride: bytes from one row to the next.
 
     Returns:
-        `(height, width, 3)` uint8, BGR, contiguous; null where it is a JPEG that cannot be decoded.
+        `(height, width, 3)` uint8, BGR, contiguous; null where bytes are missing, or where it is a JPEG that cannot be
+        decoded.
     """
     if pixel_format == "mjpeg":
-        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
-        return None if image is None else np.asarray(image, np.uint8)
-    layout = _LAYOUTS[pixel_format]
-    rows = np.frombuffer(content, np.uint8, frame_bytes(pixel_format, stride, height)).reshape(-1, stride)
+        return _decode_jpeg(content)
+    layout, size = _LAYOUTS[pixel_format], frame_bytes(pixel_format, stride, height)
+    if len(content) < size:
+        return None
+    rows = np.frombuffer(content, np.uint8, size).reshape(-1, stride)
     if layout.height == 2:  # padding goes before the conversion; that of colour planes lies elsewhere
         rows = rows[:, : width * layout.width].reshape(height, width, *layout.shape)
     if layout.conversion is None:
         return np.array(rows)
     return np.array(cv2.cvtColor(rows, layout.conversion)[:, :width], np.uint8, order="C")
+
+
+def _decode_jpeg(content: memoryview | bytes | bytearray) -> Image | None:
+    try:
+        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error:  # of a header that claims more pixels than OpenCV takes
+        return None
+    return None if image is None else np.asarray(image, np.uint8)

@@ -7,6 +7,7 @@ import select
 import time
 from collections.abc import Callable
 
+from edge_fer.backends.cameras import USUAL_FPS
 from edge_fer.backends.cameras.pixels import decode, frame_bytes, row_bytes
 from edge_fer.errors import ConfigError, SourceError, SourceLost
 from edge_fer.settings import CaptureSettings
@@ -45,7 +46,7 @@ class Raw:
             raise ConfigError(f"expected an even size for {raw.pixel_format}, found {raw.width}x{raw.height}")
         self.name = "-"
         self.live = raw.live
-        self.fps = settings.fps
+        self.fps = settings.fps or (None if raw.live else USUAL_FPS)
         self._raw, self._size = raw, (raw.width, raw.height)
         self._cancelled = cancelled
         self._frames = 0

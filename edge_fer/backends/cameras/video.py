@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from edge_fer.backends.cameras import USUAL_FPS
 from edge_fer.backends.cameras.picture import hush_opencv
 from edge_fer.errors import SourceError
 from edge_fer.types import Image
@@ -24,7 +25,7 @@ class Video:
         name: what it is called in messages; null: its path.
 
     Attributes:
-        fps: what the file says; null where that makes no sense.
+        fps: what the file says, or the usual where that makes no sense.
     """
 
     live = False
@@ -50,7 +51,7 @@ class Video:
                 "the file is cut short, damaged, or of another kind: replace it"
             )
         rate = self._capture.get(cv2.CAP_PROP_FPS)
-        self.fps: float | None = rate if 0 < rate <= 1000 else None
+        self.fps: float | None = rate if 0 < rate <= 1000 else USUAL_FPS
         self._claimed = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
 
     def read(self) -> tuple[Image, int] | None:
