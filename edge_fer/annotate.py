@@ -35,7 +35,7 @@ def annotate(image: Image, reading: Reading) -> Image:
     """Draw a reading over its frame.
 
     Each face has its box, its landmarks, a plate with its id and label, and below it a bar for each of `LABELS`,
-    in this order, as long as its probability.
+    in this order, as long as it is probable: over time, where that is what the label goes by.
 
     Args:
         image: `(height, width, 3)` uint8, BGR; not written to.
@@ -77,7 +77,7 @@ def _draw_face(picture: Image, face: FaceReading, unit: float) -> None:
     for point in face.landmarks.points:
         cv2.circle(picture, (round(point.x), round(point.y)), line, colour, -1, cv2.LINE_AA)
     top = y + height + _gap(unit)
-    for label, probability in face.probabilities.items():
+    for label, probability in (face.smoothed or face.probabilities).items():
         cv2.rectangle(picture, (x, top), (x + round(width * probability), top + thick - 1), COLOURS[label], -1)
         top += thick + 1
 

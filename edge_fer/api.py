@@ -59,6 +59,7 @@ class EdgeFer(Closeable):
         self._stopping = threading.Event()
         self._closed = False
         self._pictures: Pipeline | None = None
+        self._one_at_a_time = threading.Lock()  # around it
         self._numbers = itertools.count()
 
     def __iter__(self) -> Iterator[Reading]:
@@ -86,7 +87,7 @@ class EdgeFer(Closeable):
                 raise OutputError(f"expected the run to end within {STOP_S:g} s, found it stuck; restart the program")
 
     def analyze(self, image: Image) -> Reading:
-        """Read every face of one picture.
+        """Read every face of one picture; several threads take turns.
 
         Args:
             image: `(height, width, 3)` uint8, BGR, as `cv2.imread` gives it.
@@ -97,7 +98,6 @@ class EdgeFer(Closeable):
             EdgeFerError: when a network fails.
             RuntimeError: after `close`.
         """
-        self._check_open()
         if not isinstance(image, np.ndarray):
             raise TypeError(
                 f"expected a picture (height, width, 3) of uint8, BGR, found {type(image).__name__}; "
@@ -108,19 +108,22 @@ class EdgeFer(Closeable):
                 f"expected a picture (height, width, 3) of uint8, BGR, found {image.shape} of {image.dtype}; "
                 "cv2.imread gives one"
             )
-        if self._pictures is None:
-            self._pictures = Pipeline(self._settings.model_copy(update={"publish": PublishSettings()}))
-        now_ns = time.monotonic_ns()
-        frame = Frame(next(self._numbers), image, now_ns, time.time(), now_ns, still=True)
-        return next(iter(self._pictures.read([frame])))
+        with self._one_at_a_time:
+            self._check_open()
+            if self._pictures is None:
+                self._pictures = Pipeline(self._settings.model_copy(update={"publish": PublishSettings()}))
+            now_ns = time.monotonic_ns()
+            frame = Frame(next(self._numbers), image, now_ns, time.time(), now_ns, still=True)
+            return next(iter(self._pictures.read([frame])))
 
     def close(self) -> None:
         """End the iteration after the reading under way, and free the networks; may be called again."""
         self._closed = True
         self._stopping.set()
-        pictures, self._pictures = self._pictures, None
-        if pictures is not None:
-            pictures.close()
+        with self._one_at_a_time:
+            pictures, self._pictures = self._pictures, None
+            if pictures is not None:
+                pictures.close()
 
     def _check_open(self) -> None:
         if self._closed:

@@ -64,6 +64,9 @@ app.add_typer(models_app, name="models")
 app.command()(doctor)
 app.command()(cameras)
 
+ModelFolder = Annotated[
+    Path | None, typer.Option(help="Folder with manifest.yaml; default: the models that came along.", metavar="DIR")
+]
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="Settings file (YAML).", metavar="FILE")]
 
 
@@ -83,7 +86,7 @@ def run(
     camera: Annotated[
         str | None,
         typer.Option(
-            help="Camera index, device path, `picamera2`, picture, video, folder, URL, `-`, or `sample`.",
+            help="Camera index, device path, `picamera2`, picture, video, folder, URL, `-`, `sample` or `synthetic:3`.",
             metavar="SOURCE",
         ),
     ] = None,
@@ -92,9 +95,7 @@ def run(
     backend: Annotated[
         str | None, typer.Option(help="Device: auto, edgetpu, edgetpu:usb:0, edgetpu:pci:0, cpu or fake.")
     ] = None,
-    models: Annotated[
-        Path | None, typer.Option(help="Folder with manifest.yaml; default: the models that came along.", metavar="DIR")
-    ] = None,
+    models: ModelFolder = None,
     model: Annotated[str | None, typer.Option(help="Classifier; see `edge-fer models list`.")] = None,
     realtime: Annotated[
         bool | None, typer.Option("--realtime", help="Pace a file like a camera, and drop what comes too late.")
@@ -104,8 +105,12 @@ def run(
         str | None, typer.Option("--format", help="json, text or none; text on a terminal, JSON lines elsewhere.")
     ] = None,
     log_format: Annotated[str | None, typer.Option(help="Of the log on stderr: auto, text, journal or json.")] = None,
-    max_frames: Annotated[int | None, typer.Option(help="End after so many readings.", min=1)] = None,
-    duration: Annotated[float | None, typer.Option(help="End after so many seconds.", min=0)] = None,
+    max_frames: Annotated[
+        int | None, typer.Option(help="End after so many readings, counted anew by each reload.", min=1)
+    ] = None,
+    duration: Annotated[
+        float | None, typer.Option(help="End after so many seconds, counted anew by each reload.", min=0)
+    ] = None,
 ) -> None:
     """Read expressions from a camera, a stream, a video or pictures until it ends or Ctrl-C."""
     flags = {
@@ -179,28 +184,32 @@ def config_schema(
 
 
 @models_app.command("list")
-def models_list(config: ConfigFile = None) -> None:
+def models_list(config: ConfigFile = None, models: ModelFolder = None) -> None:
     """List the networks, with what was measured of them."""
-    for name, spec in ModelStore(load_settings(config).models).specs.items():
+    for name, spec in _store(config, models).specs.items():
         figures = f"  {spec.accuracy.int8:.1%} on {spec.accuracy.dataset}" if spec.accuracy else ""
-        _say(f"{name:14} {spec.task:9} {spec.quantization:8} {spec.file}{figures}")
+        _say(f"{name:16} {spec.task:9} {spec.quantization:8} {spec.file}{figures}")
 
 
 @models_app.command("verify")
-def models_verify(config: ConfigFile = None) -> None:
+def models_verify(config: ConfigFile = None, models: ModelFolder = None) -> None:
     """Compare every network with its hash."""
-    store = ModelStore(load_settings(config).models)
+    store = _store(config, models)
     failures = []
     for name, spec in store.specs.items():
         try:
-            _say(f"{name:14} ok  {len(store.load(name, spec.task)) / 2**20:.1f} MiB")
+            _say(f"{name:16} ok  {len(store.load(name, spec.task)) / 2**20:.1f} MiB")
             if spec.edgetpu is not None:
-                _say(f"{name:14} ok  {len(store.load_compiled(name, spec.task)) / 2**20:.1f} MiB for the Edge TPU")
+                _say(f"{name:16} ok  {len(store.load_compiled(name, spec.task)) / 2**20:.1f} MiB for the Edge TPU")
         except ModelError as error:
-            _say(f"{name:14} {error}")
+            _say(f"{name:16} {error}")
             failures.append(name)
     if failures:
         raise ModelError(f"expected every network to match its hash, found other content in {', '.join(failures)}")
+
+
+def _store(config: Path | None, models: Path | None) -> ModelStore:
+    return ModelStore(load_settings(config, flags={"models": str(models) if models else None}).models)
 
 
 def main() -> None:

@@ -64,7 +64,7 @@ def bench(
     size: Annotated[int, typer.Option(help="Long side that decoded frames are shrunk to, pixels.", min=64)] = 600,
     min_face: Annotated[int | None, typer.Option(help="Smallest face to find; the baselines' is 20.")] = None,
     against: Annotated[
-        str, typer.Option(help="Baselines in the same run: plain, plain-litert (need edge-fer\\[lab]).", metavar="LIST")
+        str, typer.Option(help="Baselines in the same run: plain, plain-litert (need the extra `lab`).", metavar="LIST")
     ] = "",
     faces: Annotated[
         str, typer.Option(help="Crowds to measure beside the source, by their faces: 0,1,4,8,16.", metavar="LIST")
@@ -79,7 +79,7 @@ def bench(
         typer.Option(help="Compare with a reference: a CSV file, a folder of them, or `auto`.", metavar="PATH"),
     ] = None,
     plot: Annotated[
-        Path | None, typer.Option(help="Draw the stage times (PNG; needs edge-fer\\[plot]).", metavar="FILE")
+        Path | None, typer.Option(help="Draw the stage times (PNG; needs the extra `plot`).", metavar="FILE")
     ] = None,
 ) -> None:
     """Measure; see `HELP`."""

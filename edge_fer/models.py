@@ -132,16 +132,15 @@ class ModelStore:
 
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder if folder is not None else packaged_folder()
+        self._cure = "reinstall edge-fer" if folder is None else "mend that folder, or name another (--models)"
         path = self.folder / MANIFEST
         try:
             content = yaml.safe_load(path.read_text(encoding="utf-8"))
             self._manifest = Manifest.model_validate(content)
         except OSError as error:
-            raise ModelError(
-                f"expected the model manifest {path}, found: {error.strerror}; reinstall edge-fer or set `models`"
-            ) from error
+            raise ModelError(f"expected the model manifest {path}, found: {error.strerror}; {self._cure}") from error
         except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise ModelError(f"expected YAML in {path}, found: {first_line(error)}; reinstall edge-fer") from error
+            raise ModelError(f"expected YAML in {path}, found: {first_line(error)}; {self._cure}") from error
         except ValidationError as error:
             where, what = first_problem(error)
             raise ModelError(f"expected a model manifest in {path}, found at {where}: {what}") from error
@@ -191,12 +190,12 @@ class ModelStore:
         try:
             content = path.read_bytes()
         except OSError as error:
-            raise ModelError(f"expected the model {path}, found: {error.strerror}; reinstall edge-fer") from error
+            raise ModelError(f"expected the model {path}, found: {error.strerror}; {self._cure}") from error
         found = hashlib.sha256(content).hexdigest()
         if found != sha256:
             raise ModelError(
                 f"expected {path} with sha256 {sha256[:12]}..., found {found[:12]}... ({len(content)} bytes); "
-                "the file is corrupt or was replaced: reinstall edge-fer"
+                f"the file is corrupt or was replaced: {self._cure}"
             )
         return content
 

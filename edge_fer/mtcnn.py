@@ -185,7 +185,7 @@ class _Net:
             self._backend.close()
             raise ModelError(
                 f"expected a network of MTCNN whose outputs have {sorted(widths)} values, found {found}; "
-                "reinstall edge-fer"
+                "reinstall edge-fer, or name another folder (--models)"
             )
 
     def run(self, batch: Array) -> Outputs:

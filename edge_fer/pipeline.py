@@ -261,7 +261,7 @@ class Pipeline(Closeable):
         if over:
             return "the time is over"
         if frames == max_frames:
-            return f"{frames} frames were read"
+            return f"{frames} frames were read" if frames != 1 else "one frame was read"
         if self._camera.state == "ended" and waiting is None:
             self._camera.get(0)
             return self._camera.message

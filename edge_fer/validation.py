@@ -14,7 +14,7 @@ def first_problem(error: ValidationError) -> tuple[str, str]:
     problem = error.errors(include_url=False)[0]
     where = ".".join(str(part) for part in problem["loc"]) or "the top level"
     what = problem["msg"].removeprefix("Value error, ")
-    what = what[0].lower() + what[1:]
+    what = "expected names and values" if problem["type"] == "model_type" else what[0].lower() + what[1:]
     if problem["type"] not in {"missing", "value_error"}:
         what += f", not {problem['input']!r}"
     return where, what

@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -77,6 +78,14 @@ def test_a_picture_is_read() -> None:
         assert run_threads() != []
     fer.close()
     assert run_threads() == []
+
+
+def test_several_threads_take_turns() -> None:
+    image = crowd_scene(seed=3, faces=2, frames=1).render(0)
+    with EdgeFer() as fer, ThreadPoolExecutor(4) as threads:
+        readings = list(threads.map(fer.analyze, [image] * 8))
+    assert sorted(reading.frame for reading in readings) == list(range(8))
+    assert {len(reading.faces) for reading in readings} == {2}
 
 
 def test_what_was_closed_reads_no_more() -> None:

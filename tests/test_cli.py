@@ -162,7 +162,7 @@ def test_a_corrupt_model_ends_with_4(tmp_path: Path) -> None:
     )
     verified = edge_fer_cli("models", "verify", EDGE_FER_MODELS=str(tmp_path))
     failed_with(verified, 4, "mtcnn_onet")
-    assert "se_resnet50    ok" in verified.stdout
+    assert "se_resnet50      ok" in verified.stdout
 
 
 def test_a_recording_without_permission_ends_with_6(tmp_path: Path) -> None:

@@ -72,3 +72,16 @@ def test_a_jpeg_tells_its_size_itself_and_a_broken_one_is_none():
     assert decoded.shape == image.shape
     assert np.abs(decoded.astype(int) - image).mean() < 3
     assert decode(b"\xff\xd8 broken", "mjpeg", WIDTH, HEIGHT, 0) is None
+
+
+def test_what_bytes_are_missing_of_is_no_picture():
+    assert decode(bytes(row_bytes("yuyv422", WIDTH) * HEIGHT - 1), "yuyv422", WIDTH, HEIGHT, WIDTH * 2) is None
+
+
+def test_a_jpeg_that_is_damaged_is_no_picture():
+    whole = cv2.imencode(".jpg", picture(size=(HEIGHT, WIDTH)))[1].tobytes()
+    start = whole.index(b"\xff\xc0")  # begins the frame header: length, precision, height and width follow
+    claims_too_much = whole[: start + 5] + b"\xff\xff\xff\xff" + whole[start + 9 :]
+    for content in (claims_too_much, whole[:40], b"\xff\xd8\xff"):
+        assert decode(content, "mjpeg", WIDTH, HEIGHT, 0) is None
+    assert decode(whole, "mjpeg", WIDTH, HEIGHT, 0).shape == (HEIGHT, WIDTH, 3)

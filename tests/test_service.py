@@ -197,6 +197,35 @@ def test_new_settings_whose_source_is_not_there_give_way_to_the_old_ones(start: 
     assert "<3>the new settings do not work, the old ones are kept: expected a camera index" in err
 
 
+def test_a_burst_of_signals_ends_a_run_as_one_does() -> None:
+    """Some come while the first is being dealt with."""
+    command = [sys.executable, "-m", "edge_fer", "run", "--camera", "sample", "--realtime", "--backend", "fake"]
+    for _ in range(3):
+        with subprocess.Popen([*command, "--format", "json"], stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            next(line for line in process.stdout if '"frame"' in line)
+            end = time.monotonic() + 0.03
+            while time.monotonic() < end:
+                process.send_signal(signal.SIGTERM)
+                process.send_signal(signal.SIGINT)
+            process.communicate(timeout=PATIENCE_S)
+        assert process.returncode in (0, 130)
+
+
+def test_closed_standard_streams_are_no_places_for_other_files(tmp_path: Path) -> None:
+    path = tmp_path / "readings.jsonl"
+    command = f"{sys.executable} -m edge_fer run --camera sample --max-frames 2 --format none <&- 2>&-"
+    environment = os.environ | {"EDGE_FER_PUBLISH__FILE__PATH": str(path)}
+    ended = subprocess.run(command, shell=True, env=environment, timeout=PATIENCE_S, check=False)
+    assert ended.returncode == 0
+    assert [json.loads(line)["schema"] for line in path.read_text().splitlines()]
+    command = f"{sys.executable} -m edge_fer run --camera - <&-"
+    environment |= {"EDGE_FER_CAPTURE__RAW__WIDTH": "64", "EDGE_FER_CAPTURE__RAW__HEIGHT": "48"}
+    ended = subprocess.run(command, shell=True, env=environment, timeout=PATIENCE_S, check=False, capture_output=True)
+    assert ended.returncode == 3
+    assert b"expected frames on standard input, found its end" in ended.stderr
+
+
 def test_what_ends_a_run_has_the_form_and_the_priority_of_the_log() -> None:
     for form, begin in (("journal", "<3>expected a camera"), ("json", '{"at": '), ("text", "edge-fer: expected a cam")):
         command = ["run", "--camera", "/dev/video99", "--format", "none", "--log-format", form]

@@ -45,7 +45,7 @@ def _check_interpreter(host: Host) -> Iterator[Finding]:
     if trouble is None:
         yield ok(found)
     else:
-        yield fail(f"{found} cannot be imported: {trouble}", "pip install --force-reinstall edge-fer")
+        yield fail(f"{found} cannot be imported: {trouble}", "pip install --force-reinstall . in its checkout")
 
 
 def _how_to_get_one(host: Host) -> str:

@@ -44,8 +44,8 @@ class JsonFile(Sink):
 
     A file that is put aside is renamed: PATH becomes PATH.1, PATH.1 becomes PATH.2, and the oldest goes. When a write
     fails the line is lost, what stands in the file stays whole lines, and the next record tries anew. What a power cut
-    left of a line stays a line of its own. Somebody else may move or delete the file, as logrotate does: the next record
-    begins a new one.
+    left of a line stays a line of its own. Somebody else may move or delete the file, as logrotate does: the next
+    record begins a new one.
 
     Args:
         settings: where, how large and how old a file may get, how many are kept, how soon they are on the disk.

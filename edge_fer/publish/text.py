@@ -54,7 +54,8 @@ class TextLine(Sink):
 def _sentence(reading: Reading) -> str:
     faces = "  ".join(f"[{face.id}] {face.summary}" for face in reading.faces) or "no face"
     state = f"  ({reading.reason})" if reading.degraded else ""
-    return f"{reading.fps:5.1f} FPS  {reading.backend}{state}  frame {reading.frame}  {faces}"
+    rate = f"{reading.fps:5.1f} FPS  " if reading.fps else ""  # the first frame has none
+    return f"{rate}{reading.backend}{state}  frame {reading.frame}  {faces}"
 
 
 def _stages(status: Status) -> str:

@@ -85,7 +85,8 @@ def _validated(content: dict[str, Any]) -> Settings:
         where, what = first_problem(error)
         if error.errors()[0]["type"] == "extra_forbidden":
             raise ConfigError(f"unknown setting `{where}`{_nearest(where)}; see `edge-fer config show`") from error
-        raise ConfigError(f"setting `{where}`: {what}; see `edge-fer config show`") from error
+        setting = f"setting `{where}`: " if error.errors()[0]["loc"] else ""  # not of what two of them say together
+        raise ConfigError(f"{setting}{what}; see `edge-fer config show`") from error
 
 
 def dump_settings(settings: Settings) -> str:

@@ -29,7 +29,7 @@ class CaptureSettings(Section):
     source: str = Field(
         "0",
         min_length=1,
-        description="camera index, device path, `picamera2`, picture, video, folder, URL, `-` or `sample`",
+        description="camera index, device path, `picamera2`, picture, video, folder, URL, `-`, `sample`, `synthetic:3`",
     )
     width: int | None = Field(None, ge=16, le=7680, description="asked of the camera, pixels; null: its own choice")
     height: int | None = Field(None, ge=16, le=4320, description="asked of the camera, pixels; null: its own choice")

@@ -98,5 +98,5 @@ class ChildSource:
     def _reason(self, error: WorkerError) -> str:
         """One line on what went wrong in the child, with FFmpeg's own word where it left one."""
         words = re.sub(r"^\[[^]]*\]\s*", "", self._worker.last_words)
-        known = not words or isinstance(error, WorkerCrashed)  # a crash quotes them already
+        known = words in str(error) or isinstance(error, WorkerCrashed)  # a crash quotes them already
         return redact(str(error) if known else f"{error} ({words})")
