@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +18,8 @@ from typing import Any
 
 import pytest
 
+from edge_fer.service import Service
+from edge_fer.settings import Settings
 from tests.brokers import free_port
 
 PATIENCE_S = 30.0
@@ -197,19 +200,23 @@ def test_new_settings_whose_source_is_not_there_give_way_to_the_old_ones(start: 
     assert "<3>the new settings do not work, the old ones are kept: expected a camera index" in err
 
 
-def test_a_burst_of_signals_ends_a_run_as_one_does() -> None:
-    """Some come while the first is being dealt with."""
-    command = [sys.executable, "-m", "edge_fer", "run", "--camera", "sample", "--realtime", "--backend", "fake"]
-    for _ in range(3):
-        with subprocess.Popen([*command, "--format", "json"], stdout=subprocess.PIPE, text=True) as process:
-            assert process.stdout is not None
-            next(line for line in process.stdout if '"frame"' in line)
-            end = time.monotonic() + 0.03
-            while time.monotonic() < end:
-                process.send_signal(signal.SIGTERM)
-                process.send_signal(signal.SIGINT)
-            process.communicate(timeout=PATIENCE_S)
-        assert process.returncode in (0, 130)
+def test_signals_do_not_wait_for_each_other() -> None:
+    """Python runs their handlers in the thread that holds the event's lock, whatever it is doing."""
+    service = Service(Settings(), Settings, lambda *_: ())
+    held: list[bool] = []
+
+    class Interrupted(threading.Event):
+        def set(self) -> None:
+            held.append(signal.SIGTERM in signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+            if not held[-1]:
+                service._end(signal.SIGTERM, None)
+            super().set()
+
+    service._stopping = Interrupted()
+    service._reload()
+    service._end(signal.SIGINT, None)
+    assert held == [True, False]
+    assert service._ended_by == signal.SIGINT
 
 
 def test_closed_standard_streams_are_no_places_for_other_files(tmp_path: Path) -> None:
