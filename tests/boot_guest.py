@@ -20,6 +20,11 @@ CONFIG = Path("/etc/edge-fer/config.yaml")
 READINGS = Path("/var/lib/edge-fer/readings.jsonl")
 TREE = "/root/edge-fer"
 UNIT = "edge-fer.service"
+# adjtimex(2) asked, and then told to set the clock's frequency to what it is.
+CLOCK = (
+    "import ctypes; timex = (ctypes.c_long * 64)(); ask = ctypes.CDLL(None).adjtimex; found = ask(timex); "
+    "timex[0] = 2; print(f'asked {found}, set', 'refused' if ask(timex) < 0 else 'allowed')"
+)
 STREAM_PORT = 8099
 # An emulated processor takes minutes for what takes seconds.
 START_S = 1200.0 if OPTIONS["emulated"] else 60.0
@@ -101,6 +106,19 @@ def boot() -> None:
     expect("status tells the rate", "FPS on cpu" in show("StatusText"))
     expect("it runs as its own user", sh(f"ps -o user= -p {pid()}", quiet=True) == "edge-fer")
     print(sh(f"systemd-analyze security --no-pager {UNIT}", quiet=True).splitlines()[-1])
+
+
+def clock() -> None:
+    head("the sandbox lets the service ask whether the clock is set, and not set it")
+    inside = Path("/etc/systemd/system/edge-fer.service.d/clock.conf")
+    inside.parent.mkdir(exist_ok=True)
+    inside.write_text(f'[Service]\nExecStartPost=/usr/bin/python3 -c "{CLOCK}"\n')
+    since = time.time()
+    sh(f"systemctl daemon-reload; systemctl restart {UNIT}")
+    expected = sh(f'/usr/bin/python3 -c "{CLOCK}"', quiet=True).split()[1].rstrip(",")
+    expect(f"it finds {expected}, as root does", f"asked {expected}, set refused" in journal(since))
+    inside.unlink()
+    sh(f"systemctl daemon-reload; systemctl restart {UNIT}")
 
 
 def reload_settings() -> None:
