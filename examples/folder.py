@@ -7,17 +7,15 @@ from __future__ import annotations
 
 import argparse
 import csv
+import os
 import sys
 from pathlib import Path
 
-import cv2
-import numpy as np
-
 from edge_fer import EdgeFer
-from edge_fer.errors import EdgeFerError
+from edge_fer.backends.cameras.folder import SUFFIXES
+from edge_fer.backends.cameras.picture import read_picture
+from edge_fer.errors import EdgeFerError, SourceError
 from edge_fer.types import LABELS
-
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 
 
 def main() -> None:
@@ -32,13 +30,15 @@ def main() -> None:
     table.writerow(["picture", "x", "y", "width", "height", "label", "confidence", "why", *LABELS])
     with EdgeFer() as fer:
         for path in paths:
-            image = cv2.imread(str(path))
-            if image is None:
-                print(f"{path} is no picture that OpenCV can read", file=sys.stderr)
+            try:
+                image = read_picture(path)  # turned upright; where `cv2.imread` gives half a picture, an error
+            except SourceError as error:
+                print(error, file=sys.stderr)
                 continue
-            for face in fer.analyze(np.asarray(image, np.uint8)).faces:
+            name = os.fsencode(path.name).decode(errors="backslashreplace")  # it may be any bytes
+            for face in fer.analyze(image).faces:
                 probabilities = [face.probabilities[label] for label in LABELS]
-                table.writerow([path.name, *face.box, face.label, face.confidence, face.why, *probabilities])
+                table.writerow([name, *face.box, face.label, face.confidence, face.why, *probabilities])
 
 
 if __name__ == "__main__":

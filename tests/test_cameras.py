@@ -6,6 +6,8 @@ import itertools
 import os
 import socket
 import stat
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from edge_fer.backends.cameras import Source, kind_of, open_source, redact, sample, v4l2
+from edge_fer.backends.cameras import Source, kind_of, open_source, redact, sample, v4l2, video
 from edge_fer.backends.cameras.child import ChildSource
 from edge_fer.backends.cameras.picture import hush_opencv
 from edge_fer.backends.cameras.stream_child import Stream as StreamChild
@@ -168,12 +170,12 @@ def test_kind_of_a_name(name, kind):
 
 
 def test_kind_of_what_lies_on_disk(tmp_path):
-    video = write_video(tmp_path / "a.mp4")
+    clip = write_video(tmp_path / "a.mp4")
     (tmp_path / "named_wrongly.mp4").write_bytes(cv2.imencode(".png", picture())[1].tobytes())
     link = tmp_path / "camera"
     link.symlink_to("/dev/null")
     assert kind_of(str(tmp_path)) == "folder"
-    assert kind_of(str(video)) == "video"
+    assert kind_of(str(clip)) == "video"
     assert kind_of(str(tmp_path / "named_wrongly.mp4")) == "picture"
     assert kind_of(str(link)) == "v4l2"
 
@@ -184,8 +186,8 @@ def test_a_path_that_is_not_there_is_named():
 
 
 def test_a_file_url_is_the_path_it_names(tmp_path):
-    video = write_video(tmp_path / "a clip 100%.mp4")
-    for address in (video.as_uri(), f"FILE://localhost{video}", f"file://{video}"):
+    clip = write_video(tmp_path / "a clip 100%.mp4")
+    for address in (clip.as_uri(), f"FILE://localhost{clip}", f"file://{clip}"):
         opened = open_source(settings(address))
         assert not opened.live
         assert count(opened) == 10
@@ -477,6 +479,42 @@ def test_a_video_cut_short_gives_what_it_has_and_then_says_so(tmp_path, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+def damage(path: Path, frames: set[int]) -> Path:
+    """Make nothing of some frames of a Motion JPEG video."""
+    content = bytearray(path.read_bytes())
+    start = content.index(b"movi")
+    for number in range(max(frames) + 1):
+        start = content.index(b"00dc", start) + 8
+        length = int.from_bytes(content[start - 4 : start], "little")
+        if number in frames:
+            content[start : start + length] = bytes(length)
+        start += length
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize("lost", [{0}, {5}, {3, 4, 5, 11}])
+def test_frames_of_a_video_that_cannot_be_decoded_are_left_out_and_counted(tmp_path, capfd, lost):
+    path = damage(write_video(tmp_path / "a.avi", frames=13, codec="MJPG"), lost)
+    opened = open_source(settings(path))
+    shown = [int(image[5, 5, 2]) for image, _ in iter(opened.read, None)]
+    assert np.allclose(shown, [20 * number % 256 for number in range(13) if number not in lost], atol=12)
+    assert opened.skipped == len(lost)
+    assert opened.read() is None
+    opened.close()
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_video_of_hardly_any_good_frame_ends(tmp_path, monkeypatch):
+    monkeypatch.setattr(video, "_MOST_LOST", 10)
+    path = damage(write_video(tmp_path / "a.avi", frames=40, codec="MJPG"), set(range(5, 35)))
+    opened = open_source(settings(path))
+    with pytest.raises(SourceError, match=r"expected about 40 frames in .*a\.avi, found 5; the file is cut short"):
+        count(opened)
+    assert opened.skipped == 0
+    opened.close()
+
+
 @pytest.mark.parametrize("name", ["a.png", "a.mp4"])
 def test_a_file_that_cannot_be_read_names_the_reason(tmp_path, monkeypatch, name):
     path = tmp_path / name
@@ -490,6 +528,19 @@ def test_a_file_that_cannot_be_read_names_the_reason(tmp_path, monkeypatch, name
     monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(SourceError, match=rf"{name}, found: Permission denied"):
         open_source(options)
+
+
+def test_opencv_says_nothing_of_a_file_that_it_cannot_read(tmp_path):
+    """In a process of its own, where OpenCV is not hushed yet; it may open no file, for root may open any."""
+    script = (
+        "import resource, sys, cv2\n"
+        "from edge_fer.backends.cameras import kind_of, picture\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))\n"
+        "print(kind_of(sys.argv[1]))\n"
+    )
+    command = [sys.executable, "-c", script, write_video(tmp_path / "a.mp4")]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+    assert (ended.stdout, ended.stderr) == ("video\n", "")
 
 
 def test_the_packaged_clip_is_looked_for_in_the_package():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -61,14 +62,17 @@ def load(name: str) -> Any:
 
 
 def test_a_folder_becomes_a_table(tmp_path: Path) -> None:
-    cv2.imwrite(str(tmp_path / "two.png"), crowd_scene(seed=3, faces=2, frames=1).render(0))
-    (tmp_path / "broken.png").write_text("no picture")
+    scene = crowd_scene(seed=3, faces=2, frames=1).render(0)
+    (tmp_path / os.fsdecode(b"\xff.bmp")).write_bytes(cv2.imencode(".bmp", scene)[1].tobytes())
+    cv2.imwrite(str(tmp_path / "two.png"), scene)
+    whole = cv2.imencode(".jpg", scene)[1].tobytes()
+    (tmp_path / "cut.jpg").write_bytes(whole[: len(whole) * 2 // 3])
     ended = run("folder.py", str(tmp_path))
     rows = list(csv.DictReader(ended.stdout.splitlines()))
-    assert [row["picture"] for row in rows] == ["two.png", "two.png"]
-    assert all(abs(sum(float(row[label]) for label in ("anger", "happiness", "neutral", "sadness", "fear", "surprise",
-                                                       "disgust")) - 1) < 0.01 for row in rows)  # fmt: skip
-    assert "broken.png is no picture" in ended.stderr
+    assert [row["picture"] for row in rows] == ["two.png", "two.png", "\\xff.bmp", "\\xff.bmp"]
+    assert all(abs(sum(float(row[label]) for label in LABELS) - 1) < 0.01 for row in rows)
+    assert "cut.jpg, found" in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
 
 
 def test_a_smile_counts_once_when_it_has_lasted() -> None:

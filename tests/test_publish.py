@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
+import signal
+import subprocess
+import sys
 import threading
 from dataclasses import replace
+from io import FileIO
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,14 +20,17 @@ import pytest
 
 from edge_fer.annotate import COLOURS, annotate
 from edge_fer.errors import OutputClosed, OutputError
-from edge_fer.publish import json_schema, to_json
+from edge_fer.publish import json_schema, recording, to_json
 from edge_fer.publish.jsonl import JsonLines
+from edge_fer.publish.part import claim
 from edge_fer.publish.recording import Pace, Recording
 from edge_fer.publish.stdout import Stdout
 from edge_fer.publish.text import TextLine
+from edge_fer.settings import Settings
 from edge_fer.types import LABELS, Box, FaceReading, Label, Record
 from tests.conftest import face_at, make_face_reading, make_reading, make_status
 
+ROOT = Path(__file__).resolve().parents[1]
 PICTURE = np.full((360, 640, 3), 90, np.uint8)
 
 
@@ -260,26 +268,113 @@ def test_a_stream_that_claims_a_thousand_frames_a_second_is_recorded_at_thirty(t
     assert len(frames_of(path)) == 31
 
 
-def test_frames_of_another_size_are_scaled(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("shape", "bars", "inside"),
+    [
+        ((240, 320), None, np.s_[:, :]),
+        ((240, 160), np.s_[:, :36], np.s_[:, 44:116]),
+        ((60, 320), np.s_[:41, :], np.s_[49:71, :]),
+        ((2, 320), np.s_[:55, :], None),
+    ],
+)
+def test_frames_of_another_size_are_scaled_into_the_first_and_keep_their_shape(
+    tmp_path: Path, shape: tuple[int, int], bars: Any, inside: Any
+) -> None:
     path = tmp_path / "out.avi"
     sink = Recording(path, lambda: FILE)
     sink.publish(make_reading(), np.zeros((120, 160, 3), np.uint8))
-    sink.publish(make_reading(), np.zeros((240, 320, 3), np.uint8))
+    sink.publish(make_reading(), np.full((*shape, 3), 200, np.uint8))
     sink.close()
-    assert [frame.shape for frame in frames_of(path)] == [(120, 160, 3)] * 2
+    frames = frames_of(path)
+    assert [frame.shape for frame in frames] == [(120, 160, 3)] * 2
+    assert bars is None or frames[1][bars].max() < 30
+    assert inside is None or np.median(frames[1][inside]) > 180
 
 
 def test_a_recording_that_cannot_be_written_fails_at_once(tmp_path: Path) -> None:
     (tmp_path / "folder.mp4").mkdir()
     for path, words in (
         (tmp_path / "none" / "out.mp4", "No such file or directory; choose another place"),
-        (tmp_path / "out.gif", r"ends in one of \.mp4"),
+        (tmp_path / "out.gif", r"ends in one of \.mp4, \.avi, \.mkv, found .*out\.gif"),
         (tmp_path / "folder.mp4", "it is a folder"),
-        (Path(), r"ends in one of \.mp4"),
+        (Path(), "such as out.mp4, found no name; choose one"),
+        (tmp_path / ".mp4", r"such as out.mp4, found only an ending in .*/\.mp4"),
         (tmp_path / "b\udcff.mp4", "a name in UTF-8"),
     ):
         with pytest.raises(OutputError, match=words):
             Recording(path, lambda: FILE)
+
+
+def test_two_runs_do_not_record_to_one_name(tmp_path: Path) -> None:
+    path = tmp_path / "out.avi"
+    first = Recording(path, lambda: FILE)
+    first.publish(make_reading(), PICTURE)
+    with pytest.raises(OutputError, match=r"expected no other run that records .*out\.avi, found one; end it, or"):
+        Recording(path, lambda: FILE)
+    recording.check(settings_recording(path))
+    first.publish(make_reading(), PICTURE)
+    first.close()
+    assert len(frames_of(path)) == 2
+    Recording(path, lambda: FILE).close()
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_part_that_was_completed_between_opening_and_locking_is_not_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = fcntl.flock
+    first = claim(tmp_path / "out.avi")
+    assert first is not None
+
+    def complete_first(file: FileIO, operation: int) -> None:
+        monkeypatch.undo()
+        first.complete()
+        lock(file, operation)
+
+    monkeypatch.setattr(fcntl, "flock", complete_first)
+    second = claim(tmp_path / "out.avi")
+    assert second is not None
+    assert second.path.exists()
+    second.discard()
+    assert [path.name for path in tmp_path.iterdir()] == ["out.avi"]
+
+
+def settings_recording(path: Path) -> Settings:
+    return Settings.model_validate({"publish": {"record": path}})
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+import numpy as np
+from edge_fer.publish.part import claim
+from edge_fer.publish.recording import Pace, Recording
+from tests.conftest import make_reading
+sink = Recording(Path(sys.argv[1]), lambda: Pace(25, live=False))
+noise = np.random.default_rng(0)
+for frame in range(100):
+    sink.publish(make_reading(frame), noise.integers(0, 256, (120, 160, 3), np.uint8))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".avi", ".mkv"])
+def test_what_a_run_that_was_killed_has_recorded_is_put_aside_and_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, suffix: str
+) -> None:
+    path = tmp_path / f"out{suffix}"
+    (tmp_path / f"out-interrupted{suffix}").write_bytes(b"an older one")
+    ended = subprocess.run([sys.executable, "-c", KILLED, path], timeout=30, check=False, cwd=ROOT)
+    assert ended.returncode == -signal.SIGKILL
+    recording.check(settings_recording(path))
+    assert len(list(tmp_path.iterdir())) == 2, "a check touches nothing"
+    with caplog.at_level("WARNING", "edge_fer"):
+        Recording(path, lambda: FILE).close()
+    aside = tmp_path / f"out-interrupted-2{suffix}"
+    assert {file.name for file in tmp_path.iterdir()} == {f"out-interrupted{suffix}", aside.name}
+    assert f"{path} was interrupted; what it wrote is {aside}" in caplog.text
+    assert ("an .mkv would" in caplog.text) == (suffix == ".mp4")
+    assert (len(frames_of(aside)) > 30) == (suffix != ".mp4")
 
 
 def test_a_recording_without_frames_leaves_what_was_there(tmp_path: Path) -> None:
@@ -290,17 +385,38 @@ def test_a_recording_without_frames_leaves_what_was_there(tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == [path]
 
 
+def fill_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1 << 20))
+
+
 def test_a_disk_that_fills_up_ends_the_recording_and_keeps_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "out.avi"
     sink = Recording(path, lambda: FILE)
     sink.publish(make_reading(), PICTURE)
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1 << 20))
+    fill_disk(monkeypatch)
     for _ in range(29):
         sink.publish(make_reading(), PICTURE)
-    with pytest.raises(OutputError, match="found 1 MiB"):
+    with pytest.raises(OutputError, match="found 1 MiB; what was recorded so far is kept; free some space"):
         sink.publish(make_reading(), PICTURE)
     sink.close()
     assert len(frames_of(path)) == 30
+
+
+def test_a_full_disk_is_told_before_the_first_frame(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "out.avi"
+    words = (
+        r"^expected 16 MiB of free space to record .*out\.avi, found 1 MiB; free some space, or choose another place$"
+    )
+    waiting = Recording(path, lambda: FILE)
+    fill_disk(monkeypatch)
+    with pytest.raises(OutputError, match=words):
+        waiting.publish(make_reading(), PICTURE)
+    waiting.close()
+    with pytest.raises(OutputError, match=words):
+        Recording(path, lambda: FILE)
+    with pytest.raises(OutputError, match=words):
+        recording.check(settings_recording(path))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_recording_that_does_not_play_is_a_fault(tmp_path: Path) -> None:

@@ -174,6 +174,9 @@ def kind_of(source: str) -> SourceKind:
         )
     import cv2
 
+    from edge_fer.backends.cameras.picture import hush_opencv
+
+    hush_opencv()
     return "picture" if cv2.haveImageReader(name) else "video"
 
 
