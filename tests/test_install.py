@@ -20,6 +20,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from typer.core import TyperGroup
+from typer.main import get_command
+
+from edge_fer.cli import app
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 DEPLOY = CHECKOUT / "deploy"
@@ -446,10 +450,17 @@ def test_help_is_the_head_of_the_script(script: str) -> None:
     assert "set -eu" not in done.stdout
 
 
+def test_the_man_page_names_every_command() -> None:
+    section = (DEPLOY / "debian/edge-fer.1").read_text().partition(".SH COMMANDS")[2].partition(".SH")[0]
+    command = get_command(app)
+    assert isinstance(command, TyperGroup)
+    assert set(re.findall(r"^\.TP\n\.B (\w+)$", section, re.MULTILINE)) == {*command.commands, "lab"}
+
+
 def test_shellcheck_finds_nothing() -> None:
     scripts = {*DEPLOY.glob("*.sh"), *DEPLOY.glob("debian/*"), *DEPLOY.glob("edge-fer-*")}
     scripts = {path for path in scripts if path.name == "common.sh" or path.read_text().startswith("#!")}
     assert len(scripts) > 10
-    command = ["shellcheck", "--external-sources", *sorted(scripts)]
+    command: list[str | Path] = ["shellcheck", "--external-sources", *sorted(scripts)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=CHECKOUT)
     assert done.returncode == 0, done.stdout
