@@ -42,7 +42,7 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 trap 'exit 1' HUP INT TERM
 package=$scratch/package share=$scratch/package/usr/share/edge-fer
-maintainer="${DEBFULLNAME:-edge-fer} <${DEBEMAIL:-edge-fer@localhost}>"
+maintainer="${DEBFULLNAME:-edge-fer maintainers} <${DEBEMAIL:-edge-fer@example.org}>"
 umask 022
 
 pip() { "$scratch/venv/bin/python" -m pip "$@" --quiet --disable-pip-version-check; }
@@ -91,6 +91,12 @@ python_range() {
     echo "$range"
 }
 
+write_man_page() {
+    mkdir -p "$package/usr/share/man/man1"
+    sed "s/@VERSION@/$version/" "$tree/deploy/debian/edge-fer.1" | gzip -9 --no-name \
+        >"$package/usr/share/man/man1/edge-fer.1.gz"
+}
+
 write_changelog() {
     made=$(date --utc --rfc-email --date="@${SOURCE_DATE_EPOCH:-$(date +%s)}")
     printf 'edge-fer (%s) unstable; urgency=medium\n\n  * What changed is told in CHANGELOG.md.\n\n -- %s  %s\n' \
@@ -114,6 +120,7 @@ copy_files
 collect_wheels
 version=$(basename "$(echo "$share"/wheels/edge_fer-*.whl)" | cut -d - -f 2)
 write_changelog
+write_man_page
 chmod -R u=rwX,go=rX "$package"
 write_control
 mkdir -p "$out"

@@ -48,6 +48,7 @@ systemd() {
 # shellcheck disable=SC2034  # used by those who source this
 set_paths() {
     root=${root%/}
+    [ -d "$root/" ] || die 2 "expected a folder after --root, found none at $root"
     prefix=$root/opt/edge-fer
     etc=$root/etc/edge-fer
     list=$prefix/installed
@@ -61,13 +62,14 @@ up_s() {
     echo "${seconds%.*}"
 }
 
-# copy_tree FOLDER: units, rules and scripts.
+# copy_tree FOLDER: units, rules, scripts, and docs/install.md with what it links to.
 copy_tree() {
-    mkdir -p "$1/deploy" "$1/docs"
-    cp -R "$tree/systemd" "$1/"
-    cp -R "$tree/deploy/udev" "$tree"/deploy/common.sh "$tree"/deploy/*install.sh "$tree"/deploy/upgrade.sh \
+    act mkdir -p "$1/deploy" "$1/docs"
+    act cp -R "$tree/systemd" "$1/"
+    act cp -R "$tree/deploy/udev" "$tree"/deploy/common.sh "$tree"/deploy/*install.sh "$tree"/deploy/upgrade.sh \
         "$tree"/deploy/healthz.py "$tree"/deploy/edge-fer-* "$1/deploy/"
-    cp "$tree/docs/install.md" "$1/docs/"
+    act cp -R "$tree"/deploy/*.md "$tree/deploy/Containerfile" "$tree/deploy/grafana" "$tree/deploy/recorded" "$1/deploy/"
+    act cp "$tree/docs/install.md" "$1/docs/"
 }
 
 # record KIND NAME: remember what uninstall.sh shall take away.

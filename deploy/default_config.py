@@ -23,9 +23,12 @@ HEAD = """\
 # Settings of edge-fer.service. What differs from the defaults is active; all others stand here with their default: take
 # the # away to change one, and the # before the section, too, where there is one.
 #
-#   edge-fer config check --config /etc/edge-fer/config.yaml   # is it valid, do the sinks work?
-#   systemctl reload edge-fer                                  # put it in force; one that is not valid changes nothing
+#   sudo -u edge-fer /opt/edge-fer/current/bin/edge-fer config check --config /etc/edge-fer/config.yaml
+#   sudo systemctl reload edge-fer
 #
+# The first says whether it is valid and the sinks work; as the service's user, for root may read and write what the
+# service may not. What a running service holds, such as the port of its page, is in use for it. The second puts the
+# file in force; one that is not valid changes nothing.
 # The service may write below /var/lib/edge-fer only. An upgrade leaves this file alone.
 """
 

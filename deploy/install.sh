@@ -93,7 +93,9 @@ find_wheel() {
     elif [ -z "$wheel" ]; then
         [ -f "$tree/pyproject.toml" ] || die 2 "expected a checkout in $tree, found none: name a wheel"
         if [ -n "$dry_run" ]; then
-            say "would build a wheel of $tree"
+            say "would build a wheel of $tree; its hash becomes HASH in the names below"
+            wheel=edge_fer-$(sed -n 's/^version = "\(.*\)"$/\1/p' "$tree/pyproject.toml")-py3-none-any.whl
+            name_release HASH
             return 0
         fi
         say "building a wheel of $tree"
@@ -103,8 +105,13 @@ find_wheel() {
         wheel=$(ls "$scratch"/edge_fer-*.whl)
     fi
     [ -f "$wheel" ] || die 2 "expected a wheel, found no file $wheel"
+    name_release "$(sha256sum "$wheel" | cut -c 1-8)"
+}
+
+# name_release HASH, after the version of the wheel and of Python, too.
+name_release() {
     version=$(basename "$wheel" | cut -d - -f 2)
-    release=$version-$(sha256sum "$wheel" | cut -c 1-8)-$("$python" -c 'import sys; print("py%d.%d" % sys.version_info[:2])')
+    release=$version-$1-$("$python" -c 'import sys; print("py%d.%d" % sys.version_info[:2])')
 }
 
 # Make the virtual environment of the wheel, unless it is there.
@@ -112,16 +119,15 @@ make_release() {
     folder=$prefix/releases/$release
     [ ! -e "$folder/.complete" ] || return 0
     say "installing $release into $folder"
-    [ -z "$dry_run" ] || return 0
-    unfinished=$folder
-    rm -rf "$folder"
-    mkdir -p "$prefix/releases"
-    "$python" -m venv "$folder"
+    [ -n "$dry_run" ] || unfinished=$folder
+    act rm -rf "$folder"
+    act mkdir -p "$prefix/releases"
+    act "$python" -m venv "$folder"
     set -- --quiet --disable-pip-version-check --no-cache-dir
     [ -z "$wheels" ] || set -- "$@" --no-index --find-links "$wheels"
-    "$folder/bin/python" -m pip install "$@" "${wheel}[$extras]" || die 1 "pip could not install $wheel; see above"
+    act "$folder/bin/python" -m pip install "$@" "${wheel}[$extras]" || die 1 "pip could not install $wheel; see above"
     copy_tree "$folder/share/edge-fer" # so that going back brings its units, rules and scripts back, too
-    touch "$folder/.complete"
+    act touch "$folder/.complete"
     unfinished=''
 }
 
@@ -239,7 +245,6 @@ if [ -n "$release" ]; then
     folder=$prefix/releases/$release
     [ -e "$folder/.complete" ] || die 2 "expected one of $prefix/releases, found $release"
 else
-    release=checkout # as far as a dry run knows
     find_wheel
     make_release
 fi
@@ -250,5 +255,9 @@ if [ -z "$package" ]; then
 fi
 switch
 reload_managers
-[ -z "$start" ] || systemd --no-block restart edge-fer.service
+if [ -n "$start" ] && ! is_live; then
+    say "systemd does not run here: nothing is started"
+elif [ -n "$start" ]; then
+    systemd --no-block restart edge-fer.service
+fi
 [ -n "$dry_run" ] || say "$release is installed; settings: $etc/config.yaml; how it is: systemctl status edge-fer"

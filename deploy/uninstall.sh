@@ -42,9 +42,10 @@ remove() {
     esac
 }
 
-if [ ! -e "$list" ] && [ ! -d "$prefix" ]; then
-    say "expected $prefix, found none: nothing to do"
-else
+found=''
+if [ -e "$list" ] || [ -d "$prefix" ]; then
+    found=yes
+    say "removing $prefix, and what install.sh put elsewhere"
     systemd disable --now edge-fer.service
     systemd stop edge-fer-usb.socket
     if [ -e "$list" ]; then
@@ -56,10 +57,17 @@ else
     act rm -rf "$prefix" "$cache"
 fi
 if [ -n "$purge" ]; then
-    act rm -rf "$etc" "$state"
+    for folder in "$etc" "$state"; do
+        [ -d "$folder" ] || continue
+        found=yes
+        say "removing $folder"
+        act rm -rf "$folder"
+    done
 else
     [ ! -d "$state" ] || act rmdir --ignore-fail-on-non-empty "$state"
     [ ! -d "$etc" ] || act chgrp 0 "$etc"
-    [ ! -d "$state" ] || say "kept: $state"
-    [ ! -d "$etc" ] || say "kept: $etc"
+    for folder in "$etc" "$state"; do
+        [ ! -d "$folder" ] || say "kept: $folder; --purge takes it"
+    done
 fi
+[ -n "$found" ] || say "expected $prefix, found none: nothing to do"

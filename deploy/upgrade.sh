@@ -71,7 +71,7 @@ drop_old_releases() {
     for folder in "$prefix"/releases/*; do
         case $(basename "$folder") in
             "$before" | "$after") ;;
-            *) act rm -rf "$folder" ;;
+            *) rm -rf "$folder" ;;
         esac
     done
 }
@@ -96,6 +96,14 @@ if ! install --no-start "$@"; then
     [ "$(in_use)" != "$before" ] || die 1 "nothing was switched: $before stays${running:+ in service}"
     go_back "$(in_use) could not be installed"
 fi
+if [ -n "$dry_run" ]; then
+    if [ -n "$running" ]; then
+        systemd --no-block restart edge-fer.service
+        say "would watch it for $timeout_s s, and go back to $before if it does not get well"
+    fi
+    say "would keep $before, too, and remove older releases"
+    exit 0
+fi
 after=$(in_use)
 if [ "$before" = "$after" ]; then
     say "$after was installed already"
@@ -103,7 +111,7 @@ if [ "$before" = "$after" ]; then
 fi
 if [ -n "$running" ]; then
     systemd --no-block restart edge-fer.service
-    [ -n "$dry_run" ] || gets_well || go_back "$after did not get well within $timeout_s s (journalctl -u edge-fer)"
+    gets_well || go_back "$after did not get well within $timeout_s s (journalctl -u edge-fer)"
 fi
 drop_old_releases
 say "$after is installed${running:+ and in service}"

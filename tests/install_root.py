@@ -24,6 +24,11 @@ CHURN = (
     *("proc", "run", "tmp", "var/log", "var/cache/ldconfig", "var/lib/dpkg", "var/lib/systemd/deb-systemd"),
     *("etc/passwd-", "etc/group-", "etc/shadow-", "etc/gshadow-", "etc/.pwd.lock"),
 )
+# As docs/install.md says, but with setpriv, and without the web page: there is no network, not even to the box itself.
+CHECK_CONFIG = (
+    "cd /root && EDGE_FER_PUBLISH__HTTP__ENABLED=false setpriv --reuid edge-fer --regid edge-fer --init-groups "
+    "/opt/edge-fer/current/bin/edge-fer config check --config /etc/edge-fer/config.yaml"
+)
 READ_SAMPLE = "cd / && edge-fer run --camera sample --max-frames 20 --format json | grep edge-fer/reading | tail -n 1"
 
 
@@ -131,8 +136,10 @@ def check_container(build: Path, final: Path) -> None:
 
 
 def use(root: Path) -> None:
-    """Look at the units as systemd does, and read the sample as the service's user would."""
+    """Look at the units as systemd does, check the settings and read the sample as the service's user would."""
     inside(root, "systemd-analyze verify --man=no --recursive-errors=yes edge-fer.service edge-fer-usb.socket")
+    said = inside(root, CHECK_CONFIG)
+    expect("the service's user may check the settings", "settings ok" in said, said)
     read_sample(root)
 
 

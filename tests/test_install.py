@@ -9,6 +9,7 @@ import hashlib
 import http.server
 import json
 import os
+import re
 import runpy
 import shutil
 import subprocess
@@ -19,6 +20,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from typer.core import TyperGroup
+from typer.main import get_command
+
+from edge_fer.cli import app
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 DEPLOY = CHECKOUT / "deploy"
@@ -150,12 +155,37 @@ def installed(box: Box) -> Box:
 def test_a_dry_run_says_what_it_would_do_and_does_nothing(box: Box) -> None:
     box.wheel("1.0.0")
     said = box.do("install.sh", "--wheels", box.wheels, "--dry-run", "--with", "mavlink-serial")
-    assert "/etc/systemd/system/edge-fer.service" in said
-    assert "switched on: mavlink-serial" in said
+    release = box.root / "opt/edge-fer/releases" / box.next_release
+    for step in (
+        f"would run: python3 -m venv {release}",
+        f"would run: {release}/bin/python -m pip install",
+        "/etc/systemd/system/edge-fer.service",
+        "switched on: mavlink-serial",
+        "systemd does not run here: nothing is started",
+    ):
+        assert step in said
     assert not list(box.root.iterdir())
-    assert "would build a wheel of" in box.do("install.sh", "--dry-run")
-    assert not list(box.root.iterdir())
+    box.start_systemd()
+    said = box.do("install.sh", "--dry-run")
+    assert "would build a wheel of" in said
+    assert re.search(r"ln -sfn releases/\d+\.\d+\.\d+-HASH-py3\.\d+ ", said), "as it will be named, but for the hash"
+    assert "would run: systemctl --no-block restart edge-fer.service" in said
+    assert [path.name for path in box.root.iterdir()] == ["run"]
     assert not box.calls
+
+
+def test_a_dry_run_of_an_upgrade_does_nothing_either(installed: Box) -> None:
+    installed.start_systemd()
+    old = installed.in_use
+    installed.wheel("2.0.0")
+    (installed.stub / "well").write_text(old)
+    before = installed.files()
+    said = installed.do("upgrade.sh", "--dry-run", "--wheels", installed.wheels)
+    assert f"releases/{installed.next_release}" in said
+    assert f"go back to {old}" in said
+    assert "installed already" not in said
+    assert installed.files() == before
+    assert not installed.calls
 
 
 def test_twice_is_once(installed: Box) -> None:
@@ -170,6 +200,15 @@ def test_twice_is_once(installed: Box) -> None:
     assert installed.files() == once
     assert (installed.root / CONFIG).read_text() == "# mine\n"
     assert command.stat().st_mtime_ns == before
+
+
+def test_links_in_what_is_installed_lead_somewhere(installed: Box) -> None:
+    share = installed.root / "opt/edge-fer/current/share/edge-fer"
+    pages = {path.relative_to(share): path.read_text() for path in share.rglob("*.md")}
+    assert Path("docs/install.md") in pages
+    for page, text in pages.items():
+        for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
+            assert (share / page.parent / link).exists(), f"{page}: {link}"
 
 
 def test_others_cannot_read_the_configuration(installed: Box) -> None:
@@ -191,9 +230,11 @@ def test_uninstalling_leaves_the_configuration_only(installed: Box) -> None:
     assert not list((installed.root / "opt").iterdir())
     for database in ("passwd", "group"):
         assert "edge-fer" not in (installed.root / "etc" / database).read_text()
-    installed.do("uninstall.sh", "--purge")
+    said = installed.do("uninstall.sh", "--purge")
+    assert said == f"uninstall: removing {installed.root}/etc/edge-fer\n"
     assert installed.files() == set()
-    assert "nothing to do" in installed.do("uninstall.sh")
+    for options in ([], ["--purge"]):
+        assert "nothing to do" in installed.do("uninstall.sh", *options)
 
 
 def test_what_the_service_wrote_and_what_was_there_before_is_not_taken_away(box: Box) -> None:
@@ -242,6 +283,7 @@ def test_a_service_that_was_disabled_stays_so(installed: Box) -> None:
         (["--wheels", "/nowhere"], "expected a wheel edge_fer-*.whl in /nowhere, found none"),
         (["/nowhere.whl"], "expected a wheel, found no file /nowhere.whl"),
         (["--release", "0.0.0"], "found 0.0.0"),
+        (["--root", "/nowhere"], "expected a folder after --root, found none at /nowhere"),
     ],
 )
 def test_wrong_use_is_one_line(box: Box, arguments: list[str], message: str) -> None:
@@ -408,17 +450,17 @@ def test_help_is_the_head_of_the_script(script: str) -> None:
     assert "set -eu" not in done.stdout
 
 
+def test_the_man_page_names_every_command() -> None:
+    section = (DEPLOY / "debian/edge-fer.1").read_text().partition(".SH COMMANDS")[2].partition(".SH")[0]
+    command = get_command(app)
+    assert isinstance(command, TyperGroup)
+    assert set(re.findall(r"^\.TP\n\.B (\w+)$", section, re.MULTILINE)) == {*command.commands, "lab"}
+
+
 def test_shellcheck_finds_nothing() -> None:
-    scripts = (
-        "common.sh",
-        "install.sh",
-        "upgrade.sh",
-        "uninstall.sh",
-        "build_deb.sh",
-        "make_root.sh",
-        "edge-fer-backoff",
-    )
-    scripts += tuple(f"debian/{name}" for name in ("preinst", "postinst", "prerm", "postrm"))
-    command = ["shellcheck", "--external-sources", *(DEPLOY / name for name in scripts)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    scripts = {*DEPLOY.glob("*.sh"), *DEPLOY.glob("debian/*"), *DEPLOY.glob("edge-fer-*")}
+    scripts = {path for path in scripts if path.name == "common.sh" or path.read_text().startswith("#!")}
+    assert len(scripts) > 10
+    command: list[str | Path] = ["shellcheck", "--external-sources", *sorted(scripts)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=CHECKOUT)
     assert done.returncode == 0, done.stdout
