@@ -140,7 +140,7 @@ class Camera:
 
     @property
     def skipped(self) -> int:
-        """Pictures of a folder that could not be read."""
+        """Pictures of a folder, or frames of a video, that could not be read."""
         return self._source.skipped if self._source else 0
 
     def start(self) -> None:

@@ -11,7 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edge_fer.backends.cameras.picture import hush_opencv
 from edge_fer.types import LABELS, Box, Face, FaceReading, Landmarks, Point, Reading, StageTime, Status
+
+hush_opencv()  # whoever opens a video first sets how much FFmpeg says in this process: here it may be a test
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

@@ -21,7 +21,6 @@ from hypothesis.extra import numpy as hnp
 
 from edge_fer.backends.cameras import Source, kind_of, open_source, redact, sample, v4l2, video
 from edge_fer.backends.cameras.child import ChildSource
-from edge_fer.backends.cameras.picture import hush_opencv
 from edge_fer.backends.cameras.stream_child import Stream as StreamChild
 from edge_fer.backends.cameras.stream_child import to_bgr, write_frame
 from edge_fer.errors import SourceError, SourceLost
@@ -41,7 +40,6 @@ def picture(number: int = 0, size: tuple[int, int] = SIZE) -> np.ndarray:
 
 
 def write_video(path: Path, frames: int = 10, codec: str = "mp4v", fps: float = 25.0) -> Path:
-    hush_opencv()  # FFmpeg's level of speech is set by whoever is first
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*codec), fps, SIZE[::-1])
     assert writer.isOpened()
     for number in range(frames):
