@@ -3,6 +3,7 @@ from __future__ import annotations
 import logging
 import socket
 import string
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from edge_fer.errors import ConfigError
+from edge_fer.errors import ConfigError, OutputError
 from edge_fer.publish.http import check, open_sink, protocol
 from edge_fer.publish.http.security import SESSION_S, Hosts, Limiter, Token, read_token
 from edge_fer.publish.http.sink import HttpSink
@@ -130,11 +131,56 @@ def test_a_session_ends_and_cannot_be_made_up() -> None:
     assert not token.is_session(session)
 
 
-def test_guessing_is_slow() -> None:
-    token = Token(TOKEN)
+def test_guessing_is_slow_and_told(caplog: pytest.LogCaptureFixture) -> None:
+    now = [1000.0]
+    token = Token(TOKEN, lambda: now[0])
     assert [token.is_given("wrong", "10.0.0.9") for _ in range(10)] == [False] * 10
     assert not token.is_given(TOKEN, "10.0.0.9"), "nothing is right for a while"
     assert token.is_given(TOKEN, "10.0.0.8"), "from elsewhere it is"
+    assert (token.is_locked("10.0.0.9"), token.is_locked("10.0.0.8"), token.wrong) == (True, False, 10)
+    now[0] += 60
+    assert not token.is_given("wrong", "10.0.0.7")
+    assert [record.getMessage() for record in caplog.records] == [
+        "http: a wrong token came from 10.0.0.9; 1 of them since the start",
+        "http: a wrong token came from 10.0.0.7; 11 of them since the start",
+    ], "once a minute"
+
+
+def test_whoever_is_locked_out_is_told_and_the_metrics_tell(locked: HttpSink) -> None:
+    wrong, right = ({"Authorization": f"Bearer {token}"} for token in ("wrong" * 4, TOKEN))
+    said = [ask(locked, "/healthz", headers=wrong).body for _ in range(10)]
+    assert set(said[:9]) == {b"expected the token of this box\n"}
+    assert b"for some seconds none is looked at" in ask(locked, "/healthz", headers=right).body
+    until(lambda: ask(locked, "/healthz", headers=right).status != 401)
+    assert b"\nedge_fer_http_wrong_tokens_total 1" in ask(locked, "/metrics", headers=right).body
+
+
+def test_the_notice_stands_on_the_form(tmp_path: Path) -> None:
+    notice = PrivacySettings(notice="Faces are read here & nothing is kept.")
+    with serving(notice, token_file=write_token(tmp_path)) as sink:
+        form = ask(sink, "/", headers={"Accept": "text/html"})
+    assert form.status == 401
+    assert b"Faces are read here &amp; nothing is kept." in form.body
+
+
+def test_check_knows_its_own(tmp_path: Path) -> None:
+    for token_file in (None, write_token(tmp_path)):
+        with serving(token_file=token_file) as sink:
+            check(settings_with(HttpSettings(enabled=True, port=sink.port or 0, token_file=token_file)))
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        threading.Thread(target=lambda: other.accept()[0].close(), daemon=True).start()  # noqa: PLW0108  not yet
+        with pytest.raises(OutputError, match="another program, or another edge-fer"):
+            check(settings_with(HttpSettings(enabled=True, port=port)))
+
+
+def test_nobody_keeps_the_others_out_by_connecting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "SPARE_CONNECTIONS", 4)
+    monkeypatch.setattr(protocol, "IDLE_EACH", 2)
+    with serving(max_clients=1) as sink, ExitStack() as stack:
+        idle = [stack.enter_context(raw(sink)) for _ in range(20)]
+        assert is_cut_off(idle[0]), "the one that has been idle for longest"
+        assert ask(sink, "/schema").status == 200
 
 
 @pytest.mark.parametrize(

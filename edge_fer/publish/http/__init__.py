@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from edge_fer.errors import ConfigError
+from edge_fer.errors import ConfigError, OutputError
 from edge_fer.publish import Sink
 from edge_fer.settings import Settings
 
@@ -51,13 +51,18 @@ def check(settings: Settings) -> None:
 
     Raises:
         ConfigError: when the libraries are missing, or the token's file cannot be used.
-        OutputError: when the port is in use, or the address is not one of this box.
+        OutputError: when another program has the port, or the address is not one of this box. That an edge-fer serves
+            there is no fault: the settings may be its own.
     """
     validate(settings)
-    from edge_fer.publish.http.server import listen
+    from edge_fer.publish.http.server import is_ours, listen
 
     http = settings.publish.http
-    listen(http.address, http.port).close()
+    try:
+        listen(http.address, http.port).close()
+    except OutputError:
+        if not is_ours(http.address, http.port):
+            raise
 
 
 def _missing(error: ModuleNotFoundError) -> ConfigError:

@@ -15,7 +15,7 @@ from starlette.websockets import WebSocket
 
 from edge_fer import __version__
 from edge_fer.publish import json_schema
-from edge_fer.publish.http.guard import COOKIE, LOGIN, LONGEST_BODY, Guard, address_of
+from edge_fer.publish.http.guard import COOKIE, LOGIN, LONGEST_BODY, TOO_MANY, Guard, address_of
 from edge_fer.publish.http.hub import HEALTH
 from edge_fer.publish.http.news import News
 from edge_fer.publish.http.page import Page
@@ -55,8 +55,10 @@ class Site:
             token,
             Hosts(settings.hosts),
             Limiter(settings.rate, settings.rate * _BURST_S),
-            Page("login.html"),
+            notice,
         )
+        if token is not None:
+            news.wrong_tokens = lambda: token.wrong
         self.app: ASGIApp = self._guard
 
     def _starlette(self, settings: HttpSettings) -> Starlette:
@@ -113,7 +115,8 @@ class Site:
             return RedirectResponse("/", 303)
         given = await _token_in_form(request)
         if not self._token.is_given(given.strip(), address_of(request)):
-            return self._guard.unauthorised(request.headers, "That is not the token, or there were too many attempts.")
+            problem = TOO_MANY if self._token.is_locked(address_of(request)) else "That is not the token."
+            return self._guard.unauthorised(request.headers, problem)
         response = RedirectResponse("/", 303)
         response.set_cookie(COOKIE, self._token.session(), SESSION_S, httponly=True, samesite="strict")
         return response

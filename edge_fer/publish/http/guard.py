@@ -13,6 +13,9 @@ from edge_fer.publish.http.security import Hosts, Limiter, Token
 
 LOGIN = "/login"
 COOKIE = "edge_fer_session"
+CHALLENGE = 'Bearer realm="edge-fer"'
+
+TOO_MANY = "Too many wrong tokens came from this address: for some seconds none is looked at."
 
 LONGEST_BODY = 8192
 """Of a request, bytes: more than the longest token, and all that anybody has to send."""
@@ -38,11 +41,12 @@ class Guard:
         token: what a client must know; null: nothing.
         hosts: names by which the box may be called.
         requests: how often a client may ask.
-        login: shown to a browser that must log in.
+        notice: to the people concerned, who see no more than the form; empty: none.
     """
 
-    def __init__(self, app: ASGIApp, token: Token | None, hosts: Hosts, requests: Limiter, login: Page) -> None:
-        self._app, self._token, self._hosts, self._requests, self._login = app, token, hosts, requests, login
+    def __init__(self, app: ASGIApp, token: Token | None, hosts: Hosts, requests: Limiter, notice: str) -> None:
+        self._app, self._token, self._hosts, self._requests = app, token, hosts, requests
+        self._login, self._notice = Page("login.html"), notice
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or let the app do it."""
@@ -65,7 +69,8 @@ class Guard:
         logs_in = client.scope["path"] == LOGIN and client.scope.get("method") == "POST"
         is_known = self._token is None or self._knows(self._token, client)
         if not is_known and not logs_in:
-            return self.unauthorised(client.headers)
+            is_locked = self._token is not None and self._token.is_locked(address_of(client))
+            return self.unauthorised(client.headers, TOO_MANY if is_locked else "")
         refusal = self._misfit(client, logs_in=logs_in)
         return refusal if refusal is None or is_known else self.unauthorised(client.headers)
 
@@ -91,11 +96,11 @@ class Guard:
             headers: of its request.
             problem: what is wrong, for a person.
         """
-        challenge = {"WWW-Authenticate": 'Bearer realm="edge-fer"'}
+        challenge = {"WWW-Authenticate": CHALLENGE}
         if "text/html" not in headers.get("accept", ""):
-            return _plain(401, "expected the token of this box", challenge)
+            return _plain(401, problem or "expected the token of this box", challenge)
         return HTMLResponse(
-            self._login.html(problem=problem),
+            self._login.html(problem=problem, notice=self._notice),
             401,
             {**challenge, "Content-Security-Policy": self._login.policy},
         )

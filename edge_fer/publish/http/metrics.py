@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, get_args
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -34,6 +41,7 @@ class Metrics:
     """
 
     def __init__(self, observed: Observed, more: Callable[[], Iterator[Metric]]) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # gauges that say when each counter began, which nobody asks
         self._registry = CollectorRegistry()
         self._registry.register(_Newest(observed, more))
         ProcessCollector(registry=self._registry)
@@ -83,8 +91,8 @@ class _Newest(Collector):
         yield from self._more()
         if (age := self._observed.reading_age_s) is not None:
             yield gauge("last_reading_age_seconds", "Since the last reading came.", age)
-        if self._observed.reading is not None:
-            yield gauge("faces", "Faces in view.", len(self._observed.reading.faces))
+        if (faces := self._observed.faces) is not None:
+            yield gauge("faces", "Faces in view.", faces)
         if (newest := self._observed.newest) is not None:
             yield from _of_any(newest)
         if self._observed.status is not None:

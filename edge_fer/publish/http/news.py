@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from prometheus_client.core import Metric
 
@@ -30,6 +30,7 @@ class News:
         hub: who listens to readings.
         live: who watches pictures.
         places: for both.
+        wrong_tokens: asked how many were given.
     """
 
     def __init__(self, settings: HttpSettings, *, blur: bool) -> None:
@@ -38,6 +39,7 @@ class News:
         self.hub = Hub(settings.queue, self.observed)
         self.live = Live(settings, blur=blur)
         self.places = Places(settings.max_clients)
+        self.wrong_tokens: Callable[[], int] = lambda: 0
         self._records: Handover[Record] = Handover(settings.queue, self.hub.publish)
 
     @property
@@ -66,3 +68,4 @@ class News:
     def _own_metrics(self) -> Iterator[Metric]:
         yield gauge("http_streams", "Streams of readings and pictures that are served.", self.places.taken)
         yield counter("http_lost_messages", "Messages that clients were too slow for.", self.lost)
+        yield counter("http_wrong_tokens", "Wrong tokens that were given.", self.wrong_tokens())

@@ -74,6 +74,14 @@ class Observed:
             self.status = record
 
     @property
+    def faces(self) -> int | None:
+        """In view now; null before the first reading."""
+        if self.reading is None:
+            return None
+        is_away = isinstance(self.newest, Status) and self.newest.state in ("waiting_for_camera", "stopping")
+        return 0 if is_away else len(self.reading.faces)
+
+    @property
     def reading_age_s(self) -> float | None:
         """Since the last reading came, seconds; null before the first."""
         return None if self.reading is None else self._clock() - self._read_at
@@ -114,5 +122,5 @@ class Observed:
             reasons.append(Reason("degraded", status.message))
         sinks = status.sinks.items() if status is not None else ()
         reasons += [Reason("sink", f"{name} is {sink.state}: {sink.reason}") for name, sink in sinks
-                    if sink.state != "ok"]  # fmt: skip
+                    if sink.state != "ok" and sink.reason is not None]  # fmt: skip
         return reasons

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import socket
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,9 @@ STALLED_S = 20.0
 
 SPARE_CONNECTIONS = 64
 """Beside those of streams: so that there is room to ask for health when all streams are taken."""
+
+IDLE_EACH = 16
+"""Connections of one address that ask nothing at the moment: of more, the one that has been idle for longest goes."""
 
 _REFUSALS = 16
 """Connections beyond that which are still told that there is no room; those beyond are just closed."""
@@ -79,6 +83,7 @@ class BoundedHttp(_Impatient, H11Protocol):
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
         transport.set_write_buffer_limits(_BUFFER)
         self._await_request()
+        self._make_room()
         if len(self.connections) > (self.config.limit_concurrency or 0) + _REFUSALS:
             transport.abort()
 
@@ -102,6 +107,27 @@ class BoundedHttp(_Impatient, H11Protocol):
         """The connection has gone."""
         self._stop_waiting()
         super().connection_lost(exc)
+
+    def _make_room(self) -> None:
+        """So that nobody who only connects keeps the others out."""
+        idle = [other for other in self.connections if isinstance(other, BoundedHttp) and other.is_idle]
+        idle = [other for other in idle if other.client and self.client and other.client[0] == self.client[0]]
+        if len(idle) > IDLE_EACH:
+            min(idle, key=BoundedHttp.idle_until).cut_off()
+
+    def cut_off(self) -> None:
+        """End the connection at once."""
+        self._stop_waiting()
+        self.transport.abort()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether a request is waited for."""
+        return self._late is not None
+
+    def idle_until(self) -> float:
+        """When it is cut off, by the loop's clock."""
+        return self._late.when() if self._late is not None else math.inf
 
     def _await_request(self) -> None:
         self._stop_waiting()

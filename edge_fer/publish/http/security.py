@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import logging
+import math
 import os
+import secrets
 import socket
 import time
 from collections import OrderedDict
@@ -20,7 +23,14 @@ SESSION_S = 12 * 3600
 SHORTEST_TOKEN = 16
 _LONGEST_TOKEN = 4096
 _ADDRESSES = 1024
+_KEY = secrets.token_bytes(32)  # sessions end with the process, whose clock begins anew
+_TELL_S = 60.0  # between two lines of the log about wrong tokens
+_KEY = secrets.token_bytes(32)  # sessions end with the process, whose clock begins anew
+_TELL_S = 60.0  # between two lines of the log about wrong tokens
 _WRONG_TOKENS_A_SECOND, _WRONG_TOKENS_AT_ONCE = 1.0, 10.0
+
+
+_log = logging.getLogger(__name__)
 
 
 class Token:
@@ -28,12 +38,17 @@ class Token:
 
     Args:
         secret: the token.
-        clock: seconds since the epoch.
+        clock: seconds that never go backwards.
+
+    Attributes:
+        wrong: how often a wrong one was given.
     """
 
-    def __init__(self, secret: str, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, secret: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._secret, self._clock = secret.encode(), clock
         self._failures = Limiter(_WRONG_TOKENS_A_SECOND, _WRONG_TOKENS_AT_ONCE)
+        self.wrong = 0
+        self._told_at = -math.inf
 
     def is_given(self, given: str, address: str) -> bool:
         """Whether a client knows the token; after too many wrong ones, nothing from its address is right for a while.
@@ -42,13 +57,18 @@ class Token:
             given: what it said.
             address: where it is.
         """
-        if not self._failures.allows(address):
+        if self.is_locked(address):
             return False
         # Compared in a time that does not depend on where they differ; digests are of one length, too.
         is_right = hmac.compare_digest(_digest(given.encode(errors="replace")), _digest(self._secret))
         if not is_right:
             self._failures.count(address)
+            self._note_wrong(address)
         return is_right
+
+    def is_locked(self, address: str) -> bool:
+        """Whether nothing from an address is right now, after too many wrong tokens."""
+        return not self._failures.allows(address)
 
     def session(self) -> str:
         """A cookie's value that stands for the token for `SESSION_S`, and does not tell it."""
@@ -61,8 +81,14 @@ class Token:
         is_ours = hmac.compare_digest(signature.encode(errors="replace"), self._sign(end).encode())
         return is_ours and int(end) > self._clock()
 
+    def _note_wrong(self, address: str) -> None:
+        self.wrong += 1
+        if self._clock() - self._told_at >= _TELL_S:
+            self._told_at = self._clock()
+            _log.warning("http: a wrong token came from %s; %d of them since the start", address, self.wrong)
+
     def _sign(self, end: str) -> str:
-        return hmac.digest(self._secret, b"edge-fer session " + end.encode(errors="replace"), "sha256").hex()
+        return hmac.digest(_KEY + self._secret, b"edge-fer session " + end.encode(errors="replace"), "sha256").hex()
 
 
 def read_token(path: Path | None) -> Token | None:

@@ -7,12 +7,15 @@ import errno
 import logging
 import socket
 import threading
-from contextlib import suppress
+from contextlib import closing, suppress
+from http.client import HTTPConnection, HTTPException
+from ipaddress import ip_address
 
 import uvicorn
 from starlette.types import ASGIApp
 
 from edge_fer.errors import OutputError
+from edge_fer.publish.http.guard import CHALLENGE
 from edge_fer.publish.http.news import News
 from edge_fer.publish.http.protocol import uvicorn_limits
 from edge_fer.settings import HttpSettings
@@ -20,6 +23,8 @@ from edge_fer.settings import HttpSettings
 STOP_S = 4.0
 """`Server.close` waits so long for the thread, and raises when it is still there."""
 
+_ANSWER_S = 3.0
+_LONGEST_HEALTH = 65_536
 _GRACE_S = 2
 _BACKLOG = 64
 
@@ -54,6 +59,18 @@ def listen(address: str, port: int) -> socket.socket:
             f"expected to listen at {address} port {port} (publish.http), found: {error.strerror}; {advice}"
         ) from error
     return listener
+
+
+def is_ours(address: str, port: int) -> bool:
+    """Whether an edge-fer answers there."""
+    host = ip_address(address)
+    here = ("127.0.0.1" if host.version == 4 else "::1") if host.is_unspecified else address
+    connection = HTTPConnection(here, port, timeout=_ANSWER_S)
+    with closing(connection), suppress(OSError, HTTPException):
+        connection.request("GET", "/healthz")
+        answer = connection.getresponse()
+        return answer.getheader("WWW-Authenticate") == CHALLENGE or b"edge-fer/health/1" in answer.read(_LONGEST_HEALTH)
+    return False
 
 
 class Server:
