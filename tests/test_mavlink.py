@@ -20,6 +20,7 @@ import pytest
 
 from edge_fer.errors import OutputError
 from edge_fer.publish.configured import configured_sinks
+from edge_fer.publish.mavlink import faults
 from edge_fer.publish.mavlink import sink as mavlink
 from edge_fer.publish.mavlink.computer import Computer
 from edge_fer.publish.mavlink.link import Link
@@ -27,7 +28,7 @@ from edge_fer.publish.mavlink.sink import Mavlink
 from edge_fer.publish.outbox import Outbox
 from edge_fer.publish.tunnel import PAYLOAD_TYPE, decode
 from edge_fer.settings import MavlinkSettings, load_settings
-from edge_fer.types import Box, SinkStatus
+from edge_fer.types import Box, Record, SinkStatus
 from tests.conftest import make_reading, make_status
 from tests.mavlink_peer import SYSTEM, Cable, Peer, crowd, free_port, peer, until
 
@@ -105,6 +106,45 @@ def test_a_peer_over_udp_reads_every_field() -> None:
         assert 0 < box.ram_usage < box.ram_total
         assert abs(box.time_usec - time.monotonic_ns() // 1000) < 10_000_000
         assert box.uptime == box.time_usec // 1000
+
+
+def test_without_a_label_there_is_no_confidence() -> None:
+    port = free_port()
+    with peer(f"udpin:{HOST}:{port}") as ground, closing(sink_of(f"udpout:{HOST}:{port}")) as sink:
+        ground.receive("HEARTBEAT")
+        sink.publish(crowd(1, faces=2, captured_ns=2**32 * 10**6 + 7_999_999, label=None), None)
+        shown = [ground.receive("NAMED_VALUE_FLOAT") for _ in range(3)]
+    assert [(m.name, m.value, m.time_boot_ms) for m in shown] == [
+        ("fer_faces", 2, 7),
+        ("fer_label", -1, 7),
+        ("fer_conf", 0, 7),
+    ]
+
+
+HEALTHY = replace(make_status(), sinks={"mqtt": SinkStatus()})
+UNHEALTHY = replace(make_status(), sinks={"mqtt": SinkStatus("failed", reason="WHY")})
+
+
+@pytest.mark.parametrize(
+    ("fault", "severity", "record", "well"),
+    [
+        ("camera lost", 3, make_status("waiting_for_camera", "WHY"), make_reading()),
+        ("degraded", 4, replace(make_reading(), degraded=True, reason="WHY"), make_reading()),
+        ("mqtt failed", 4, UNHEALTHY, HEALTHY),
+    ],
+)
+def test_faults_and_their_end_are_told_in_the_documented_words(
+    monkeypatch: pytest.MonkeyPatch, fault: str, severity: int, record: Record, well: Record
+) -> None:
+    monkeypatch.setattr(faults, "HOLD_S", 0.05)
+    port, table = free_port(), DOCUMENT.read_text().replace("SINK", "mqtt")
+    with peer(f"udpin:{HOST}:{port}") as ground, closing(sink_of(f"udpout:{HOST}:{port}")) as sink:
+        ground.receive("HEARTBEAT")
+        for told, text, level in ((record, f"FER {fault}: WHY", severity), (well, f"FER {fault}: well again", 5)):
+            sink.publish(told, None)
+            heard = ground.receive("STATUSTEXT")
+            assert (heard.text, heard.severity) == (text, level)
+            assert f"| `{text}` | {level} (" in table
 
 
 def test_a_peer_over_a_serial_line_reads_every_field(cable: Cable) -> None:

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import signal
 import socket
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from paho.mqtt.client import Client
 
 from edge_fer.errors import ConfigError, OutputError
-from edge_fer.publish import to_json
+from edge_fer.publish import json_schema, to_json
 from edge_fer.publish.configured import configured_sinks
 from edge_fer.publish.mqtt import client as mqtt_client
 from edge_fer.publish.mqtt import link as mqtt_link
-from edge_fer.publish.mqtt.identity import default_client_id
+from edge_fer.publish.mqtt.buffer import Message
+from edge_fer.publish.mqtt.identity import default_client_id, fitting
 from edge_fer.publish.mqtt.sink import Mqtt, try_broker
 from edge_fer.settings import MqttSettings, load_settings
 from edge_fer.types import SinkStatus
@@ -128,16 +134,23 @@ def test_each_face_has_a_topic_when_asked_for(stack: ExitStack, tmp_path: Path) 
     broker = open_broker(stack, tmp_path)
     reader = open_reader(stack, broker, tmp_path, f"{PREFIX}/face/#")
     sink = open_sink(stack, broker.port, faces=True)
-    reading = make_reading(5, faces=(make_face_reading(),))
+    reading = replace(make_reading(5, faces=(make_face_reading(),)), device="Halle Süd")
     sink.publish(reading, None)
     wait_for(sink, lambda condition: condition.sent == 1)
     wait_until(lambda: len(reader.lines) == 1)
-    content = json.loads(reader.payloads(f"{PREFIX}/face/7")[0])
-    (face,) = json.loads(to_json(reading))["faces"]
+    (payload,) = reader.payloads(f"{PREFIX}/face/7")
+    content, (face,) = json.loads(payload), json.loads(to_json(reading))["faces"]
     assert content == {
-        "schema": "edge-fer/face/1", "device": "drone-7", "run": "3f0c", "frame": 5,
+        "schema": "edge-fer/face/1", "device": "Halle Süd", "run": "3f0c", "frame": 5,
         "captured_at": "2026-11-21T20:23:49.123Z", "captured_ns": 10**9, "clock_synced": True, **face,
     }  # fmt: skip
+    assert payload.startswith('{"schema":"edge-fer/face/1","device":"Halle Süd",')
+    assert payload[payload.index('"id"') :] in to_json(reading), "written as in the reading, byte for byte"
+    schema: Any = json_schema()["edge-fer/face/1"]
+    assert list(schema["properties"]) == schema["required"] == list(content)
+    assert schema["properties"]["schema"]["const"] == content["schema"]
+    named = re.findall(r"#/\$defs/(\w+)", json.dumps(schema))
+    assert set(named) == set(schema["$defs"]), "whole, and no more than that"
 
 
 @pytest.mark.parametrize(("rate", "expected"), [(10, 30), (20, 60), (45, 90), (None, 90)])
@@ -355,17 +368,53 @@ def test_closing_sends_what_waits_and_says_offline(stack: ExitStack, tmp_path: P
     assert sink.condition.sent == 200
     wait_until(lambda: "Received DISCONNECT from edge-fer-drone-7" in broker.log)
     published = re.findall("Received PUBLISH from edge-fer-drone-7.*'(edge-fer/.*)'", broker.log)
-    assert published == [f"{PREFIX}/availability", f"{PREFIX}/privacy", *[READINGS] * 200, f"{PREFIX}/availability"]
+    assert published == [f"{PREFIX}/availability", f"{PREFIX}/privacy", *[READINGS] * 200]
     # Not in this order: a reader has `offline`, QoS 1, while its handshake for the last reading still goes on.
     wait_until(lambda: reader.payloads(f"{PREFIX}/availability") == ["online", "offline"])
     wait_until(lambda: frames(reader) == list(range(200)))
+
+
+def test_closing_says_offline_even_where_the_broker_has_refused_something(stack: ExitStack, tmp_path: Path) -> None:
+    broker = open_broker(stack, tmp_path, "max_packet_size 2000")
+    sink = open_sink(stack, broker.port)
+    sink.publish(make_reading(0, faces=(make_face_reading(),) * 5), None)
+    wait_for(sink, lambda condition: condition.state == "failed")
+    publish(sink, range(1, 101))
+    sink.close()
+    assert (sink.condition.sent, sink.condition.dropped) == (100, 1)
+    reader = open_reader(stack, broker, tmp_path, f"{PREFIX}/availability")
+    wait_until(lambda: len(reader.lines) == 1)
+    assert reader.lines == [(True, f"{PREFIX}/availability", "offline")]
+
+
+def test_closing_does_not_end_amid_the_handing_over(
+    stack: ExitStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The newest state is neither due any more nor pending yet when the end comes."""
+    broker = open_broker(stack, tmp_path)
+    sink = open_sink(stack, broker.port)
+    wait_for(sink, lambda condition: condition.state == "ok")
+    taken, publish_it = threading.Event(), Client.publish
+
+    def dawdle(self: Client, topic: str, *rest: Any, **options: Any) -> Any:
+        if topic.endswith("/state"):
+            taken.set()
+            time.sleep(0.2)  # what a loaded machine may do here
+        return publish_it(self, topic, *rest, **options)
+
+    monkeypatch.setattr(Client, "publish", dawdle)
+    sink._board.put(Message(f"{PREFIX}/state", b"the last"))
+    sink._link.wake()
+    assert taken.wait(8)
+    sink.close()
+    assert not sink._link._pending, "its acknowledgement was waited for"
+    assert f"'{PREFIX}/state'" in broker.log
 
 
 def test_closing_without_a_broker_does_not_take_long_and_tells_what_is_lost(
     stack: ExitStack, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(mqtt_link, "FLUSH_S", 0.1)
-    monkeypatch.setattr(mqtt_link, "LAST_WORDS_S", 0.1)
     sink = open_sink(stack, free_port())
     publish(sink, range(7))
     sink.close()
@@ -404,7 +453,10 @@ def test_an_unknown_host_is_waited_for(stack: ExitStack, monkeypatch: pytest.Mon
 
 def test_whoever_is_no_broker_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mqtt_client, "CONNECT_S", 0.2)
-    with scripted(b"") as port, pytest.raises(OutputError, match=r"within 0.2 s, found no"):
+    with (
+        scripted(b"") as port,
+        pytest.raises(OutputError, match=r"found: no answer within 0\.2 s; start it, or mend .*tls"),
+    ):
         try_broker(MqttSettings(host="127.0.0.1", port=port))
 
 
@@ -521,9 +573,10 @@ def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_settings_open_it(stack: ExitStack, tmp_path: Path) -> None:
     broker = open_broker(stack, tmp_path)
     flags = {"publish.mqtt.host": "127.0.0.1", "publish.mqtt.port": broker.port, "device": "a/b+c"}
+    digest = hashlib.sha256(b"a/b+c").hexdigest()[:8]
     (sink,) = configured_sinks(load_settings(environment={}, flags=flags))
     with closing(sink):
-        wait_until(lambda: "'edge-fer/a_b_c/availability'" in broker.log)
+        wait_until(lambda: f"'edge-fer/a_b_c_{digest}/availability'" in broker.log)
     assert list(configured_sinks(load_settings(environment={}))) == []
 
 
@@ -535,6 +588,13 @@ def test_client_ids_differ_by_machine_and_stay(tmp_path: Path) -> None:
     assert default_client_id("drone-7", one) != default_client_id("drone-7", other)
     assert "b7f2" not in default_client_id("drone-7", one)
     assert default_client_id("drone-7", tmp_path / "none").startswith("edge-fer-drone-7-")
+
+
+def test_names_that_do_not_fit_stay_apart() -> None:
+    assert fitting("drone-7", "[+#/]") == "drone-7"
+    assert fitting("Tür 3", "[+#/]") == "Tür 3"
+    assert fitting("hall/2", "[+#/]") == "hall_2_5e9c6874"
+    assert len({fitting(name, "[+#/]") for name in ("a/b", "a+b", "a#b", "a_b")}) == 4
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from edge_fer.errors import ConfigError, OutputError
+from edge_fer.publish.mqtt import client as mqtt_client
 from edge_fer.publish.mqtt.sink import Mqtt, try_broker
 from edge_fer.settings import MqttSettings
 from edge_fer.types import SinkStatus
-from tests.brokers import Broker, Certificates, closing_all, need_mosquitto, wait_until
+from tests.brokers import Broker, Certificates, closing_all, need_mosquitto, scripted, wait_until
 from tests.conftest import make_reading
 
 
@@ -103,23 +104,88 @@ def test_a_certificate_of_another_authority_is_refused(strict: Broker, certifica
 def test_a_broker_without_tls_is_found_out(tmp_path: Path, certificates: Certificates) -> None:
     need_mosquitto()
     broker = Broker(tmp_path)
-    with closing_all(broker), pytest.raises(OutputError, match=r"TLS|link to the broker|a broker at"):
+    with closing_all(broker), pytest.raises(OutputError, match=r"a broker at .*, found: connection .*or \.tls$"):
         try_broker(to(broker, tls=True, ca_file=certificates.path("ca.crt")))
 
 
+def test_a_broker_with_tls_is_found_out_without(tls: Broker) -> None:
+    with pytest.raises(OutputError, match=r"a broker at .*, found: connection (closed|reset by peer); .*or \.tls$"):
+        try_broker(to(tls))
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_whoever_says_nothing_is_found_out(monkeypatch: pytest.MonkeyPatch, tls: bool) -> None:
+    monkeypatch.setattr(mqtt_client, "CONNECT_S", 0.2)
+    with scripted(b"") as port, pytest.raises(OutputError, match=r"found: no answer within 0\.2 s; start it, or"):
+        try_broker(MqttSettings(host="127.0.0.1", port=port, tls=tls))
+
+
+def refusal(certificates: Certificates, **files: Path) -> str:
+    """Why files cannot be used."""
+    named = {"ca_file": certificates.path("ca.crt"), **files}
+    with pytest.raises(ConfigError) as caught:
+        try_broker(MqttSettings(host="127.0.0.1", tls=True, **named))
+    return str(caught.value)
+
+
 @pytest.mark.parametrize(
-    ("name", "content"), [("none.pem", None), ("empty.pem", ""), ("text.pem", "this is no certificate\n")]
+    ("content", "found"),
+    [
+        (None, "No such file or directory"),
+        ("", "none that can be read"),
+        ("this is no certificate\n", "none that can be read"),
+        ("-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n", "none that can be read"),
+    ],
 )
-def test_files_that_are_no_certificates_are_refused(
-    tmp_path: Path, certificates: Certificates, name: str, content: str | None
+def test_files_that_are_no_certificates_are_refused_in_plain_words(
+    tmp_path: Path, certificates: Certificates, content: str | None, found: str
 ) -> None:
-    path = tmp_path / name
+    path, box = tmp_path / "file.pem", certificates.path("box.crt")
     if content is not None:
         path.write_text(content)
-    with pytest.raises(ConfigError, match=f"expected certificates and keys in PEM, found in .*{name}"):
-        try_broker(MqttSettings(host="127.0.0.1", tls=True, ca_file=path))
-    with pytest.raises(ConfigError, match=f"expected certificates and keys in PEM, found in .*{name}"):
-        try_broker(MqttSettings(host="127.0.0.1", tls=True, ca_file=certificates.path("ca.crt"), cert_file=path))
+        path.chmod(0o600)
+    expected = "expected certificates and keys in PEM, found in"
+    assert refusal(certificates, ca_file=path) == f"{expected} {path}: {found}"
+    assert refusal(certificates, cert_file=path) == f"{expected} {path}: {found}"
+    both = path if content is None else f"{box} and {path}"
+    assert refusal(certificates, cert_file=box, key_file=path) == f"{expected} {both}: {found}"
+
+
+def test_a_key_of_another_certificate_is_refused(certificates: Certificates) -> None:
+    box, key = certificates.path("box.crt"), certificates.path("broker.key")
+    assert refusal(certificates, cert_file=box, key_file=key).endswith(": a key of another certificate")
+
+
+def test_a_weak_key_is_refused_in_openssls_words(tmp_path: Path, certificates: Certificates) -> None:
+    path = tmp_path / "weak.pem"
+    request = ["openssl", "req", "-x509", "-newkey", "rsa:512", "-nodes", "-days", "2", "-subj", "/CN=weak"]
+    subprocess.run([*request, "-keyout", path, "-out", tmp_path / "crt"], check=True, capture_output=True)
+    path.write_text(path.read_text() + (tmp_path / "crt").read_text())
+    assert refusal(certificates, cert_file=path).endswith(f"found in {path}: ee key too small")
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o604])
+def test_secrets_that_everybody_may_read_are_refused(tmp_path: Path, certificates: Certificates, mode: int) -> None:
+    key, both = tmp_path / "box.key", tmp_path / "box.pem"
+    key.write_text(certificates.path("box.key").read_text())
+    both.write_text(certificates.path("box.crt").read_text() + key.read_text())
+    secret = credentials(tmp_path, "ada\nlovelace\n")
+    for path in (key, both, secret):
+        path.chmod(mode)
+    advice = "readable by everybody; chmod o-rwx"
+    box = certificates.path("box.crt")
+    for found, path in ((refusal(certificates, cert_file=box, key_file=key), key),
+                        (refusal(certificates, cert_file=both), both)):  # fmt: skip
+        assert found == f"expected a private key that is secret, found {path} {advice} {path}"
+    found = refusal(certificates, credentials_file=secret)
+    assert found == f"expected a password that is secret, found {secret} {advice} {secret}"
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o440])
+def test_secrets_that_the_services_group_may_read_are_taken(guarded: Broker, tmp_path: Path, mode: int) -> None:
+    path = credentials(tmp_path, "ada\nlovelace\n")
+    path.chmod(mode)
+    try_broker(to(guarded, credentials_file=path))
 
 
 def test_a_key_with_a_passphrase_is_refused_and_nobody_is_asked(tmp_path: Path, certificates: Certificates) -> None:
@@ -130,7 +196,7 @@ def test_a_key_with_a_passphrase_is_refused_and_nobody_is_asked(tmp_path: Path, 
         capture_output=True,
     )
     settings = MqttSettings(host="127.0.0.1", tls=True, cert_file=certificates.path("box.crt"), key_file=locked)
-    with pytest.raises(ConfigError, match="a key with a passphrase"):
+    with pytest.raises(ConfigError, match=f"found in .*box.crt and {locked}: a key with a passphrase; use one without"):
         try_broker(settings)
 
 
@@ -178,7 +244,11 @@ def test_once_the_password_is_mended_at_the_broker_all_is_well(guarded: Broker, 
 
 
 def test_a_credentials_file_must_be_there_and_name_a_user(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"user and a password in .*none .*No such file"):
+    with pytest.raises(ConfigError, match=r"user and a password in .*none .*found: No such file or directory$"):
         try_broker(MqttSettings(host="127.0.0.1", credentials_file=tmp_path / "none"))
+    binary = credentials(tmp_path, "")
+    binary.write_bytes(b"\xff\n")
+    with pytest.raises(ConfigError, match=r"found: no text in UTF-8$"):
+        try_broker(MqttSettings(host="127.0.0.1", credentials_file=binary))
     with pytest.raises(ConfigError, match="a user in the first line"):
         try_broker(MqttSettings(host="127.0.0.1", credentials_file=credentials(tmp_path, "")))

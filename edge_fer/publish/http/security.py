@@ -6,7 +6,6 @@ import hashlib
 import hmac
 import logging
 import math
-import os
 import secrets
 import socket
 import time
@@ -16,6 +15,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from edge_fer.errors import ConfigError
+from edge_fer.publish.secret import open_secret
 
 SESSION_S = 12 * 3600
 """A browser that has logged in must do so again after this."""
@@ -100,16 +100,13 @@ def read_token(path: Path | None) -> Token | None:
     if path is None:
         return None
     try:
-        with path.open("rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
+        with open_secret(path, "a token") as file:
             content = file.read(_LONGEST_TOKEN + 1)
     except OSError as error:
         raise ConfigError(
             f"expected a token in {path} (publish.http.token_file), found: {error.strerror}; "
             f"make one: (umask 077; openssl rand -hex 32 > {path})"
         ) from error
-    if mode & 0o004:
-        raise ConfigError(f"expected a token that is secret, found {path} readable by everybody; chmod o-rwx {path}")
     secret = content.decode(errors="replace").strip()
     if not SHORTEST_TOKEN <= len(secret) <= _LONGEST_TOKEN:
         raise ConfigError(

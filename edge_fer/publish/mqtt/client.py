@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge_fer.errors import ConfigError, OutputError
 from edge_fer.publish.mqtt.buffer import Message
-from edge_fer.publish.mqtt.identity import read_credentials, tls_context
+from edge_fer.publish.mqtt.identity import plain, read_credentials, tls_context
 from edge_fer.settings import MqttSettings
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ _FRUITLESS = 3  # resumed links in a row that broke before anything was acknowle
 _BUSY = {0x88, 0x89, 0x97, 0x9F}  # the broker is unavailable, busy, over its quota or its rate: it comes by itself
 _CREDENTIALS = {0x86, 0x87, 0x8C}  # bad user or password, not authorised, bad authentication method
 _SILENT = 0x8D
+_NORMALLY, _WITH_WILL = 0x00, 0x04  # DISCONNECT, by us
+_CLOSED = "connection closed"
 _LEAVING = {0x00, 0x8B, _SILENT, 0x98}  # DISCONNECT: normal, shutting down, keep-alive timeout, by its administrator
 
 
@@ -101,7 +103,7 @@ class Connection:
                 self.close()
                 self._dial()
         except LinkError:
-            self._hang_up()
+            self._hang_up(_NORMALLY)
             raise
         except (OSError, UnicodeError) as error:  # the latter of a host that is no name at all
             raise self._unreachable(error) from error
@@ -132,15 +134,19 @@ class Connection:
                 self.client.loop_write()
             self.client.loop_misc()
         if self.client.socket() is None:
-            raise self._ended or self._broken("connection closed")
+            raise self._ended or self._broken(_CLOSED)
 
-    def close(self) -> None:
-        """Take leave of the broker: no will is published, and it forgets this client."""
-        self._hang_up(_expiry(0, "DISCONNECT"))
+    def close(self, *, with_will: bool = False) -> None:
+        """Take leave of the broker, which forgets this client.
 
-    def _hang_up(self, properties: Properties | None = None) -> None:
+        Args:
+            with_will: whether it publishes the will, after all that it was sent.
+        """
+        self._hang_up(_WITH_WILL if with_will else _NORMALLY, _expiry(0, "DISCONNECT"))
+
+    def _hang_up(self, code: int, properties: Properties | None = None) -> None:
         if self.client.socket() is not None:
-            self.client.disconnect(properties=properties)
+            self.client.disconnect(_disconnect_code(code), properties)
             self.client.loop_write()
 
     def _dial(self) -> None:
@@ -157,11 +163,7 @@ class Connection:
         deadline = time.monotonic() + CONNECT_S
         while not self._answered:
             if time.monotonic() >= deadline:
-                raise LinkError(
-                    f"expected the broker at {self._place} to answer within {CONNECT_S:g} s, found no answer; "
-                    "is it an MQTT broker, and with publish.mqtt.tls as it should be?",
-                    lasting=False,
-                )
+                raise self._no_broker(_silence())
             self.turn(0.1)
 
     def _on_connect(
@@ -191,7 +193,7 @@ class Connection:
             return
         why = str(code).lower()
         if not flags.is_disconnect_packet_from_server:
-            self._ended = self._broken("no answer any more" if code.value == _SILENT else "connection closed")
+            self._ended = self._broken("no answer any more" if code.value == _SILENT else _CLOSED)
         elif code.value in _LEAVING:
             self._ended = LinkError(
                 f"expected the broker at {self._place} to stay, found that it takes leave: {why}",
@@ -207,7 +209,7 @@ class Connection:
     def _on_log(self, _client: Client, _data: Any, _level: int, text: str) -> None:
         # Where the broker refuses our certificate paho tells its log alone why the connection ended.
         if "[SSL" in text:
-            self._alert = _plain(text.partition("[SSL: ")[2].partition("]")[0])
+            self._alert = plain(text.partition("[SSL: ")[2].partition("]")[0])
 
     def _unreachable(self, error: OSError | UnicodeError) -> LinkError:
         if isinstance(error, ssl.SSLCertVerificationError):
@@ -216,27 +218,36 @@ class Connection:
                 f"found: {error.verify_message}; mend it, or set publish.mqtt.ca_file",
                 lasting=True,
             )
-        if isinstance(error, ssl.SSLError) and not isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
-            found = _plain(error.reason or str(error))
+        if isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
+            return self._no_broker(_CLOSED)
+        if isinstance(error, ssl.SSLError):
+            found = plain(error.reason or str(error))
             return LinkError(
                 f"expected to agree on TLS with the broker at {self._place}, found: {found}; "
-                "mend its certificate, or publish.mqtt.port and .cert_file",
+                "mend its certificate, or publish.mqtt.port, .tls or .cert_file",
                 lasting=True,
             )
+        if isinstance(error, TimeoutError):
+            return self._no_broker(_silence())
+        return self._no_broker(str(getattr(error, "strerror", None) or error).lower())
+
+    def _no_broker(self, found: str) -> LinkError:
+        """Nobody has answered yet: it may be no broker, or one with TLS that we dial without, or the reverse."""
         return LinkError(
-            f"expected a broker at {self._place}, found: {str(getattr(error, 'strerror', None) or error).lower()}; "
-            "start it, or mend publish.mqtt.host and .port",
+            f"expected a broker at {self._place}, found: {found}; start it, or mend publish.mqtt.host, .port or .tls",
             lasting=False,
         )
 
     def _broken(self, found: str) -> LinkError:
-        if self._alert and not self._answered:
-            return LinkError(
-                f"expected the broker at {self._place} to accept our certificate, found: {self._alert}; "
-                "mend publish.mqtt.cert_file",
-                lasting=True,
-            )
-        return LinkError(f"expected the link to the broker at {self._place} to hold, found: {found}", lasting=False)
+        if self._answered:
+            return LinkError(f"expected the link to the broker at {self._place} to hold, found: {found}", lasting=False)
+        if not self._alert:
+            return self._no_broker(found)
+        return LinkError(
+            f"expected the broker at {self._place} to accept our certificate, found: {self._alert}; "
+            "mend publish.mqtt.cert_file",
+            lasting=True,
+        )
 
     def _refused(self, code: ReasonCode) -> LinkError:
         what = "credentials_file" if code.value in _CREDENTIALS else "client_id, or the broker (MQTT 5 is needed)"
@@ -271,13 +282,12 @@ def _new_client(settings: MqttSettings, client_id: str) -> Client:
     return client
 
 
+def _silence() -> str:
+    return f"no answer within {CONNECT_S:g} s"
+
+
 def _leave_it_to_turn(_client: Client, _data: Any, _socket: Any) -> None:
     """With this callback paho leaves writing to whoever turns the client, who asks `want_write`."""
-
-
-def _plain(reason: str) -> str:
-    """OpenSSL's `TLSV13_ALERT_CERTIFICATE_REQUIRED` as words."""
-    return reason.replace("_", " ").lower()
 
 
 def _expiry(seconds: float, packet: str = "CONNECT") -> Properties:
@@ -287,3 +297,10 @@ def _expiry(seconds: float, packet: str = "CONNECT") -> Properties:
     properties = Properties(getattr(PacketTypes, packet))  # type: ignore[no-untyped-call]  # paho's has no types
     properties.SessionExpiryInterval = int(seconds)
     return properties
+
+
+def _disconnect_code(code: int) -> ReasonCode:
+    from paho.mqtt.packettypes import PacketTypes
+    from paho.mqtt.reasoncodes import ReasonCode
+
+    return ReasonCode(PacketTypes.DISCONNECT, identifier=code)

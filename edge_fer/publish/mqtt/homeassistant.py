@@ -6,32 +6,39 @@ Source: Home Assistant's documentation of MQTT discovery, sensors and binary sen
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import get_args
 
 from edge_fer import __version__
 from edge_fer.publish.mqtt.buffer import Message
-from edge_fer.types import LABELS, FaceReading, Reading, Record
+from edge_fer.publish.mqtt.identity import fitting
+from edge_fer.types import LABELS, FaceReading, Reading, Record, State
 
 NO_LABEL = "none"
 """Shown where there is no face, or the runtime abstains."""
 
+_EVERY_S = 1.0
+_SEEING: set[State] = {"running", "degraded"}
 
-def discovery(device: str, prefix: str, summary: str, availability: str) -> Iterable[Message]:
-    """What makes one device with four entities; to be published retained.
+
+def discovery(device: str, prefix: str, summary: str, state: str, availability: str) -> Iterable[Message]:
+    """What makes one device with five entities; to be published retained.
 
     Args:
         device: name of the box; the entities' ids are made of it, so that they outlive every start.
         prefix: of Home Assistant's discovery topics.
-        summary: the topic of `summarise`.
+        summary: the topic of `Summary`.
+        state: the topic of the newest status.
         availability: the topic that says `online` or `offline`.
     """
-    box = "edge_fer_" + re.sub(r"[^A-Za-z0-9_-]", "_", device)
+    box = "edge_fer_" + fitting(device, r"[^A-Za-z0-9_-]")
     common = {
         "device": {"identifiers": [box], "name": device, "model": "edge-fer", "sw_version": __version__},
         "origin": {"name": "edge-fer", "sw_version": __version__},
     }
-    figure: dict[str, object] = {"state_topic": summary, "availability_topic": availability}
+    shown: dict[str, object] = {"availability_topic": availability}
+    figure: dict[str, object] = {**shown, "state_topic": summary}
     measured: dict[str, object] = {**figure, "state_class": "measurement"}
     entities: dict[tuple[str, str], dict[str, object]] = {
         ("sensor", "expression"): {
@@ -42,6 +49,18 @@ def discovery(device: str, prefix: str, summary: str, availability: str) -> Iter
             "options": [*LABELS, NO_LABEL],
             "value_template": f"{{{{ value_json.label or '{NO_LABEL}' }}}}",
             "json_attributes_topic": summary,
+        },
+        ("sensor", "state"): {
+            **shown,
+            "state_topic": state,
+            "name": "State",
+            "icon": "mdi:heart-pulse",
+            "device_class": "enum",
+            "options": list(get_args(State)),
+            "value_template": "{{ value_json.state }}",
+            "json_attributes_topic": state,
+            "json_attributes_template": "{{ {'message': value_json.message} | tojson }}",
+            "entity_category": "diagnostic",
         },
         ("sensor", "fps"): {
             **measured,
@@ -73,23 +92,46 @@ def discovery(device: str, prefix: str, summary: str, availability: str) -> Iter
         yield Message(f"{prefix}/{component}/{box}/{name}/config", json.dumps(content, ensure_ascii=False).encode())
 
 
-def summarise(record: Record, temperatures: Mapping[str, float]) -> bytes:
-    """A record in a few figures, as JSON.
+class Summary:
+    """A run in a few figures, once a second and with each status.
 
-    `label` and `confidence` are those of the largest face, the one closest to the camera; null where there is none or
-    the runtime abstains. `temperature` is the hottest sensor's, degrees Celsius; null where there is no sensor.
+    The faces are those of the newest reading, until a status says that there are no frames.
+
+    Args:
+        temperatures: degrees Celsius by sensor.
+        clock: seconds that never go backwards.
     """
-    faces = record.faces if isinstance(record, Reading) else ()
-    face = max(faces, key=_area, default=None)
-    label = face.label if face is not None else None
-    content = {
-        "label": label,
-        "confidence": face.confidence if face is not None and label is not None else None,
-        "faces": len(faces),
-        "fps": record.fps,
-        "temperature": max(temperatures.values(), default=None),
-    }
-    return json.dumps(content).encode()
+
+    def __init__(self, temperatures: Callable[[], Mapping[str, float]], clock: Callable[[], float]) -> None:
+        self._temperatures, self._clock = temperatures, clock
+        self._faces: Sequence[FaceReading] = ()
+        self._next_s = -math.inf
+
+    def take(self, record: Record) -> bytes | None:
+        """Take note of a record.
+
+        Returns:
+            What is to be published, as JSON; null: nothing yet. `label` and `confidence` are those of the largest
+            face, the one closest to the camera; null where there is none or the runtime abstains. `temperature` is
+            the hottest sensor's, degrees Celsius; null where there is no sensor.
+        """
+        if isinstance(record, Reading):
+            self._faces = record.faces
+            if self._clock() < self._next_s:
+                return None
+        elif record.state not in _SEEING:
+            self._faces = ()
+        self._next_s = self._clock() + _EVERY_S
+        face = max(self._faces, key=_area, default=None)
+        label = face.label if face is not None else None
+        content = {
+            "label": label,
+            "confidence": face.confidence if face is not None and label is not None else None,
+            "faces": len(self._faces),
+            "fps": record.fps,
+            "temperature": max(self._temperatures().values(), default=None),
+        }
+        return json.dumps(content).encode()
 
 
 def _area(face: FaceReading) -> float:

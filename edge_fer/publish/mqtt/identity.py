@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import ssl
 import uuid
 from pathlib import Path
 
 from edge_fer.errors import ConfigError
+from edge_fer.publish.secret import open_secret
 from edge_fer.settings import MqttSettings
 
 _MACHINE_ID = Path("/etc/machine-id")
+_UNREADABLE = "none that can be read"
+_STRANGE_KEY = "a key of another certificate"
+_FOUND = {
+    None: _UNREADABLE,
+    "NO_CERTIFICATE_OR_CRL_FOUND": _UNREADABLE,
+    "KEY_VALUES_MISMATCH": _STRANGE_KEY,
+    "NO_CERTIFICATE_ASSIGNED": _STRANGE_KEY,
+}
+"""What OpenSSL found in a file, by its reason."""
 
 
 def default_client_id(device: str, machine_id: Path = _MACHINE_ID) -> str:
@@ -25,20 +36,33 @@ def default_client_id(device: str, machine_id: Path = _MACHINE_ID) -> str:
         machine = machine_id.read_text().strip()
     except OSError:
         machine = f"{uuid.getnode():x}"
-    return f"edge-fer-{device}-{hashlib.sha256(f'edge-fer {machine}'.encode()).hexdigest()[:8]}"
+    return f"edge-fer-{device}-{_hash(f'edge-fer {machine}')}"
+
+
+def fitting(name: str, unfit: str) -> str:
+    """A name with `_` for each character that does not fit, and then a hash: others may differ in those alone.
+
+    Args:
+        name: one that fits stays as it is.
+        unfit: regular expression of a character that does not.
+    """
+    fit = re.sub(unfit, "_", name)
+    return name if fit == name else f"{fit}_{_hash(name)}"
 
 
 def read_credentials(path: Path) -> tuple[str, str | None]:
     """The user and the password; without a second line there is no password.
 
     Raises:
-        ConfigError: when there is no such file, or no user in it.
+        ConfigError: when there is no such file, everybody may read it, or there is no user in it.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        with open_secret(path, "a password") as file:
+            lines = file.read().decode().splitlines()
     except (OSError, UnicodeDecodeError) as error:
+        found = error.strerror if isinstance(error, OSError) else "no text in UTF-8"
         raise ConfigError(
-            f"expected a user and a password in {path} (publish.mqtt.credentials_file), found: {error}"
+            f"expected a user and a password in {path} (publish.mqtt.credentials_file), found: {found}"
         ) from error
     if not lines or not lines[0]:
         raise ConfigError(
@@ -51,18 +75,28 @@ def tls_context(settings: MqttSettings) -> ssl.SSLContext:
     """What the broker's certificate is checked against, and our own certificate.
 
     Raises:
-        ConfigError: when a file cannot be used.
+        ConfigError: when a file cannot be used, or everybody may read our key.
     """
-    name: Path | None = settings.ca_file
+    name: Path | str | None = settings.ca_file
     try:
         context = ssl.create_default_context(cafile=settings.ca_file)
         context.sslsocket_class = _Socket
         if settings.cert_file is not None:
+            # Of two files OpenSSL does not tell which it cannot open.
             name = settings.cert_file
-            context.load_cert_chain(settings.cert_file, settings.key_file, _no_passphrase)
-    except (OSError, ValueError) as error:  # an SSLError is an OSError
-        raise ConfigError(f"expected certificates and keys in PEM, found in {name}: {error}") from error
+            settings.cert_file.open("rb").close()
+            name = key_file = settings.key_file or settings.cert_file
+            open_secret(key_file, "a private key").close()
+            name = " and ".join(dict.fromkeys((str(settings.cert_file), str(key_file))))
+            context.load_cert_chain(settings.cert_file, key_file, _no_passphrase)
+    except OSError as error:  # an SSLError is one
+        raise ConfigError(f"expected certificates and keys in PEM, found in {name}: {_found(error)}") from error
     return context
+
+
+def plain(reason: str) -> str:
+    """OpenSSL's `TLSV13_ALERT_CERTIFICATE_REQUIRED` as words."""
+    return reason.replace("_", " ").lower()
 
 
 class _Socket(ssl.SSLSocket):
@@ -76,6 +110,16 @@ class _Socket(ssl.SSLSocket):
             raise
 
 
+def _found(error: OSError) -> str:
+    if isinstance(error, ssl.SSLError):
+        return _FOUND.get(error.reason) or plain(error.reason)
+    return error.strerror or str(error)
+
+
 def _no_passphrase() -> str:
     """OpenSSL would ask for it on the terminal, and wait."""
-    raise ValueError("a key with a passphrase; use one without, readable by this user alone")
+    raise OSError("a key with a passphrase; use one without, readable by this user alone")
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:8]

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from paho.mqtt.reasoncodes import ReasonCode
 
 FLUSH_S = 2.0
-"""`Link.close` waits so long for what is still to be sent; then so long for the last words, and for the thread:"""
-LAST_WORDS_S = 0.5
+"""`Link.close` waits so long for what is still to be sent; then so long for the thread to take leave:"""
+LEAVE_S = 0.5
 
 _IDLE_S = 1.0  # the keep-alive is looked after so often
 _STEADY_S = 10.0  # a link that has held for so long is dialled again soon when it breaks; a refusal that old is over
@@ -87,20 +87,16 @@ class Link:
         with contextlib.suppress(BlockingIOError):  # then it is being woken already
             self._nudge.send(b"\0")
 
-    def close(self, last_words: Message) -> None:
-        """Send what waits, within seconds, and end; may be called again.
-
-        Args:
-            last_words: for the board, after everything else.
-        """
+    def close(self) -> None:
+        """Send what waits, within seconds, and take leave with the connection's will; may be called again."""
         if self._stopping.is_set():
             return
-        self._wait_until(lambda: self._buffer.counts[2] == 0, FLUSH_S)
-        self._board.put(last_words)
-        self._wait_until(lambda: self._board.is_done and not self._pending, LAST_WORDS_S)
+        self.wake()
+        with self._settled:
+            self._settled.wait_for(lambda: self._is_done or self._is_shut_out, FLUSH_S)
         self._stopping.set()
         self.wake()
-        self._thread.join(LAST_WORDS_S)
+        self._thread.join(LEAVE_S)
         if not self._thread.is_alive():  # else it waits for a name server, and ends with the process
             self._wake.close()
             self._nudge.close()
@@ -108,10 +104,16 @@ class Link:
         if waiting:
             _log.warning("mqtt: %d records were not acknowledged before the end, and are lost", waiting)
 
-    def _wait_until(self, done: Callable[[], bool], seconds: float) -> None:
-        self.wake()
-        with self._settled:
-            self._settled.wait_for(lambda: done() or self.condition[0] == "failed", seconds)
+    @property
+    def _is_done(self) -> bool:
+        """Whether the broker has all there is; without a link what stands on the board is not waited for."""
+        is_shown = self._board.is_done and not self._pending
+        return self._buffer.counts[2] == 0 and (is_shown or self.condition[0] == "waiting")
+
+    @property
+    def _is_shut_out(self) -> bool:
+        """Whether there is no link until somebody mends something; where a message was refused there is one."""
+        return self.condition[0] == "failed" and self._refused_at is None
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -124,7 +126,7 @@ class Link:
             except Exception as error:
                 _log.exception("mqtt failed in a way that nobody foresaw")
                 self._pause(LinkError(str(error) or type(error).__name__, lasting=True), held_s=0)
-        self._connection.close()
+        self._connection.close(with_will=True)
 
     def _serve(self) -> None:
         while not self._stopping.is_set():
@@ -143,10 +145,10 @@ class Link:
         self._stopping.wait(self._retry_max_s if self.condition[0] == "failed" else pause)
 
     def _begin(self, *, resumed: bool) -> None:
+        self._board.renew()
         if not resumed or self._qos == 0:
             self._pending.clear()
             self._buffer.rewind()
-        self._board.renew()
         if self._birth is not None:
             self._connection.client.subscribe(self._birth, qos=1)
         if self._refused_at is None:
@@ -159,13 +161,14 @@ class Link:
             self._board.renew()
         window = min(self._in_flight, self._connection.window)
         while len(self._pending) < window:
-            if (notice := self._board.take()) is not None:
-                self._publish(notice, 1, None)
-            elif (taken := self._buffer.take()) is not None:
-                parcel, message = taken
-                self._publish(message, self._qos, parcel)
-            else:
-                return
+            with self._settled:  # whoever waits for the end sees a message as due or as pending, never as neither
+                if (notice := self._board.take()) is not None:
+                    self._publish(notice, 1, None)
+                elif (taken := self._buffer.take()) is not None:
+                    parcel, message = taken
+                    self._publish(message, self._qos, parcel)
+                else:
+                    return
 
     def _publish(self, message: Message, qos: int, parcel: Parcel | None) -> None:
         length = len(message.topic.encode()) + len(message.payload) + _OVERHEAD

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import re
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 
 from edge_fer import health
-from edge_fer.publish import Sink, to_json
+from edge_fer.publish import Sink, faces_to_json, to_json
 from edge_fer.publish.mqtt.buffer import Board, Buffer, Message
 from edge_fer.publish.mqtt.client import Connection
-from edge_fer.publish.mqtt.homeassistant import discovery, summarise
-from edge_fer.publish.mqtt.identity import default_client_id
+from edge_fer.publish.mqtt.homeassistant import Summary, discovery
+from edge_fer.publish.mqtt.identity import default_client_id, fitting
 from edge_fer.publish.mqtt.link import Link
 from edge_fer.settings import MqttSettings
 from edge_fer.types import Image, Reading, Record, SinkStatus, Status
@@ -22,8 +20,7 @@ ONLINE, OFFLINE = b"online", b"offline"
 """What the topic `availability` says."""
 
 _SESSION_S = 86_400.0  # handshakes are remembered by the broker so long at least, seconds
-_SUMMARY_EVERY_S = 1.0
-_IDENTITY = ("device", "run", "frame", "captured_at", "captured_ns", "clock_synced")
+_UNFIT = r"[+#/\0]"  # for one level of a topic
 
 
 class Mqtt(Sink):
@@ -51,16 +48,17 @@ class Mqtt(Sink):
         clock: Callable[[], float] = time.monotonic,
         temperatures: Callable[[], Mapping[str, float]] = health.temperatures,
     ) -> None:
-        self._settings, self._clock, self._temperatures = settings, clock, temperatures
-        self._prefix = settings.prefix.replace("{device}", _level(device))
-        self._next_reading_ns, self._next_summary = 0.0, 0.0
+        self._settings = settings
+        self._prefix = settings.prefix.replace("{device}", fitting(device, _UNFIT))
+        self._next_reading_ns = 0.0
+        self._summary = Summary(temperatures, clock) if settings.homeassistant else None
         self._buffer, self._board = Buffer(settings.buffer_mb * 1e6, settings.buffer_s, clock), Board()
         self._board.put(self._message("availability", ONLINE))
         self._board.put(self._message("privacy", (notice or "").encode()))
         birth = None
         if settings.homeassistant:
             birth = f"{settings.homeassistant_prefix}/status"
-            topics = self._topic("summary"), self._topic("availability")
+            topics = self._topic("summary"), self._topic("state"), self._topic("availability")
             for message in discovery(device, settings.homeassistant_prefix, *topics):
                 self._board.put(message)
         connection = Connection(
@@ -88,8 +86,8 @@ class Mqtt(Sink):
             self._buffer.put(list(self._messages(record, payload)))
             if isinstance(record, Status):
                 self._board.put(self._message("state", payload))
-        if self._settings.homeassistant:
-            self._summarise(record)
+        if self._summary is not None and (summary := self._summary.take(record)) is not None:
+            self._board.put(self._message("summary", summary))
         self._link.wake()
 
     @property
@@ -100,8 +98,8 @@ class Mqtt(Sink):
         return SinkStatus(state, sent, dropped, waiting, reason)
 
     def close(self) -> None:
-        """Send what waits, say `offline`, and take leave of the broker; within three seconds."""
-        self._link.close(self._message("availability", OFFLINE))
+        """Send what waits, and take leave of the broker, which says `offline`; within three seconds."""
+        self._link.close()
 
     def _messages(self, record: Record, payload: bytes) -> Iterator[Message]:
         if isinstance(record, Status):
@@ -109,11 +107,8 @@ class Mqtt(Sink):
             return
         yield self._message("reading", payload)
         if self._settings.faces:
-            content = json.loads(payload)
-            identity = {name: content[name] for name in _IDENTITY}
-            for face in content["faces"]:
-                text = json.dumps({"schema": "edge-fer/face/1", **identity, **face})
-                yield self._message(f"face/{face['id']}", text.encode())
+            for number, text in faces_to_json(record).items():
+                yield self._message(f"face/{number}", text.encode())
 
     def _is_due(self, reading: Reading) -> bool:
         """Whether a reading may go without exceeding the rate, by the time of its capture."""
@@ -125,12 +120,6 @@ class Mqtt(Sink):
         # One that comes a little late does not delay those that follow.
         self._next_reading_ns += pause_ns if late_ns < pause_ns else late_ns + pause_ns
         return True
-
-    def _summarise(self, record: Record) -> None:
-        now = self._clock()
-        if isinstance(record, Status) or now >= self._next_summary:
-            self._next_summary = now + _SUMMARY_EVERY_S
-            self._board.put(self._message("summary", summarise(record, self._temperatures())))
 
     def _topic(self, name: str) -> str:
         return f"{self._prefix}/{name}"
@@ -150,8 +139,3 @@ def try_broker(settings: MqttSettings) -> None:
     connection = Connection(settings, f"edge-fer-check-{uuid.uuid4().hex[:8]}")
     connection.open()
     connection.close()
-
-
-def _level(device: str) -> str:
-    """A device's name as one level of a topic."""
-    return re.sub(r"[+#/\0]", "_", device)
