@@ -39,11 +39,11 @@ def free_port() -> int:
             return port
 
 
-def wait_until(done: Callable[[], bool], seconds: float = 8.0, what: str = "") -> None:
-    """Look until it is so."""
+def wait_until(done: Callable[[], bool], seconds: float = 20.0, what: str | Callable[[], str] = "") -> None:
+    """Look until it is so; what it is not may be told by then."""
     deadline = time.monotonic() + seconds
     while not done():
-        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what or done}"
+        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what() if callable(what) else what or done}"
         time.sleep(0.005)
 
 
@@ -101,19 +101,15 @@ class Broker:
             self._process = subprocess.Popen([MOSQUITTO, "-c", self._config], stdout=log, stderr=log)
         wait_until(lambda: answers(self.port), what="mosquitto answers")
 
-    def kill(self, number: int = signal.SIGTERM) -> None:
-        """End it by a signal, and wait for the end.
+    def hold(self) -> None:
+        """Stop it where it stands, until it is killed."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
 
-        One that has just begun to listen may forget a signal: it only then sets the flag that a signal clears.
-        """
-        if self._process is None:
-            return
-        for _ in range(10):
-            self._process.send_signal(number)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(1)
-                break
-        self._process.wait(0)
+    def kill(self, number: int = signal.SIGTERM) -> None:
+        """End it by a signal, and wait for the end."""
+        if self._process is not None:
+            _end(self._process, number)
         self._process = None
 
     def reload(self) -> None:
@@ -158,9 +154,19 @@ class Reader:
 
     def close(self) -> None:
         """End it."""
-        self._process.terminate()
-        self._process.wait(10)
+        _end(self._process, signal.SIGTERM)
         self._file.close()
+
+
+def _end(process: subprocess.Popen[bytes], number: int) -> None:
+    """End one of mosquitto's programs; just begun, it may forget a signal, and set the flag that the signal cleared."""
+    for _ in range(20):
+        process.send_signal(number)
+        process.send_signal(signal.SIGCONT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(1)
+            break
+    process.wait(0)
 
 
 class Wire:
@@ -270,20 +276,21 @@ class Wire:
 
 
 @contextlib.contextmanager
-def scripted(reply: bytes) -> Iterator[int]:
+def scripted(*replies: bytes) -> Iterator[int]:
     """What passes for a broker for a moment, and says what mosquitto would not: the port.
 
     Args:
-        reply: sent after the first packet, whatever that says; then nothing more is.
+        replies: one a connection, sent after its first packet, whatever that says; then nothing more is.
     """
     with socket.create_server(("127.0.0.1", 0)) as server:
         clients: list[socket.socket] = []
 
         def answer() -> None:
             with contextlib.suppress(OSError):
-                clients.append(server.accept()[0])
-                clients[0].recv(1000)
-                clients[0].sendall(reply)
+                for reply in replies:
+                    clients.append(server.accept()[0])
+                    clients[-1].recv(1000)
+                    clients[-1].sendall(reply)
 
         thread = threading.Thread(target=answer, daemon=True)
         thread.start()

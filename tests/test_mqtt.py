@@ -26,6 +26,7 @@ from edge_fer.publish.configured import configured_sinks
 from edge_fer.publish.mqtt import client as mqtt_client
 from edge_fer.publish.mqtt import link as mqtt_link
 from edge_fer.publish.mqtt.buffer import Message
+from edge_fer.publish.mqtt.client import Connection
 from edge_fer.publish.mqtt.identity import default_client_id, fitting
 from edge_fer.publish.mqtt.sink import Mqtt, try_broker
 from edge_fer.settings import MqttSettings, load_settings
@@ -84,7 +85,7 @@ def frames(reader: Reader) -> list[int]:
 
 
 def wait_for(sink: Mqtt, so: Callable[[SinkStatus], bool]) -> None:
-    wait_until(lambda: so(sink.condition), what="the sink is as expected")
+    wait_until(lambda: so(sink.condition), what=lambda: f"expected something else of {sink.condition}")
 
 
 @pytest.mark.parametrize("qos", [0, 1, 2])
@@ -178,10 +179,12 @@ def test_a_broker_that_is_restarted_under_load_misses_nothing(stack: ExitStack, 
     published = 0
     for _ in range(3):
         sent = sink.condition.sent
-        publish(sink, range(published, published := published + 300))
+        publish(sink, range(published, published := published + 200))
         wait_for(sink, lambda condition, least=sent + 100: condition.sent >= least)
-        broker.kill(signal.SIGTERM)
+        broker.hold()
+        publish(sink, range(published, published := published + 100))
         assert sink.condition.waiting > 0
+        broker.kill(signal.SIGTERM)
         wait_for(sink, lambda condition: condition.state == "waiting")
         publish(sink, range(published, published := published + 20))
         broker.start()
@@ -234,6 +237,28 @@ def test_a_link_that_breaks_again_and_again_loses_nothing(stack: ExitStack, tmp_
     assert list(dict.fromkeys(frames(reader))) == list(range(720))
     if qos == 2:
         assert len(frames(reader)) == 720
+
+
+def test_what_was_forgotten_on_a_link_that_broke_at_once_is_told_on_the_next(stack: ExitStack) -> None:
+    """Else whoever waits for an acknowledgement waits for ever: paho does not send again what it has forgotten."""
+    takes_qos_1_at_most, remembers = b"\x20\x05\0\0\x02\x24\x01", b"\x20\x03\x01\0\0"
+    with scripted(CONNACK, takes_qos_1_at_most, remembers, remembers) as port:
+        connection = Connection(MqttSettings(host="127.0.0.1", port=port, qos=2), "box")
+        assert not connection.open()
+        connection.client.publish("a", b"b", 2)
+        with pytest.raises(OutputError, match="found 1 at most"):
+            connection.open()
+        assert not connection.open(), "the session is there, and what was sent in it is not"
+        assert connection.open()
+
+
+def test_a_broker_that_does_not_forget_in_time_is_dialled_again(stack: ExitStack) -> None:
+    remembers = b"\x20\x03\x01\0\0"
+    with scripted(remembers, remembers, remembers, CONNACK) as port:
+        connection = Connection(MqttSettings(host="127.0.0.1", port=port), "box")
+        with pytest.raises(OutputError, match="to forget the last session, found it remembered"):
+            connection.open()
+        assert not connection.open()
 
 
 def test_a_session_that_brings_nothing_is_given_up(stack: ExitStack, tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ class Connection:
         self.client = _new_client(settings, client_id)
         self.window = self.max_packet = 0
         self.fruitless = 0
-        self._known, self._resumed = False, False
+        self._known, self._resumed, self._kept = False, False, True
         self._answered = False
         self._ended: LinkError | None = None
         self._alert = ""
@@ -95,20 +95,19 @@ class Connection:
         """
         if self.fruitless >= _FRUITLESS:
             self._known = False
-            self.client.drop_out_messages()
+            self._forget()
         try:
             self._dial()
-            if self._resumed and not self._known:
-                # Handshakes of an earlier start are nothing to this one, which would take their numbers for its own.
-                self.close()
-                self._dial()
+            if self._is_strange:
+                self._dial_as_new()
         except LinkError:
             self._hang_up(_NORMALLY)
             raise
         except (OSError, UnicodeError) as error:  # the latter of a host that is no name at all
             raise self._unreachable(error) from error
         self._known = True
-        return self._resumed
+        goes_on, self._kept = self._kept, True
+        return goes_on
 
     def turn(self, timeout_s: float, wake: socket.socket | None = None) -> None:
         """Let bytes flow.
@@ -166,8 +165,26 @@ class Connection:
                 raise self._no_broker(_silence())
             self.turn(0.1)
 
+    @property
+    def _is_strange(self) -> bool:
+        """Whether the broker remembers handshakes of an earlier start, and would take our numbers for theirs."""
+        return self._resumed and not self._known
+
+    def _forget(self) -> None:
+        """Forget all handshakes; `open` tells of it once it succeeds, however often the link breaks before that."""
+        self.client.drop_out_messages()
+        self._kept = False
+
+    def _dial_as_new(self) -> None:
+        self.close()
+        self._dial()
+        if self._is_strange:  # we were back before our leave had reached it
+            raise LinkError(
+                f"expected the broker at {self._place} to forget the last session, found it remembered", lasting=False
+            )
+
     def _on_connect(
-        self, client: Client, _data: Any, flags: ConnectFlags, code: ReasonCode, properties: Properties | None
+        self, _client: Client, _data: Any, flags: ConnectFlags, code: ReasonCode, properties: Properties | None
     ) -> None:
         if code.is_failure:
             self._ended = self._refused(code)
@@ -175,7 +192,7 @@ class Connection:
         self._answered, self._resumed = True, flags.session_present
         self.fruitless = self.fruitless + 1 if self._resumed else 0
         if not self._resumed:
-            client.drop_out_messages()
+            self._forget()
         self.window = getattr(properties, "ReceiveMaximum", 65_535)
         self.max_packet = getattr(properties, "MaximumPacketSize", 268_435_455)
         best_qos = getattr(properties, "MaximumQoS", 2)
