@@ -215,7 +215,7 @@ def stream() -> None:
 
 def restarted() -> int:
     """Start the service anew, with no readings yet; its process."""
-    sh(f"rm -f {READINGS}; systemctl restart {UNIT}")
+    sh(f"systemctl stop {UNIT}; rm -f {READINGS}; systemctl start {UNIT}")
     return pid()
 
 
