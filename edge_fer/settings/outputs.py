@@ -169,7 +169,9 @@ class PublishSettings(Section):
 class PrivacySettings(Section):
     """What may be seen of people."""
 
-    blur_faces: bool = Field(False, description="make faces that were found unrecognisable in recordings and in the live picture")
+    blur_faces: bool = Field(
+        False, description="make faces unrecognisable in recordings and live pictures once they are found"
+    )
     notice: str | None = Field(
         None, description="told to the people concerned on the web page and over MQTT: who looks, why, whom to ask"
     )
