@@ -14,7 +14,8 @@ from contextlib import contextmanager
 def quiet() -> Iterator[None]:
     """Keep back what the process writes to standard output and error; when something is raised, let it out.
 
-    By file descriptor, as half of it comes from C++. Nothing of ours should be said in the meantime.
+    By file descriptor, as half of it comes from C++. What we say in the meantime is kept back, too; a bar is drawn
+    again soon after.
     """
     with tempfile.TemporaryFile() as kept:
         _flush()
