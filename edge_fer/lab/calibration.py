@@ -22,6 +22,30 @@ FEWEST = 32
 """Ranges of fewer faces than these are chance."""
 
 
+def check_faces(dataset: Dataset, crop: CropSpec, count: int) -> None:
+    """Whether `calibration_faces` may find what it needs.
+
+    Raises:
+        SourceError: when the faces were cut in another way, or there are fewer than `FEWEST` training faces (or
+            `count`, where that is less).
+    """
+    if dataset.crop not in (None, crop):
+        raise SourceError(
+            f"expected faces in {dataset.name} cut as the classifier sees them ({crop}), found {dataset.crop}; "
+            "cut them again with `edge-fer lab faces`"
+        )
+    _check_count(dataset, int((dataset.usage == Usage.TRAINING).sum()), count)
+
+
+def _check_count(dataset: Dataset, found: int, count: int, more: str = "") -> None:
+    least = min(count, FEWEST)
+    if found < least:
+        raise SourceError(
+            f"expected at least {least} training faces in {dataset.name} to calibrate on, found {found}{more}; "
+            "add photos"
+        )
+
+
 def calibration_faces(
     dataset: Dataset,
     store: ModelStore,
@@ -44,7 +68,7 @@ def calibration_faces(
         count: at most so many; all that there are, where there are fewer.
         size: side in pixels.
         seed: of the draw.
-        progress: told how many there are.
+        progress: told how many there are, of how many there may be at most.
 
     Returns:
         `(n, size, size)` uint8, grey.
@@ -53,25 +77,16 @@ def calibration_faces(
         SourceError: when a face cannot be read, all were cut in another way, or there are fewer than `FEWEST`
             (or `count`, where that is less).
     """
-    if dataset.crop not in (None, crop):
-        raise SourceError(
-            f"expected faces in {dataset.name} cut as the classifier sees them ({crop}), found {dataset.crop}; "
-            "cut them again with `edge-fer lab faces`"
-        )
+    check_faces(dataset, crop, count)
     training = dataset.only(Usage.TRAINING)
     order = np.random.default_rng(seed).permutation(len(training))
     drawn = (training.images[int(index)] for index in order)
     faces = _found(drawn, store, crop, size) if dataset.crop is None else (resize(face, size) for face in drawn)
-    taken = []
+    taken, most = [], min(count, len(training))
     for face in islice(faces, count):
         taken.append(face)
-        progress(len(taken), count)
-    least = min(count, FEWEST)
-    if len(taken) < least:
-        raise SourceError(
-            f"expected at least {least} training faces in {dataset.name} to calibrate on, found {len(taken)}"
-            f"{' that the detector finds' if dataset.crop is None else ''}; add photos"
-        )
+        progress(len(taken), most)
+    _check_count(dataset, len(taken), count, " that the detector finds" if dataset.crop is None else "")
     return np.stack(taken)
 
 

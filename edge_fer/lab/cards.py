@@ -11,7 +11,7 @@ from edge_fer.errors import ModelError
 from edge_fer.lab.edgetpu_check import cost
 from edge_fer.lab.edgetpu_time import predict
 from edge_fer.lab.evaluation_facts import Evaluation, ModeName
-from edge_fer.lab.facts import Export, RangeChoice
+from edge_fer.lab.facts import Export, RangeChoice, Validation
 from edge_fer.lab.graph import Graph
 from edge_fer.lab.tables import described, percent, points, spread, table, tables
 from edge_fer.models import ModelSpec
@@ -108,7 +108,8 @@ def classifier_card(
         f"{_facts(name, spec, graph, export.parameters)}\n"
         f"| output | {len(LABELS)} logits; divided by the temperature {spec.temperature:.2f} before the softmax |\n"
         f"| looks at the face at | {looked} |\n"
-        f"| gives no label below | a confidence of {spec.abstain_below:.2f}, unless the settings say otherwise |",
+        f"| gives no label below | a confidence of {spec.abstain_below:.2f}"
+        f"{_why(export.validation)}, unless the settings say otherwise |",
         *_measured(export, evaluations),
         *_beside_published(evaluations),
         *_quantization(export, graph),
@@ -128,6 +129,17 @@ def classifier_card(
         "education is prohibited (AI Act, Article 5), and elsewhere people must be told (Article 50).",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _why(validation: Validation) -> str:
+    """Where the threshold comes from, where it was not measured."""
+    match validation.abstain_from:
+        case "measured":
+            return ""
+        case "start":
+            return " (that of the network it was trained further from; too few validation faces to measure its own)"
+        case "default":
+            return " (not measured: too few validation faces)"
 
 
 def _check_file(spec: ModelSpec, export: Export, evaluations: Sequence[Evaluation]) -> None:

@@ -33,7 +33,7 @@ def root() -> None:
 
     edge-fer lab faces photos/ faces/
 
-    edge-fer lab train finetune --weights models/se_resnet50.tflite --data faces/
+    edge-fer lab train finetune --weights se_resnet50 --data faces/
 
     edge-fer lab export --weights out/train/finetune/best.npz --data faces/ --out my-models
 

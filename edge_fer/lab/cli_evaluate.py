@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edge_fer.errors import ConfigError
-from edge_fer.lab.cli_train import LAYOUT_HELP, layout_of
+from edge_fer.lab.cli_train import LAYOUT_HELP, layout_of, split_of
+from edge_fer.lab.datasets.records import SPLITS
 
 if TYPE_CHECKING:
-    from edge_fer.lab.datasets.records import Usage
     from edge_fer.lab.evaluation_facts import Evaluation, LabelSet, ModeName
     from edge_fer.lab.report import Reporter
 
@@ -25,10 +25,12 @@ def evaluate(
     models: Annotated[Path | None, _MODELS] = None,
     model: Annotated[str, _MODEL] = _DEFAULT_MODEL,
     layout: Annotated[str, typer.Option(help=LAYOUT_HELP)] = "auto",
-    split: Annotated[str, typer.Option(help="training, validation or test.")] = "validation",
+    split: Annotated[str, typer.Option(help="train, valid or test.")] = "valid",
     against: Annotated[
         str | None,
-        typer.Option(help="Measure this beside it: another name in the manifest, or a .tflite file.", metavar="MODEL"),
+        typer.Option(
+            help="Measure this beside it: name of a model that came along, or a .tflite file.", metavar="MODEL"
+        ),
     ] = None,
     mode: Annotated[
         str,
@@ -52,17 +54,18 @@ def evaluate(
     what is taken for what, calibration before and after the temperature, latency. Accuracies and differences
     come with 95 % intervals. End to end, a face that is not found counts as an error.
 
-    Example: edge-fer lab evaluate --models my-models --data faces/ --split test --against out/float.tflite
+    Example: edge-fer lab evaluate --models my-models --data faces/ --split test --against se_resnet50
     """
     from edge_fer.lab.evaluation import Plan, carry_out
     from edge_fer.lab.report import ConsoleReporter
 
+    usage = split_of(split)
     plan = Plan(
         models=models,
         model=model,
         data=data,
         layout=layout_of(layout),
-        split=_split(split),
+        split=usage,
         labels=_labels(labels),
         against=against,
         modes=_modes(mode),
@@ -71,7 +74,7 @@ def evaluate(
         threads=threads,
     )
     report = ConsoleReporter()
-    folder = out if out is not None else Path("out") / "evaluate" / f"{model}-{split}"
+    folder = out if out is not None else Path("out") / "evaluate" / f"{model}-{SPLITS[usage]}"
     _write(folder, carry_out(plan, report), report)
 
 
@@ -88,15 +91,6 @@ def _write(folder: Path, evaluation: Evaluation, report: Reporter) -> None:
     for line in summary(evaluation):
         report.say(line)
     report.say(f"evaluation.json, evaluation.md, reliability.png and confusion.png are in {folder}")
-
-
-def _split(name: str) -> Usage:
-    from edge_fer.lab.datasets.records import Usage
-
-    found = {usage.name.lower(): usage for usage in Usage}
-    if name not in found:
-        raise ConfigError(f"expected --split {', '.join(found)}, found `{name}`")
-    return found[name]
 
 
 def _labels(name: str) -> LabelSet:

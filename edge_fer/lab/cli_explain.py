@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edge_fer.errors import ConfigError, ModelError
-from edge_fer.lab.cli_train import LAYOUT_HELP, layout_of
+from edge_fer.lab.cli_train import LAYOUT_HELP, layout_of, split_of
+from edge_fer.lab.datasets.records import SPLITS, Usage
 from edge_fer.types import LABELS, Label
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edge_fer.classify import Classifier
-    from edge_fer.lab.datasets.records import Usage
     from edge_fer.lab.explain import Subject
     from edge_fer.lab.layers import LayerReport
     from edge_fer.lab.report import Reporter
@@ -59,7 +59,6 @@ def layers(
 
     Example: edge-fer lab layers --weights best.npz --models my-models --data faces/ --out layers
     """
-    from edge_fer.lab.datasets.records import Usage
     from edge_fer.lab.layers import compare_layers, write_report
     from edge_fer.lab.report import ConsoleReporter
     from edge_fer.models import ModelStore
@@ -108,7 +107,7 @@ def _some_faces(data: Path, layout: str, usage: Usage, count: int, seed: int, si
 
     split = open_dataset(data, layout_of(layout)).only(usage)
     if not len(split):
-        raise SourceError(f"expected faces in the {usage.name.lower()} split of {data}, found none; check its splits")
+        raise SourceError(f"expected faces in the split {SPLITS[usage]} of {data}, found none; check its splits")
     drawn = np.random.default_rng(seed).permutation(len(split))[:count]
     return resized(split.take(np.sort(drawn)).images, size)
 
@@ -143,7 +142,7 @@ def explain(
     models: Annotated[Path | None, _MODELS] = None,
     model: Annotated[str, _MODEL] = "se_resnet50",
     layout: Annotated[str, typer.Option(help=LAYOUT_HELP)] = "auto",
-    split: Annotated[str, typer.Option(help="training or validation, of --data.")] = "validation",
+    split: Annotated[str, typer.Option(help="train or valid, of --data.")] = "valid",
     look_at_test: Annotated[
         bool, typer.Option("--look-at-test", help="Allow --split test, which is no longer a test once looked at.")
     ] = False,
@@ -217,17 +216,13 @@ def _label(name: str) -> Label:
 
 
 def _usage(split: str, *, allowed: bool) -> Usage:
-    from edge_fer.lab.datasets.records import Usage
-
-    known = {usage.name.lower(): usage for usage in Usage}
-    if split not in known:
-        raise ConfigError(f"expected --split {', '.join(known)}, found `{split}`")
-    if known[split] == Usage.TEST and not allowed:
+    usage = split_of(split)
+    if usage == Usage.TEST and not allowed:
         raise ConfigError(
-            "expected --split training or validation, found test, whose faces are for the last figure; give "
+            "expected --split train or valid, found test, whose faces are for the last figure; give "
             "--look-at-test as well if that is past"
         )
-    return known[split]
+    return usage
 
 
 def _labelled(data: Path, layout: str, usage: Usage, per_class: int, seed: int, size: int) -> list[Subject]:
@@ -237,7 +232,7 @@ def _labelled(data: Path, layout: str, usage: Usage, per_class: int, seed: int, 
 
     faces = open_dataset(data, layout_of(layout)).only(usage)
     if not len(faces):
-        raise SourceError(f"expected faces in the {usage.name.lower()} split of {data}, found none; check its splits")
+        raise SourceError(f"expected faces in the split {SPLITS[usage]} of {data}, found none; check its splits")
     return subjects_of_dataset(faces, per_class, size, seed)
 
 
@@ -255,4 +250,4 @@ def _from_pictures(paths: list[Path], store: ModelStore, classifier: Classifier,
 def _facts(subjects: list[Subject], data: Path | None, usage: Usage, seed: int) -> dict[str, str]:
     if data is None:
         return {"faces": f"{len(subjects)}, in pictures"}
-    return {"faces": f"{len(subjects)} of the {usage.name.lower()} split of {data.name}, drawn with seed {seed}"}
+    return {"faces": f"{len(subjects)} of the split {SPLITS[usage]} of {data.name}, drawn with seed {seed}"}

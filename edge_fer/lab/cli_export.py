@@ -47,14 +47,15 @@ def export(
     if head not in ("first", "second"):
         raise ConfigError(f"expected --head first or second, found `{head}`")
     # torch and TensorFlow's converter take seconds to import: not for --help.
+    from edge_fer.lab.about import About, read_about
     from edge_fer.lab.datasets import open_dataset
-    from edge_fer.lab.export import About, Plan, export_classifier, read_about
+    from edge_fer.lab.export import Plan, export_classifier, prepare
     from edge_fer.lab.export_mtcnn import export_mtcnn
+    from edge_fer.lab.manifest import assembling
     from edge_fer.lab.report import ConsoleReporter
+    from edge_fer.models import MANIFEST, ModelStore
 
-    report = ConsoleReporter()
-    if mtcnn:
-        export_mtcnn(out, report)
+    report, job = ConsoleReporter(), None
     if classifier and weights is not None and data is not None:
         plan = Plan(
             name=name,
@@ -66,4 +67,11 @@ def export(
             seed=seed,
             float_file=float_file,
         )
-        export_classifier(weights, open_dataset(data, layout_of(layout)), out, plan, report)
+        job = prepare(weights, open_dataset(data, layout_of(layout)), plan)
+    with assembling(out) as folder:
+        if mtcnn:
+            export_mtcnn(folder, report)
+        if job is not None:
+            there = out if (out / MANIFEST).is_file() else None
+            export_classifier(job, folder, ModelStore(folder if mtcnn else there), report)
+    report.say(f"artefacts, cards and manifest are in {out}")

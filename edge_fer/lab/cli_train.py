@@ -9,16 +9,15 @@ import signal
 import threading
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
 from edge_fer.errors import ConfigError
 from edge_fer.lab.datasets import Layout
+from edge_fer.lab.datasets.records import SPLITS, Dataset, Usage, find_split
 
 if TYPE_CHECKING:
-    from edge_fer.lab.datasets.records import Dataset
-    from edge_fer.lab.heads import TwoHeads
     from edge_fer.lab.recipe import Recipe
 
 app = typer.Typer(no_args_is_help=True, help="Data sets and training. Needs the extra `lab`.")
@@ -56,11 +55,10 @@ def data(
 
 
 def _table(dataset: Dataset) -> list[str]:
-    from edge_fer.lab.datasets.records import Usage
     from edge_fer.types import LABELS
 
     counts = dataset.counts()
-    rows = [["", *(usage.name.lower() for usage in Usage), "all"]]
+    rows = [["", *SPLITS.values(), "all"]]
     rows += [[label, *map(str, counts[:, index]), str(counts[:, index].sum())] for index, label in enumerate(LABELS)]
     rows += [["all", *map(str, counts.sum(axis=1)), str(counts.sum())]]
     second = int((dataset.second >= 0).sum())
@@ -84,7 +82,7 @@ def train(
     models: Annotated[
         Path | None, typer.Option(help="Folder of the teacher; default: the models that came along.", metavar="DIR")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in the folder.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the same command from its checkpoint.")] = False,
     layout: Annotated[list[str] | None, typer.Option(help=f"LAYOUT, or NAME=LAYOUT: {LAYOUT_HELP}")] = None,
     change: Annotated[
         list[str] | None, typer.Option("--set", help="Change the recipe: KEY=VALUE, such as stages.full.epochs=2.")
@@ -105,6 +103,8 @@ def train(
     import torch
 
     from edge_fer.lab.recipe import load_recipe
+    from edge_fer.lab.report import ConsoleReporter
+    from edge_fer.lab.start import first_model, first_weights
     from edge_fer.lab.train import Options, Run
     from edge_fer.lab.watch import ConsoleWatcher
 
@@ -118,12 +118,15 @@ def train(
     slow = plan.bf16 and chosen_device == "cpu" and not _has_fast_bfloat16()
     if slow:
         plan = plan.model_copy(update={"bf16": False})
+    first = first_weights(weights, plan)
     sets = _taught(plan, _datasets(plan, data, layout or []), teacher, models, folder)
-    model = _model(plan, weights, sets)
+    model = first_model(first, plan, sets, ConsoleReporter())
     stopping = _stop_on_signals()
     with ConsoleWatcher() as watcher:
         if slow:
             watcher.say("this processor has no fast bfloat16: training in float32")
+        if not first.trained and not resume:
+            watcher.say("starting from random weights")
         options = Options(chosen_device, workers, checkpoint_minutes * 60, stopping=stopping, watcher=watcher)
         run = Run(model, plan, sets, folder, options)
         if resume:
@@ -227,45 +230,16 @@ def layout_of(name: str) -> Layout:
     raise ConfigError(f"expected a layout ({', '.join(get_args(Layout))}), found `{name}`")
 
 
-def _model(recipe: Recipe, weights: Path | None, sets: dict[str, Dataset]) -> TwoHeads:
-    """The network with its first weights."""
-    import torch
+def split_of(name: str) -> Usage:
+    """The split of that name.
 
-    from edge_fer.lab.heads import TwoHeads, begin, second_head
-    from edge_fer.lab.networks import SEResNet50
-    from edge_fer.lab.warmstart import find_deployed
-    from edge_fer.lab.weights import load_se_resnet50, load_second_head
-
-    torch.manual_seed(recipe.seed)
-    second: Any = None
-    if weights is None:
-        net = SEResNet50(width=recipe.start.width)
-    elif weights.suffix == ".h5":
-        from edge_fer.lab.vggface import load_vggface
-
-        net = load_vggface(weights)
-    elif deployed := find_deployed(weights):
-        net = _warm_start(deployed, recipe, sets)
-    else:
-        net, second = load_se_resnet50(weights), load_second_head(weights)
-    if second is None and recipe.has_second and any((dataset.second >= 0).any() for dataset in sets.values()):
-        second = second_head(net)
-    model = TwoHeads(net, second, recipe.dropout)
-    begin(model, recipe.start, trained=weights is not None)
-    return model
-
-
-def _warm_start(deployed: Path, recipe: Recipe, sets: dict[str, Dataset]) -> Any:
-    """A deployed network, its batch norms made fit to be trained on these faces."""
-    from edge_fer.lab.datasets.records import Usage
-    from edge_fer.lab.report import ConsoleReporter
-    from edge_fer.lab.warmstart import settle_on_faces, weights_from_tflite
-
-    net = weights_from_tflite(deployed)
-    stage = recipe.stages[0]
-    with ConsoleReporter().step(f"starting from {deployed}: statistics of its batch norms") as progress:
-        settle_on_faces(net, sets[stage.data].only(Usage.TRAINING), stage, recipe.seed, progress=progress)
-    return net
+    Raises:
+        ConfigError: when there is none.
+    """
+    found = find_split(name)
+    if found is None:
+        raise ConfigError(f"expected a split ({', '.join(SPLITS.values())}), found `{name}`")
+    return found
 
 
 def _keep_recipe(folder: Path, recipe: Recipe) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import litert_torch
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -16,6 +15,7 @@ from torch import nn
 from edge_fer.backends import open_backend
 from edge_fer.errors import ModelError
 from edge_fer.lab.networks import SEResNet50
+from edge_fer.lab.quiet import quiet
 
 TOLERANCE = 1e-5
 """How far the outputs of a float .tflite file may be from PyTorch's, as a part of their range (at least 1)."""
@@ -23,9 +23,11 @@ TOLERANCE = 1e-5
 
 def convert(net: SEResNet50, size: int) -> bytes:
     """The network as a float .tflite file that takes NHWC, batch norms folded into the convolutions."""
-    wrapped: Any = litert_torch.to_channel_last_io(net, args=[0]).eval()
-    converted = litert_torch.convert(wrapped, (torch.zeros(1, size, size, 3),))
-    with tempfile.TemporaryDirectory() as folder:
+    with quiet(), tempfile.TemporaryDirectory() as folder:
+        import litert_torch  # talks while it is imported
+
+        wrapped: Any = litert_torch.to_channel_last_io(net, args=[0]).eval()
+        converted = litert_torch.convert(wrapped, (torch.zeros(1, size, size, 3),))
         path = Path(folder) / "float.tflite"
         converted.export(str(path))
         return path.read_bytes()

@@ -55,7 +55,7 @@ class Plan:
         layout: of the data.
         split: whose faces are read.
         labels: the data's first labels, or those of the second annotator.
-        against: another name in the manifest, or a .tflite file; null: nothing.
+        against: see `find_rival`; null: nothing.
         modes: ways of showing faces.
         degradations: whether the crops are made worse, too.
         faces: how many, drawn at random; 0: all of the split.
@@ -79,14 +79,14 @@ def carry_out(plan: Plan, report: Reporter) -> Evaluation:
     """Measure a classifier, and perhaps another one beside it.
 
     Raises:
-        ConfigError: when there is nothing of the name to measure against.
+        ConfigError: when there is nothing of the name to measure against, or it is the model itself.
         ModelError: when a model is missing, corrupt or no classifier of this runtime.
         SourceError: when the faces cannot be read, or there are none.
     """
     load = f"{os.getloadavg()[0]:.1f} over the minute before"
     store = ModelStore(plan.models)
     model = find_artefact(store, plan.model)
-    rival = None if plan.against is None else find_rival(store, model, plan.against)
+    rival = None if plan.against is None else find_rival(model, plan.against)
     faces, of, contempt = _faces(plan)
     with ExitStack() as stack:
         readers = [open_reader(artefact, plan.threads, stack) for artefact in (model, rival) if artefact is not None]

@@ -8,18 +8,17 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
 
-from edge_fer.errors import ConfigError, ModelError
-from edge_fer.lab.calibration import calibration_faces
+from edge_fer.errors import ConfigError, ModelError, SourceError
+from edge_fer.lab.about import About, Origin
+from edge_fer.lab.calibration import calibration_faces, check_faces
 from edge_fer.lab.cards import classifier_card
 from edge_fer.lab.convert import check_agreement, convert, parameters
 from edge_fer.lab.datasets.pictures import resized
 from edge_fer.lab.datasets.records import Dataset, Usage
 from edge_fer.lab.evaluate import classify
-from edge_fer.lab.facts import Candidate, Export, LayerError, RangeChoice, Validation, write_facts
+from edge_fer.lab.facts import Candidate, Export, LayerError, RangeChoice, ThresholdOrigin, Validation, write_facts
 from edge_fer.lab.layers import LayerReport, compare_layers
 from edge_fer.lab.manifest import update_manifest, write_artefact, write_card
 from edge_fer.lab.metrics import agreement, fit_temperature, guessing_below, negative_log_likelihood, score
@@ -27,40 +26,27 @@ from edge_fer.lab.networks import GREY_MEAN, GREY_STD, INPUT_SIZE, SEResNet50
 from edge_fer.lab.quantize import Choice, choose_percentile, measure_extremes
 from edge_fer.lab.report import Reporter
 from edge_fer.lab.rules import check_int8
-from edge_fer.lab.weights import load_se_resnet50, load_second_head
-from edge_fer.models import MANIFEST, Accuracy, CropSpec, InputSpec, ModelSpec, ModelStore
+from edge_fer.lab.weights import load_origin, load_se_resnet50, load_second_head
+from edge_fer.models import Accuracy, CropSpec, InputSpec, ModelSpec, ModelStore
 from edge_fer.types import LABELS
-from edge_fer.validation import first_line, first_problem
 
 CLASSIFIER = "se_resnet50"
 CLASSIFIER_INPUT = InputSpec(size=INPUT_SIZE, colour="grey", mean=GREY_MEAN, std=GREY_STD)
 CLASSIFIER_CROP = CropSpec(eye_distance=0.3, eye_y=0.37, detail=64)
 _LAYER_FACES, _LAYERS_TOLD = 32, 10
 _FEWEST = 100  # validation faces that a temperature can be fitted to
+ABSTAIN_BELOW = 0.5
+"""Confidence below which labels are withheld where nothing is known: that of the models that came along."""
+
+_FROM: dict[ThresholdOrigin, str] = {
+    "measured": "below it they are more often wrong than right on the validation faces",
+    "start": "as of the network that training went on from; the validation faces are too few to measure it",
+    "default": "the default; the validation faces are too few to measure it",
+}
 _SHOWN = {
     True: "pasted into pictures, found by the runtime's detector and cut out by its alignment",
     False: "as `edge-fer lab faces` found and cut them",
 }
-
-
-class About(BaseModel):
-    """What the card says of the weights and no measurement can: a YAML file beside them.
-
-    Attributes:
-        source: where the weights come from.
-        licence: of the weights.
-        about_weights: a paragraph on them.
-        training_data: a paragraph on what they were trained on.
-        limits: a paragraph on what they must not be trusted with.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    source: str = "not stated"
-    licence: str = "not stated"
-    about_weights: str = ""
-    training_data: str = ""
-    limits: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,59 +75,85 @@ class Plan:
     float_file: Path | None = None
 
 
-def read_about(path: Path) -> About:
-    """Read what a card should say of the weights.
+@dataclass(frozen=True, slots=True)
+class Job:
+    """An export in which everything that is given has been looked at, and fits together; see `prepare`.
 
-    Raises:
-        ConfigError: when the file cannot be read or has other keys.
+    Attributes:
+        plan: how.
+        about: what the card says of the weights, by the plan and their origin.
+        net: with the head and at the resolution of the plan.
+        origin: what is known of the weights.
+        dataset: with training faces.
+        validation: faces to choose and measure on.
+        crop: how faces are cut out for it.
     """
-    try:
-        return About.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise ConfigError(f"expected a YAML file about the weights at {path}, found: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"expected YAML in {path}, found: {first_line(error)}") from error
-    except ValidationError as error:
-        where, what = first_problem(error)
-        known = ", ".join(About.model_fields)
-        raise ConfigError(f"expected the keys {known} in {path}, found at `{where}`: {what}") from error
+
+    plan: Plan
+    about: About
+    net: SEResNet50
+    origin: Origin | None
+    dataset: Dataset
+    validation: Dataset
+    crop: CropSpec
 
 
-def export_classifier(weights: Path, dataset: Dataset, folder: Path, plan: Plan, report: Reporter) -> None:
-    """Write the INT8 classifier with its card and manifest entry, measured on the validation faces.
+def prepare(weights: Path, dataset: Dataset, plan: Plan) -> Job:
+    """Look at everything that an export is given, before anything is computed.
 
     Args:
         weights: see `load_se_resnet50`.
         dataset: with training faces to calibrate on, and validation faces to choose and measure on.
-        folder: of the artefacts.
         plan: how.
+
+    Raises:
+        ConfigError: when the resolution does not fit.
+        ModelError: when the weights do not fit, or have no second head.
+        SourceError: when the faces are too few, or cut in another way.
+    """
+    origin, crop = load_origin(weights), dataset.crop or CLASSIFIER_CROP
+    net = _network(weights, plan)
+    check_faces(dataset, crop, plan.faces)
+    validation = (dataset.by_second() if plan.head == "second" else dataset).only(Usage.VALIDATION)
+    if not len(validation):
+        raise SourceError(f"expected validation faces in {dataset.name} to measure on, found none; check its splits")
+    return Job(plan, plan.about.over(origin), net, origin, dataset, validation, crop)
+
+
+def export_classifier(job: Job, folder: Path, store: ModelStore, report: Reporter) -> None:
+    """Write the INT8 classifier with its card and manifest entry, measured on the validation faces.
+
+    Args:
+        job: what, and how.
+        folder: of the artefacts.
+        store: has the detector, for faces that `edge-fer lab faces` has not cut.
         report: is told.
 
     Raises:
-        ConfigError: when the resolution does not fit, or the weights have no second head.
-        ModelError: when the weights do not fit, or the graph breaks a rule of the Edge TPU.
-        SourceError: when the faces cannot be read, or are too few.
+        ModelError: when the graph breaks a rule of the Edge TPU.
+        SourceError: when a face cannot be read, or the detector finds too few.
         OutputError: when the folder cannot be written.
     """
-    net, crop = _network(weights, plan), dataset.crop or CLASSIFIER_CROP
-    store = ModelStore(folder if (folder / MANIFEST).is_file() else None)
-    with report.step(f"finding and aligning {plan.faces} faces to calibrate on") as progress:
+    plan, net, dataset = job.plan, job.net, job.dataset
+    count = min(plan.faces, int((dataset.usage == Usage.TRAINING).sum()))
+    doing = "finding and aligning" if dataset.crop is None else "reading"
+    with report.step(f"{doing} {count} faces to calibrate on") as progress:
         faces = calibration_faces(
-            dataset, store, crop, count=plan.faces, size=INPUT_SIZE, seed=plan.seed, progress=progress
+            dataset, store, job.crop, count=count, size=INPUT_SIZE, seed=plan.seed, progress=progress
         )
-    validation = (dataset.by_second() if plan.head == "second" else dataset).only(Usage.VALIDATION)
+    report.say(f"{plan.name}: converting the network, which takes a while")
     float_model = convert(net, INPUT_SIZE)
     difference = check_agreement(net, float_model, [(1, INPUT_SIZE, INPUT_SIZE, 3)])
     report.say(f"{plan.name}: {parameters(net) / 1e6:.2f} M parameters; float at most {difference:.1e} from PyTorch")
-    choice = _quantized(float_model, faces, validation, plan, report)
+    choice = _quantized(float_model, faces, job.validation, plan, report)
     graph = check_int8(choice.model)
     report.say(f"{plan.name}: full INT8 and no rule of the Edge TPU broken: {graph.summary()}")
     layers = compare_layers(float_model, choice.model, faces[:_LAYER_FACES], CLASSIFIER_INPUT)
-    measured = _measure(float_model, choice.model, validation, report)
+    measured = _measure(float_model, choice.model, job, report)
     artefact = write_artefact(folder, plan.name, choice.model)
     facts = Export(
         sha256=artefact["sha256"],
-        **plan.about.model_dump(),
+        **job.about.model_dump(),
         parameters=parameters(net),
         resolution=net.resolution,
         operators=graph.summary(),
@@ -149,22 +161,23 @@ def export_classifier(weights: Path, dataset: Dataset, folder: Path, plan: Plan,
         validation=measured,
         layers=_worst(layers),
     )
-    spec = _spec(plan, crop, measured, artefact)
+    spec = _spec(job, measured, artefact)
     if plan.float_file is not None:
         write_artefact(plan.float_file.parent, plan.float_file.stem, float_model)
     write_facts(folder / f"{plan.name}.export.json", facts)
     write_card(folder, spec, classifier_card(plan.name, spec, graph, facts))
     update_manifest(folder, {plan.name: spec})
+    report.say(f"licence of the weights: {job.about.licence}; --about puts your own words on the card")
 
 
-def _spec(plan: Plan, crop: CropSpec, measured: Validation, artefact: Mapping[str, str]) -> ModelSpec:
+def _spec(job: Job, measured: Validation, artefact: Mapping[str, str]) -> ModelSpec:
     """The classifier's entry in the manifest."""
     return ModelSpec(
         task="classify",
         input=CLASSIFIER_INPUT,
         quantization="int8",
         labels=LABELS,
-        crop=crop,
+        crop=job.crop,
         temperature=measured.temperature,
         abstain_below=measured.abstain_below,
         accuracy=Accuracy(
@@ -174,8 +187,8 @@ def _spec(plan: Plan, crop: CropSpec, measured: Validation, artefact: Mapping[st
             int8=round(measured.int8, 4),
             agreement=round(measured.agreement, 4),
         ),
-        source=plan.about.source,
-        licence=plan.about.licence,
+        source=job.about.source,
+        licence=job.about.licence,
         **artefact,
     )
 
@@ -213,14 +226,16 @@ def _quantized(
     return choice
 
 
-def _measure(float_model: bytes, int8_model: bytes, faces: Dataset, report: Reporter) -> Validation:
+def _measure(float_model: bytes, int8_model: bytes, job: Job, report: Reporter) -> Validation:
     """Run both networks over the validation faces."""
+    faces, name = job.validation, job.plan.name
     images = resized(faces.images, INPUT_SIZE)
     logits = {}
     for kind, model in (("float32", float_model), ("int8", int8_model)):
         with report.step(f"{kind} on {len(images)} validation faces") as progress:
             logits[kind] = classify(model, images, CLASSIFIER_INPUT, progress=progress)
     temperature = fit_temperature(logits["int8"], faces.labels) if len(faces) >= _FEWEST else 1.0
+    threshold, origin = _threshold(guessing_below(logits["int8"], faces.labels, temperature), job.origin)
     measured = Validation(
         dataset=f"{faces.name}, validation split, crops as they are, enlarged to {INPUT_SIZE}",
         images=len(faces),
@@ -228,7 +243,8 @@ def _measure(float_model: bytes, int8_model: bytes, faces: Dataset, report: Repo
         int8=score(logits["int8"], faces.labels).accuracy,
         agreement=agreement(logits["float32"], logits["int8"]),
         temperature=temperature,
-        abstain_below=guessing_below(logits["int8"], faces.labels, temperature),
+        abstain_below=threshold,
+        abstain_from=origin,
         nll_before=negative_log_likelihood(logits["int8"], faces.labels, 1.0),
         nll_after=negative_log_likelihood(logits["int8"], faces.labels, temperature),
     )
@@ -236,7 +252,17 @@ def _measure(float_model: bytes, int8_model: bytes, faces: Dataset, report: Repo
         f"accuracy float32 {measured.float32:.2%}, INT8 {measured.int8:.2%}, same label on {measured.agreement:.2%} "
         f"of {measured.images} faces; temperature {temperature:.2f}"
     )
+    report.say(f"{name}: labels below a confidence of {threshold:.2f} are withheld ({_FROM[origin]})")
     return measured
+
+
+def _threshold(measured: float | None, origin: Origin | None) -> tuple[float, ThresholdOrigin]:
+    """The confidence below which labels are guesses, and where it comes from."""
+    if measured is not None:
+        return measured, "measured"
+    if origin is not None and origin.abstain_below is not None:
+        return origin.abstain_below, "start"
+    return ABSTAIN_BELOW, "default"
 
 
 def _range_choice(choice: Choice, faces: int, shown: str, plan: Plan) -> RangeChoice:

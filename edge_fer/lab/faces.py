@@ -27,15 +27,13 @@ from edge_fer.align import align
 from edge_fer.detect import Detector, open_detector
 from edge_fer.errors import OutputError, SourceError
 from edge_fer.lab.datasets.crops import CROPS, Crops
-from edge_fer.lab.datasets.records import Dataset, FileImages, Usage
+from edge_fer.lab.datasets.records import SPLITS, Dataset, FileImages, Usage
 from edge_fer.lab.report import Reporter
 from edge_fer.models import CropSpec, ModelSpec, ModelStore
 from edge_fer.settings import DetectSettings
 from edge_fer.types import LABELS, Face, Image, Landmarks, Point
 
 LEFT_OUT = "left_out.txt"
-SPLITS = {Usage.TRAINING: "train", Usage.VALIDATION: "valid", Usage.TEST: "test"}
-"""Folders that faces are written to."""
 
 NO_FACE = "no face found"
 NO_PICTURE = "no picture that can be read"

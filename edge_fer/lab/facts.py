@@ -59,6 +59,9 @@ class RangeChoice(Record):
     chosen: str
 
 
+ThresholdOrigin = Literal["measured", "start", "default"]
+
+
 class Validation(Record):
     """What the export measured on validation faces.
 
@@ -69,7 +72,9 @@ class Validation(Record):
         int8: accuracy after it.
         agreement: part of the faces on which both name the same expression.
         temperature: fitted to the INT8 logits on these faces.
-        abstain_below: confidence below which a label is more often wrong than right.
+        abstain_below: confidence below which a label counts as a guess.
+        abstain_from: `measured`: below it labels are more often wrong than right on these faces; `start`: that of the
+            network which training went on from; `default`: neither is known.
         nll_before: negative log likelihood of the INT8 logits, nats.
         nll_after: the same at that temperature.
     """
@@ -81,6 +86,7 @@ class Validation(Record):
     agreement: float
     temperature: float
     abstain_below: float
+    abstain_from: ThresholdOrigin = "measured"
     nll_before: float
     nll_after: float
 

@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from edge_fer.lab.about import Origin
 from edge_fer.lab.networks import Bottleneck, SEResNet50
 from edge_fer.lab.recipe import Start
 from edge_fer.lab.weights import save_se_resnet50
@@ -19,16 +20,17 @@ _TOP = ("net.dense1000", "net.dropout", "net.head", "second")
 
 
 class TwoHeads(nn.Module):
-    """A network and perhaps a second head.
+    """A network and perhaps a second head, and what its first weights were, which goes along with them.
 
     The input is that of the network; the outputs are `(n, 7)` logits of the head, and of the second head
     or null.
     """
 
-    def __init__(self, net: SEResNet50, second: nn.Linear | None, dropout: float) -> None:
+    def __init__(self, net: SEResNet50, second: nn.Linear | None, dropout: float, origin: Origin | None = None) -> None:
         super().__init__()
         self.net = net
         self.second = second
+        self.origin = origin
         self.net.dropout.p = dropout
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -37,8 +39,8 @@ class TwoHeads(nn.Module):
         return self.net.head(features), None if self.second is None else self.second(features)
 
     def save(self, path: Path) -> None:
-        """Write the weights as `load_se_resnet50` and `load_second_head` read them."""
-        save_se_resnet50(path, self.net, self.second)
+        """Write the weights as `load_se_resnet50`, `load_second_head` and `load_origin` read them."""
+        save_se_resnet50(path, self.net, self.second, self.origin)
 
 
 def second_head(net: SEResNet50) -> nn.Linear:

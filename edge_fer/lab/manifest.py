@@ -1,9 +1,12 @@
-"""Writes `models/manifest.yaml`, which `edge_fer.models` reads."""
+"""Writes folders of artefacts and their `manifest.yaml`, which `edge_fer.models` reads."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
@@ -11,6 +14,7 @@ from typing import Any
 import yaml
 
 from edge_fer.errors import ModelError, OutputError
+from edge_fer.lab.facts import writing
 from edge_fer.models import MANIFEST, ModelSpec, ModelStore
 
 
@@ -53,6 +57,43 @@ def write_licence(folder: Path, package: str) -> str:
     name = f"{package}.LICENSE"
     _write(folder / name, text.encode())
     return name
+
+
+@contextmanager
+def assembling(folder: Path) -> Iterator[Path]:
+    """A new folder to write artefacts to, which go into `folder` once all of them are there.
+
+    It holds the manifest of `folder`, so that entries of other models stay.
+
+    Raises:
+        ModelError: when the manifest that is there cannot be read.
+        OutputError: when the folder cannot be written.
+    """
+    folder = folder.resolve()
+    if (folder / MANIFEST).exists():
+        ModelStore(folder)  # asked before anything is computed
+    with writing(folder):
+        partial = tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent)
+    with partial as name:
+        if (folder / MANIFEST).exists():
+            shutil.copy(folder / MANIFEST, name)
+        yield Path(name)
+        with writing(folder / MANIFEST):
+            for new in sorted(Path(name).iterdir(), key=lambda path: path.name == MANIFEST):
+                shutil.move(new, folder / new.name)
+
+
+def find_entry(file: Path, content: bytes) -> tuple[str, ModelSpec] | None:
+    """Name and entry of a file in the manifest beside it; null where there is none of this very content.
+
+    Raises:
+        ModelError: when the manifest cannot be read.
+    """
+    if not (file.parent / MANIFEST).is_file():
+        return None
+    digest = hashlib.sha256(content).hexdigest()
+    specs = ModelStore(file.parent).specs.items()
+    return next(((name, spec) for name, spec in specs if spec.sha256 == digest), None)
 
 
 def update_manifest(folder: Path, specs: Mapping[str, ModelSpec]) -> None:

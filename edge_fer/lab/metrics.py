@@ -188,16 +188,17 @@ def calibration_error(bins: tuple[Bin, ...]) -> float:
     return sum(part.faces * abs(part.confidence - part.accuracy) for part in bins) / faces
 
 
-def guessing_below(logits: Logits, labels: Labels, temperature: float) -> float:
-    """The confidence, a multiple of 0.05, below which a label is more often wrong than right; 0..0.95.
+def guessing_below(logits: Logits, labels: Labels, temperature: float) -> float | None:
+    """The confidence, a multiple of 0.05, below which a label is more often wrong than right; 0.05..0.95.
 
     Faces are put into bins of 0.05 of confidence. The answer is the upper end of the last bin in which fewer than
-    half are right, before the first in which half or more are; bins of fewer than 30 faces are passed over.
+    half are right, before the first in which half or more are; bins of fewer than 30 faces are passed over. Null
+    where there is no such bin, which a few hundred faces seldom fill.
     """
     confidence = np.exp(log_probabilities(logits, temperature)).max(axis=1)
     bins = np.minimum(np.floor(confidence * 20).astype(int), 18)
     right = logits.argmax(axis=1) == labels
-    below = 0.0
+    below = None
     for number in range(19):
         inside = right[bins == number]
         if len(inside) >= 30:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from edge_fer.lab.evaluate import Progress, classify, silent
 from edge_fer.lab.graph import Graph, settle
 from edge_fer.lab.metrics import agreement, negative_log_likelihood, score
+from edge_fer.lab.quiet import quiet
 from edge_fer.lab.tensors import OpenNetwork
 from edge_fer.models import InputSpec
 
@@ -119,14 +120,14 @@ def quantize_int8(model: bytes, extremes: Extremes, spec: InputSpec, percentile:
     Returns:
         The content of a .tflite file.
     """
-    quantizer = Quantizer(bytearray(model))
     names = qtyping.TFLOperationName
     tensorwise = qtyping.QuantGranularity.TENSORWISE
-    quantizer.add_static_config(".*", names.ALL_SUPPORTED, _BITS, _BITS)
-    quantizer.add_static_config(".*", names.FULLY_CONNECTED, _BITS, _BITS, weight_granularity=tensorwise)
-    result = quantizer.quantize(
-        _statistics(extremes, Graph(model), spec, percentile), enable_progress_bar=False, enable_progress_report=False
-    )
+    statistics = _statistics(extremes, Graph(model), spec, percentile)
+    with quiet():
+        quantizer = Quantizer(bytearray(model))
+        quantizer.add_static_config(".*", names.ALL_SUPPORTED, _BITS, _BITS)
+        quantizer.add_static_config(".*", names.FULLY_CONNECTED, _BITS, _BITS, weight_granularity=tensorwise)
+        result = quantizer.quantize(statistics, enable_progress_bar=False, enable_progress_report=False)
     return settle(bytes(result.quantized_model))
 
 

@@ -16,6 +16,7 @@ from edge_fer.backends import open_backend
 from edge_fer.classify import Classifier
 from edge_fer.errors import ConfigError, ModelError
 from edge_fer.lab.evaluate import Progress
+from edge_fer.lab.manifest import find_entry
 from edge_fer.lab.metrics import NOT_FOUND, Labels, Logits
 from edge_fer.models import ModelSpec, ModelStore
 from edge_fer.types import LABELS, Image
@@ -42,27 +43,42 @@ def find_artefact(store: ModelStore, name: str) -> Artefact:
     return Artefact(name, store.spec(name, "classify"), store.load(name, "classify"))
 
 
-def find_rival(store: ModelStore, model: Artefact, against: str) -> Artefact:
+def find_rival(model: Artefact, against: str) -> Artefact:
     """What a model is measured against.
 
     Args:
-        store: has the model.
         model: that is measured.
-        against: another name in the manifest, or a .tflite file that takes the same input as `model`.
+        against: name of a classifier that came along, or a .tflite file. Of a file that the manifest beside it lists,
+            input and temperature are as listed there; of another one, they are those of `model`.
 
     Raises:
-        ConfigError: when it is neither.
+        ConfigError: when it is neither, or the model itself.
         ModelError: when its file is missing or corrupt.
     """
-    if against in store.specs:
-        return find_artefact(store, against)
-    path = Path(against)
+    rival = _find_rival(model, against)
+    if rival.spec.sha256 == model.spec.sha256:
+        raise ConfigError(
+            f"expected --against another model than `{model.name}`, found the very same file; give the name of a "
+            "model that came along, or another .tflite file"
+        )
+    return rival
+
+
+def _find_rival(model: Artefact, against: str) -> Artefact:
+    packaged, path = ModelStore(), Path(against)
+    if against in packaged.specs:
+        return find_artefact(packaged, against)
     if path.suffix != ".tflite" or not path.is_file():
-        raise ConfigError(f"expected --against a name in the manifest or a .tflite file, found `{against}`")
+        known = ", ".join(name for name, spec in packaged.specs.items() if spec.task == "classify")
+        raise ConfigError(
+            f"expected --against the name of a model that came along ({known}) or a .tflite file, found `{against}`"
+        )
     try:
         content = path.read_bytes()
     except OSError as error:
         raise ModelError(f"expected the model {path}, found: {error.strerror}; check the path") from error
+    if listed := find_entry(path, content):
+        return find_artefact(ModelStore(path.parent), listed[0])
     with open_backend("cpu", content) as backend:
         quantization = "int8" if backend.input.dtype == np.int8 else "float32"
     changes = {"file": path.name, "sha256": hashlib.sha256(content).hexdigest(), "quantization": quantization}

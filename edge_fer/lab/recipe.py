@@ -98,12 +98,14 @@ class Start(_Section):
     """Where the weights come from when no file is given, and how the top begins.
 
     Attributes:
+        needs_weights: whether a file must be given, since the stages are made for trained weights.
         width: factor on the channels of the trunk, of a network that starts from random weights.
         block_scale: last batch-norm scale of each block, where a network starts from random weights.
         top: `keep` what was loaded (PyTorch's defaults otherwise), or draw it from the standard normal
             distribution.
     """
 
+    needs_weights: bool = False
     width: float = Field(1.0, ge=0.125, le=1, multiple_of=0.125)
     block_scale: float = Field(1.0, ge=0, le=1)
     top: Literal["keep", "standard_normal"] = "keep"

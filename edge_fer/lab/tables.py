@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from edge_fer.lab.evaluation_facts import Calibration, Estimate, Evaluation, Measured, ModeResult
+from edge_fer.lab.evaluation_facts import Calibration, Estimate, Evaluation, Identity, Measured, ModeResult
 from edge_fer.types import LABELS
 
 _MODES = {
@@ -98,10 +98,21 @@ def _setting(value: str | int | bool | None) -> str:
 def _headline(evaluation: Evaluation, result: ModeResult) -> str:
     """One row a figure, one column a model."""
     models = [result.model] if result.against is None else [result.model, result.against]
-    identities = [evaluation.model, *([] if evaluation.against is None else [evaluation.against])]
-    heads = ["", *(f"{identity.file} ({identity.quantization})" for identity in identities)]
+    if evaluation.against is None:
+        heads = [f"{evaluation.model.file} ({evaluation.model.quantization})"]
+    else:
+        identities = (evaluation.model, evaluation.against)
+        names = _names(*identities)
+        heads = [f"{name} ({one.quantization})" for name, one in zip(names, identities, strict=True)]
     rows = [[name, *cells] for name, cells in _rows(models)]
-    return table(heads, rows)
+    return table(["", *heads], rows)
+
+
+def _names(ours: Identity, theirs: Identity) -> tuple[str, str]:
+    """The files of two models, with a part of their hashes where both have the same name."""
+    if ours.file != theirs.file:
+        return ours.file, theirs.file
+    return f"{ours.file} {ours.sha256[:8]}", f"{theirs.file} {theirs.sha256[:8]}"
 
 
 def _rows(models: list[Measured]) -> list[tuple[str, list[str]]]:
@@ -135,10 +146,10 @@ def _spread_or_none(estimate: Estimate | None) -> str:
 def _comparison(evaluation: Evaluation, result: ModeResult) -> list[str]:
     if result.comparison is None or evaluation.against is None:
         return []
-    found, ours, theirs = result.comparison, evaluation.model, evaluation.against
+    found, (ours, theirs) = result.comparison, _names(evaluation.model, evaluation.against)
     return [
-        f"Both name the same expression on {found.agreement:.2%} of the faces. Accuracy of `{ours.file}` "
-        f"less that of `{theirs.file}`: {points(found.difference)} points (95 % interval for paired shares, "
+        f"Both name the same expression on {found.agreement:.2%} of the faces. Accuracy of `{ours}` "
+        f"less that of `{theirs}`: {points(found.difference)} points (95 % interval for paired shares, "
         f"Newcombe 1998); only the first is right on {found.only_model} faces, only the second on {found.only_against}."
     ]
 

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from edge_fer.errors import ConfigError, ModelError, SourceError
+from edge_fer.lab.about import Origin
 from edge_fer.lab.batches import Batch, Batches
 from edge_fer.lab.checkpoint import load_checkpoint, save_checkpoint
 from edge_fer.lab.datasets.records import Dataset, Usage
@@ -108,7 +109,7 @@ class Run:
         self._model = model.to(self._options.device, memory_format=layout)
         self._average = Average(self._model, recipe.ema) if recipe.ema else None
         self._forward: Any = torch.compile(self._model) if recipe.compile else self._model
-        self._identity = _identity(recipe, data)
+        self._identity = _identity(recipe, data, model.origin)
         self._at = Position()
         self._rows: list[dict[str, str | int | float]] = []
         self._optimizer: Any = None
@@ -120,13 +121,13 @@ class Run:
 
         Raises:
             ModelError: when there is none that can be read.
-            ConfigError: when it is of another recipe or other data.
+            ConfigError: when it is of another recipe, other data or other first weights.
         """
         path = self._folder / CHECKPOINT
         state = load_checkpoint(path)
         if state["identity"] != self._identity:
             raise ConfigError(
-                f"expected the recipe and the data that {path} was made with, found others; "
+                f"expected the recipe, the data and the first weights that {path} was made with, found others; "
                 "give the same ones, or train into another --out"
             )
         self._model.load_state_dict(state["model"])
@@ -315,9 +316,10 @@ def _some(faces: Dataset, count: int | None) -> Dataset:
     return faces.take(np.sort(np.random.default_rng(0).permutation(len(faces))[:count]))
 
 
-def _identity(recipe: Recipe, data: Mapping[str, Dataset]) -> str:
-    """A hash of what decides the result."""
+def _identity(recipe: Recipe, data: Mapping[str, Dataset], origin: Origin | None) -> str:
+    """A hash of what decides the result, and of what is written down with it."""
     digest = hashlib.sha256(recipe.model_dump_json().encode())
+    digest.update(origin.model_dump_json().encode() if origin else b"")
     for name in sorted({stage.data for stage in recipe.stages}):
         for values in (data[name].labels, data[name].targets, data[name].usage, data[name].second):
             digest.update(np.ascontiguousarray(values).tobytes())

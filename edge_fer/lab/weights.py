@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
+import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import joblib
 import numpy as np
@@ -15,6 +18,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from edge_fer.errors import ModelError
+from edge_fer.lab.about import Origin
 from edge_fer.lab.checkpoint import replacing
 from edge_fer.lab.networks import INPUT_SIZE, VARIANTS, WIDTHS, MtcnnNet, SEResNet50, o_net, p_net, r_net
 from edge_fer.types import LABELS
@@ -93,26 +97,54 @@ def load_se_resnet50(path: Path) -> SEResNet50:
     Raises:
         ModelError: when the file cannot be read, or an array is missing or of another shape.
     """
-    try:
-        with path.open("rb") as file, np.load(file) as arrays, torch.no_grad():
-            net = SEResNet50(_variant(arrays, path), _resolution(arrays, path), _width(arrays, path))
-            for name, parameter in net.state_dict().items():
-                if not name.endswith("num_batches_tracked"):
-                    _assign_named(parameter, arrays, _array_name(name), path)
-    except ModelError:
-        raise
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
-        raise ModelError(f"expected weights (.npz) in {path}, found: {error}; check the path") from error
+    with _arrays(path) as arrays, torch.no_grad():
+        net = SEResNet50(_variant(arrays, path), _resolution(arrays, path), _width(arrays, path))
+        for name, parameter in net.state_dict().items():
+            if not name.endswith("num_batches_tracked"):
+                _assign_named(parameter, arrays, _array_name(name), path)
     return net.eval()
 
 
-def save_se_resnet50(path: Path, net: SEResNet50, second: nn.Linear | None = None) -> None:
+@contextmanager
+def _arrays(path: Path) -> Iterator[Any]:
+    """The arrays of an .npz file.
+
+    Raises:
+        ModelError: when it cannot be read, or is none.
+    """
+    try:
+        with path.open("rb") as file:
+            _check_archive(file, path)
+            with np.load(file) as arrays:
+                yield arrays
+    except ModelError:
+        raise
+    except OSError as error:
+        raise ModelError(
+            f"expected weights (.npz) at {path}, found: {error.strerror or error}; check the path"
+        ) from error
+    except (EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        raise ModelError(f"expected weights (.npz) in {path}, found a damaged file ({error}); get it again") from error
+
+
+def _check_archive(file: IO[bytes], path: Path) -> None:
+    """Whether numpy may be asked, which says of what is no archive that it might be a pickle."""
+    if not zipfile.is_zipfile(file):
+        size = file.seek(0, os.SEEK_END)
+        raise ModelError(f"expected weights (.npz) in {path}, found {size} bytes that are none; give a run's best.npz")
+    file.seek(0)
+
+
+def save_se_resnet50(
+    path: Path, net: SEResNet50, second: nn.Linear | None = None, origin: Origin | None = None
+) -> None:
     """Write what `load_se_resnet50` reads: float16 for matrices and kernels, float32 for vectors.
 
     Args:
         path: an .npz file; replaced at once, or not at all.
         net: the network.
         second: another head on the same features, kept as `head_fer2013`; see `load_second_head`.
+        origin: what training went on from; see `load_origin`.
 
     Raises:
         OutputError: when the file cannot be written.
@@ -123,19 +155,31 @@ def save_se_resnet50(path: Path, net: SEResNet50, second: nn.Linear | None = Non
             arrays[_array_name(name)] = _compact(value)
     if second is not None:
         arrays |= {f"head_fer2013.{name}": _compact(value) for name, value in second.state_dict().items()}
+    if origin is not None:
+        arrays["origin"] = np.array(origin.model_dump_json())
     with replacing(path) as file:
         np.savez(file, **arrays)
 
 
 def load_second_head(path: Path) -> nn.Linear | None:
     """The second head of an .npz file that `load_se_resnet50` takes; null where there is none."""
-    with path.open("rb") as file, np.load(file) as arrays, torch.no_grad():
+    with _arrays(path) as arrays, torch.no_grad():
         if "head_fer2013.weight" not in arrays:
             return None
         head = nn.Linear(1000, len(LABELS))
         for name, parameter in head.state_dict().items():
             _assign_named(parameter, arrays, f"head_fer2013.{name}", path)
     return head
+
+
+def load_origin(path: Path) -> Origin | None:
+    """What the weights of such a file go on from; null where it does not say.
+
+    Raises:
+        ModelError: when the file cannot be read.
+    """
+    with _arrays(path) as arrays:
+        return Origin.model_validate_json(str(arrays["origin"])) if "origin" in arrays else None
 
 
 def _compact(value: Any) -> NDArray[Any]:

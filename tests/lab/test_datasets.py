@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from edge_fer.errors import ConfigError, SourceError
-from edge_fer.lab.cli_train import app
+from edge_fer.lab.cli_train import app, split_of
 from edge_fer.lab.datasets import open_dataset
 from edge_fer.lab.datasets.inspection import find_problems
 from edge_fer.lab.datasets.labels import AFFECTNET, FER2013, FERPLUS, NOT_OURS, RAFDB, index_of
-from edge_fer.lab.datasets.records import Dataset, Usage, hard, with_splits
+from edge_fer.lab.datasets.records import SPLITS, Dataset, Usage, hard, with_splits
 from edge_fer.types import LABELS
 
 pytestmark = pytest.mark.lab
@@ -186,6 +186,23 @@ def test_class_folders_with_splits(tmp_path: Path) -> None:
     assert dataset.left_out == {"contempt": 12}
 
 
+def test_class_folders_beside_splits_are_named(tmp_path: Path) -> None:
+    for name in ("train/happy", "train/sad", "test/happy", "angry", "fear"):
+        picture(tmp_path / name / "1.png", 50)
+    (tmp_path / "notes").mkdir()
+    with pytest.raises(SourceError, match=r"inside test, train, found angry, fear beside; move them into a split"):
+        open_dataset(tmp_path)
+    for name in ("angry", "fear"):
+        (tmp_path / name / "1.png").unlink()
+    assert len(open_dataset(tmp_path)) == 3
+
+
+@pytest.mark.parametrize("name", ["train", "Training", "val", "validation", "valid", "test"])
+def test_a_split_has_more_than_one_name(name: str) -> None:
+    assert SPLITS[split_of(name)] in ("train", "valid", "test")
+    assert SPLITS[split_of(name)][:2] == name[:2].lower()
+
+
 def test_class_folders_without_splits_are_split_by_seed(tmp_path: Path) -> None:
     for number in range(20):
         picture(tmp_path / "Happiness" / f"{number}.JPG", 50)
@@ -298,11 +315,13 @@ def test_inspection_names_problems(tmp_path: Path) -> None:
     (tmp_path / "train" / "happy" / "broken.png").write_bytes(b"x")
     dataset = open_dataset(tmp_path)
     problems = "\n".join(find_problems(dataset, 1000, lambda done, total: None))
-    assert "few faces in the training split: anger 0, disgust 0, fear 0, sadness 0, surprise 0, neutral 0" in problems
-    assert "is one grey surface" in problems
-    assert "is 20x20 pixels" in problems
+    assert "few faces in train: anger 0, disgust 0, fear 0, sadness 0, surprise 0, neutral 0" in problems
+    happy = tmp_path / "train" / "happy"
+    assert f"{happy / 'flat.png'} is one grey surface" in problems
+    assert f"{happy / 'small.png'} is 20x20 pixels" in problems
     assert "broken.png" in problems
-    assert "the same picture, in the" in problems
+    twins = f"{happy / '1.png'} in {{}} is the same picture as {tmp_path / 'test' / 'happy' / 'twin.png'} in test"
+    assert any(twins.format(split) in problems for split in ("train", "valid"))
 
 
 def test_the_command_shows_counts_and_problems(tmp_path: Path) -> None:

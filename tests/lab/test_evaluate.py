@@ -185,7 +185,7 @@ def test_labels_are_guesses_where_fewer_than_half_are_right() -> None:
     probabilities = np.column_stack([confidence, *[(1 - confidence) / 6] * 6])
     labels = np.concatenate([np.arange(40) >= 15, np.arange(40) >= 30]).astype(np.int64)
     assert guessing_below(np.log(probabilities), labels, 1.0) == 0.45
-    assert guessing_below(np.log(probabilities), np.zeros(80, np.int64), 1.0) == 0
-    assert guessing_below(np.log(probabilities[:20]), labels[:20] + 1, 1.0) == 0, "too few to say"
+    assert guessing_below(np.log(probabilities), np.zeros(80, np.int64), 1.0) is None, "always right"
+    assert guessing_below(np.log(probabilities[:20]), labels[:20] + 1, 1.0) is None, "too few to say"
     sure = np.where(np.arange(7) == 3, 0.0, -900.0) * np.ones((50, 1))
     assert guessing_below(sure, np.zeros(50, np.int64), 1.0) == 0.95, "wrong and sure of it"

@@ -166,10 +166,44 @@ def test_no_faces_of_a_split_is_a_source_error(plan: Plan) -> None:
 
 def test_what_is_measured_against_must_be_there(store: ModelStore, tmp_path: Path) -> None:
     model = find_artefact(store, TINY)
-    assert find_rival(store, model, TINY) == model
-    for name in ("another", str(tmp_path / "missing.tflite"), str(tmp_path)):
-        with pytest.raises(ConfigError, match="--against"):
-            find_rival(store, model, name)
+    for name in (TINY, "another", str(tmp_path / "missing.tflite"), str(tmp_path)):
+        with pytest.raises(
+            ConfigError, match=r"the name of a model that came along \(lite, se_resnet50\) or a .tflite"
+        ):
+            find_rival(model, name)
+
+
+def test_a_name_is_that_of_a_model_that_came_along(store: ModelStore, tmp_path: Path) -> None:
+    """A retrained model has the name of the one that it is measured beside."""
+    mine = replace(find_artefact(store, TINY), name="se_resnet50")
+    assert find_rival(mine, "se_resnet50") == find_artefact(ModelStore(), "se_resnet50")
+
+
+def test_a_model_is_not_measured_against_itself(store: ModelStore) -> None:
+    shipped, tiny = find_artefact(ModelStore(), "se_resnet50"), find_artefact(store, TINY)
+    for model, name in ((shipped, "se_resnet50"), (tiny, str(store.folder / "tiny.tflite"))):
+        with pytest.raises(ConfigError, match=f"another model than `{model.name}`, found the very same file; give"):
+            find_rival(model, name)
+
+
+def test_a_file_is_what_the_manifest_beside_it_says(store: ModelStore, tmp_path: Path) -> None:
+    shipped = find_artefact(ModelStore(), "se_resnet50")
+    assert find_rival(shipped, str(store.folder / "tiny.tflite")) == find_artefact(store, TINY)
+    (tmp_path / "lonely.tflite").write_bytes(tiny_network(3))
+    lonely = find_rival(find_artefact(store, TINY), str(tmp_path / "lonely.tflite"))
+    assert (lonely.name, lonely.spec.quantization, lonely.spec.temperature) == ("lonely", "float32", 2.0)
+
+
+def test_models_of_the_same_name_are_told_apart(evaluation: Evaluation) -> None:
+    assert evaluation.against is not None
+    text = evaluation_markdown(evaluation)
+    assert "| tiny.tflite (float32) | rival.tflite (float32) |" in text
+    assert "Accuracy of `tiny.tflite` less that of `rival.tflite`" in text
+    alike = evaluation.against.model_copy(update={"file": "tiny.tflite"})
+    text = evaluation_markdown(evaluation.model_copy(update={"against": alike}))
+    ours, theirs = evaluation.model.sha256[:8], alike.sha256[:8]
+    assert f"| tiny.tflite {ours} (float32) | tiny.tflite {theirs} (float32) |" in text
+    assert f"Accuracy of `tiny.tflite {ours}` less that of `tiny.tflite {theirs}`" in text
 
 
 def test_reports_are_written_and_read_back(evaluation: Evaluation, tmp_path: Path) -> None:

@@ -337,8 +337,8 @@ def test_faces_in_photos_and_crops_from_the_command_line(tmp_path: Path, weights
     [
         ([], r"expected either --data or --images, found both or neither"),
         (["--data", "x", "--images", "y"], r"expected either --data or --images, found both or neither"),
-        (["--data", "x", "--split", "test"], r"expected --split training or validation, found test.* --look-at-test"),
-        (["--data", "x", "--split", "all"], r"expected --split training, validation, test, found `all`"),
+        (["--data", "x", "--split", "test"], r"expected --split train or valid, found test.* --look-at-test"),
+        (["--data", "x", "--split", "all"], r"expected a split \(train, valid, test\), found `all`"),
         (["--data", "x", "--label", "joy"], r"expected --label anger, .* found `joy`"),
         (["--data", "x"], r"expected faces at x, found nothing"),
     ],

@@ -122,7 +122,16 @@ def test_an_array_of_another_shape_is_named(tmp_path: Path, arrays) -> None:
 @pytest.mark.parametrize("content", [b"", b"not an archive", b"PK\x03\x04 broken"])
 def test_a_broken_file_is_a_model_error(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "w.npz").write_bytes(content)
-    with pytest.raises(ModelError, match=r"weights \(\.npz\) in .*w\.npz"):
+    with pytest.raises(ModelError, match=rf"weights \(\.npz\) in .*w\.npz, found {len(content)} bytes that are none"):
+        load_se_resnet50(tmp_path / "w.npz")
+
+
+def test_a_damaged_file_is_a_model_error(tmp_path: Path, arrays) -> None:
+    np.savez(tmp_path / "w.npz", **arrays)
+    content = bytearray((tmp_path / "w.npz").read_bytes())
+    content[1000:2000] = b"?" * 1000
+    (tmp_path / "w.npz").write_bytes(content)
+    with pytest.raises(ModelError, match=r"weights \(\.npz\) in .*w\.npz, found a damaged file"):
         load_se_resnet50(tmp_path / "w.npz")
 
 

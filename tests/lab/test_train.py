@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from edge_fer.errors import ConfigError, EdgeFerError, ModelError, OutputError, SourceError
 from edge_fer.lab import train
+from edge_fer.lab.about import Origin
 from edge_fer.lab.augment import degrade, erase, standardise, warp
 from edge_fer.lab.batches import Batches, fitting, mixed, plain_batches, resize
 from edge_fer.lab.checkpoint import replacing
@@ -269,8 +270,12 @@ def test_what_cannot_be_resumed_is_named(tmp_path: Path) -> None:
         Run(tiny(), simple(), data, tmp_path).resume()
     Run(tiny(), simple(epochs=1), data, tmp_path).carry_out()
     for plan, others in ((simple(epochs=3), data), (simple(epochs=1), {"faces": faces(70)})):
-        with pytest.raises(ConfigError, match=r"expected the recipe and the data that .* was made with"):
+        with pytest.raises(ConfigError, match=r"expected the recipe, the data and the first weights that .* was made"):
             Run(tiny(), plan, others, tmp_path).resume()
+    other = tiny()
+    other.origin = Origin(source="elsewhere", licence="another")
+    with pytest.raises(ConfigError, match=r"first weights that .* was made with, found others"):
+        Run(other, simple(epochs=1), data, tmp_path).resume()
     path = tmp_path / train.CHECKPOINT
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(ModelError, match=r"found a damaged file"):
@@ -559,7 +564,9 @@ def test_the_thesis_from_the_command_line(tmp_path: Path) -> None:
         (["thesis", "--data", "noisy=FACES", "--data", "clean=nowhere"], r"expected faces at nowhere, found nothing"),
         (["edge", "--data", "FACES", "--device", "tpu"], r"expected --device auto, cpu.*, found `tpu`"),
         (["edge", "--data", "FACES", "--layout", "tfds"], r"expected a layout \(auto, .*found `tfds`"),
-        (["edge", "--data", "FACES", "--weights", "no.npz"], r"expected weights \(\.npz\) in no\.npz, found"),
+        (["edge", "--data", "FACES", "--weights", "no.npz"], r"expected weights \(\.npz\) at no\.npz, found: No such"),
+        (["edge", "--data", "nowhere", "--weights", "no.npz"], r"expected weights \(\.npz\) at no\.npz"),
+        (["finetune", "--data", "nowhere"], r"for the recipe finetune, .*; give --weights se_resnet50"),
         (["edge", "--data", "FACES", "--weights", "no.h5"], r"expected keras-vggface's SENet-50 .* in no\.h5, found"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,16 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from edge_fer.errors import ModelError, SourceError
+from edge_fer.errors import ConfigError, ModelError, SourceError
 from edge_fer.lab.augment import standardise
-from edge_fer.lab.cli_train import _model
 from edge_fer.lab.datasets import open_dataset
 from edge_fer.lab.datasets.records import Dataset, Usage, hard
 from edge_fer.lab.evaluate import classify
 from edge_fer.lab.graph import pack, read
 from edge_fer.lab.networks import SEResNet50
-from edge_fer.lab.recipe import Recipe, Stage
+from edge_fer.lab.recipe import Recipe, Stage, load_recipe
+from edge_fer.lab.report import SilentReporter
+from edge_fer.lab.start import first_model, first_weights
 from edge_fer.lab.warmstart import find_deployed, settle_on_faces, settle_statistics, weights_from_tflite
 from edge_fer.models import ModelStore, packaged_folder
 from edge_fer.types import LABELS
@@ -149,11 +151,33 @@ def test_settling_goes_by_the_stage(shipped: SEResNet50) -> None:
 
 def test_training_starts_from_a_deployed_model(shipped: SEResNet50) -> None:
     recipe = Recipe(name="x", stages=(Stage(name="all", size=32, batch=8, epochs=1, lr=1e-4),))
-    model = _model(recipe, Path("se_resnet50"), {"faces": bars(8)})
+    model = first_model(first_weights(Path("se_resnet50"), recipe), recipe, {"faces": bars(8)}, SilentReporter())
     assert model.second is None
+    assert model.origin is not None
+    assert model.origin.licence == ModelStore().spec("se_resnet50", "classify").licence
     faces = faces_of_a_portrait(2, 224)
     model.net.resolution = shipped.resolution
     np.testing.assert_allclose(logits(model.net.eval(), faces), logits(shipped, faces), atol=2e-3)
+
+
+def test_what_goes_on_from_trained_weights_is_not_begun_without() -> None:
+    recipe = load_recipe("finetune")
+    with pytest.raises(ConfigError, match=r"recipe finetune, .* found none; give --weights se_resnet50"):
+        first_weights(None, recipe)
+    random = first_weights(None, load_recipe("lite"))
+    assert (random.trained, random.origin, random.net.width) == (False, None, 0.375)
+
+
+def test_the_origin_goes_from_one_training_to_the_next(tmp_path: Path) -> None:
+    recipe = Recipe(name="x", stages=(Stage(name="all", size=32, batch=8, epochs=1, lr=1e-4),))
+    first = first_weights(Path("lite"), recipe)
+    model = first_model(replace(first, deployed=None), recipe, {}, SilentReporter())
+    model.save(tmp_path / "best.npz")
+    assert first.origin is not None
+    assert first.origin.source.startswith("trained further from lite (")
+    assert first_weights(tmp_path / "best.npz", recipe).origin == first.origin
+    (tmp_path / "copy.tflite").write_bytes((packaged_folder() / "lite.tflite").read_bytes())
+    assert first_weights(tmp_path / "copy.tflite", recipe).origin is None, "nothing beside it says what it is"
 
 
 def test_a_deployed_model_has_a_file_or_a_name(tmp_path: Path) -> None:

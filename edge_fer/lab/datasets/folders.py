@@ -6,7 +6,7 @@ What `edge-fer lab faces` writes is one, too: its record beside the folders says
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,20 +15,8 @@ import numpy as np
 from edge_fer.errors import SourceError
 from edge_fer.lab.datasets.crops import read_crops
 from edge_fer.lab.datasets.labels import NOT_OURS, NUMBERINGS, index_of
-from edge_fer.lab.datasets.records import Dataset, FileImages, Usage, hard, pictures_below, with_splits
+from edge_fer.lab.datasets.records import Dataset, FileImages, Usage, find_split, hard, pictures_below, with_splits
 from edge_fer.types import LABELS
-
-_SPLITS = {
-    "train": Usage.TRAINING,
-    "training": Usage.TRAINING,
-    "train_set": Usage.TRAINING,
-    "valid": Usage.VALIDATION,
-    "val": Usage.VALIDATION,
-    "validation": Usage.VALIDATION,
-    "val_set": Usage.VALIDATION,
-    "test": Usage.TEST,
-    "testing": Usage.TEST,
-}
 
 
 def load_folders(folder: Path, numbering: str | None = None, seed: int = 0) -> Dataset:
@@ -44,12 +32,14 @@ def load_folders(folder: Path, numbering: str | None = None, seed: int = 0) -> D
         seed: of the draw.
 
     Raises:
-        SourceError: when there is no such folder, a class folder's name says nothing, or the record of how the
-            faces were cut is damaged.
+        SourceError: when there is no such folder, pictures lie beside the splits, a class folder's name says nothing,
+            or the record of how the faces were cut is damaged.
     """
     if not folder.is_dir():
         raise SourceError(f"expected a folder of class folders at {folder}, found none; check the path")
-    splits = {path: _SPLITS[path.name.lower()] for path in _folders(folder) if path.name.lower() in _SPLITS}
+    splits = {path: usage for path in _folders(folder) if (usage := find_split(path.name)) is not None}
+    if splits:
+        _check_beside(folder, splits)
     faces: list[tuple[Path, str, Usage]] = []
     for split, usage in (splits or {folder: Usage.TRAINING}).items():
         for inner in _folders(split):
@@ -74,6 +64,16 @@ def load_folders(folder: Path, numbering: str | None = None, seed: int = 0) -> D
 
 def _folders(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def _check_beside(folder: Path, splits: Collection[Path]) -> None:
+    """Whether every folder of pictures is one of the splits; others would be left out."""
+    beside = [path.name for path in _folders(folder) if path not in splits and pictures_below(path)]
+    if beside:
+        raise SourceError(
+            f"expected every class folder in {folder} inside {', '.join(path.name for path in splits)}, found "
+            f"{', '.join(beside)} beside; move them into a split, or elsewhere"
+        )
 
 
 def _class(folder: Path, numbering: str | None) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from edge_fer.errors import SourceError
-from edge_fer.lab.datasets.records import Dataset, Usage
+from edge_fer.lab.datasets.records import SPLITS, Dataset, Usage, name_of
 from edge_fer.types import LABELS
 
 FEW = 20
@@ -30,7 +30,7 @@ def find_problems(dataset: Dataset, check: int, progress: Callable[[int, int], N
     for usage in Usage:
         few = [f"{LABELS[label]} {count}" for label, count in enumerate(dataset.counts()[usage]) if count < FEW]
         if few:
-            problems.append(f"few faces in the {usage.name.lower()} split: {', '.join(few)}")
+            problems.append(f"few faces in {SPLITS[usage]}: {', '.join(few)}")
     chosen = np.unique(np.linspace(0, len(dataset) - 1, min(check, len(dataset))).round().astype(int)).tolist()
     first_seen: dict[bytes, int] = {}
     for number, index in enumerate(chosen, 1):
@@ -44,13 +44,13 @@ def _problems_of(dataset: Dataset, index: int, first_seen: dict[bytes, int]) -> 
         image = dataset.images[index]
     except SourceError as error:
         return [str(error)]
-    problems = []
+    problems, name = [], name_of(dataset.images, index)
     if min(image.shape) < _SMALL:
-        problems.append(f"face {index} is {image.shape[1]}x{image.shape[0]} pixels")
+        problems.append(f"{name} is {image.shape[1]}x{image.shape[0]} pixels")
     if image.std() < _FLAT:
-        problems.append(f"face {index} is one grey surface")
+        problems.append(f"{name} is one grey surface")
     twin = first_seen.setdefault(hashlib.sha256(image.tobytes()).digest(), index)
     if dataset.usage[twin] != dataset.usage[index]:
-        names = [Usage(dataset.usage[place]).name.lower() for place in (twin, index)]
-        problems.append(f"faces {twin} and {index} are the same picture, in the {names[0]} and the {names[1]} split")
+        ours, theirs = (SPLITS[Usage(dataset.usage[place])] for place in (index, twin))
+        problems.append(f"{name} in {ours} is the same picture as {name_of(dataset.images, twin)} in {theirs}")
     return problems

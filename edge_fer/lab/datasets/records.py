@@ -31,6 +31,27 @@ class Usage(IntEnum):
     TEST = 2
 
 
+SPLITS = {Usage.TRAINING: "train", Usage.VALIDATION: "valid", Usage.TEST: "test"}
+"""What splits are called in folders, tables and options."""
+
+_SPLIT_NAMES = {
+    "train": Usage.TRAINING,
+    "training": Usage.TRAINING,
+    "train_set": Usage.TRAINING,
+    "valid": Usage.VALIDATION,
+    "val": Usage.VALIDATION,
+    "validation": Usage.VALIDATION,
+    "val_set": Usage.VALIDATION,
+    "test": Usage.TEST,
+    "testing": Usage.TEST,
+}
+
+
+def find_split(name: str) -> Usage | None:
+    """The split that a folder or somebody calls so; null where it is none."""
+    return _SPLIT_NAMES.get(name.lower())
+
+
 class Images(Protocol):
     """Grey pictures, `(height, width)` uint8 each, read when they are asked for."""
 
@@ -86,6 +107,11 @@ class FileImages:
             raise SourceError(f"expected a picture in {path}, found {content.size} bytes that are none; remove it")
         pixels = np.asarray(image, np.uint8)
         return pixels if self.boxes is None else cut(pixels, self.boxes[index])
+
+
+def name_of(images: Images, index: int) -> str:
+    """What a picture is called: the path of its file, or its number where it has none of its own."""
+    return str(images.paths[index]) if isinstance(images, FileImages) else f"face {index}"
 
 
 @dataclass(frozen=True, slots=True)
