@@ -28,17 +28,17 @@ def write_token(folder: Path, text: str = TOKEN, mode: int = 0o600) -> Path:
     return path
 
 
-def settings_with(http: HttpSettings, privacy: PrivacySettings | None = None) -> Settings:
+def settings_with(http: HttpSettings, privacy: PrivacySettings | None = None, device: str = "drone-7") -> Settings:
     """Settings of a box with this site."""
     publish = PublishSettings(http=http)
-    return Settings(device="drone-7", publish=publish, privacy=privacy or PrivacySettings())
+    return Settings(device=device, publish=publish, privacy=privacy or PrivacySettings())
 
 
 @contextmanager
-def serving(privacy: PrivacySettings | None = None, **settings: Any) -> Iterator[HttpSink]:
+def serving(privacy: PrivacySettings | None = None, device: str = "drone-7", **settings: Any) -> Iterator[HttpSink]:
     """A site on a free port."""
     chosen = HttpSettings(**{"enabled": True, "port": 0, **settings})
-    sink = open_sink(settings_with(chosen, privacy))
+    sink = open_sink(settings_with(chosen, privacy, device))
     assert isinstance(sink, HttpSink)
     try:
         yield sink

@@ -133,6 +133,19 @@ def test_its_own_lost_connection_is_plain_and_mended(browser: Browser) -> None:
         shows(browser, "#fps", "11.1")
 
 
+def test_what_was_last_seen_is_told_in_one_way(browser: Browser) -> None:
+    with serving() as sink:
+        sink.publish(STATUS, None)
+        sink.publish(reading(), None)
+        browser.visit(f"http://127.0.0.1:{sink.port}/")
+        shows(browser, "#faces-title", "2 faces in view")
+        sink.publish(make_reading(2), None)
+        shows(browser, "#faces-title", "No faces in view")
+    shows(browser, "#title", "Connection lost")
+    shows(browser, "#faces-title", "No faces when last seen")
+    browser.until("!document.querySelector('.face:not(.gone)')")
+
+
 def test_the_keyboard_is_enough(site: HttpSink, browser: Browser) -> None:
     focus = "document.activeElement.id || document.activeElement.className || document.activeElement.textContent"
     reached = []
@@ -169,6 +182,40 @@ def test_a_narrow_window_scrolls_one_way_only(site: HttpSink, browser: Browser) 
         browser.resize(320, 700)
         browser.prefer(prefers_color_scheme=scheme)
         browser.screenshot(OUT / f"page-320-{scheme}.png")
+
+
+def test_no_word_is_too_long_for_a_narrow_window(browser: Browser, tmp_path: Path) -> None:
+    long = "https://example.org/" + "x" * 200
+    troubled = replace(
+        STATUS, message=long, source=long, model="m" * 90, backend="b" * 90, temperatures={"y" * 60: 70.0},
+        state="degraded", sinks={"mqtt": SinkStatus("failed", reason=long)},
+    )  # fmt: skip
+    browser.resize(320, 700)
+    browser.call("Network.clearBrowserCookies")
+    with serving(PrivacySettings(notice=long), device="d" * 90, token_file=write_token(tmp_path)) as sink:
+        sink.publish(reading(2, degraded=True, reason=long, source=long, model="m" * 90, backend="b" * 90), None)
+        sink.publish(troubled, None)
+        browser.visit(f"http://127.0.0.1:{sink.port}/")
+        shows(browser, ".notice", long)
+        assert browser.evaluate("document.documentElement.scrollWidth") <= 320
+        browser.call("Input.insertText", text=TOKEN)
+        browser.press(*ENTER)
+        for place in ("#reasons", "#facts", "#sinks", "#notice", "#camera-note"):
+            shows(browser, place, long)
+        assert browser.evaluate("document.documentElement.scrollWidth") <= 320
+        browser.screenshot(OUT / "page-320-long.png")
+
+
+def test_without_scripts_it_says_so_and_shows_the_notice(browser: Browser) -> None:
+    browser.call("Emulation.setScriptExecutionDisabled", value=True)
+    try:
+        with serving(PrivacySettings(notice="Ask at the desk.")) as sink:
+            browser.visit(f"http://127.0.0.1:{sink.port}/")
+            assert browser.evaluate("document.querySelector('noscript').checkVisibility()")
+            assert "needs JavaScript" in browser.text("noscript")
+            assert browser.evaluate("document.querySelector('#notice').checkVisibility()")
+    finally:
+        browser.call("Emulation.setScriptExecutionDisabled", value=False)
 
 
 def test_it_is_dark_where_that_is_wished(site: HttpSink, browser: Browser) -> None:
@@ -242,14 +289,21 @@ def test_the_picture_is_shown_and_hidden(site: HttpSink, browser: Browser) -> No
 
 
 def test_a_stranger_logs_in_and_out(browser: Browser, tmp_path: Path) -> None:
-    with serving(token_file=write_token(tmp_path)) as sink:
+    notice = PrivacySettings(notice="The drone team looks.\nAsk at https://example.org/" + "who-looks-and-why/" * 6)
+    browser.call("Network.clearBrowserCookies")
+    with serving(notice, token_file=write_token(tmp_path)) as sink:
         sink.publish(STATUS, None)
         sink.publish(reading(), None)
         browser.resize(320, 640)
         browser.visit(f"http://127.0.0.1:{sink.port}/")
         shows(browser, "form", "Token of this box")
-        assert browser.evaluate("document.activeElement.id") == "token"
+        shows(browser, ".notice", "The drone team looks.")
+        assert browser.evaluate("document.documentElement.scrollWidth") <= 320
+        browser.until("document.activeElement.id === 'token'")
         browser.screenshot(OUT / "login.png", whole=False)
+        browser.press(*TAB)
+        assert browser.evaluate("document.activeElement.tagName") == "BUTTON"
+        browser.evaluate("document.querySelector('#token').focus()")
         browser.call("Input.insertText", text="wrong")
         browser.press(*ENTER)
         shows(browser, "#problem", "That is not the token")

@@ -10,9 +10,13 @@ No client is ever waited for: one that is slow loses its oldest readings, and is
 
 from __future__ import annotations
 
+import logging
+
 from edge_fer.errors import ConfigError
 from edge_fer.publish import Sink
 from edge_fer.settings import Settings
+
+_log = logging.getLogger(__name__)
 
 
 def open_sink(settings: Settings) -> Sink:
@@ -30,21 +34,26 @@ def open_sink(settings: Settings) -> Sink:
 
 
 def check(settings: Settings) -> None:
-    """Find out whether it could be served now.
+    """Find out whether it could be served now, or already is: the service that has these settings may be running.
 
     Raises:
         ConfigError: when the libraries are missing, or the token's file cannot be used.
-        OutputError: when the port is in use, or the address is not one of this box.
+        OutputError: when another program has the port, or the address is not one of this box.
     """
     try:
-        from edge_fer.publish.http.server import listen
+        from edge_fer.publish.http.server import Taken, is_served, listen
     except ModuleNotFoundError as error:
         raise _missing(error) from error
     from edge_fer.publish.http.security import read_token
 
     http = settings.publish.http
     read_token(http.token_file)
-    listen(http.address, http.port).close()
+    try:
+        listen(http.address, http.port).close()
+    except Taken:
+        if not is_served(http.address, http.port):
+            raise
+        _log.warning("http: an edge-fer serves port %d already; expected to be the one with these settings", http.port)
 
 
 def _missing(error: ModuleNotFoundError) -> ConfigError:

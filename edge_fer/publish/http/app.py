@@ -55,7 +55,8 @@ class Site:
             token,
             Hosts(settings.hosts),
             Limiter(settings.rate, settings.rate * _BURST_S),
-            Page("login.html"),
+            news.strangers,
+            Page("login.html", notice=notice),
         )
         self.app: ASGIApp = self._guard
 
@@ -112,13 +113,16 @@ class Site:
         if request.method != "POST":
             return RedirectResponse("/", 303)
         given = await _token_in_form(request)
-        if not self._token.is_given(given.strip(), address_of(request)):
-            return self._guard.unauthorised(request.headers, "That is not the token, or there were too many attempts.")
+        verdict = self._token.judge(given.strip(), address_of(request))
+        if verdict != "right":
+            return self._guard.unauthorised(request, verdict)
         response = RedirectResponse("/", 303)
         response.set_cookie(COOKIE, self._token.session(), SESSION_S, httponly=True, samesite="strict")
         return response
 
     async def _log_out(self, request: Request) -> Response:
+        assert self._token is not None
+        self._token.end_session(request.cookies.get(COOKIE, ""))
         response = Response(status_code=204)
         response.delete_cookie(COOKIE, httponly=True, samesite="strict")
         return response

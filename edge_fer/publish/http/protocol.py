@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+from edge_fer.publish.http.security import Strangers
 
 REQUEST_S = 10.0
 """A request must be complete so long after the connection was made, or the last answer given."""
@@ -69,9 +72,18 @@ class _Impatient(_Base):
 
 
 class BoundedHttp(_Impatient, H11Protocol):
-    """HTTP/1.1 that also cuts off who takes too long to ask, and who comes when all places are taken."""
+    """HTTP/1.1 that also cuts off who takes too long to ask, and who comes when all places are taken.
+
+    Args:
+        strangers: to be counted among, until the app knows better.
+        uvicorn: what its protocols are given.
+    """
 
     _late: asyncio.TimerHandle | None = None
+
+    def __init__(self, *, strangers: Strangers, **uvicorn: Any) -> None:
+        super().__init__(**uvicorn)
+        self._strangers = strangers
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         """A client has come."""
@@ -79,6 +91,8 @@ class BoundedHttp(_Impatient, H11Protocol):
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
         transport.set_write_buffer_limits(_BUFFER)
         self._await_request()
+        if self.client is not None:
+            self._strangers.come(self.client, self._make_room)
         if len(self.connections) > (self.config.limit_concurrency or 0) + _REFUSALS:
             transport.abort()
 
@@ -94,14 +108,24 @@ class BoundedHttp(_Impatient, H11Protocol):
         super().on_response_complete()
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
-        """Another protocol goes on with this connection."""
+        """Another protocol goes on with this connection, for as long as the app wants."""
         self._stop_waiting()
+        self._go()
         super().handle_websocket_upgrade(event)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection has gone."""
         self._stop_waiting()
+        self._go()
         super().connection_lost(exc)
+
+    def _make_room(self) -> None:
+        self.connections.discard(self)  # now, as its loss is heard of only after all those that came with the newest
+        self.transport.abort()
+
+    def _go(self) -> None:
+        if self.client is not None:
+            self._strangers.go(self.client)
 
     def _await_request(self) -> None:
         self._stop_waiting()
@@ -134,14 +158,15 @@ class BoundedWebSocket(_Impatient, WebSocketsSansIOProtocol):
             self.handshake_complete = True  # uvicorn takes a refusal for an app that says nothing, and complains
 
 
-def uvicorn_limits(max_streams: int) -> dict[str, Any]:
+def uvicorn_limits(max_streams: int, strangers: Strangers) -> dict[str, Any]:
     """What uvicorn's own settings bound: heads, messages, connections, answers to pings.
 
     Args:
         max_streams: streams at once.
+        strangers: who has not shown the token.
     """
     return {
-        "http": BoundedHttp,
+        "http": partial(BoundedHttp, strangers=strangers),
         "ws": BoundedWebSocket,
         "limit_concurrency": max_streams + SPARE_CONNECTIONS,
         "h11_max_incomplete_event_size": LONGEST_HEAD,
