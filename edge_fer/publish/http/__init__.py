@@ -53,7 +53,7 @@ def check(settings: Settings) -> None:
     except Taken:
         if not is_served(http.address, http.port):
             raise
-        _log.warning("http: an edge-fer serves port %d already; expected to be the one with these settings", http.port)
+        _log.warning("http: an edge-fer serves port %d already; it is taken for the one with these settings", http.port)
 
 
 def _missing(error: ModuleNotFoundError) -> ConfigError:

@@ -16,6 +16,10 @@ from edge_fer.publish.http.security import Strangers
 REQUEST_S = 10.0
 """A request must be complete so long after the connection was made, or the last answer given."""
 
+SPEAK_S = 0.2
+"""So long after a connection came, strangers of its address that are too many are ended: not at once, as of many that
+come together, as after our start, all are accepted before the first is heard."""
+
 STALLED_S = 20.0
 """A client that takes nothing of what it asked for is cut off after so long."""
 
@@ -92,7 +96,8 @@ class BoundedHttp(_Impatient, H11Protocol):
         transport.set_write_buffer_limits(_BUFFER)
         self._await_request()
         if self.client is not None:
-            self._strangers.come(self.client, self._make_room)
+            self._strangers.come(self.client, transport.abort)
+            self.loop.call_later(SPEAK_S, self._strangers.thin_out, self.client[0])
         if len(self.connections) > (self.config.limit_concurrency or 0) + _REFUSALS:
             transport.abort()
 
@@ -118,10 +123,6 @@ class BoundedHttp(_Impatient, H11Protocol):
         self._stop_waiting()
         self._go()
         super().connection_lost(exc)
-
-    def _make_room(self) -> None:
-        self.connections.discard(self)  # now, as its loss is heard of only after all those that came with the newest
-        self.transport.abort()
 
     def _go(self) -> None:
         if self.client is not None:

@@ -176,7 +176,7 @@ class Limiter:
 class Strangers:
     """Connections whose clients have not shown the token, so many of each address.
 
-    One more ends the oldest of them, so that whoever opens many and says nothing keeps nobody out, not even beside it.
+    Of more, the oldest end: so that who opens many and says nothing keeps nobody out, not even at the same address.
 
     Args:
         limit: connections of one address.
@@ -198,9 +198,12 @@ class Strangers:
             end: ends it.
         """
         address, port = client
-        ends = self._ends.setdefault(address, {})
-        ends[port] = end
-        if len(ends) > self._limit:
+        self._ends.setdefault(address, {})[port] = end
+
+    def thin_out(self, address: str) -> None:
+        """End connections of an address that are too many."""
+        ends = self._ends.get(address, {})
+        while len(ends) > self._limit:
             self.ended += 1
             ends.pop(next(iter(ends)))()
 
