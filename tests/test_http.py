@@ -176,9 +176,33 @@ def test_metrics_are_what_prometheus_expects() -> None:
         ("edge_fer_sink_dropped_records_total", "mqtt"): 3,
         ("edge_fer_sink_waiting_records", "mqtt"): 5,
         ("edge_fer_http_lost_messages_total",): 0,
+        ("edge_fer_http_refused_tokens_total",): 0,
+        ("edge_fer_http_ended_connections_total",): 0,
     }.items():
         assert found[name] == pytest.approx(value), name
     assert all(family.documentation for family in families.values())
+    assert not [name for name in families if name.endswith("_created")]
+
+
+def test_nobody_is_in_view_while_nothing_is_seen() -> None:
+    clock = Clock()
+    observed = Observed(10, clock)
+    assert observed.faces is None
+    for state in ("waiting_for_camera", "stopping"):
+        observed.hear(READING)
+        observed.hear(make_status())
+        assert observed.faces == 2
+        observed.hear(make_status(state))
+        assert observed.faces == 0, state
+    observed.hear(READING)
+    assert observed.faces == 2, "seen again, though the next status is still to come"
+    clock.now += 10
+    assert observed.faces == 0
+    with serving() as sink:
+        sink.publish(READING, None)
+        assert b"\nedge_fer_faces 2.0\n" in ask(sink, "/metrics").body
+        sink.publish(make_status("waiting_for_camera", "no camera"), None)
+        assert b"\nedge_fer_faces 0.0\n" in ask(sink, "/metrics").body
 
 
 def test_the_schema_is_that_of_the_records() -> None:
@@ -384,9 +408,10 @@ def test_it_ends_in_time_whoever_listens() -> None:
     assert not [thread for thread in threading.enumerate() if thread.name == "http server"]
 
 
-def test_a_port_in_use_is_told_and_tried_again() -> None:
+def test_a_port_in_use_is_told_and_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
+        monkeypatch.setattr("edge_fer.publish.http.server._ANSWER_S", 0.1)  # nobody answers
         with pytest.raises(
             OutputError, match=rf"listen at 127\.0\.0\.1 port {port} .*Address already in use; .*end it"
         ):
@@ -405,6 +430,35 @@ def test_a_port_in_use_is_told_and_tried_again() -> None:
     assert ask(sink, "/healthz").status == 200 or ask(sink, "/healthz").status == 503
     sink.close()
     check(settings_with(HttpSettings(enabled=True, port=port)))
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "0.0.0.0", "::1"])
+def test_a_check_beside_the_running_service_passes_and_says_so(
+    address: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with serving(address=address, token_file=write_token(tmp_path)) as sink:
+        assert sink.port is not None
+        same = HttpSettings(enabled=True, address=address, port=sink.port, token_file=tmp_path / "token")
+        check(settings_with(same))
+        assert f"an edge-fer serves port {sink.port} already" in caplog.text
+        assert sink.condition.state == "ok"
+
+
+@pytest.mark.parametrize("answer", [b"", b"SSH-2.0-OpenSSH_9.2\r\n", b"HTTP/1.1 200 OK\r\nServer: nginx\r\n\r\n"])
+def test_another_program_on_the_port_fails_the_check(answer: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        other.settimeout(5)
+
+        def reply() -> None:
+            connection, _ = other.accept()
+            with connection:
+                connection.sendall(answer)
+
+        replier = threading.Thread(target=reply)
+        replier.start()
+        with pytest.raises(OutputError, match="Address already in use"):
+            check(settings_with(HttpSettings(enabled=True, port=other.getsockname()[1])))
+        replier.join()
 
 
 def test_an_address_that_may_come_is_waited_for(tmp_path: Path) -> None:

@@ -10,11 +10,14 @@ No client is ever waited for: one that is slow loses its oldest readings, and is
 
 from __future__ import annotations
 
+import logging
 from importlib import import_module
 
-from edge_fer.errors import ConfigError, OutputError
+from edge_fer.errors import ConfigError
 from edge_fer.publish import Sink
 from edge_fer.settings import Settings
+
+_log = logging.getLogger(__name__)
 
 
 def open_sink(settings: Settings) -> Sink:
@@ -38,31 +41,31 @@ def validate(settings: Settings) -> None:
         ConfigError: when the libraries are missing, or the token's file cannot be used.
     """
     try:
+        from edge_fer.publish.http.security import read_token
+
         import_module("edge_fer.publish.http.server")
     except ModuleNotFoundError as error:
         raise _missing(error) from error
-    from edge_fer.publish.http.security import read_token
-
     read_token(settings.publish.http.token_file)
 
 
 def check(settings: Settings) -> None:
-    """Find out whether it could be served now.
+    """Find out whether it could be served now, or already is: the service that has these settings may be running.
 
     Raises:
         ConfigError: when the libraries are missing, or the token's file cannot be used.
-        OutputError: when another program has the port, or the address is not one of this box. That an edge-fer serves
-            there is no fault: the settings may be its own.
+        OutputError: when another program has the port, or the address is not one of this box.
     """
     validate(settings)
-    from edge_fer.publish.http.server import is_ours, listen
+    from edge_fer.publish.http.server import Taken, is_served, listen
 
     http = settings.publish.http
     try:
         listen(http.address, http.port).close()
-    except OutputError:
-        if not is_ours(http.address, http.port):
+    except Taken:
+        if not is_served(http.address, http.port):
             raise
+        _log.warning("http: an edge-fer serves port %d already; it is taken for the one with these settings", http.port)
 
 
 def _missing(error: ModuleNotFoundError) -> ConfigError:

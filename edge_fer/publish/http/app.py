@@ -15,7 +15,7 @@ from starlette.websockets import WebSocket
 
 from edge_fer import __version__
 from edge_fer.publish import json_schema
-from edge_fer.publish.http.guard import COOKIE, LOGIN, LONGEST_BODY, TOO_MANY, Guard, address_of
+from edge_fer.publish.http.guard import COOKIE, LOGIN, LONGEST_BODY, Guard, address_of
 from edge_fer.publish.http.hub import HEALTH
 from edge_fer.publish.http.news import News
 from edge_fer.publish.http.page import Page
@@ -55,10 +55,9 @@ class Site:
             token,
             Hosts(settings.hosts),
             Limiter(settings.rate, settings.rate * _BURST_S),
-            notice,
+            news.strangers,
+            Page("login.html", notice=notice),
         )
-        if token is not None:
-            news.wrong_tokens = lambda: token.wrong
         self.app: ASGIApp = self._guard
 
     def _starlette(self, settings: HttpSettings) -> Starlette:
@@ -114,14 +113,16 @@ class Site:
         if request.method != "POST":
             return RedirectResponse("/", 303)
         given = await _token_in_form(request)
-        if not self._token.is_given(given.strip(), address_of(request)):
-            problem = TOO_MANY if self._token.is_locked(address_of(request)) else "That is not the token."
-            return self._guard.unauthorised(request.headers, problem)
+        verdict = self._token.judge(given.strip(), address_of(request))
+        if verdict != "right":
+            return self._guard.unauthorised(request, verdict)
         response = RedirectResponse("/", 303)
         response.set_cookie(COOKIE, self._token.session(), SESSION_S, httponly=True, samesite="strict")
         return response
 
     async def _log_out(self, request: Request) -> Response:
+        assert self._token is not None
+        self._token.end_session(request.cookies.get(COOKIE, ""))
         response = Response(status_code=204)
         response.delete_cookie(COOKIE, httponly=True, samesite="strict")
         return response

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from math import ceil
+from typing import Literal
+
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
@@ -9,13 +12,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from edge_fer.publish.http.page import Page
 from edge_fer.publish.http.protocol import LONGEST_HEAD
-from edge_fer.publish.http.security import Hosts, Limiter, Token
+from edge_fer.publish.http.security import Hosts, Limiter, Strangers, Token, Verdict
 
 LOGIN = "/login"
 COOKIE = "edge_fer_session"
-CHALLENGE = 'Bearer realm="edge-fer"'
-
-TOO_MANY = "Too many wrong tokens came from this address: for some seconds none is looked at."
 
 LONGEST_BODY = 8192
 """Of a request, bytes: more than the longest token, and all that anybody has to send."""
@@ -34,19 +34,29 @@ _CAREFUL = {
 class Guard:
     """ASGI middleware that refuses what the app should not see.
 
-    Without the token the answer is 401 and nothing else, for any path and method; only `LOGIN` takes one in a form.
+    Without the token the answer is 401 and nothing else, for any path and method, or 429 after too many wrong ones;
+    only `LOGIN` takes one in a form.
 
     Args:
         app: what is guarded.
         token: what a client must know; null: nothing.
         hosts: names by which the box may be called.
         requests: how often a client may ask.
-        notice: to the people concerned, who see no more than the form; empty: none.
+        strangers: connections that have not shown the token.
+        login: shown to a browser that must log in.
     """
 
-    def __init__(self, app: ASGIApp, token: Token | None, hosts: Hosts, requests: Limiter, notice: str) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        token: Token | None,
+        hosts: Hosts,
+        requests: Limiter,
+        strangers: Strangers,
+        login: Page,
+    ) -> None:
         self._app, self._token, self._hosts, self._requests = app, token, hosts, requests
-        self._login, self._notice = Page("login.html"), notice
+        self._strangers, self._login = strangers, login
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or let the app do it."""
@@ -67,12 +77,14 @@ class Guard:
     def _refusal(self, client: HTTPConnection) -> Response | None:
         """Why a request is not answered; null where it is."""
         logs_in = client.scope["path"] == LOGIN and client.scope.get("method") == "POST"
-        is_known = self._token is None or self._knows(self._token, client)
-        if not is_known and not logs_in:
-            is_locked = self._token is not None and self._token.is_locked(address_of(client))
-            return self.unauthorised(client.headers, TOO_MANY if is_locked else "")
+        verdict = "right" if self._token is None else _judge(self._token, client)
+        if verdict == "right":
+            if client.client is not None:
+                self._strangers.go(client.client)
+        elif not logs_in:
+            return self.unauthorised(client, verdict)
         refusal = self._misfit(client, logs_in=logs_in)
-        return refusal if refusal is None or is_known else self.unauthorised(client.headers)
+        return refusal if refusal is None or verdict == "right" else self.unauthorised(client, verdict)
 
     def _misfit(self, client: HTTPConnection, *, logs_in: bool) -> Response | None:
         """What is wrong with a request, whoever sent it."""
@@ -89,29 +101,32 @@ class Guard:
             return _plain(431, f"expected headers of {LONGEST_HEAD} bytes at most")
         return None
 
-    def unauthorised(self, headers: Headers, problem: str = "") -> Response:
+    def unauthorised(self, client: HTTPConnection, verdict: Literal[Verdict, "missing"]) -> Response:
         """What a client gets that does not know the token: a form where it is a browser.
 
         Args:
-            headers: of its request.
-            problem: what is wrong, for a person.
+            client: who it is.
+            verdict: on the token that it gave.
         """
-        challenge = {"WWW-Authenticate": CHALLENGE}
-        if "text/html" not in headers.get("accept", ""):
-            return _plain(401, problem or "expected the token of this box", challenge)
-        return HTMLResponse(
-            self._login.html(problem=problem, notice=self._notice),
-            401,
-            {**challenge, "Content-Security-Policy": self._login.policy},
-        )
+        status, headers, problem = 401, {"WWW-Authenticate": 'Bearer realm="edge-fer"'}, ""
+        if verdict == "wrong":
+            problem = "That is not the token."
+        elif verdict == "too_soon" and self._token is not None:
+            seconds = max(ceil(self._token.wait_s(address_of(client))), 1)
+            status, headers = 429, {"Retry-After": str(seconds)}
+            problem = f"Too many wrong tokens came from your address: wait for {seconds} s."
+        if "text/html" not in client.headers.get("accept", ""):
+            return _plain(status, problem or "expected the token of this box", headers)
+        headers["Content-Security-Policy"] = self._login.policy
+        return HTMLResponse(self._login.html(problem=problem), status, headers)
 
-    @staticmethod
-    def _knows(token: Token, client: HTTPConnection) -> bool:
-        session = client.cookies.get(COOKIE)
-        if session is not None and token.is_session(session):
-            return True
-        scheme, _, given = client.headers.get("authorization", "").partition(" ")
-        return scheme.lower() == "bearer" and token.is_given(given.strip(), address_of(client))
+
+def _judge(token: Token, client: HTTPConnection) -> Literal[Verdict, "missing"]:
+    session = client.cookies.get(COOKIE)
+    if session is not None and token.is_session(session):
+        return "right"
+    scheme, _, given = client.headers.get("authorization", "").partition(" ")
+    return token.judge(given.strip(), address_of(client)) if scheme.lower() == "bearer" else "missing"
 
 
 def address_of(client: HTTPConnection) -> str:

@@ -28,6 +28,10 @@ from edge_fer.types import LABELS, Reading, Record, SinkState, State, Status, Wh
 
 _AGE_S = (0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0)
 _LABEL_AGE_S = (*_AGE_S, 10.0, 30.0)
+_DEGRADED = (
+    "Whether something is replaced or not as it should be: an Edge TPU that is away, heat, "
+    "a black or white picture, a stuck loop, a sink in trouble."
+)
 _FLAGS = tuple(f"{flag}{when}" for when in ("", "_since_boot")
                for flag in ("under_voltage", "capped", "throttled", "soft_limit"))  # fmt: skip
 
@@ -35,13 +39,15 @@ _FLAGS = tuple(f"{flag}{when}" for when in ("", "_since_boot")
 class Metrics:
     """Counts readings, and tells them with the newest status when asked.
 
+    Switches off, for the whole process, the gauges `*_created` that prometheus-client adds to each counter.
+
     Args:
         observed: the newest records.
         more: further metrics, asked each time.
     """
 
     def __init__(self, observed: Observed, more: Callable[[], Iterator[Metric]]) -> None:
-        disable_created_metrics()  # type: ignore[no-untyped-call]  # gauges that say when each counter began, which nobody asks
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # of prometheus-client
         self._registry = CollectorRegistry()
         self._registry.register(_Newest(observed, more))
         ProcessCollector(registry=self._registry)
@@ -87,12 +93,12 @@ class _Newest(Collector):
     def collect(self) -> Iterator[Metric]:
         health = self._observed.health()
         yield gauge("healthy", "Whether readings come, as /healthz says.", health.healthy)
-        yield gauge("degraded", "Whether something is replaced or missing.", health.degraded)
+        yield gauge("degraded", _DEGRADED, health.degraded)
         yield from self._more()
         if (age := self._observed.reading_age_s) is not None:
             yield gauge("last_reading_age_seconds", "Since the last reading came.", age)
         if (faces := self._observed.faces) is not None:
-            yield gauge("faces", "Faces in view.", faces)
+            yield gauge("faces", "Faces in view; 0 while no readings come.", faces)
         if (newest := self._observed.newest) is not None:
             yield from _of_any(newest)
         if self._observed.status is not None:
@@ -135,7 +141,7 @@ def _of_status(status: Status) -> Iterator[Metric]:
     rungs = "Attempts to bring the Edge TPU back, by the means."
     yield _by_label(CounterMetricFamily, "recovery_attempts", rungs, "rung", status.recovery)
     yield gauge("abandoned_processes", "Children stuck in a driver for good.", status.abandoned)
-    yield counter("degraded_seconds", "Time in which something was replaced or missing.", status.degraded_s)
+    yield counter("degraded_seconds", "Time spent degraded, a sink in trouble aside.", status.degraded_s)
     yield from _of_sinks(status)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Iterator
 
 from prometheus_client.core import Metric
 
@@ -12,9 +13,13 @@ from edge_fer.publish.http.hub import Hub
 from edge_fer.publish.http.live import Live
 from edge_fer.publish.http.metrics import Metrics, counter, gauge
 from edge_fer.publish.http.observed import Observed
+from edge_fer.publish.http.security import Strangers, Token
 from edge_fer.publish.http.streams import Places
 from edge_fer.settings import HttpSettings
 from edge_fer.types import Image, Record
+
+_STRANGERS = 32
+"""Connections of one address that have not shown the token; fewer than `protocol.SPARE_CONNECTIONS`."""
 
 
 class News:
@@ -22,6 +27,7 @@ class News:
 
     Args:
         settings: limits.
+        token: what a client must know; null: nothing.
         blur: make faces unrecognisable in pictures.
 
     Attributes:
@@ -30,16 +36,17 @@ class News:
         hub: who listens to readings.
         live: who watches pictures.
         places: for both.
-        wrong_tokens: asked how many were given.
+        strangers: who has not shown the token.
     """
 
-    def __init__(self, settings: HttpSettings, *, blur: bool) -> None:
+    def __init__(self, settings: HttpSettings, token: Token | None, *, blur: bool) -> None:
         self.observed = Observed(settings.stale_s)
         self.metrics = Metrics(self.observed, self._own_metrics)
         self.hub = Hub(settings.queue, self.observed)
         self.live = Live(settings, blur=blur)
         self.places = Places(settings.max_clients)
-        self.wrong_tokens: Callable[[], int] = lambda: 0
+        self.strangers = Strangers(math.inf if token is None else _STRANGERS)
+        self._token = token
         self._records: Handover[Record] = Handover(settings.queue, self.hub.publish)
 
     @property
@@ -68,4 +75,7 @@ class News:
     def _own_metrics(self) -> Iterator[Metric]:
         yield gauge("http_streams", "Streams of readings and pictures that are served.", self.places.taken)
         yield counter("http_lost_messages", "Messages that clients were too slow for.", self.lost)
-        yield counter("http_wrong_tokens", "Wrong tokens that were given.", self.wrong_tokens())
+        refused = 0 if self._token is None else self._token.refused
+        yield counter("http_refused_tokens", "Tokens that were wrong, or came too soon after wrong ones.", refused)
+        ended = "Connections without the token that were ended for newer ones of the same address."
+        yield counter("http_ended_connections", ended, self.strangers.ended)

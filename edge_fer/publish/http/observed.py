@@ -33,7 +33,7 @@ class Health:
 
     Attributes:
         healthy: readings come.
-        degraded: something is replaced or missing; the box may be healthy all the same.
+        degraded: something is replaced, missing or not as it should be; the box may be healthy all the same.
         reasons: why it is not both healthy and whole, the gravest first.
         lost: on a stream, readings that this client was too slow for; else 0.
     """
@@ -74,17 +74,17 @@ class Observed:
             self.status = record
 
     @property
-    def faces(self) -> int | None:
-        """In view now; null before the first reading."""
-        if self.reading is None:
-            return None
-        is_away = isinstance(self.newest, Status) and self.newest.state in ("waiting_for_camera", "stopping")
-        return 0 if is_away else len(self.reading.faces)
-
-    @property
     def reading_age_s(self) -> float | None:
         """Since the last reading came, seconds; null before the first."""
         return None if self.reading is None else self._clock() - self._read_at
+
+    @property
+    def faces(self) -> int | None:
+        """How many are in view; 0 while there is no view; null before the first reading."""
+        if self.reading is None:
+            return None
+        is_blind = isinstance(self.newest, Status) and self.newest.state in ("waiting_for_camera", "stopping")
+        return 0 if is_blind or self._clock() - self._read_at >= self._stale_s else len(self.reading.faces)
 
     def health(self, lost: int = 0) -> Health:
         """How it is now.
@@ -113,7 +113,7 @@ class Observed:
         return next((Reason(what, why) for what, is_so, why in signs if is_so), None)
 
     def _wear(self) -> list[Reason]:
-        """What is replaced or missing; a sink that waits for its link, too."""
+        """What is replaced, missing or not as it should be; a sink that waits for its link, too."""
         newest, status = self.newest, self.status
         reasons = []
         if isinstance(newest, Reading) and newest.reason is not None:

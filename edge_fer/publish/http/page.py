@@ -15,16 +15,18 @@ _PLACE = re.compile(r"\{\{(\w+)\}\}")
 class Page:
     """One of the HTML files that come along.
 
-    `{{name}}` outside of script and style stands for a text that `html` is given.
+    `{{name}}` outside of script and style stands for a text.
 
     Args:
         name: of the file.
+        texts: those that are always the same.
 
     Attributes:
         policy: its Content-Security-Policy: scripts and styles by their hashes, all else from here or not at all.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, **texts: str) -> None:
+        self._texts = texts
         self._text = (files(__package__) / name).read_text(encoding="utf-8")
         hashes: dict[str, list[str]] = {"script": ["'none'"], "style": ["'none'"]}
         for kind, content in _INLINE.findall(self._text):
@@ -43,5 +45,6 @@ class Page:
         )
 
     def html(self, **texts: str) -> str:
-        """The page with texts in their places, escaped."""
+        """The page with these texts, and those that are always the same, in their places, escaped."""
+        texts = {**self._texts, **texts}
         return _PLACE.sub(lambda place: html.escape(texts[place[1]]), self._text)

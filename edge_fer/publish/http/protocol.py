@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import socket
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from edge_fer.publish.http.security import Strangers
+
 REQUEST_S = 10.0
 """A request must be complete so long after the connection was made, or the last answer given."""
+
+SPEAK_S = 0.2
+"""So long after a connection came, strangers of its address that are too many are ended: not at once, as of many that
+come together, as after our start, all are accepted before the first is heard."""
 
 STALLED_S = 20.0
 """A client that takes nothing of what it asked for is cut off after so long."""
 
 SPARE_CONNECTIONS = 64
 """Beside those of streams: so that there is room to ask for health when all streams are taken."""
-
-IDLE_EACH = 16
-"""Connections of one address that ask nothing at the moment: of more, the one that has been idle for longest goes."""
 
 _REFUSALS = 16
 """Connections beyond that which are still told that there is no room; those beyond are just closed."""
@@ -73,9 +76,18 @@ class _Impatient(_Base):
 
 
 class BoundedHttp(_Impatient, H11Protocol):
-    """HTTP/1.1 that also cuts off who takes too long to ask, and who comes when all places are taken."""
+    """HTTP/1.1 that also cuts off who takes too long to ask, and who comes when all places are taken.
+
+    Args:
+        strangers: to be counted among, until the app knows better.
+        uvicorn: what its protocols are given.
+    """
 
     _late: asyncio.TimerHandle | None = None
+
+    def __init__(self, *, strangers: Strangers, **uvicorn: Any) -> None:
+        super().__init__(**uvicorn)
+        self._strangers = strangers
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         """A client has come."""
@@ -83,7 +95,9 @@ class BoundedHttp(_Impatient, H11Protocol):
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
         transport.set_write_buffer_limits(_BUFFER)
         self._await_request()
-        self._make_room()
+        if self.client is not None:
+            self._strangers.come(self.client, transport.abort)
+            self.loop.call_later(SPEAK_S, self._strangers.thin_out, self.client[0])
         if len(self.connections) > (self.config.limit_concurrency or 0) + _REFUSALS:
             transport.abort()
 
@@ -99,35 +113,20 @@ class BoundedHttp(_Impatient, H11Protocol):
         super().on_response_complete()
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
-        """Another protocol goes on with this connection."""
+        """Another protocol goes on with this connection, for as long as the app wants."""
         self._stop_waiting()
+        self._go()
         super().handle_websocket_upgrade(event)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection has gone."""
         self._stop_waiting()
+        self._go()
         super().connection_lost(exc)
 
-    def _make_room(self) -> None:
-        """So that nobody who only connects keeps the others out."""
-        idle = [other for other in self.connections if isinstance(other, BoundedHttp) and other.is_idle]
-        idle = [other for other in idle if other.client and self.client and other.client[0] == self.client[0]]
-        if len(idle) > IDLE_EACH:
-            min(idle, key=BoundedHttp.idle_until).cut_off()
-
-    def cut_off(self) -> None:
-        """End the connection at once."""
-        self._stop_waiting()
-        self.transport.abort()
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether a request is waited for."""
-        return self._late is not None
-
-    def idle_until(self) -> float:
-        """When it is cut off, by the loop's clock."""
-        return self._late.when() if self._late is not None else math.inf
+    def _go(self) -> None:
+        if self.client is not None:
+            self._strangers.go(self.client)
 
     def _await_request(self) -> None:
         self._stop_waiting()
@@ -160,14 +159,15 @@ class BoundedWebSocket(_Impatient, WebSocketsSansIOProtocol):
             self.handshake_complete = True  # uvicorn takes a refusal for an app that says nothing, and complains
 
 
-def uvicorn_limits(max_streams: int) -> dict[str, Any]:
+def uvicorn_limits(max_streams: int, strangers: Strangers) -> dict[str, Any]:
     """What uvicorn's own settings bound: heads, messages, connections, answers to pings.
 
     Args:
         max_streams: streams at once.
+        strangers: who has not shown the token.
     """
     return {
-        "http": BoundedHttp,
+        "http": partial(BoundedHttp, strangers=strangers),
         "ws": BoundedWebSocket,
         "limit_concurrency": max_streams + SPARE_CONNECTIONS,
         "h11_max_incomplete_event_size": LONGEST_HEAD,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import logging
-import math
 import secrets
 import socket
 import time
@@ -13,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Literal
 
 from edge_fer.errors import ConfigError
 from edge_fer.publish.secret import open_secret
@@ -23,12 +23,13 @@ SESSION_S = 12 * 3600
 SHORTEST_TOKEN = 16
 _LONGEST_TOKEN = 4096
 _ADDRESSES = 1024
-_KEY = secrets.token_bytes(32)  # sessions end with the process, whose clock begins anew
-_TELL_S = 60.0  # between two lines of the log about wrong tokens
-_KEY = secrets.token_bytes(32)  # sessions end with the process, whose clock begins anew
-_TELL_S = 60.0  # between two lines of the log about wrong tokens
 _WRONG_TOKENS_A_SECOND, _WRONG_TOKENS_AT_ONCE = 1.0, 10.0
+_WARNINGS_A_SECOND = 1 / 60
+_ENDED_SESSIONS = 1024
+_KEY = secrets.token_bytes(32)  # sessions end with the process, whose clock begins anew
 
+Verdict = Literal["right", "wrong", "too_soon"]
+"""On a token: `too_soon` after too many wrong ones from the same address, whatever it is."""
 
 _log = logging.getLogger(__name__)
 
@@ -41,54 +42,70 @@ class Token:
         clock: seconds that never go backwards.
 
     Attributes:
-        wrong: how often a wrong one was given.
+        refused: how often a client said something else, or said it too soon.
     """
 
     def __init__(self, secret: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self.refused = 0
         self._secret, self._clock = secret.encode(), clock
-        self._failures = Limiter(_WRONG_TOKENS_A_SECOND, _WRONG_TOKENS_AT_ONCE)
-        self.wrong = 0
-        self._told_at = -math.inf
+        self._failures = Limiter(_WRONG_TOKENS_A_SECOND, _WRONG_TOKENS_AT_ONCE, clock)
+        self._warnings = Limiter(_WARNINGS_A_SECOND, 1, clock)
+        self._told = 0  # of `refused`
+        self._ended: dict[str, int] = {}  # session: when it would have run out
 
-    def is_given(self, given: str, address: str) -> bool:
-        """Whether a client knows the token; after too many wrong ones, nothing from its address is right for a while.
+    def judge(self, given: str, address: str) -> Verdict:
+        """Whether a client knows the token; a refusal is counted, and told to the log now and then.
 
         Args:
             given: what it said.
             address: where it is.
         """
-        if self.is_locked(address):
-            return False
+        if self.wait_s(address):
+            self._refuse(address)
+            return "too_soon"
         # Compared in a time that does not depend on where they differ; digests are of one length, too.
-        is_right = hmac.compare_digest(_digest(given.encode(errors="replace")), _digest(self._secret))
-        if not is_right:
-            self._failures.count(address)
-            self._note_wrong(address)
-        return is_right
+        if hmac.compare_digest(_digest(given.encode(errors="replace")), _digest(self._secret)):
+            return "right"
+        self._failures.count(address)
+        self._refuse(address)
+        return "wrong"
 
-    def is_locked(self, address: str) -> bool:
-        """Whether nothing from an address is right now, after too many wrong tokens."""
-        return not self._failures.allows(address)
+    def wait_s(self, address: str) -> float:
+        """For how long no token from an address is looked at, seconds."""
+        return self._failures.wait_s(address)
 
     def session(self) -> str:
         """A cookie's value that stands for the token for `SESSION_S`, and does not tell it."""
-        end = str(round(self._clock()) + SESSION_S)
-        return f"{end}.{self._sign(end)}"
+        session = f"{round(self._clock()) + SESSION_S}.{secrets.token_hex(8)}"
+        return f"{session}.{self._sign(session)}"
 
     def is_session(self, value: str) -> bool:
-        """Whether a cookie's value was made by `session` and has not run out."""
-        end, _, signature = value.partition(".")
-        is_ours = hmac.compare_digest(signature.encode(errors="replace"), self._sign(end).encode())
-        return is_ours and int(end) > self._clock()
+        """Whether a cookie's value was made by `session`, has not run out and was not ended."""
+        session, _, signature = value.rpartition(".")
+        is_ours = hmac.compare_digest(signature.encode(errors="replace"), self._sign(session).encode())
+        return is_ours and session not in self._ended and _end_of(session) > self._clock()
 
-    def _note_wrong(self, address: str) -> None:
-        self.wrong += 1
-        if self._clock() - self._told_at >= _TELL_S:
-            self._told_at = self._clock()
-            _log.warning("http: a wrong token came from %s; %d of them since the start", address, self.wrong)
+    def end_session(self, value: str) -> None:
+        """Have a cookie's value stand for nothing from now on."""
+        if not self.is_session(value):
+            return
+        session = value.rpartition(".")[0]
+        self._ended = {one: end for one, end in self._ended.items() if end > self._clock()}
+        self._ended[session] = _end_of(session)
+        if len(self._ended) > _ENDED_SESSIONS:
+            del self._ended[next(iter(self._ended))]
 
-    def _sign(self, end: str) -> str:
-        return hmac.digest(_KEY + self._secret, b"edge-fer session " + end.encode(errors="replace"), "sha256").hex()
+    def _sign(self, session: str) -> str:
+        return hmac.digest(_KEY + self._secret, b"edge-fer session " + session.encode(errors="replace"), "sha256").hex()
+
+    def _refuse(self, address: str) -> None:
+        self.refused += 1
+        if self._warnings.count("all"):
+            _log.warning(
+                "http: refused a token from %s; refused since the last such warning, from anywhere: %d",
+                address, self.refused - self._told,
+            )  # fmt: skip
+            self._told = self.refused
 
 
 def read_token(path: Path | None) -> Token | None:
@@ -129,9 +146,9 @@ class Limiter:
         self._rate, self._burst, self._clock = rate, burst, clock
         self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()  # address: how many, as of when
 
-    def allows(self, address: str) -> bool:
-        """Whether one more is allowed now."""
-        return self._now(address) >= 1
+    def wait_s(self, address: str) -> float:
+        """Until one more is allowed, seconds."""
+        return max(1 - self._now(address), 0) / self._rate
 
     def count(self, address: str) -> bool:
         """Count one more where it is allowed; whether it is."""
@@ -146,6 +163,49 @@ class Limiter:
     def _now(self, address: str) -> float:
         left, at = self._left.get(address, (self._burst, self._clock()))
         return min(left + (self._clock() - at) * self._rate, self._burst)
+
+
+class Strangers:
+    """Connections whose clients have not shown the token, so many of each address.
+
+    Of more, the oldest end: so that who opens many and says nothing keeps nobody out, not even at the same address.
+
+    Args:
+        limit: connections of one address.
+
+    Attributes:
+        ended: connections that were ended.
+    """
+
+    def __init__(self, limit: float) -> None:
+        self.ended = 0
+        self._limit = limit
+        self._ends: dict[str, dict[int, Callable[[], None]]] = {}  # by address and port, the oldest first
+
+    def come(self, client: tuple[str, int], end: Callable[[], None]) -> None:
+        """A connection was made.
+
+        Args:
+            client: address and port.
+            end: ends it.
+        """
+        address, port = client
+        self._ends.setdefault(address, {})[port] = end
+
+    def thin_out(self, address: str) -> None:
+        """End connections of an address that are too many."""
+        ends = self._ends.get(address, {})
+        while len(ends) > self._limit:
+            self.ended += 1
+            ends.pop(next(iter(ends)))()
+
+    def go(self, client: tuple[str, int]) -> None:
+        """The connection has ended, or its client is no stranger any more."""
+        address, port = client
+        ends = self._ends.get(address, {})
+        ends.pop(port, None)
+        if not ends:
+            self._ends.pop(address, None)
 
 
 class Hosts:
@@ -176,6 +236,10 @@ def _without_port(host: str) -> str:
     if host.startswith("["):
         return host[1:].partition("]")[0]
     return host.partition(":")[0]
+
+
+def _end_of(session: str) -> int:
+    return int(session.partition(".")[0])
 
 
 def _digest(data: bytes) -> bytes:

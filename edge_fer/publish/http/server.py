@@ -9,13 +9,11 @@ import socket
 import threading
 from contextlib import closing, suppress
 from http.client import HTTPConnection, HTTPException
-from ipaddress import ip_address
 
 import uvicorn
 from starlette.types import ASGIApp
 
 from edge_fer.errors import OutputError
-from edge_fer.publish.http.guard import CHALLENGE
 from edge_fer.publish.http.news import News
 from edge_fer.publish.http.protocol import uvicorn_limits
 from edge_fer.settings import HttpSettings
@@ -23,8 +21,10 @@ from edge_fer.settings import HttpSettings
 STOP_S = 4.0
 """`Server.close` waits so long for the thread, and raises when it is still there."""
 
+SERVER = "edge-fer"
+"""What every answer calls us in its header `Server`."""
+
 _ANSWER_S = 3.0
-_LONGEST_HEALTH = 65_536
 _GRACE_S = 2
 _BACKLOG = 64
 
@@ -35,11 +35,15 @@ class NotYet(OutputError):
     """An address that this box does not have, and may get."""
 
 
+class Taken(OutputError):
+    """A port that somebody else listens at."""
+
+
 def listen(address: str, port: int) -> socket.socket:
     """A socket that listens there.
 
     Raises:
-        OutputError: when it cannot; `NotYet` where that may mend itself.
+        OutputError: when it cannot; `NotYet` or `Taken` where that is why.
     """
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
@@ -49,7 +53,7 @@ def listen(address: str, port: int) -> socket.socket:
         listener.listen(_BACKLOG)
     except OSError as error:
         listener.close()
-        kind = NotYet if error.errno == errno.EADDRNOTAVAIL else OutputError
+        kind = {errno.EADDRNOTAVAIL: NotYet, errno.EADDRINUSE: Taken}.get(error.errno or 0, OutputError)
         advice = {
             errno.EADDRINUSE: "another program, or another edge-fer, has that port: end it, or choose another one",
             errno.EADDRNOTAVAIL: "this box has no such address: see `ip address`",
@@ -61,16 +65,14 @@ def listen(address: str, port: int) -> socket.socket:
     return listener
 
 
-def is_ours(address: str, port: int) -> bool:
-    """Whether an edge-fer answers there."""
-    host = ip_address(address)
-    here = ("127.0.0.1" if host.version == 4 else "::1") if host.is_unspecified else address
-    connection = HTTPConnection(here, port, timeout=_ANSWER_S)
-    with closing(connection), suppress(OSError, HTTPException):
-        connection.request("GET", "/healthz")
-        answer = connection.getresponse()
-        return answer.getheader("WWW-Authenticate") == CHALLENGE or b"edge-fer/health/1" in answer.read(_LONGEST_HEALTH)
-    return False
+def is_served(address: str, port: int) -> bool:
+    """Whether an edge-fer answers there; 0.0.0.0 and :: lead to this box, too."""
+    with closing(HTTPConnection(address, port, timeout=_ANSWER_S)) as connection:
+        try:
+            connection.request("HEAD", "/healthz")
+            return connection.getresponse().getheader("Server") == SERVER
+        except (OSError, HTTPException):
+            return False
 
 
 class Server:
@@ -100,9 +102,10 @@ class Server:
             log_level=logging.ERROR,  # a stranger's bad request is not our error
             access_log=False,
             server_header=False,
+            headers=[("Server", SERVER)],
             proxy_headers=False,
             timeout_graceful_shutdown=_GRACE_S,
-            **uvicorn_limits(settings.max_clients),
+            **uvicorn_limits(settings.max_clients, news.strangers),
         )
         self._uvicorn = uvicorn.Server(config)
         self._loop: asyncio.AbstractEventLoop | None = None

@@ -42,8 +42,9 @@ class HttpSink(Sink):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
-        self._news = News(settings, blur=privacy.blur_faces)
-        self._site = Site(settings, self._news, read_token(settings.token_file), device, privacy.notice or "")
+        token = read_token(settings.token_file)
+        self._news = News(settings, token, blur=privacy.blur_faces)
+        self._site = Site(settings, self._news, token, device, privacy.notice or "")
         self._retry = Backoff(_RETRY_S, _RETRY_MAX_S, clock)
         self._server: Server | None = None
         self._state: SinkState = "waiting"
