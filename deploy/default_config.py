@@ -27,8 +27,8 @@ HEAD = """\
 #   sudo systemctl reload edge-fer
 #
 # The first says whether it is valid and the sinks work; as the service's user, for root may read and write what the
-# service may not. What a running service holds, such as the port of its page, is in use for it. The second puts the
-# file in force; one that is not valid changes nothing.
+# service may not. A serial port that the running service holds is in use for it. The second puts the file in force; one
+# that is not valid changes nothing.
 # The service may write below /var/lib/edge-fer only. An upgrade leaves this file alone.
 """
 
