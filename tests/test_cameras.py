@@ -533,8 +533,10 @@ def test_opencv_says_nothing_of_a_file_that_it_cannot_read(tmp_path):
     script = (
         "import resource, sys, cv2\n"
         "from edge_fer.backends.cameras import kind_of, picture\n"
-        "resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))\n"
+        "before = resource.getrlimit(resource.RLIMIT_NOFILE)\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (3, before[1]))\n"
         "print(kind_of(sys.argv[1]))\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, before)\n"
     )
     command = [sys.executable, "-c", script, write_video(tmp_path / "a.mp4")]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
