@@ -160,8 +160,8 @@ def kind_of(source: str) -> SourceKind:
     mode = mode_of(Path(name))
     if mode is None:
         raise SourceError(
-            "expected a camera index, device path, `picamera2`, picture, video, folder, URL, `-` or `sample`, "
-            f"found no file {redact(name)!r}; check the path"
+            "expected a camera index, device path, `picamera2`, picture, video, folder, URL, `-`, `sample` or "
+            f"`synthetic:3`, found no file {redact(name)!r}; check the path"
         )
     if stat.S_ISCHR(mode):
         return "v4l2"
