@@ -24,19 +24,19 @@ test-old: $(OLD)/.installed-test  ## the same with the older libraries of deploy
 	$(OLD)/bin/python -m pytest --numprocesses $(WORKERS) --dist loadfile --ignore=tests/lab $(TEST_ARGS)
 
 aarch64: $(RUN)/.installed-test $(OLD)/.installed-test  ## all of it on emulated Debian 12 and 13 for arm64 (an hour and a half; root)
-	$(RUN)/bin/python -m tests.aarch64
+	$(RUN)/bin/python -m tools.field.aarch64
 
 lab-test: $(LAB)/.installed  ## the tests of the lab (torch, TensorFlow: several GB)
 	$(LAB)/bin/python -m pytest tests/lab $(TEST_ARGS)
 
 torture: $(RUN)/.installed-test  ## 10,000 frames, 200 faults of a fake Edge TPU: nothing lost, nothing leaked (minutes)
-	$(RUN)/bin/python -m tests.torture
+	$(RUN)/bin/python -m tools.field.torture
 
 soak: $(RUN)/.installed-test  ## ten minutes before a stream that breaks off: memory must not grow
-	$(RUN)/bin/python -m tests.soak
+	$(RUN)/bin/python -m tools.field.soak
 
 day: $(RUN)/.installed-test  ## a day in ten minutes: whatever is connected breaks every 3 s, and nothing may grow
-	$(RUN)/bin/python -m tests.day
+	$(RUN)/bin/python -m tools.field.day
 
 check: $(RUN)/.installed-test  ## style, types, and the wall between runtime and lab
 	$(RUN)/bin/ruff check
@@ -52,7 +52,7 @@ deb:  ## a Debian package that carries its wheels; ARCH=arm64 for another machin
 	deploy/build_deb.sh $(if $(ARCH),--arch $(ARCH))
 
 install-root: deb $(RUN)/.installed-test  ## install it in a clean Debian, and take it away again (root, mmdebstrap; minutes)
-	$(RUN)/bin/python -m tests.install_root --deb out/edge-fer_*_$$(dpkg --print-architecture).deb
+	$(RUN)/bin/python -m tools.field.install_root --deb out/edge-fer_*_$$(dpkg --print-architecture).deb
 
 lab: $(LAB)/.installed  ## an environment for `edge-fer lab`
 

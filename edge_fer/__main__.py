@@ -8,7 +8,7 @@ def main() -> None:
     """Run the command line, which takes a moment to load: Ctrl-C may come before it is there."""
     try:
         _fill_closed_streams()
-        from edge_fer.cli import main as command_line
+        from edge_fer.cli.app import main as command_line
 
         command_line()
     except KeyboardInterrupt:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from edge_fer.closeable import Closeable
+from edge_fer.common.closeable import Closeable
 from edge_fer.errors import OutputError
 from edge_fer.pipeline import Pipeline
 from edge_fer.publish import Sink

@@ -24,28 +24,28 @@ from dataclasses import dataclass
 
 import cv2
 
-from edge_fer.align import align
-from edge_fer.announce import Announcer
-from edge_fer.capture import Camera
-from edge_fer.classify import Classifier
-from edge_fer.closeable import Closeable
-from edge_fer.deadline import Deadline
-from edge_fer.enhance import Enhancer
+from edge_fer.capture.camera import Camera
+from edge_fer.common.closeable import Closeable
+from edge_fer.common.deadline import Deadline
 from edge_fer.errors import OutputError, SourceError
-from edge_fer.failover import Failover, open_reader
-from edge_fer.find import Finder
-from edge_fer.health import Health
-from edge_fer.label import Answer, Labeller
-from edge_fer.models import ModelStore
-from edge_fer.monitor import Monitor
+from edge_fer.expression.classifier import Classifier
+from edge_fer.expression.failover import Failover, open_reader
+from edge_fer.expression.scheduler import Answer, Labeller
+from edge_fer.expression.smoother import Smoother
+from edge_fer.faces.align import align
+from edge_fer.faces.enhance import Enhancer
+from edge_fer.faces.finder import Finder
+from edge_fer.faces.quality import measure_quality
+from edge_fer.inference.model_store import ModelStore
 from edge_fer.publish import Sink
 from edge_fer.publish.configured import configured_sinks
 from edge_fer.publish.outlets import Outlets
 from edge_fer.publish.recording import Pace, Recording
-from edge_fer.quality import measure_quality
-from edge_fer.records import Reporter, labelled_face, unread_face
 from edge_fer.settings import Settings
-from edge_fer.smooth import Smoother
+from edge_fer.status.announcer import Announcer
+from edge_fer.status.health import Health
+from edge_fer.status.monitor import Monitor
+from edge_fer.status.reporter import Reporter, labelled_face, unread_face
 from edge_fer.types import (
     AlignedFace,
     FaceReading,

@@ -13,13 +13,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
+from edge_fer.common.memory import give_back, limit_arenas
 from edge_fer.errors import EdgeFerError, OutputClosed, SourceError
-from edge_fer.memory import give_back, limit_arenas
 from edge_fer.pipeline import Pipeline
 from edge_fer.publish import Sink
 from edge_fer.publish.configured import validate_sinks
+from edge_fer.publish.systemd import Notifier, SystemdSink
 from edge_fer.settings import Settings
-from edge_fer.systemd import Notifier, SystemdSink
 
 _ENDING = (signal.SIGINT, signal.SIGTERM)
 _SIGINT_EXIT = 130

@@ -12,8 +12,8 @@ import sys
 from pathlib import Path
 
 from edge_fer import EdgeFer
-from edge_fer.backends.cameras.folder import SUFFIXES
-from edge_fer.backends.cameras.picture import read_picture
+from edge_fer.capture.sources.folder import SUFFIXES
+from edge_fer.capture.sources.picture import read_picture
 from edge_fer.errors import EdgeFerError, SourceError
 from edge_fer.types import LABELS
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_fer.backends.cameras.picture import hush_opencv
+from edge_fer.capture.sources.picture import hush_opencv
 from edge_fer.types import LABELS, Box, Face, FaceReading, Landmarks, Point, Reading, StageTime, Status
 
 hush_opencv()  # whoever opens a video first sets how much FFmpeg says in this process: here it may be a test

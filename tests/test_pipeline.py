@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 
 from edge_fer import pipeline as pipeline_module
-from edge_fer.backends.cameras.picture import Picture
-from edge_fer.capture import Camera
-from edge_fer.classify import Classifier
+from edge_fer.capture.camera import Camera
+from edge_fer.capture.sources.picture import Picture
 from edge_fer.errors import BackendError, ModelError, OutputError, SourceError
-from edge_fer.health import Sensor, Vitals
+from edge_fer.expression.classifier import Classifier
 from edge_fer.pipeline import Pipeline
 from edge_fer.publish import Sink, to_json
-from edge_fer.scenes import crowd_scene
 from edge_fer.settings import Settings, load_settings
+from edge_fer.status.health import Sensor, Vitals
+from edge_fer.synthetic.scenes import crowd_scene
 from edge_fer.types import LABELS, Expression, Frame, Image, Reading, Record, SinkStatus, Status
 
 STILLS = ["enhance", "detect", "track", "align", "classify"]
@@ -111,7 +111,7 @@ def test_a_reading_keeps_its_promises(two_faces: Path) -> None:
 
 def test_a_live_source_is_told_of_however_well_all_is(two_faces: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What changes without a change of state, such as temperatures, is in statuses that come all the while."""
-    monkeypatch.setattr("edge_fer.announce._LONGEST_S", 0.0)
+    monkeypatch.setattr("edge_fer.status.announcer._LONGEST_S", 0.0)
     live, file = Kept(), Kept()
     for sink, realtime in ((live, True), (file, False)):
         with Pipeline(settings_for(two_faces, capture__realtime=realtime), [sink]) as pipeline:
@@ -491,7 +491,7 @@ def test_the_watchdog_is_not_fed_while_a_thread_is_stuck(two_faces: Path, monkey
         def beat() -> None:
             beats[-1] += 1
 
-        monkeypatch.setattr("edge_fer.deadline.Deadline.missed", missed)
+        monkeypatch.setattr("edge_fer.common.deadline.Deadline.missed", missed)
         with Pipeline(settings_for(two_faces), beat=beat) as pipeline:
             pipeline.run()
     assert beats[0] >= 5
@@ -505,10 +505,10 @@ def test_a_thread_that_is_stuck_is_told_once_and_again_when_it_turns(
         def publish(self, record: Record, image: Image | None) -> None:
             super().publish(record, image)
             if len(self.readings) == 2:
-                monkeypatch.setattr("edge_fer.deadline.Deadline.missed", False)
+                monkeypatch.setattr("edge_fer.common.deadline.Deadline.missed", False)
 
     sink = Turning()
-    monkeypatch.setattr("edge_fer.deadline.Deadline.missed", True)
+    monkeypatch.setattr("edge_fer.common.deadline.Deadline.missed", True)
     with Pipeline(settings_for(two_faces), [sink]) as pipeline:
         pipeline.run()
     sentence = "camera: a call has outlived its deadline and cannot be ended"

@@ -13,14 +13,22 @@ import numpy as np
 import pytest
 
 import edge_fer
-from edge_fer.detect import Detector, open_detector
 from edge_fer.errors import OutputError, SourceError
-from edge_fer.lab.sample import VERSION, make_sample, write_clip
-from edge_fer.lab.truth import Score, Truth, evaluate, eye_line_angle, read_truth, true_frames, write_truth
-from edge_fer.models import ModelStore
-from edge_fer.scenes import crowd_scene, sample_scene
+from edge_fer.faces.detectors.mtcnn.detector import Detector, open_detector
+from edge_fer.inference.model_store import ModelStore
+from edge_fer.lab.realtime.ground_truth import (
+    Score,
+    Truth,
+    evaluate,
+    eye_line_angle,
+    read_truth,
+    true_frames,
+    write_truth,
+)
+from edge_fer.lab.realtime.sample_clip import VERSION, make_sample, write_clip
 from edge_fer.settings import DetectSettings
-from edge_fer.synthetic import TrueFace
+from edge_fer.synthetic.portraits import TrueFace
+from edge_fer.synthetic.scenes import crowd_scene, sample_scene
 from edge_fer.types import Box, Face, Image, Landmarks, Point
 
 ASSETS = Path(edge_fer.__file__).parent / "assets"

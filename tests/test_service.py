@@ -20,7 +20,7 @@ import pytest
 
 from edge_fer.service import Service
 from edge_fer.settings import Settings
-from tests.brokers import free_port
+from tests.support.brokers import free_port
 
 PATIENCE_S = 30.0
 

@@ -14,16 +14,16 @@ import hashlib
 from dataclasses import dataclass, replace
 from functools import partial
 
-from edge_fer.backends.cameras import redact
 from edge_fer.bench.compare import run_comparison
 from edge_fer.bench.crowd import run_crowds
 from edge_fer.bench.live import Length, run_live
 from edge_fer.bench.records import Progress, Report, Simulation
 from edge_fer.bench.simulate import predict_live
 from edge_fer.bench.source import crowd, decode, scene_of
-from edge_fer.board import Profile, advice_on, board, governor_of, machine
-from edge_fer.detect import choose_nets
-from edge_fer.models import ModelStore
+from edge_fer.capture.sources import redact
+from edge_fer.common.machine import Profile, advice_on, board, governor_of, machine
+from edge_fer.faces.detectors.mtcnn.detector import choose_nets
+from edge_fer.inference.model_store import ModelStore
 from edge_fer.settings import Settings
 
 MAX_DECODED = 600

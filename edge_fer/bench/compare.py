@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 
 from edge_fer.bench.monitor import BenchMonitor
 from edge_fer.bench.records import Comparison, Progress, Result
-from edge_fer.closeable import Closeable
+from edge_fer.common.closeable import Closeable
 from edge_fer.errors import ConfigError
-from edge_fer.failover import open_reader
-from edge_fer.models import ModelStore
+from edge_fer.expression.failover import open_reader
+from edge_fer.inference.model_store import ModelStore
 from edge_fer.pipeline import Pipeline
 from edge_fer.settings import Settings
 from edge_fer.types import Frame, Image, StageTime

@@ -14,11 +14,11 @@ from edge_fer.bench.compare import Runtime, read_all
 from edge_fer.bench.live import Length, run_live
 from edge_fer.bench.records import Crowd, Growth, Live, Progress
 from edge_fer.bench.source import crowd, decode, scene_of
-from edge_fer.classify import Classifier
-from edge_fer.closeable import Closeable
-from edge_fer.failover import Failover
-from edge_fer.follow import open_follower
-from edge_fer.models import ModelStore
+from edge_fer.common.closeable import Closeable
+from edge_fer.expression.classifier import Classifier
+from edge_fer.expression.failover import Failover
+from edge_fer.faces.detectors.mtcnn.follower import open_follower
+from edge_fer.inference.model_store import ModelStore
 from edge_fer.settings import Settings
 from edge_fer.types import Box, Image
 

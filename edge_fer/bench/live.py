@@ -19,12 +19,12 @@ from edge_fer.bench.monitor import BenchMonitor
 from edge_fer.bench.records import Live, Resources, WarmUp, percentiles
 from edge_fer.bench.resources import cpu_seconds, peak_rss_mb
 from edge_fer.bench.source import Scene, Watch
-from edge_fer.capture import Camera
-from edge_fer.classify import Classifier
+from edge_fer.capture.camera import Camera
 from edge_fer.errors import SourceError
-from edge_fer.health import temperatures
+from edge_fer.expression.classifier import Classifier
 from edge_fer.pipeline import Pipeline
 from edge_fer.publish import Sink
+from edge_fer.status.health import temperatures
 from edge_fer.types import Image, Reading, Record, StageTime
 
 _PATIENCE_S = 30.0  # beyond what the run should take: a slow board's first search takes seconds

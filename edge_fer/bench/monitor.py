@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from edge_fer.monitor import Clock, Monitor
+from edge_fer.status.monitor import Clock, Monitor
 
 _ON_ACCELERATOR = "classify"
 

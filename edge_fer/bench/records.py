@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from pydantic import TypeAdapter
 
-from edge_fer.board import Profile
+from edge_fer.common.machine import Profile
 from edge_fer.types import StageTime
 
 Binding = Literal["accelerator", "processor", "camera"]
@@ -228,7 +228,7 @@ class Report:
 
     Attributes:
         schema: name and version of this record; later versions only add fields.
-        board: what references are kept by; see `edge_fer.board.board`.
+        board: what references are kept by; see `edge_fer.common.machine.board`.
         machine: facts of it.
         source: of the frames.
         networks: the detector's, as the settings or their own speed here chose them.

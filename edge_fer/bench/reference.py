@@ -25,7 +25,7 @@ class Row:
     """One figure of a benchmark.
 
     Attributes:
-        board: that it was measured on; see `edge_fer.board.board`.
+        board: that it was measured on; see `edge_fer.common.machine.board`.
         source: of the frames.
         figure: what was measured.
         unit: of the value.

@@ -13,15 +13,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from edge_fer.backends import simulated
 from edge_fer.bench.live import Length, run_live
 from edge_fer.bench.monitor import BenchMonitor
 from edge_fer.bench.records import Binding, Live, Prediction
 from edge_fer.bench.source import Scene
-from edge_fer.board import PROFILES, Profile
-from edge_fer.classify import Classifier
+from edge_fer.common.machine import PROFILES, Profile
 from edge_fer.errors import ConfigError
-from edge_fer.models import ModelStore
+from edge_fer.expression.classifier import Classifier
+from edge_fer.inference import simulated
+from edge_fer.inference.model_store import ModelStore
 
 
 def profile_of(name: str) -> Profile:

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge_fer.backends.cameras import Source, open_source
-from edge_fer.capture import Opener
+from edge_fer.capture.camera import Opener
+from edge_fer.capture.sources import Source, open_source
 from edge_fer.errors import SourceError
-from edge_fer.resize import fit
+from edge_fer.faces.resize import fit
 from edge_fer.settings import CaptureSettings, Settings
 from edge_fer.types import Image
 
@@ -103,7 +103,7 @@ class Ready:
         self._images = itertools.cycle([*frames, *frames[-2:0:-1]])
 
     def read(self) -> tuple[Image, int] | None:
-        """The next frame; see `edge_fer.backends.cameras.Source.read`."""
+        """The next frame; see `edge_fer.capture.sources.Source.read`."""
         return next(self._images), time.monotonic_ns()
 
     def close(self) -> None:
@@ -126,7 +126,7 @@ class Watch:
         self._opener, self._clock = opener, clock
 
     def open(self, settings: CaptureSettings, cancelled: Callable[[], bool], warn: Callable[[str], None]) -> Source:
-        """See `edge_fer.capture.Opener`."""
+        """See `edge_fer.capture.camera.Opener`."""
         return _Watched(lambda: self._opener(settings, cancelled, warn), self.taken_ns, self._clock)
 
     def longest_gap_ms(self, since_ns: int, until_ns: int) -> float:

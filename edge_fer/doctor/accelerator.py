@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from edge_fer.backends.devices import Tpu, list_tpus
 from edge_fer.doctor.finding import Finding, fail, ok, warn
 from edge_fer.doctor.host import Host
 from edge_fer.doctor.permissions import how_to_open, udev_rule
-from edge_fer.models import ModelStore
+from edge_fer.inference.edgetpu.devices import Tpu, list_tpus
+from edge_fer.inference.model_store import ModelStore
 
 _UNUSED_VENDOR = "1a6e"  # it becomes 18d1 with the first inference, when the stick gets its firmware
 _USB3_MBIT = 5000

@@ -1,4 +1,4 @@
-"""What `edge-fer doctor` tries in a child process, since its answer may be a crash; see `edge_fer/worker_child.py`."""
+"""What `edge-fer doctor` tries in a child process, since its answer may be a crash; see `edge_fer/process/child.py`."""
 
 from __future__ import annotations
 

@@ -14,8 +14,8 @@ from importlib import metadata
 from pathlib import Path
 
 from edge_fer.errors import WorkerCrashed, WorkerFailed, WorkerTimeout
-from edge_fer.monitor import clock_synced
-from edge_fer.worker import Worker
+from edge_fer.process.worker import Worker
+from edge_fer.status.monitor import clock_synced
 
 IMPORT_S = 20.0
 """Loading numpy, OpenCV and the interpreter takes seconds on a cold SD card."""

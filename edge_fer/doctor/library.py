@@ -6,12 +6,12 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from edge_fer.backends.devices import list_tpus
 from edge_fer.doctor.accelerator import compiled_networks, usable_tpus
 from edge_fer.doctor.finding import Finding, fail, ok
 from edge_fer.doctor.host import Host, Probe
 from edge_fer.doctor.software import interpreter_of
-from edge_fer.models import ModelStore
+from edge_fer.inference.edgetpu.devices import list_tpus
+from edge_fer.inference.model_store import ModelStore
 
 _PLACES = [f"{folder}/libedgetpu.so.1" for folder in ("usr/local/lib", "usr/lib", "usr/lib/*-linux-gnu*")]
 _LAST_WITH_GOOGLES = (2, 11, 1)  # later interpreters crash with Google's build: google-coral/libedgetpu#53, edgetpu#812

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from edge_fer.doctor.finding import Finding, fail, ok
 from edge_fer.errors import ModelError
-from edge_fer.models import ModelStore
+from edge_fer.inference.model_store import ModelStore
 
 
 def open_store(folder: Path | None) -> tuple[ModelStore | None, tuple[Finding, ...]]:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from pydantic import TypeAdapter
 
-from edge_fer.attitude import Attitude
+from edge_fer.publish.attitude import Attitude
 from edge_fer.types import Image, Reading, Record, SinkStatus, Status
 
 _FACE = "edge-fer/face/1"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 
-from edge_fer.attitude import Attitude
-from edge_fer.closeable import Closeable
+from edge_fer.common.closeable import Closeable
 from edge_fer.publish import Sink
+from edge_fer.publish.attitude import Attitude
 from edge_fer.publish.outbox import Outbox
 from edge_fer.types import Image, Record, SinkStatus
 

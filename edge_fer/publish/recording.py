@@ -11,12 +11,12 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from edge_fer.annotate import annotate
-from edge_fer.backends.cameras.picture import hush_opencv
-from edge_fer.blur import blur_faces
+from edge_fer.capture.sources.picture import hush_opencv
 from edge_fer.errors import OutputError
 from edge_fer.publish import Sink
-from edge_fer.publish.part import Part, claim
+from edge_fer.publish.drawing.annotate import annotate
+from edge_fer.publish.drawing.blur import blur_faces
+from edge_fer.publish.partial_file import Part, claim
 from edge_fer.settings import Settings
 from edge_fer.types import Image, Reading, Record
 

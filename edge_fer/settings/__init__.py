@@ -14,6 +14,7 @@ from edge_fer.settings.outputs import (
     PrivacySettings,
     PublishSettings,
 )
+from edge_fer.settings.settings import Settings
 from edge_fer.settings.stages import (
     CaptureSettings,
     ClassifySettings,
@@ -26,7 +27,6 @@ from edge_fer.settings.stages import (
     SmoothSettings,
     TrackSettings,
 )
-from edge_fer.settings.whole import Settings
 
 __all__ = [
     "ENVIRONMENT_PREFIX",

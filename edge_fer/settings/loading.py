@@ -11,9 +11,9 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from edge_fer.common.text import first_line, first_problem
 from edge_fer.errors import ConfigError
-from edge_fer.settings.whole import Settings
-from edge_fer.validation import first_line, first_problem
+from edge_fer.settings.settings import Settings
 
 ENVIRONMENT_PREFIX = "EDGE_FER_"
 

@@ -10,7 +10,7 @@ from typing import Literal
 
 from edge_fer.errors import SourceError
 from edge_fer.lab.datasets import affectnet, fer2013, ferplus, folders, rafdb
-from edge_fer.lab.datasets.records import Dataset
+from edge_fer.lab.datasets.dataset import Dataset
 
 Layout = Literal["auto", "affectnet", "fer2013", "ferplus", "folders", "rafdb"]
 

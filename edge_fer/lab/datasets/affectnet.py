@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from edge_fer.errors import SourceError
+from edge_fer.lab.datasets.dataset import SUFFIXES, Dataset, FileImages, Usage, hard, pictures_below, reading
 from edge_fer.lab.datasets.labels import AFFECTNET, NOT_OURS, index_of
-from edge_fer.lab.datasets.records import SUFFIXES, Dataset, FileImages, Usage, hard, pictures_below, reading
 
 _LISTS = {"training.csv": Usage.TRAINING, "validation.csv": Usage.VALIDATION}
 _LIST_FOLDERS = ("", "Manually_Annotated_file_lists", "Manually_Annotated/Manually_Annotated_file_lists")

@@ -7,11 +7,11 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from edge_fer.common.text import first_problem
 from edge_fer.errors import SourceError
-from edge_fer.lab.datasets.records import reading
-from edge_fer.models import CropSpec
+from edge_fer.inference.model_store import CropSpec
+from edge_fer.lab.datasets.dataset import reading
 from edge_fer.types import Label
-from edge_fer.validation import first_problem
 
 CROPS = "crops.json"
 

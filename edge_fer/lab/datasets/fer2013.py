@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from edge_fer.errors import SourceError
+from edge_fer.lab.datasets.dataset import Dataset, Usage, hard, reading
 from edge_fer.lab.datasets.ferplus import VOTES_FILE, from_votes, read_votes
 from edge_fer.lab.datasets.labels import FER2013, index_of
-from edge_fer.lab.datasets.records import Dataset, Usage, hard, reading
 from edge_fer.types import Image
 
 TABLE = "fer2013.csv"

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_fer.errors import SourceError
+from edge_fer.lab.datasets.dataset import Dataset, Usage, reading
 from edge_fer.lab.datasets.labels import FERPLUS, index_of
-from edge_fer.lab.datasets.records import Dataset, Usage, reading
 from edge_fer.types import LABELS
 
 VOTES_FILE = "fer2013new.csv"

@@ -14,8 +14,8 @@ import numpy as np
 
 from edge_fer.errors import SourceError
 from edge_fer.lab.datasets.crops import read_crops
+from edge_fer.lab.datasets.dataset import Dataset, FileImages, Usage, find_split, hard, pictures_below, with_splits
 from edge_fer.lab.datasets.labels import NOT_OURS, NUMBERINGS, index_of
-from edge_fer.lab.datasets.records import Dataset, FileImages, Usage, find_split, hard, pictures_below, with_splits
 from edge_fer.types import LABELS
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from edge_fer.errors import SourceError
-from edge_fer.lab.datasets.records import SPLITS, Dataset, Usage, name_of
+from edge_fer.lab.datasets.dataset import SPLITS, Dataset, Usage, name_of
 from edge_fer.types import LABELS
 
 FEW = 20

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_fer.lab.datasets.records import Images
+from edge_fer.lab.datasets.dataset import Images
 from edge_fer.types import Image
 
 

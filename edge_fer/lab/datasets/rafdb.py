@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from edge_fer.errors import SourceError
+from edge_fer.lab.datasets.dataset import Dataset, FileImages, Usage, hard, reading, with_splits
 from edge_fer.lab.datasets.labels import RAFDB, index_of
-from edge_fer.lab.datasets.records import Dataset, FileImages, Usage, hard, reading, with_splits
 from edge_fer.types import Box
 
 LIST = "list_patition_label.txt"  # so spelt by its owners

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 
 import cv2
 
-from edge_fer.annotate import annotate
-from edge_fer.blur import blur_faces
+from edge_fer.publish.drawing.annotate import annotate
+from edge_fer.publish.drawing.blur import blur_faces
 from edge_fer.publish.http.handover import Handover
 from edge_fer.settings import HttpSettings
 from edge_fer.types import Image, Reading

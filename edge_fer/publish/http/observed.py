@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from edge_fer.deadline import stuck_sentence
+from edge_fer.common.deadline import stuck_sentence
 from edge_fer.types import Reading, Record, Status
 
 What = Literal["starting", "no_camera", "no_reading", "stuck", "stopping", "degraded", "sink"]

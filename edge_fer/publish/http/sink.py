@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from edge_fer.backoff import Backoff
+from edge_fer.common.backoff import Backoff
 from edge_fer.errors import OutputError
 from edge_fer.publish import Sink
 from edge_fer.publish.http.app import Site

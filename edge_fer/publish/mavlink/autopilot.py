@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from types import ModuleType
 
-from edge_fer.attitude import Attitude
+from edge_fer.publish.attitude import Attitude
 from edge_fer.publish.mavlink.timesync import Timesync
 from edge_fer.publish.mavlink.topics import Message, Periodic, Topic
 

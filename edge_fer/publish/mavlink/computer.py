@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from edge_fer.health import SYSFS, read_sensors
+from edge_fer.status.health import SYSFS, read_sensors
 
 PROC = Path("/proc")
 

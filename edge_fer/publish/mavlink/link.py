@@ -6,7 +6,7 @@ import re
 from abc import abstractmethod
 from typing import NamedTuple
 
-from edge_fer.closeable import Closeable
+from edge_fer.common.closeable import Closeable
 from edge_fer.errors import ConfigError, OutputError
 
 READ_BYTES = 4096

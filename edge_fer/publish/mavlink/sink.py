@@ -16,10 +16,10 @@ import time
 from collections.abc import Callable
 from types import ModuleType
 
-from edge_fer.attitude import Attitude
-from edge_fer.backoff import Backoff
+from edge_fer.common.backoff import Backoff
 from edge_fer.errors import ConfigError, OutputError
 from edge_fer.publish import Sink
+from edge_fer.publish.attitude import Attitude
 from edge_fer.publish.mavlink.computer import Computer
 from edge_fer.publish.mavlink.link import Link, LinkDown, open_link
 from edge_fer.publish.mavlink.talk import Talker

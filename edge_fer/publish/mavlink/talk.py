@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from types import ModuleType
 
-from edge_fer.attitude import Attitude
+from edge_fer.publish.attitude import Attitude
 from edge_fer.publish.mavlink.autopilot import Answer, Autopilot, Question
 from edge_fer.publish.mavlink.budget import Budget
 from edge_fer.publish.mavlink.computer import Computer

@@ -12,7 +12,7 @@ from typing import Any
 
 from edge_fer.publish.mavlink.computer import Computer
 from edge_fer.publish.mavlink.faults import Faults, chunks
-from edge_fer.publish.tunnel import encode, tunnel_face
+from edge_fer.publish.mavlink.tunnel import encode, tunnel_face
 from edge_fer.types import LABELS, FaceReading, Reading, Record, State, Status
 
 Message = Any

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from edge_fer.backoff import Backoff
+from edge_fer.common.backoff import Backoff
 from edge_fer.publish.mqtt.buffer import Board, Buffer, Message, Parcel
 from edge_fer.publish.mqtt.client import Connection, LinkError
 from edge_fer.types import SinkState

@@ -6,7 +6,6 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 
-from edge_fer import health
 from edge_fer.publish import Sink, faces_to_json, to_json
 from edge_fer.publish.mqtt.buffer import Board, Buffer, Message
 from edge_fer.publish.mqtt.client import Connection
@@ -14,6 +13,7 @@ from edge_fer.publish.mqtt.homeassistant import Summary, discovery
 from edge_fer.publish.mqtt.identity import default_client_id, fitting
 from edge_fer.publish.mqtt.link import Link
 from edge_fer.settings import MqttSettings
+from edge_fer.status import health
 from edge_fer.types import Image, Reading, Record, SinkStatus, Status
 
 ONLINE, OFFLINE = b"online", b"offline"

@@ -1,0 +1,102 @@
+"""Which cameras there are, what each gives and how to name it: what `edge-fer cameras` prints.
+
+Devices are looked at in child processes: a driver may block, and picamera2 needs the system's interpreter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from edge_fer.capture.sources.picamera2 import CHILD, ENVIRONMENT
+from edge_fer.capture.sources.v4l2.mode import READABLE
+from edge_fer.doctor.cameras import NO_CAMERAS, RIBBON
+from edge_fer.errors import WorkerError
+from edge_fer.process.worker import Worker
+
+_START_S = 20.0  # loading OpenCV or picamera2 takes seconds on a cold SD card
+_LOOK_S = 5.0
+_V4L2_CHILD = "edge_fer.capture.sources.v4l2.child:Listing"
+
+
+def list_cameras(python: str, dev: Path = Path("/dev")) -> list[dict[str, Any]]:
+    """All cameras, V4L2's first.
+
+    Args:
+        python: interpreter that has picamera2.
+        dev: where device nodes are.
+
+    Returns:
+        For each camera `sources`, the names that `--camera` takes, and what its child says: see `v4l2_child.Listing`
+        and `picamera2_child.Listing`; or `error`, why it cannot be looked at.
+    """
+    return [*_v4l2(dev), *_picamera2(python)]
+
+
+def _v4l2(dev: Path) -> Iterator[dict[str, Any]]:
+    nodes = [path for path in dev.glob("video*") if path.name.removeprefix("video").isdigit()]
+    links = {path: path.resolve() for path in (*dev.glob("v4l/by-id/*"), *dev.glob("v4l/by-path/*"))}
+    for node in sorted(nodes, key=lambda path: int(path.name.removeprefix("video"))):
+        found = _look(node)
+        if found is not None and not str(found.get("driver")).startswith((*RIBBON, *NO_CAMERAS)):
+            aliases = sorted(str(link) for link, target in links.items() if target == node.resolve())
+            yield {"sources": [node.name.removeprefix("video"), str(node), *aliases], **found}
+
+
+def _look(node: Path) -> dict[str, Any] | None:
+    """What a node says of itself; null when it is no camera."""
+    with Worker(_V4L2_CHILD, name=str(node)) as worker:
+        try:
+            worker.start(_START_S)
+            return worker.call("look", deadline_s=_LOOK_S, path=str(node))
+        except WorkerError as error:
+            reason = str(error)
+    return None if reason.startswith("it takes no pictures") else {"error": reason}
+
+
+def _picamera2(python: str) -> Iterator[dict[str, Any]]:
+    """What picamera2 sees; without picamera2, nothing."""
+    with Worker(f"{CHILD}:Listing", name="picamera2", python=python, environment=ENVIRONMENT) as worker:
+        try:
+            worker.start(_START_S)
+            cameras = worker.call("look", deadline_s=_START_S)["cameras"]
+        except WorkerError as error:
+            if "No module named" not in str(error) and "cannot start a child process" not in str(error):
+                yield {"sources": ["picamera2"], "error": str(error)}
+            return
+    for found in cameras:
+        number = found["number"]
+        yield {"sources": ["picamera2"] * (number == 0) + [f"picamera2:{number}"], **found}
+
+
+def to_text(cameras: list[dict[str, Any]]) -> str:
+    """The cameras for a person."""
+    if not cameras:
+        return "no camera: plug one in; on a Raspberry Pi's ribbon cable: sudo apt install python3-picamera2"
+    return "\n\n".join("\n".join(_lines(one)) for one in cameras)
+
+
+def _lines(camera: dict[str, Any]) -> Iterator[str]:
+    where = ", ".join(str(camera[key]) for key in ("driver", "bus", "id") if camera.get(key))
+    yield f"{camera.get('name', 'a camera')}" + (f" ({where})" if where else "")
+    yield from (f"  --camera {source}" for source in camera["sources"])
+    if "error" in camera:
+        yield f"  cannot be opened: {camera['error']}"
+    for one in camera.get("formats", ()):
+        unread = "" if one["name"] in READABLE else "  (not read by edge-fer)"
+        yield f"  {one['name']:8} {', '.join(map(_size, one['sizes']))}{unread}"
+    for one in camera.get("modes", ()):
+        size = " " + "x".join(map(str, one["size"])) if one["size"] else ""
+        yield f"  sensor   {one['format']}{size}" + (f" at {one['fps']:g}" if one["fps"] else "")
+    controls = camera.get("controls", ())
+    if isinstance(controls, dict):  # libcamera's: name to lowest, highest, default
+        yield from (f"  {name}: {low} to {high} ({default})" for name, (low, high, default) in controls.items())
+    else:
+        yield from (f"  {one['name']}: {one['smallest']} to {one['largest']} ({one['default']})" for one in controls)
+
+
+def _size(size: dict[str, Any]) -> str:
+    rates = "/".join(f"{rate:g}" for rate in size["rates"])
+    least = f"{size['smallest'][0]}x{size['smallest'][1]} to " if size["smallest"] else ""
+    return f"{least}{size['width']}x{size['height']}" + (f" at {rates}" if rates else "")

@@ -1,0 +1,65 @@
+"""A folder of pictures, in the order of their names; folders inside it are left alone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from edge_fer.capture.sources.picture import read_picture
+from edge_fer.errors import SourceError
+from edge_fer.types import Image
+
+SUFFIXES = frozenset((".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"))
+"""Files with these suffixes are taken for pictures, in small or capital letters."""
+
+
+class Folder:
+    """A folder of pictures. One that cannot be read is skipped and counted.
+
+    Args:
+        path: of the folder.
+        warn: told about every picture that is skipped.
+
+    Raises:
+        SourceError: when the folder cannot be read or has no pictures.
+    """
+
+    live = False
+    fps: float | None = None
+
+    def __init__(self, path: Path, warn: Callable[[str], None]) -> None:
+        self.name = str(path)
+        self.skipped = 0
+        self._warn = warn
+        try:
+            files = sorted(path.iterdir())
+        except OSError as error:
+            raise SourceError(f"expected a folder of pictures at {path}, found: {error.strerror}") from error
+        pictures = [file for file in files if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")]
+        if not pictures:
+            raise SourceError(
+                f"expected pictures ({' '.join(sorted(SUFFIXES))}) in the folder {path}, found none among "
+                f"{len(files)} files; check the path"
+            )
+        self._total = len(pictures)
+        self._left = iter(pictures)
+
+    def read(self) -> tuple[Image, int] | None:
+        """The next picture that can be read; see `edge_fer.capture.sources.Source.read`."""
+        for path in self._left:
+            try:
+                return read_picture(path), time.monotonic_ns()
+            except SourceError as error:
+                self.skipped += 1
+                self._warn(f"skipped {path.name}: {error}; {self.skipped} so far")
+        if self.skipped == self._total:
+            raise SourceError(
+                f"expected pictures in the folder {self.name}, found none that can be decoded among {self._total}; "
+                "replace them"
+            )
+        return None
+
+    def close(self) -> None:
+        """Leave out what is left."""
+        self._left = iter(())

@@ -1,0 +1,43 @@
+"""A file or folder that is played over and over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from edge_fer.capture.sources import Source
+from edge_fer.types import Image
+
+
+class Loop:
+    """Opens a source again whenever it is at its end.
+
+    Args:
+        opener: opens it.
+    """
+
+    live = False
+
+    def __init__(self, opener: Callable[[], Source]) -> None:
+        self._opener = opener
+        self._source = opener()
+        self._skipped_before = 0
+        self.name, self.fps = self._source.name, self._source.fps
+
+    @property
+    def skipped(self) -> int:
+        """Pictures left out, in every turn."""
+        return self._skipped_before + self._source.skipped
+
+    def read(self) -> tuple[Image, int] | None:
+        """The next frame, the first one after the last; see `edge_fer.capture.sources.Source.read`."""
+        taken = self._source.read()
+        if taken is None:
+            self._source.close()
+            self._skipped_before += self._source.skipped
+            self._source = self._opener()
+            taken = self._source.read()
+        return taken
+
+    def close(self) -> None:
+        """Close it."""
+        self._source.close()

@@ -1,0 +1,98 @@
+"""Raw frames on standard input: `ffmpeg ... -f rawvideo -pix_fmt bgr24 - | edge-fer run --camera -`."""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+from collections.abc import Callable
+
+from edge_fer.capture.sources import USUAL_FPS
+from edge_fer.capture.sources.pixels import decode, frame_bytes, row_bytes
+from edge_fer.errors import ConfigError, SourceError, SourceLost
+from edge_fer.settings import CaptureSettings
+from edge_fer.types import Image
+
+_STDIN = 0
+_SLICE_S = 0.1  # how often a waiting read looks whether it was cancelled
+
+
+class Raw:
+    """Frames of one size, without anything in between.
+
+    A writer that pauses between two frames is lost, and found again once it goes on; one that
+    stops within a frame has ended, as nothing tells where the next frame would begin.
+
+    Args:
+        settings: size, pixel format and time-outs.
+        cancelled: see `edge_fer.capture.sources.open_source`.
+        descriptor: to read from.
+
+    Raises:
+        ConfigError: when the settings give no size, or one that the format cannot have.
+        SourceError: when no frame begins within `open_timeout_s`.
+    """
+
+    skipped = 0
+
+    def __init__(self, settings: CaptureSettings, cancelled: Callable[[], bool], descriptor: int = _STDIN) -> None:
+        raw = settings.raw
+        if raw.width is None or raw.height is None:
+            raise ConfigError(
+                "expected the size of the frames on standard input, found none; set capture.raw.width and .height"
+            )
+        halved = raw.pixel_format in ("nv12", "yuv420p", "yuyv422", "uyvy422")
+        if halved and (raw.width % 2 or raw.height % 2):
+            raise ConfigError(f"expected an even size for {raw.pixel_format}, found {raw.width}x{raw.height}")
+        self.name = "-"
+        self.live = raw.live
+        self.fps = settings.fps or (None if raw.live else USUAL_FPS)
+        self._raw, self._size = raw, (raw.width, raw.height)
+        self._cancelled = cancelled
+        self._frames = 0
+        self._descriptor = descriptor
+        self._deadline_s = settings.read_timeout_s
+        self._stride = row_bytes(raw.pixel_format, raw.width)
+        if not self._wait(settings.open_timeout_s):
+            raise SourceError(
+                f"expected frames on standard input within {settings.open_timeout_s:g} s, found none; see its writer"
+            )
+
+    def read(self) -> tuple[Image, int] | None:
+        """The next frame, stamped when its last byte came; see `edge_fer.capture.sources.Source.read`."""
+        content = memoryview(bytearray(frame_bytes(self._raw.pixel_format, self._stride, self._size[1])))
+        filled = 0
+        while filled < len(content):
+            if not self._wait(self._deadline_s):
+                lost = SourceError if filled and not self._cancelled() else SourceLost
+                raise lost(f"standard input gave no frame for {self._deadline_s:g} s")
+            count = os.readv(self._descriptor, [content[filled:]])
+            if count == 0:
+                self._check_end(filled, len(content))
+                return None
+            filled += count
+        self._frames += 1
+        image = decode(content, self._raw.pixel_format, *self._size, self._stride)
+        assert image is not None  # only a JPEG could be broken
+        return image, time.monotonic_ns()
+
+    def close(self) -> None:
+        """Standard input stays open: it may be read again."""
+
+    def _wait(self, seconds: float) -> bool:
+        """Whether bytes, or the end, came in time."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0 and not self._cancelled():
+            if select.select([self._descriptor], [], [], min(left, _SLICE_S))[0]:
+                return True
+        return False
+
+    def _check_end(self, filled: int, wanted: int) -> None:
+        if not filled and not self._frames:
+            raise SourceError("expected frames on standard input, found its end; see what its writer says")
+        if filled:
+            width, height = self._size
+            raise SourceError(
+                f"expected {wanted} bytes a frame ({self._raw.pixel_format}, {width}x{height}) on standard input, "
+                f"found {filled} before its end; check capture.raw"
+            )

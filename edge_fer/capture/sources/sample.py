@@ -1,0 +1,15 @@
+"""The clip that ships with the package."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+from edge_fer.capture.sources.video import Video
+
+CLIP = Path(str(files("edge_fer"))) / "assets" / "sample.mp4"
+
+
+def open_sample() -> Video:
+    """Open the clip; see `edge_fer.capture.sources.Source`."""
+    return Video(CLIP, name="sample")

@@ -1,0 +1,41 @@
+"""Frames with a known number of faces, drawn before they are asked for: `synthetic:4`."""
+
+from __future__ import annotations
+
+import re
+import time
+
+from edge_fer.errors import SourceError
+from edge_fer.synthetic.scenes import crowd_scene
+from edge_fer.types import Image
+
+_SIZE = (600, 600)
+_FRAMES = 90
+_SEED = 1
+
+
+class Synthetic:
+    """A crowd that stays in view, 600x600 pixels, three seconds long."""
+
+    live = False
+    fps: float | None = 30.0
+    skipped = 0
+
+    def __init__(self, name: str) -> None:
+        match = re.fullmatch(r"synthetic:(\d{1,2})", name)
+        if match is None:
+            raise SourceError(f"expected `synthetic:` and how many faces, 0 to 99, found {name!r}; try synthetic:1")
+        self.name = name
+        self._scene = crowd_scene(_SEED, int(match[1]), _FRAMES, _SIZE)
+        self._next = 0
+
+    def read(self) -> tuple[Image, int] | None:
+        """The next frame; see `edge_fer.capture.sources.Source.read`."""
+        if self._next == self._scene.frames:
+            return None
+        image = self._scene.render(self._next)
+        self._next += 1
+        return image, time.monotonic_ns()
+
+    def close(self) -> None:
+        """Nothing is held open."""

@@ -1,0 +1,1 @@
+"""USB and other cameras of the kernel, through V4L2."""

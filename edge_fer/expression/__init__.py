@@ -1,0 +1,1 @@
+"""From a face that was cut out to an expression."""

@@ -1,0 +1,111 @@
+"""The devices that run networks: one file a device, opened by its short name.
+
+A backend has the specification of its input and outputs, `infer` and `close`, and is a
+context manager. Nothing outside this package imports an interpreter or a vendor library.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Protocol
+
+from edge_fer.errors import BackendError
+
+if TYPE_CHECKING:  # a camera's child process imports this package, and should not wait for these
+    from types import TracebackType
+
+    import numpy as np
+    from numpy.typing import NDArray
+    from typing_extensions import Self
+
+BACKEND_PATTERN = r"auto|cpu|fake|edgetpu(:(usb|pci):\d+)?"
+"""Names of devices: `edgetpu` is all Edge TPUs, `edgetpu:usb:0` the first one on USB."""
+
+_MODULES = {
+    "cpu": "edge_fer.inference.cpu",
+    "fake": "edge_fer.inference.fake",
+    "edgetpu": "edge_fer.inference.edgetpu.backend",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """What a network takes or gives.
+
+    Attributes:
+        name: the tensor's name in the model.
+        shape: with the batch first; images are NHWC.
+        dtype: of the array.
+        scale: real = (quantized - zero_point) * scale; 0 where the tensor is float.
+        zero_point: see `scale`.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    scale: float = 0.0
+    zero_point: int = 0
+
+
+class Backend(Protocol):
+    """One network on one device."""
+
+    name: str
+    input: TensorSpec
+    outputs: tuple[TensorSpec, ...]
+
+    def infer(self, batch: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+        """Run the network once.
+
+        Args:
+            batch: of exactly `input.shape` and `input.dtype`.
+
+        Returns:
+            One new array for each of `outputs`, in that order.
+
+        Raises:
+            BackendError: when the device fails.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give the device back; further calls of `infer` are an error."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+def open_backend(name: str, model: bytes, *, threads: int = 1, input_shape: tuple[int, ...] | None = None) -> Backend:
+    """Load a network onto a device.
+
+    Args:
+        name: `cpu`, `fake`, `edgetpu`, `edgetpu:usb:0`, ..., or `auto` for a device that runs any network: the CPU.
+        model: the content of a .tflite file; for an Edge TPU, a compiled one.
+        threads: for the network's operators, on the CPU.
+        input_shape: replaces the model's own, for networks that take any.
+
+    Raises:
+        BackendError: when the device is missing or cannot run this model.
+    """
+    device, _, which = ("cpu" if name == "auto" else name).partition(":")
+    arguments = (model, threads, input_shape, *((which,) if which else ()))
+    opened: Backend = import_module(_MODULES[device]).open_backend(*arguments)
+    return opened
+
+
+def check_input(device: str, batch: NDArray[Any], expected: TensorSpec) -> None:
+    """Refuse a batch that is not what a network takes.
+
+    Raises:
+        BackendError: when shape or dtype differ.
+    """
+    if batch.shape != expected.shape or batch.dtype != expected.dtype:
+        raise BackendError(
+            f"the network failed on {device}: expected {expected.dtype} {expected.shape}, "
+            f"found {batch.dtype} {batch.shape}"
+        )

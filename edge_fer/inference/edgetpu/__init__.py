@@ -1,0 +1,1 @@
+"""The Edge TPU, in a child process."""

@@ -1,0 +1,183 @@
+"""A Coral Edge TPU: one compiled network on one device, behind a child process that may crash and hang.
+
+The network lies in a memfd that all children map; pictures and answers lie in the memory shared with each child;
+a call carries a few bytes of JSON over a socket. Whatever happens to the child, `infer` answers or raises within
+its deadline. `supervised.py` brings the device back.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from fcntl import F_ADD_SEALS, F_SEAL_GROW, F_SEAL_SHRINK, F_SEAL_WRITE, fcntl
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_fer.common.closeable import Closeable
+from edge_fer.errors import BackendError, WorkerError
+from edge_fer.inference import TensorSpec, check_input
+from edge_fer.inference.edgetpu.child import shared_arrays
+from edge_fer.inference.edgetpu.devices import Tpu, list_tpus
+from edge_fer.process.worker import Worker
+
+KILL_WAIT_S = 0.1
+"""A face does not wait longer than this for a child that was killed to be gone."""
+
+CLOSE_S = 4.0
+"""libedgetpu may look for the device so long before it lets go of it."""
+
+# What libedgetpu1-std and -max choose by themselves; but of a device that is named by its index both choose Max.
+_PERFORMANCE = {"std": "High", "max": "Max"}
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeTpuOptions:
+    """How an Edge TPU is used.
+
+    Attributes:
+        library: name or path of libedgetpu.
+        performance: clock of a stick: `max` is quicker, hotter and draws more than many USB ports give.
+        deadline_s: for one inference, seconds.
+        start_deadline_s: for starting the child, loading the library, opening the device and its first inference.
+    """
+
+    library: str = "libedgetpu.so.1"
+    performance: Literal["std", "max"] = "std"
+    deadline_s: float = 0.5
+    start_deadline_s: float = 20.0
+
+
+class CompiledModel(Closeable):
+    """A network compiled for the Edge TPU, in memory that child processes can map.
+
+    Attributes:
+        descriptor: of the memfd.
+
+    Raises:
+        BackendError: when it is not compiled, and would run on the CPU unnoticed.
+    """
+
+    def __init__(self, content: bytes) -> None:
+        if b"edgetpu-custom-op" not in content:
+            raise BackendError(
+                "expected a network compiled for the Edge TPU, found one without `edgetpu-custom-op`, which would run "
+                "on the CPU; compile it with deploy/compile_edgetpu.sh"
+            )
+        self.descriptor = os.memfd_create("edge-fer-model", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        with open(self.descriptor, "wb", closefd=False) as file:
+            file.write(content)
+        fcntl(self.descriptor, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK)  # a child may go mad
+
+    def close(self) -> None:
+        """Give the memory back once the last child is gone."""
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+            self.descriptor = -1
+
+
+def open_backend(model: bytes, _threads: int, input_shape: tuple[int, ...] | None, which: str = "") -> EdgeTpuBackend:
+    """Load a compiled network onto one Edge TPU; see `edge_fer.inference.open_backend`.
+
+    Args:
+        model: the content of a compiled .tflite file.
+        input_shape: must be null: a compiled network has its shape.
+        which: `usb:0`, `pci:0`, ...; empty: the first one.
+    """
+    if input_shape is not None:
+        raise BackendError(f"expected the compiled network's own input shape, found {input_shape}; omit it")
+    with CompiledModel(model) as compiled:  # the child has mapped it when this ends
+        return EdgeTpuBackend(find_tpus(which, list_tpus())[0], compiled)
+
+
+def find_tpus(which: str, tpus: tuple[Tpu, ...]) -> tuple[Tpu, ...]:
+    """The Edge TPUs that are meant by `usb:0`, `pci:1`, ..., or all of them by an empty word.
+
+    Raises:
+        BackendError: when there is none.
+    """
+    meant = tuple(tpu for tpu in tpus if which in ("", tpu.name))
+    if not meant:
+        found = ", ".join(f"edgetpu:{tpu.name}" for tpu in tpus) or "none"
+        wanted = f"the Edge TPU {which}" if which else "an Edge TPU"
+        raise BackendError(f"expected {wanted}, found {found}; plug it in, or see `edge-fer doctor`")
+    return meant
+
+
+class EdgeTpuBackend(Closeable):
+    """One network on one Edge TPU, used by one thread at a time.
+
+    Args:
+        tpu: the device.
+        model: the network.
+        options: see there.
+        cancelled: when true, a call that waits is given up; see `edge_fer.process.worker.Worker`.
+
+    Raises:
+        BackendError: when the device does not open, or the network does not run on it.
+    """
+
+    def __init__(
+        self,
+        tpu: Tpu,
+        model: CompiledModel,
+        options: EdgeTpuOptions | None = None,
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> None:
+        options = options or EdgeTpuOptions()
+        self.name = f"edgetpu:{tpu.name}"
+        self._deadline_s = options.deadline_s
+        self._worker = Worker(
+            "edge_fer.inference.edgetpu.child:EdgeTpu",
+            name=self.name,
+            inherit=(model.descriptor,),
+            kill_wait_s=KILL_WAIT_S,
+            cancelled=cancelled,
+        )
+        try:
+            info = self._worker.start(
+                options.start_deadline_s,
+                library=options.library,
+                model=model.descriptor,
+                kind=tpu.kind,
+                port=tpu.path.name,
+                options={"Performance": _PERFORMANCE[options.performance]},
+            )
+        except WorkerError as error:
+            raise BackendError(str(error)) from error
+        self.input, *outputs = (_spec(tensor) for tensor in info["tensors"])
+        self.outputs = tuple(outputs)
+        specs = [(list(spec.shape), spec.dtype.name) for spec in (self.input, *self.outputs)]
+        self._arrays: list[NDArray[Any]] | None = shared_arrays(self._worker.memory, specs)
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the child; none without a child."""
+        return self._worker.pid
+
+    def infer(self, batch: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+        """Run the network once; see `edge_fer.inference.Backend.infer`. After a failure it is of no use any more."""
+        if self._arrays is None:
+            raise BackendError("expected an open backend, found one that was closed; open it again")
+        check_input(self.name, batch, self.input)
+        source, *answers = self._arrays
+        np.copyto(source, batch)
+        try:
+            self._worker.call("infer", deadline_s=self._deadline_s)
+        except WorkerError as error:
+            self._worker.kill()
+            raise BackendError(str(error)) from error
+        return tuple(answer.copy() for answer in answers)
+
+    def close(self) -> None:
+        """Let the library give the device back, and end the child."""
+        self._arrays = None
+        self._worker.close(CLOSE_S)
+
+
+def _spec(tensor: dict[str, Any]) -> TensorSpec:
+    return TensorSpec(
+        tensor["name"], tuple(tensor["shape"]), np.dtype(tensor["dtype"]), tensor["scale"], tensor["zero_point"]
+    )

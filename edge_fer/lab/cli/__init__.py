@@ -1,0 +1,1 @@
+"""`edge-fer lab`: a file a command group."""

@@ -1,0 +1,89 @@
+"""`edge-fer lab ...`: the commands of the lab."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edge_fer.lab.cli.edgetpu import edgetpu_check, edgetpu_record, edgetpu_verify
+from edge_fer.lab.cli.evaluate import card, evaluate
+from edge_fer.lab.cli.explain import explain, layers
+from edge_fer.lab.cli.export import export
+from edge_fer.lab.cli.faces import faces
+from edge_fer.lab.cli.realtime import agreement, steps, tracking
+from edge_fer.lab.cli.thresholds import light, thresholds
+from edge_fer.lab.cli.train import data, train
+
+MODEL = "From labelled photos to a deployable model, in this order"
+INSIDE = "What a model is worth, and why"
+BOARD = "On a Coral Edge TPU"
+PROJECT = "What the project ships and tests itself with"
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.callback()
+def root() -> None:
+    """Offline tools, from labelled faces to a network on a board.
+
+    They need the extra `lab`: torch and a converter, several GB. Every command explains itself with --help, and
+    ends with an example. Four commands make a model of your own out of photos in folders named by expression:
+
+    edge-fer lab faces photos/ faces/
+
+    edge-fer lab train finetune --weights se_resnet50 --data faces/
+
+    edge-fer lab export --weights out/train/finetune/best.npz --data faces/ --out my-models
+
+    edge-fer run --models my-models --camera 0
+    """
+
+
+app.command(rich_help_panel=MODEL)(faces)
+app.command(rich_help_panel=MODEL)(data)
+app.command(rich_help_panel=MODEL)(train)
+app.command(rich_help_panel=MODEL)(export)
+app.command(rich_help_panel=INSIDE)(evaluate)
+app.command(rich_help_panel=INSIDE)(card)
+app.command(rich_help_panel=INSIDE)(layers)
+app.command(rich_help_panel=INSIDE)(explain)
+app.command(rich_help_panel=BOARD)(edgetpu_check)
+app.command(rich_help_panel=BOARD)(edgetpu_record)
+app.command(rich_help_panel=BOARD)(edgetpu_verify)
+app.command(rich_help_panel=INSIDE)(tracking)
+app.command(rich_help_panel=INSIDE)(agreement)
+app.command(rich_help_panel=INSIDE)(steps)
+app.command(rich_help_panel=INSIDE)(thresholds)
+app.command(rich_help_panel=INSIDE)(light)
+
+
+@app.command(rich_help_panel=PROJECT)
+def predict() -> None:
+    """Predict the rate on the processors of a Raspberry Pi 4 and 5; see docs/boards.md for what that is made from."""
+    from edge_fer.lab.edgetpu.pi_latency import table
+
+    typer.echo(table(), nl=False)
+
+
+@app.command(rich_help_panel=PROJECT)
+def sample(
+    out: Annotated[Path, typer.Option(help="Folder of the clip and its truth.")] = Path("edge_fer/assets"),
+    seed: Annotated[int, typer.Option(help="The same seed makes the same clip.")] = 7,
+    entries: Annotated[int, typer.Option(min=1, help="At least so many faces come into view.")] = 6,
+) -> None:
+    """Make the sample clip, and the truth of who is where in every frame."""
+    from edge_fer.lab.realtime.sample_clip import make_sample
+
+    make_sample(out, seed, entries)
+
+
+@app.command(rich_help_panel=PROJECT)
+def reference(
+    out: Annotated[Path, typer.Option(help="Where the faces go.")] = Path("tests/data/mtcnn_reference/reference.json"),
+) -> None:
+    """Write what the mtcnn package finds in the portraits under twelve transforms, for the detector's tests."""
+    from edge_fer.lab.realtime.mtcnn_reference import write_reference
+
+    write_reference(out)

@@ -1,0 +1,58 @@
+"""`edge-fer lab faces`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="Faces out of photos. Needs the extra `lab`.")
+
+
+@app.command()
+def faces(
+    photos: Annotated[
+        Path,
+        typer.Argument(
+            help="A folder of class folders (happy/, sad/, ...), alone or in train/, valid/ and test/; RAF-DB's "
+            "or AffectNet's own folder, too."
+        ),
+    ],
+    out: Annotated[Path, typer.Argument(help="Where the faces go: a new folder, or one of an earlier run.")],
+    layout: Annotated[
+        str, typer.Option(help="Whose numbers the class folders are named by: affectnet, fer2013 or rafdb.")
+    ] = "auto",
+    classifier: Annotated[str, typer.Option(help="Cut as this one sees faces; see `edge-fer models list`.")] = (
+        "se_resnet50"
+    ),
+    detail: Annotated[
+        int | None,
+        typer.Option(min=16, help="Sample faces at so many pixels instead of as many as the classifier does."),
+    ] = None,
+    models: Annotated[
+        Path | None, typer.Option(help="Folder with manifest.yaml; default: the models that came along.")
+    ] = None,
+) -> None:
+    """Find the face in each labelled photo and cut it out as the classifier will see it.
+
+    The runtime's own detector and alignment do it, so that training and
+    deployment agree. Of several faces the largest counts; where none is found,
+    a border is put around the photo and it is searched once more.
+
+    OUT gets train/, valid/ and test/ with a folder for each expression and a
+    grey PNG for each face; crops.json: how they were cut, and how many; and
+    left_out.txt: every photo without a face or that cannot be read. Photos that
+    do not come in such folders are split by their file names: about a tenth of
+    each expression to validate on, another to test on, always the same ones.
+
+    Example: edge-fer lab faces photos/ faces/
+    """
+    from edge_fer.inference.model_store import ModelStore
+    from edge_fer.lab.cli.train import layout_of
+    from edge_fer.lab.console import ConsoleReporter
+    from edge_fer.lab.datasets import open_dataset
+    from edge_fer.lab.datasets.crop_faces import cut_faces
+
+    dataset = open_dataset(photos, layout_of(layout))
+    cut_faces(dataset, photos, out, ModelStore(models), classifier, detail, ConsoleReporter())

@@ -1,0 +1,263 @@
+"""`edge-fer lab data` and `edge-fer lab train`."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import signal
+import threading
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, get_args
+
+import typer
+
+from edge_fer.errors import ConfigError
+from edge_fer.lab.datasets import Layout
+from edge_fer.lab.datasets.dataset import SPLITS, Dataset, Usage, find_split
+
+if TYPE_CHECKING:
+    from edge_fer.lab.training.recipe import Recipe
+
+app = typer.Typer(no_args_is_help=True, help="Data sets and training. Needs the extra `lab`.")
+
+_STOPPED = 130
+_SHOWN = 20  # problems
+
+LAYOUT_HELP = "auto, affectnet, fer2013, ferplus, folders or rafdb; needed where class folders are named by numbers."
+
+
+@app.command()
+def data(
+    path: Annotated[Path, typer.Argument(help="An .npz file, fer2013.csv, or a folder.")],
+    layout: Annotated[str, typer.Option(help=LAYOUT_HELP)] = "auto",
+    check: Annotated[int, typer.Option(min=0, help="Look at so many of the pictures.")] = 2000,
+) -> None:
+    """Show what a data set holds: faces by label and split, and what may be wrong with it."""
+    from edge_fer.lab.console import ConsoleReporter
+    from edge_fer.lab.datasets import open_dataset
+    from edge_fer.lab.datasets.inspection import find_problems
+
+    dataset = open_dataset(path, layout_of(layout))
+    report = ConsoleReporter()
+    for line in _table(dataset):
+        report.say(line)
+    for reason, count in dataset.left_out.items():
+        report.say(f"left out: {count} ({reason})")
+    with report.step("looking at pictures") as progress:
+        problems = find_problems(dataset, check, progress)
+    for problem in problems[:_SHOWN]:
+        report.say(f"problem: {problem}")
+    if len(problems) > _SHOWN:
+        report.say(f"and {len(problems) - _SHOWN} more problems")
+    report.say(f"{len(problems)} problems" if problems else "no problems found")
+
+
+def _table(dataset: Dataset) -> list[str]:
+    from edge_fer.types import LABELS
+
+    counts = dataset.counts()
+    rows = [["", *SPLITS.values(), "all"]]
+    rows += [[label, *map(str, counts[:, index]), str(counts[:, index].sum())] for index, label in enumerate(LABELS)]
+    rows += [["all", *map(str, counts.sum(axis=1)), str(counts.sum())]]
+    second = int((dataset.second >= 0).sum())
+    title = f"{dataset.name}: {len(dataset)} faces" + (f", {second} with a second label" if second else "")
+    return [title, *(f"{row[0]:12}" + "".join(f"{cell:>12}" for cell in row[1:]) for row in rows)]
+
+
+@app.command()
+def train(
+    recipe: Annotated[str, typer.Argument(help="thesis, edge, finetune, lite, or a .yaml file.")],
+    data: Annotated[
+        list[str], typer.Option(help="PATH, or NAME=PATH for each data set that the recipe names.", metavar="SET")
+    ],
+    out: Annotated[Path | None, typer.Option(help="Folder of the run; default: out/train/RECIPE.")] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="Start from these: a model's name or .tflite, an .npz, or keras-vggface's .h5.")
+    ] = None,
+    teacher: Annotated[
+        str | None, typer.Option(help="Classifier to learn from, for recipes that ask for one.", metavar="MODEL")
+    ] = None,
+    models: Annotated[
+        Path | None, typer.Option(help="Folder of the teacher; default: the models that came along.", metavar="DIR")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the same command from its checkpoint.")] = False,
+    layout: Annotated[list[str] | None, typer.Option(help=f"LAYOUT, or NAME=LAYOUT: {LAYOUT_HELP}")] = None,
+    change: Annotated[
+        list[str] | None, typer.Option("--set", help="Change the recipe: KEY=VALUE, such as stages.full.epochs=2.")
+    ] = None,
+    skip: Annotated[list[str] | None, typer.Option(help="Leave out a stage.", metavar="STAGE")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    threads: Annotated[int, typer.Option(min=0, help="Processor threads of the network; 0: torch's choice.")] = 0,
+    workers: Annotated[int, typer.Option(min=1, help="Threads that make batches ahead.")] = 1,
+    checkpoint_minutes: Annotated[float, typer.Option(min=0, help="Pause between checkpoints.")] = 5.0,
+) -> None:
+    """Train a network by a recipe. Ctrl-C ends with a checkpoint; --resume goes on as if nothing had happened.
+
+    Example: edge-fer lab train lite --teacher se_resnet50 --data faces/
+
+    The folder of the run gets best.npz and last.npz (for `edge-fer lab export --weights`), log.csv,
+    curves.png, recipe.yaml and checkpoint.pt.
+    """
+    import torch
+
+    from edge_fer.lab.console import ConsoleReporter
+    from edge_fer.lab.training.initial_weights import first_model, first_weights
+    from edge_fer.lab.training.loop import Options, Run
+    from edge_fer.lab.training.recipe import load_recipe
+    from edge_fer.lab.training.training_log import ConsoleWatcher
+
+    plan = load_recipe(recipe, change or (), skip or ())
+    folder = out if out is not None else Path("out") / "train" / plan.name
+    _check_folder(folder, resume=resume)
+    if threads:
+        torch.set_num_threads(threads)
+    chosen_device = _device(device)
+    _check_compiler(plan, chosen_device)
+    slow = plan.bf16 and chosen_device == "cpu" and not _has_fast_bfloat16()
+    if slow:
+        plan = plan.model_copy(update={"bf16": False})
+    first = first_weights(weights, plan)
+    sets = _taught(plan, _datasets(plan, data, layout or []), teacher, models, folder)
+    model = first_model(first, plan, sets, ConsoleReporter())
+    stopping = _stop_on_signals()
+    with ConsoleWatcher() as watcher:
+        if slow:
+            watcher.say("this processor has no fast bfloat16: training in float32")
+        if not first.trained and not resume:
+            watcher.say("starting from random weights")
+        options = Options(chosen_device, workers, checkpoint_minutes * 60, stopping=stopping, watcher=watcher)
+        run = Run(model, plan, sets, folder, options)
+        if resume:
+            run.resume()
+        _keep_recipe(folder, plan)
+        ended = run.carry_out()
+        watcher.say(f"weights, log and curves are in {folder}" if ended else f"stopped; go on with --resume ({folder})")
+    if not ended:
+        raise typer.Exit(_STOPPED)
+
+
+def _check_folder(folder: Path, *, resume: bool) -> None:
+    from edge_fer.lab.training.loop import CHECKPOINT
+
+    if not resume and (folder / CHECKPOINT).exists():
+        raise ConfigError(f"expected no run in {folder}, found {CHECKPOINT}; give --resume, or another --out")
+
+
+def _device(name: str) -> str:
+    import torch
+
+    there = torch.cuda.is_available()
+    if name not in ("auto", "cpu", "cuda") or (name == "cuda" and not there):
+        raise ConfigError(
+            f"expected --device auto, cpu{' or cuda' if there else ' (there is no cuda)'}, found `{name}`"
+        )
+    return ("cuda" if there else "cpu") if name == "auto" else name
+
+
+def _has_fast_bfloat16() -> bool:
+    """Whether oneDNN has convolutions in bfloat16 here; without AVX-512, torch falls back to far slower ones."""
+    import torch
+
+    return platform.machine() not in ("x86_64", "AMD64") or "AVX512" in torch.backends.cpu.get_cpu_capability()
+
+
+def _check_compiler(recipe: Recipe, device: str) -> None:
+    compiler = os.environ.get("CXX", "g++")
+    if recipe.compile and device == "cpu" and shutil.which(compiler) is None:
+        raise ConfigError(
+            f"expected a C++ compiler (`{compiler}`) for torch.compile, found none; install it or --set compile=false"
+        )
+
+
+def _datasets(recipe: Recipe, data: list[str], layouts: list[str]) -> dict[str, Dataset]:
+    """The data set of each name in the recipe; one that is named for all is opened once."""
+    from edge_fer.lab.datasets import open_dataset
+
+    names = list(dict.fromkeys(stage.data for stage in recipe.stages))
+    paths, kinds = _by_name(names, data), _by_name(names, layouts)
+    missing = [name for name in names if name not in paths]
+    if missing:
+        raise ConfigError(f"expected --data {missing[0]}=PATH for the recipe {recipe.name}, found none")
+    wanted = {name: (Path(paths[name]), layout_of(kinds.get(name, "auto"))) for name in names}
+    opened = {place: open_dataset(*place) for place in set(wanted.values())}
+    return {name: opened[place] for name, place in wanted.items()}
+
+
+def _taught(
+    recipe: Recipe, sets: dict[str, Dataset], teacher: str | None, models: Path | None, folder: Path
+) -> dict[str, Dataset]:
+    """The data sets with what the teacher says, where the recipe asks for one."""
+    from edge_fer.inference.model_store import ModelStore
+    from edge_fer.lab.console import ConsoleReporter
+    from edge_fer.lab.training.distillation import kept_answers, taught
+
+    if (teacher is not None) != bool(recipe.teacher):
+        wanted = "--teacher MODEL" if recipe.teacher else "no --teacher"
+        raise ConfigError(f"expected {wanted} for the recipe {recipe.name}, found {teacher or 'none'}")
+    if teacher is None:
+        return sets
+    store, found = ModelStore(models), dict(sets)
+    for name, dataset in sets.items():
+        with ConsoleReporter().step(f"asking {teacher} about the training faces of {name}") as progress:
+            thinks = kept_answers(folder / f"teacher-{name}.npz", dataset, teacher, store, progress)
+        found[name] = taught(dataset, thinks, recipe.teacher)
+    return found
+
+
+def _by_name(names: list[str], values: list[str]) -> dict[str, str]:
+    """Options such as `clean=PATH`; one without a name is for every name that has none of its own."""
+    found: dict[str, str] = {}
+    for value in values:
+        name, equals, rest = value.partition("=")
+        if equals and name in names:
+            found[name] = rest
+        else:
+            found = dict.fromkeys(names, value) | found
+    return found
+
+
+def layout_of(name: str) -> Layout:
+    """The layout of that name.
+
+    Raises:
+        ConfigError: when there is none.
+    """
+    for layout in get_args(Layout):
+        if layout == name:
+            return layout
+    raise ConfigError(f"expected a layout ({', '.join(get_args(Layout))}), found `{name}`")
+
+
+def split_of(name: str) -> Usage:
+    """The split of that name.
+
+    Raises:
+        ConfigError: when there is none.
+    """
+    found = find_split(name)
+    if found is None:
+        raise ConfigError(f"expected a split ({', '.join(SPLITS.values())}), found `{name}`")
+    return found
+
+
+def _keep_recipe(folder: Path, recipe: Recipe) -> None:
+    import yaml
+
+    from edge_fer.lab.training.checkpoint import replacing
+
+    with replacing(folder / "recipe.yaml") as file:
+        file.write(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False).encode())
+
+
+def _stop_on_signals() -> threading.Event:
+    stopping = threading.Event()
+
+    def stop(number: int, _: FrameType | None) -> None:
+        stopping.set()
+        signal.signal(number, signal.SIG_DFL)  # a second one ends at once
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    return stopping

@@ -1,0 +1,92 @@
+"""Data set crops put back into pictures, so that the runtime can find, align and read them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_fer.faces.align import align
+from edge_fer.faces.detectors.mtcnn.detector import Detector
+from edge_fer.inference.model_store import CropSpec
+from edge_fer.lab.datasets.pictures import resize
+from edge_fer.types import Face, Image, Point
+
+FRAME = 600
+SMALLEST, LARGEST = 140, 300  # sides of a pasted crop, pixels
+
+
+@dataclass(frozen=True, slots=True)
+class Pasted:
+    """A picture with one face.
+
+    Attributes:
+        frame: `(size, size, 3)` uint8, BGR.
+        middle: of the crop in it, pixels.
+    """
+
+    frame: Image
+    middle: Point
+
+
+def paste(face: Image, seed: int, *, side: int | None = None, size: int = FRAME) -> Pasted:
+    """Put a crop somewhere into a plain picture, at some size.
+
+    Args:
+        face: `(height, width)` uint8, grey, about square.
+        seed: of its place and size.
+        side: of the crop in the picture, pixels; null: drawn.
+        size: of the picture, pixels; more than the crop's side and 20 all around.
+    """
+    rng = np.random.default_rng(seed)
+    side = int(rng.integers(SMALLEST, LARGEST)) if side is None else side
+    left, top = (int(value) for value in rng.integers(20, size - side - 20, 2))
+    frame = np.full((size, size), int(face.mean()), np.uint8)
+    frame[top : top + side, left : left + side] = resize(face, side)
+    bgr = np.asarray(cv2.cvtColor(frame, cv2.COLOR_GRAY2BGR), np.uint8)
+    return Pasted(bgr, Point(left + side / 2, top + side / 2))
+
+
+def find(detector: Detector, pasted: Pasted) -> Face | None:
+    """The face whose box holds the middle of what was pasted; null where it is not found."""
+    for face in detector.detect(pasted.frame):
+        box, middle = face.box, pasted.middle
+        if box.x < middle.x < box.x + box.width and box.y < middle.y < box.y + box.height:
+            return face
+    return None
+
+
+def locate(faces: Iterable[Image], detector: Detector) -> Iterator[tuple[Image, Face | None]]:
+    """Each face pasted into a frame, and where the runtime finds it.
+
+    Args:
+        faces: crops, `(height, width)` uint8, grey; the place and size of each follow from its position.
+        detector: of the runtime.
+
+    Yields:
+        The frame, `(600, 600, 3)` uint8, BGR, and the face in it; null where it was not found.
+    """
+    for seed, pixels in enumerate(faces):
+        pasted = paste(pixels, seed)
+        yield pasted.frame, find(detector, pasted)
+
+
+def through_runtime(
+    faces: Iterable[Image], detector: Detector, crop: CropSpec, size: int
+) -> Iterator[NDArray[np.uint8] | None]:
+    """Each face as the runtime would hand it to the classifier.
+
+    Args:
+        faces: see `locate`.
+        detector: of the runtime.
+        crop: of the classifier.
+        size: of its input, pixels.
+
+    Yields:
+        `(size, size)` uint8, grey; null for a face that was not found.
+    """
+    for frame, face in locate(faces, detector):
+        yield None if face is None else align(frame, face.landmarks, crop, size)

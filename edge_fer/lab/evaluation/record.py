@@ -1,0 +1,233 @@
+"""What `edge-fer lab evaluate` measured: the record `edge-fer/evaluation/1`.
+
+Shares, accuracies and intervals are 0..1; intervals are of 95 %.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from edge_fer.lab.export.export_record import Record
+from edge_fer.types import LABELS, Label
+
+SplitName = Literal["training", "validation", "test"]
+LabelSet = Literal["first", "second"]
+ModeName = Literal["crops", "end-to-end"]
+
+
+class Estimate(Record):
+    """A share, or a difference of two, with its interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class ClassResult(Record):
+    """How one expression is read.
+
+    Attributes:
+        label: the expression.
+        faces: that are of it.
+        precision: part of the faces so named that are right; null where none was so named.
+        recall: part of its faces that get its name, those not found counted; null where it has no faces.
+        f1: harmonic mean of both; null where it has no faces and none was so named.
+    """
+
+    label: Label
+    faces: int
+    precision: float | None
+    recall: float | None
+    f1: float | None
+
+
+class Bin(Record):
+    """Some of the faces, those with about the same confidence.
+
+    Attributes:
+        faces: how many.
+        confidence: their mean.
+        accuracy: of them.
+    """
+
+    faces: int
+    confidence: float
+    accuracy: float
+
+
+class Calibration(Record):
+    """How far probabilities can be trusted, on the faces that were found.
+
+    Attributes:
+        temperature: that logits were divided by.
+        ece: expected calibration error, over `bins`.
+        nll: mean negative log likelihood of the label, nats.
+        brier: mean squared distance of the probabilities from the label, summed over the labels, 0..2.
+        bins: of equal mass, least confident first.
+    """
+
+    temperature: float
+    ece: float
+    nll: float
+    brier: float
+    bins: tuple[Bin, ...]
+
+
+class Latency(Record):
+    """Of one classification on the processor, detection and alignment not counted; milliseconds."""
+
+    threads: int
+    p50_ms: float
+    p95_ms: float
+
+
+class EightClass(Record):
+    """Accuracy where faces led by contempt count as errors, as the network has no such label."""
+
+    faces: int
+    contempt: int
+    accuracy: Estimate
+
+
+class Measured(Record):
+    """One model on one set of faces.
+
+    Attributes:
+        faces: all of them.
+        missed: that the detector did not find; 0 where crops are read.
+        accuracy: of all faces; a face that is not found is an error.
+        miss_rate: null where crops are read.
+        accuracy_of_found: null where crops are read.
+        balanced_accuracy: mean recall of the labels that occur.
+        macro_f1: mean F1 of the labels that occur or are named.
+        per_class: in the order of `LABELS`.
+        confusion: faces by label (row) and by what they are named (column); the last column is those not found.
+        before: at temperature 1.
+        after: at the model's own temperature.
+        latency: of the model.
+        eight_class: null unless all faces of a split were read whose contempt is known.
+    """
+
+    faces: int
+    missed: int
+    accuracy: Estimate
+    miss_rate: Estimate | None = None
+    accuracy_of_found: Estimate | None = None
+    balanced_accuracy: float
+    macro_f1: float
+    per_class: tuple[ClassResult, ...] = Field(min_length=len(LABELS), max_length=len(LABELS))
+    confusion: tuple[tuple[int, ...], ...]
+    before: Calibration
+    after: Calibration
+    latency: Latency
+    eight_class: EightClass | None = None
+
+
+class Comparison(Record):
+    """The model beside another on the same faces.
+
+    Attributes:
+        agreement: part of the found faces on which both name the same expression.
+        only_model: faces that only the model gets right.
+        only_against: faces that only the other gets right.
+        difference: accuracy of the model less that of the other, with the interval for paired shares.
+    """
+
+    agreement: float
+    only_model: int
+    only_against: int
+    difference: Estimate
+
+
+class ModeResult(Record):
+    """What came out in one way of showing faces to the models."""
+
+    mode: ModeName
+    model: Measured
+    against: Measured | None = None
+    comparison: Comparison | None = None
+
+
+class Degraded(Record):
+    """The model on the same crops, made worse.
+
+    Attributes:
+        name: of what was done to them.
+        about: how far.
+        accuracy: of all faces.
+        loss: accuracy on the crops as they are less this one, with the interval for paired shares.
+    """
+
+    name: str
+    about: str
+    accuracy: Estimate
+    loss: Estimate
+
+
+class Identity(Record):
+    """Which file was measured."""
+
+    name: str
+    file: str
+    sha256: str
+    quantization: Literal["int8", "float32"]
+    temperature: float
+
+
+class Data(Record):
+    """Which faces were read.
+
+    Attributes:
+        name: of the data set.
+        split: of it.
+        labels: the first ones, or the second annotator's.
+        faces: read.
+        of: faces that the split has with such a label.
+        seed: of the draw, where not all of them were read.
+        side: median of the crops' longer side, pixels.
+        sha256: of the pixels and labels of the faces that were read, in order.
+    """
+
+    name: str
+    split: SplitName
+    labels: LabelSet
+    faces: int
+    of: int
+    seed: int | None
+    side: int
+    sha256: str
+
+
+class Evaluation(Record):
+    """The record `edge-fer/evaluation/1`.
+
+    Attributes:
+        date: when, UTC, ISO 8601.
+        settings: of the command.
+        versions: of what computed it, by package.
+        machine: what it ran on.
+        model: that was measured.
+        against: another model, on the same faces in the same run.
+        data: the faces.
+        modes: one for each way of showing them.
+        degradations: of the model, on crops.
+        notes: sentences for whoever reads the figures.
+    """
+
+    schema_: Literal["edge-fer/evaluation/1"] = Field("edge-fer/evaluation/1", alias="schema")
+    date: str
+    settings: dict[str, str | int | bool | None]
+    versions: dict[str, str]
+    machine: dict[str, str]
+    model: Identity
+    against: Identity | None = None
+    data: Data
+    modes: tuple[ModeResult, ...] = Field(min_length=1)
+    degradations: tuple[Degraded, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def mode(self, name: ModeName) -> ModeResult | None:
+        """What came out in one mode; null where it was not run."""
+        return next((result for result in self.modes if result.mode == name), None)

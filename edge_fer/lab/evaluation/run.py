@@ -1,0 +1,275 @@
+"""The evaluation of a shipped classifier: the very file, through the runtime's own way of reading it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from edge_fer.common.machine import machine
+from edge_fer.errors import SourceError
+from edge_fer.faces.align import align
+from edge_fer.faces.detectors.mtcnn.detector import Detector, open_detector
+from edge_fer.inference.model_store import ModelStore
+from edge_fer.lab.console import Reporter
+from edge_fer.lab.datasets import Layout, open_dataset
+from edge_fer.lab.datasets.dataset import Dataset, Images, Usage
+from edge_fer.lab.datasets.degradations import DEGRADATIONS, Degradation
+from edge_fer.lab.datasets.pasting import locate
+from edge_fer.lab.datasets.pictures import resize
+from edge_fer.lab.evaluation.contenders import (
+    Answers,
+    Artefact,
+    Reader,
+    Views,
+    find_artefact,
+    find_rival,
+    open_reader,
+    read_all,
+)
+from edge_fer.lab.evaluation.record import (
+    Data,
+    Degraded,
+    Evaluation,
+    Identity,
+    LabelSet,
+    ModeName,
+    ModeResult,
+    SplitName,
+)
+from edge_fer.lab.evaluation.summary import compare, describe, paired_estimate, share
+from edge_fer.settings import DetectSettings
+from edge_fer.types import Image
+
+_SEED = 0
+_PACKAGES = ("edge-fer", "ai-edge-litert", "numpy", "opencv-python-headless")
+_SPLITS: dict[Usage, SplitName] = {Usage.TRAINING: "training", Usage.VALIDATION: "validation", Usage.TEST: "test"}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to measure.
+
+    Attributes:
+        models: folder with the manifest; null: the models that came along.
+        model: name of the classifier.
+        data: an .npz file, `fer2013.csv`, or a folder.
+        layout: of the data.
+        split: whose faces are read.
+        labels: the data's first labels, or those of the second annotator.
+        against: see `find_rival`; null: nothing.
+        modes: ways of showing faces.
+        degradations: whether the crops are made worse, too.
+        faces: how many, drawn at random; 0: all of the split.
+        threads: processor threads of a classification.
+    """
+
+    models: Path | None
+    model: str
+    data: Path
+    layout: Layout = "auto"
+    split: Usage = Usage.VALIDATION
+    labels: LabelSet = "first"
+    against: str | None = None
+    modes: tuple[ModeName, ...] = ("crops",)
+    degradations: bool = False
+    faces: int = 0
+    threads: int = 2
+
+
+def carry_out(plan: Plan, report: Reporter) -> Evaluation:
+    """Measure a classifier, and perhaps another one beside it.
+
+    Raises:
+        ConfigError: when there is nothing of the name to measure against, or it is the model itself.
+        ModelError: when a model is missing, corrupt or no classifier of this runtime.
+        SourceError: when the faces cannot be read, or there are none.
+    """
+    load = f"{os.getloadavg()[0]:.1f} over the minute before"
+    store = ModelStore(plan.models)
+    model = find_artefact(store, plan.model)
+    rival = None if plan.against is None else find_rival(model, plan.against)
+    faces, of, contempt = _faces(plan)
+    with ExitStack() as stack:
+        readers = [open_reader(artefact, plan.threads, stack) for artefact in (model, rival) if artefact is not None]
+        modes: dict[ModeName, tuple[Answers, ...]] = {}
+        for mode in plan.modes:
+            with report.step(f"{mode}: {len(faces)} faces") as progress, ExitStack() as detection:
+                views = _views(mode, faces.images, readers, store, detection)
+                modes[mode] = read_all(views, readers, len(faces), progress)
+            if not modes[mode][0].found.any():
+                raise SourceError(f"expected faces in {plan.data}, the detector found none in {len(faces)} pictures")
+        degraded = _degraded(faces, readers[0], modes.get("crops"), report) if plan.degradations else ()
+    complete = plan.labels == "first" and len(faces) == of
+    results = tuple(_mode(mode, answers, faces, readers, plan, contempt if complete else None)
+                    for mode, answers in modes.items())  # fmt: skip
+    data = _data(faces, of, plan)
+    return Evaluation(
+        date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        settings=_settings(plan),
+        versions={name: version(name) for name in _PACKAGES},
+        machine=machine() | {"load": load},
+        model=_identity(model),
+        against=None if rival is None else _identity(rival),
+        data=data,
+        modes=results,
+        degradations=degraded,
+        notes=_notes(data, model, degraded),
+    )
+
+
+def _faces(plan: Plan) -> tuple[Dataset, int, int | None]:
+    """The faces to read, how many of them the split has, and how many more are led by contempt."""
+    dataset = open_dataset(plan.data, plan.layout).only(plan.split)
+    contempt = None if dataset.contempt is None else dataset.contempt[plan.split]
+    if plan.labels == "second":
+        dataset = dataset.by_second()
+    if not len(dataset):
+        raise SourceError(f"expected {_SPLITS[plan.split]} faces with {plan.labels} labels in {plan.data}, found none")
+    of = len(dataset)
+    if plan.faces and plan.faces < of:
+        dataset = dataset.take(np.sort(np.random.default_rng(_SEED).permutation(of)[: plan.faces]))
+    return dataset, of, contempt
+
+
+def _pictures(images: Images) -> Iterator[Image]:
+    return (images[index] for index in range(len(images)))
+
+
+def _views(
+    mode: ModeName, images: Images, readers: Sequence[Reader], store: ModelStore, stack: ExitStack
+) -> Iterator[Views]:
+    """Each face as each classifier sees it."""
+    if mode == "crops":
+        return _crops(images, readers)
+    return _end_to_end(images, readers, stack.enter_context(open_detector(DetectSettings(), store)))
+
+
+def _crops(images: Images, readers: Sequence[Reader]) -> Iterator[Views]:
+    """The data's own crops, resized as in training."""
+    for picture in _pictures(images):
+        yield [resize(picture, reader.classifier.size) for reader in readers]
+
+
+def _end_to_end(images: Images, readers: Sequence[Reader], detector: Detector) -> Iterator[Views]:
+    """Crops pasted into frames, found by the runtime's detector and cut out by its alignment."""
+    classifiers = [reader.classifier for reader in readers]
+    for frame, face in locate(_pictures(images), detector):
+        yield [None if face is None else align(frame, face.landmarks, one.crop, one.size) for one in classifiers]
+
+
+def _degraded(
+    faces: Dataset, reader: Reader, plain: tuple[Answers, ...] | None, report: Reporter
+) -> tuple[Degraded, ...]:
+    """The model on crops that were made worse, against the same crops as they are."""
+    if plain is None:
+        with report.step(f"crops: {len(faces)} faces") as progress:
+            plain = read_all(_crops(faces.images, [reader]), [reader], len(faces), progress)
+    right = plain[0].named == faces.labels
+    found = []
+    for degradation in DEGRADATIONS:
+        with report.step(f"{degradation.name}: {len(faces)} faces") as progress:
+            (answers,) = read_all(_made_worse(faces.images, degradation, reader), [reader], len(faces), progress)
+        still_right = answers.named == faces.labels
+        found.append(
+            Degraded(
+                name=degradation.name,
+                about=degradation.about,
+                accuracy=share(still_right),
+                loss=paired_estimate(right, still_right),
+            )
+        )
+    return tuple(found)
+
+
+def _made_worse(images: Images, degradation: Degradation, reader: Reader) -> Iterator[Views]:
+    size = reader.classifier.size
+    for number, picture in enumerate(_pictures(images)):
+        rng = np.random.default_rng([_SEED, number])
+        if degradation.enlarged:
+            yield [degradation.change(resize(picture, size), rng)]
+        else:
+            yield [resize(degradation.change(picture, rng), size)]
+
+
+def _mode(
+    mode: ModeName,
+    answers: tuple[Answers, ...],
+    faces: Dataset,
+    readers: Sequence[Reader],
+    plan: Plan,
+    contempt: int | None,
+) -> ModeResult:
+    measured = [
+        describe(answer, faces.labels, reader.temperature, plan.threads, pasted=mode == "end-to-end", contempt=contempt)
+        for answer, reader in zip(answers, readers, strict=True)
+    ]
+    if len(measured) == 1:
+        return ModeResult(mode=mode, model=measured[0])
+    comparison = compare(answers[0], answers[1], faces.labels)
+    return ModeResult(mode=mode, model=measured[0], against=measured[1], comparison=comparison)
+
+
+def _data(faces: Dataset, of: int, plan: Plan) -> Data:
+    digest = hashlib.sha256()
+    sides = []
+    for picture, label in zip(_pictures(faces.images), faces.labels.tolist(), strict=True):
+        digest.update(f"{picture.shape} {label} ".encode())
+        digest.update(np.ascontiguousarray(picture).tobytes())
+        sides.append(max(picture.shape))
+    return Data(
+        name=faces.name,
+        split=_SPLITS[plan.split],
+        labels=plan.labels,
+        faces=len(faces),
+        of=of,
+        seed=_SEED if len(faces) < of else None,
+        side=int(np.median(sides)),
+        sha256=digest.hexdigest(),
+    )
+
+
+def _settings(plan: Plan) -> dict[str, str | int | bool | None]:
+    """The command's settings; of paths only the last part, which is no secret and means something elsewhere."""
+    return {
+        "model": plan.model,
+        "data": plan.data.name,
+        "layout": plan.layout,
+        "split": _SPLITS[plan.split],
+        "labels": plan.labels,
+        "against": None if plan.against is None else Path(plan.against).name,
+        "modes": ", ".join(plan.modes),
+        "degradations": plan.degradations,
+        "faces": plan.faces,
+        "threads": plan.threads,
+    }
+
+
+def _identity(artefact: Artefact) -> Identity:
+    spec = artefact.spec
+    return Identity(
+        name=artefact.name,
+        file=spec.file,
+        sha256=spec.sha256,
+        quantization=spec.quantization,
+        temperature=spec.temperature,
+    )
+
+
+def _notes(data: Data, model: Artefact, degraded: tuple[Degraded, ...]) -> tuple[str, ...]:
+    size, notes = model.spec.input.size, []
+    if data.split == "validation":
+        notes.append("Validation faces are those that temperatures and recipes are chosen on.")
+    if degraded and size is not None and data.side < size:
+        notes.append(
+            f"The crops are {data.side} pixels wide and the network takes {size}: sharper versions of the same faces "
+            "cannot be made from them, so what sharpness brings is not measured."
+        )
+    return tuple(notes)

@@ -1,0 +1,182 @@
+"""Why the classifier names a face as it does: Grad-CAM on the float network of what the shipped one says.
+
+INT8 has no gradients. So the float network that it was made from is explained, for the very expression that
+the shipped artefact names; where the float network would name another one, that is told beside the picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from edge_fer.errors import SourceError
+from edge_fer.expression.classifier import Classifier
+from edge_fer.faces.align import align
+from edge_fer.faces.detectors.mtcnn.detector import Detector
+from edge_fer.lab.datasets.dataset import Dataset, FileImages, pictures_below, reading
+from edge_fer.lab.datasets.pictures import resize
+from edge_fer.lab.evaluation.logits import Progress, silent
+from edge_fer.lab.explain.gradcam import Stage, grad_cam, over_face
+from edge_fer.lab.networks.se_resnet50 import SEResNet50
+from edge_fer.lab.training.augment import standardise
+from edge_fer.types import LABELS, Expression, Image, Label
+
+_BATCH = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A face to be explained.
+
+    Attributes:
+        face: `(size, size)` uint8, grey, as the classifier takes it.
+        title: where it comes from, for people.
+        truth: what annotators call it, where that is known.
+    """
+
+    face: Image
+    title: str
+    truth: Label | None
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What was said of a face, and what spoke for it.
+
+    Attributes:
+        subject: the face.
+        expression: the shipped classifier's answer.
+        float_label: what the float network names.
+        explained: the label that `heat` is for.
+        heat: `(size, size)` float32, 0..1, over the face.
+    """
+
+    subject: Subject
+    expression: Expression
+    float_label: Label
+    explained: Label
+    heat: NDArray[np.float32]
+
+
+def subjects_of_dataset(faces: Dataset, per_class: int, size: int, seed: int) -> list[Subject]:
+    """Some faces of each label, drawn at random.
+
+    Args:
+        faces: of one split.
+        per_class: of each label at most so many.
+        size: side in pixels that they are brought to.
+        seed: of the draw.
+    """
+    drawn = np.random.default_rng(seed).permutation(len(faces))
+    chosen = [index for label in range(len(LABELS)) for index in drawn[faces.labels[drawn] == label][:per_class]]
+    return [
+        Subject(
+            face=resize(faces.images[int(index)], size),
+            title=f"{faces.name}, face {index} of the split",
+            truth=LABELS[faces.labels[index]],
+        )
+        for index in chosen
+    ]
+
+
+def subjects_of_crops(paths: Sequence[Path], size: int) -> list[Subject]:
+    """Pictures that are cut-out faces already.
+
+    Args:
+        paths: pictures, or folders of them.
+        size: side in pixels that they are brought to.
+
+    Raises:
+        SourceError: when one cannot be read, or there is none.
+    """
+    files = _files(paths)
+    images = FileImages(tuple(files))
+    return [Subject(resize(images[index], size), path.name, None) for index, path in enumerate(files)]
+
+
+def subjects_of_frames(paths: Sequence[Path], detector: Detector, classifier: Classifier) -> list[Subject]:
+    """The faces that the runtime finds in pictures and would hand to the classifier.
+
+    Args:
+        paths: pictures, or folders of them.
+        detector: of the runtime.
+        classifier: says how faces are cut out.
+
+    Raises:
+        SourceError: when a picture cannot be read, or no face is found in any.
+    """
+    subjects = []
+    for path in _files(paths):
+        image = _read_colour(path)
+        for number, found in enumerate(detector.detect(image), 1):
+            face = align(image, found.landmarks, classifier.crop, classifier.size)
+            subjects.append(Subject(face, f"{path.name}, face {number}", None))
+    if not subjects:
+        raise SourceError(
+            f"expected faces in {', '.join(map(str, paths))}, found none; give --crops for pictures that are cut-out "
+            "faces already"
+        )
+    return subjects
+
+
+def _files(paths: Sequence[Path]) -> list[Path]:
+    files = [file for path in paths for file in (pictures_below(path) if path.is_dir() else [path])]
+    if not files:
+        raise SourceError(f"expected pictures in {', '.join(map(str, paths))}, found none; check the path")
+    return files
+
+
+def _read_colour(path: Path) -> Image:
+    with reading(path, "a picture"):
+        content = np.frombuffer(path.read_bytes(), np.uint8)
+    image = cv2.imdecode(content, cv2.IMREAD_COLOR) if content.size else None
+    if image is None:
+        raise SourceError(f"expected a picture in {path}, found {content.size} bytes that are none; remove it")
+    return np.asarray(image, np.uint8)
+
+
+def explain(
+    net: SEResNet50,
+    classifier: Classifier,
+    subjects: Sequence[Subject],
+    stage: Stage,
+    *,
+    label: Label | None = None,
+    progress: Progress = silent,
+) -> Iterator[Explanation]:
+    """Explain faces, one after the other.
+
+    Args:
+        net: the float network that the classifier was made from.
+        classifier: the shipped artefact in the runtime.
+        subjects: the faces.
+        stage: whose feature maps are used; see `gradcam.choose_stage`.
+        label: explain this one, whatever the classifier names; null: what it names.
+        progress: told after each face.
+
+    Raises:
+        BackendError: when the classifier's device fails.
+    """
+    layer: Any = getattr(net, stage)
+    for first in range(0, len(subjects), _BATCH):
+        batch = subjects[first : first + _BATCH]
+        expressions = [classifier.classify(subject.face) for subject in batch]
+        explained = [label or expression.label for expression in expressions]
+        faces = torch.from_numpy(np.stack([subject.face for subject in batch])).float()[:, None]
+        cams = grad_cam(net, layer, standardise(faces), np.array([LABELS.index(each) for each in explained]))
+        for place, subject in enumerate(batch):
+            yield Explanation(
+                subject=subject,
+                expression=expressions[place],
+                float_label=LABELS[int(cams.logits[place].argmax())],
+                explained=explained[place],
+                heat=over_face(cams.maps[place], len(subject.face), net.resolution),
+            )
+            progress(first + place + 1, len(subjects))

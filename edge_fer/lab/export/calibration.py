@@ -1,0 +1,98 @@
+"""Faces that the ranges of a quantized classifier are measured on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_fer.errors import SourceError
+from edge_fer.faces.detectors.mtcnn.detector import open_detector
+from edge_fer.inference.model_store import CropSpec, ModelStore
+from edge_fer.lab.datasets.dataset import Dataset, Usage
+from edge_fer.lab.datasets.pasting import through_runtime
+from edge_fer.lab.datasets.pictures import resize
+from edge_fer.lab.evaluation.logits import Progress, silent
+from edge_fer.settings import DetectSettings
+from edge_fer.types import Image
+
+FEWEST = 32
+"""Ranges of fewer faces than these are chance."""
+
+
+def check_faces(dataset: Dataset, crop: CropSpec, count: int) -> None:
+    """Whether `calibration_faces` may find what it needs.
+
+    Raises:
+        SourceError: when the faces were cut in another way, or there are fewer than `FEWEST` training faces (or
+            `count`, where that is less).
+    """
+    if dataset.crop not in (None, crop):
+        raise SourceError(
+            f"expected faces in {dataset.name} cut as the classifier sees them ({crop}), found {dataset.crop}; "
+            "cut them again with `edge-fer lab faces`"
+        )
+    _check_count(dataset, int((dataset.usage == Usage.TRAINING).sum()), count)
+
+
+def _check_count(dataset: Dataset, found: int, count: int, more: str = "") -> None:
+    least = min(count, FEWEST)
+    if found < least:
+        raise SourceError(
+            f"expected at least {least} training faces in {dataset.name} to calibrate on, found {found}{more}; "
+            "add photos"
+        )
+
+
+def calibration_faces(
+    dataset: Dataset,
+    store: ModelStore,
+    crop: CropSpec,
+    *,
+    count: int,
+    size: int,
+    seed: int,
+    progress: Progress = silent,
+) -> NDArray[np.uint8]:
+    """Faces of the training split as the runtime would hand them to the classifier.
+
+    Faces that `edge-fer lab faces` cut are that already. Others are pasted into pictures, found by the runtime's
+    detector and cut out by its alignment.
+
+    Args:
+        dataset: the faces.
+        store: has the detector's networks.
+        crop: of the classifier.
+        count: at most so many; all that there are, where there are fewer.
+        size: side in pixels.
+        seed: of the draw.
+        progress: told how many there are, of how many there may be at most.
+
+    Returns:
+        `(n, size, size)` uint8, grey.
+
+    Raises:
+        SourceError: when a face cannot be read, all were cut in another way, or there are fewer than `FEWEST`
+            (or `count`, where that is less).
+    """
+    check_faces(dataset, crop, count)
+    training = dataset.only(Usage.TRAINING)
+    order = np.random.default_rng(seed).permutation(len(training))
+    drawn = (training.images[int(index)] for index in order)
+    faces = _found(drawn, store, crop, size) if dataset.crop is None else (resize(face, size) for face in drawn)
+    taken, most = [], min(count, len(training))
+    for face in islice(faces, count):
+        taken.append(face)
+        progress(len(taken), most)
+    _check_count(dataset, len(taken), count, " that the detector finds" if dataset.crop is None else "")
+    return np.stack(taken)
+
+
+def _found(faces: Iterable[Image], store: ModelStore, crop: CropSpec, size: int) -> Iterator[Image]:
+    """Those that the runtime finds in a picture, as it cuts them out."""
+    with open_detector(DetectSettings(), store) as detector:
+        for face in through_runtime(faces, detector, crop, size):
+            if face is not None:
+                yield face

@@ -1,0 +1,299 @@
+"""From trained weights to a deployable classifier: convert, calibrate, quantize, check, measure, describe."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_fer.errors import ConfigError, ModelError, SourceError
+from edge_fer.inference.model_store import Accuracy, CropSpec, InputSpec, ModelSpec, ModelStore
+from edge_fer.lab.console import Reporter
+from edge_fer.lab.datasets.dataset import Dataset, Usage
+from edge_fer.lab.datasets.pictures import resized
+from edge_fer.lab.edgetpu.rules import check_int8
+from edge_fer.lab.evaluation.logits import classify
+from edge_fer.lab.evaluation.metrics import agreement, fit_temperature, guessing_below, negative_log_likelihood, score
+from edge_fer.lab.export.calibration import calibration_faces, check_faces
+from edge_fer.lab.export.convert import check_agreement, convert, parameters
+from edge_fer.lab.export.export_record import (
+    Candidate,
+    Export,
+    LayerError,
+    RangeChoice,
+    ThresholdOrigin,
+    Validation,
+    write_facts,
+)
+from edge_fer.lab.export.layer_errors import LayerReport, compare_layers
+from edge_fer.lab.export.model_card import classifier_card
+from edge_fer.lab.export.quantize import Choice, choose_percentile, measure_extremes
+from edge_fer.lab.model_folder import update_manifest, write_artefact, write_card
+from edge_fer.lab.networks.se_resnet50 import GREY_MEAN, GREY_STD, INPUT_SIZE, SEResNet50
+from edge_fer.lab.weights.npz import load_origin, load_se_resnet50, load_second_head
+from edge_fer.lab.weights.provenance import About, Origin
+from edge_fer.types import LABELS
+
+CLASSIFIER = "se_resnet50"
+CLASSIFIER_INPUT = InputSpec(size=INPUT_SIZE, colour="grey", mean=GREY_MEAN, std=GREY_STD)
+CLASSIFIER_CROP = CropSpec(eye_distance=0.3, eye_y=0.37, detail=64)
+_LAYER_FACES, _LAYERS_TOLD = 32, 10
+_FEWEST = 100  # validation faces that a temperature can be fitted to
+ABSTAIN_BELOW = 0.5
+"""Confidence below which labels are withheld where nothing is known: that of the models that came along."""
+
+_FROM: dict[ThresholdOrigin, str] = {
+    "measured": "below it they are more often wrong than right on the validation faces",
+    "start": "as of the network that training went on from; the validation faces are too few to measure it",
+    "default": "the default; the validation faces are too few to measure it",
+}
+_SHOWN = {
+    True: "pasted into pictures, found by the runtime's detector and cut out by its alignment",
+    False: "as `edge-fer lab faces` found and cut them",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a classifier is exported.
+
+    Attributes:
+        name: in the manifest.
+        about: what the card says of the weights.
+        head: `first`, or `second` for the head that was trained on the second labels; it is then those that
+            the network is measured by.
+        resolution: side at which the network looks at the face; null: the size it was last trained at.
+        faces: of the training split, that ranges are measured on.
+        chosen_on: validation faces that ways of setting the ranges are compared on.
+        seed: of their draw.
+        float_file: where the network before quantization goes; null: nowhere.
+    """
+
+    name: str = CLASSIFIER
+    about: About = field(default_factory=About)
+    head: Literal["first", "second"] = "first"
+    resolution: int | None = None
+    faces: int = 512
+    chosen_on: int = 512
+    seed: int = 0
+    float_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """An export in which everything that is given has been looked at, and fits together; see `prepare`.
+
+    Attributes:
+        plan: how.
+        about: what the card says of the weights, by the plan and their origin.
+        net: with the head and at the resolution of the plan.
+        origin: what is known of the weights.
+        dataset: with training faces.
+        validation: faces to choose and measure on.
+        crop: how faces are cut out for it.
+    """
+
+    plan: Plan
+    about: About
+    net: SEResNet50
+    origin: Origin | None
+    dataset: Dataset
+    validation: Dataset
+    crop: CropSpec
+
+
+def prepare(weights: Path, dataset: Dataset, plan: Plan) -> Job:
+    """Look at everything that an export is given, before anything is computed.
+
+    Args:
+        weights: see `load_se_resnet50`.
+        dataset: with training faces to calibrate on, and validation faces to choose and measure on.
+        plan: how.
+
+    Raises:
+        ConfigError: when the resolution does not fit.
+        ModelError: when the weights do not fit, or have no second head.
+        SourceError: when the faces are too few, or cut in another way.
+    """
+    origin, crop = load_origin(weights), dataset.crop or CLASSIFIER_CROP
+    net = _network(weights, plan)
+    check_faces(dataset, crop, plan.faces)
+    validation = (dataset.by_second() if plan.head == "second" else dataset).only(Usage.VALIDATION)
+    if not len(validation):
+        raise SourceError(f"expected validation faces in {dataset.name} to measure on, found none; check its splits")
+    return Job(plan, plan.about.over(origin), net, origin, dataset, validation, crop)
+
+
+def export_classifier(job: Job, folder: Path, store: ModelStore, report: Reporter) -> None:
+    """Write the INT8 classifier with its card and manifest entry, measured on the validation faces.
+
+    Args:
+        job: what, and how.
+        folder: of the artefacts.
+        store: has the detector, for faces that `edge-fer lab faces` has not cut.
+        report: is told.
+
+    Raises:
+        ModelError: when the graph breaks a rule of the Edge TPU.
+        SourceError: when a face cannot be read, or the detector finds too few.
+        OutputError: when the folder cannot be written.
+    """
+    plan, net, dataset = job.plan, job.net, job.dataset
+    count = min(plan.faces, int((dataset.usage == Usage.TRAINING).sum()))
+    doing = "finding and aligning" if dataset.crop is None else "reading"
+    with report.step(f"{doing} {count} faces to calibrate on") as progress:
+        faces = calibration_faces(
+            dataset, store, job.crop, count=count, size=INPUT_SIZE, seed=plan.seed, progress=progress
+        )
+    report.say(f"{plan.name}: converting the network, which takes a while")
+    float_model = convert(net, INPUT_SIZE)
+    difference = check_agreement(net, float_model, [(1, INPUT_SIZE, INPUT_SIZE, 3)])
+    report.say(f"{plan.name}: {parameters(net) / 1e6:.2f} M parameters; float at most {difference:.1e} from PyTorch")
+    choice = _quantized(float_model, faces, job.validation, plan, report)
+    graph = check_int8(choice.model)
+    report.say(f"{plan.name}: full INT8 and no rule of the Edge TPU broken: {graph.summary()}")
+    layers = compare_layers(float_model, choice.model, faces[:_LAYER_FACES], CLASSIFIER_INPUT)
+    measured = _measure(float_model, choice.model, job, report)
+    artefact = write_artefact(folder, plan.name, choice.model)
+    facts = Export(
+        sha256=artefact["sha256"],
+        **job.about.model_dump(),
+        parameters=parameters(net),
+        resolution=net.resolution,
+        operators=graph.summary(),
+        calibration=_range_choice(choice, len(faces), _SHOWN[dataset.crop is None], plan),
+        validation=measured,
+        layers=_worst(layers),
+    )
+    spec = _spec(job, measured, artefact)
+    if plan.float_file is not None:
+        write_artefact(plan.float_file.parent, plan.float_file.stem, float_model)
+    write_facts(folder / f"{plan.name}.export.json", facts)
+    write_card(folder, spec, classifier_card(plan.name, spec, graph, facts))
+    update_manifest(folder, {plan.name: spec})
+    report.say(f"licence of the weights: {job.about.licence}; --about puts your own words on the card")
+
+
+def _spec(job: Job, measured: Validation, artefact: Mapping[str, str]) -> ModelSpec:
+    """The classifier's entry in the manifest."""
+    return ModelSpec(
+        task="classify",
+        input=CLASSIFIER_INPUT,
+        quantization="int8",
+        labels=LABELS,
+        crop=job.crop,
+        temperature=measured.temperature,
+        abstain_below=measured.abstain_below,
+        accuracy=Accuracy(
+            dataset=measured.dataset,
+            images=measured.images,
+            float32=round(measured.float32, 4),
+            int8=round(measured.int8, 4),
+            agreement=round(measured.agreement, 4),
+        ),
+        source=job.about.source,
+        licence=job.about.licence,
+        **artefact,
+    )
+
+
+def _network(weights: Path, plan: Plan) -> SEResNet50:
+    """The network with the head and at the resolution of the plan."""
+    net = load_se_resnet50(weights)
+    net.resolution = plan.resolution or net.resolution
+    if INPUT_SIZE % net.resolution:
+        raise ConfigError(
+            f"expected a resolution that {INPUT_SIZE} is a whole number of times of, found {net.resolution}; train "
+            f"the last stage at {INPUT_SIZE}, {INPUT_SIZE // 2} or {INPUT_SIZE // 4}, or give --resolution"
+        )
+    if plan.head == "second":
+        second = load_second_head(weights)
+        if second is None:
+            raise ModelError(f"expected a second head in {weights}, found none; export the first one")
+        net.head = second
+    return net
+
+
+def _quantized(
+    float_model: bytes, faces: NDArray[np.uint8], validation: Dataset, plan: Plan, report: Reporter
+) -> Choice:
+    """The INT8 network, its ranges set in the way that costs least on some of the validation faces."""
+    with report.step(f"measuring ranges on {len(faces)} faces") as progress:
+        extremes = measure_extremes(float_model, faces, CLASSIFIER_INPUT, progress=progress)
+    drawn = np.random.default_rng(plan.seed).permutation(len(validation))[: plan.chosen_on]
+    some = validation.take(np.sort(drawn))
+    with report.step(f"choosing ranges on {len(some)} validation faces") as progress:
+        choice = choose_percentile(
+            float_model, extremes, CLASSIFIER_INPUT, resized(some.images, INPUT_SIZE), some.labels, progress=progress
+        )
+    report.say(f"{plan.name}: ranges reach as far as {choice.chosen.percentile:g} % of the faces do")
+    return choice
+
+
+def _measure(float_model: bytes, int8_model: bytes, job: Job, report: Reporter) -> Validation:
+    """Run both networks over the validation faces."""
+    faces, name = job.validation, job.plan.name
+    images = resized(faces.images, INPUT_SIZE)
+    logits = {}
+    for kind, model in (("float32", float_model), ("int8", int8_model)):
+        with report.step(f"{kind} on {len(images)} validation faces") as progress:
+            logits[kind] = classify(model, images, CLASSIFIER_INPUT, progress=progress)
+    temperature = fit_temperature(logits["int8"], faces.labels) if len(faces) >= _FEWEST else 1.0
+    threshold, origin = _threshold(guessing_below(logits["int8"], faces.labels, temperature), job.origin)
+    measured = Validation(
+        dataset=f"{faces.name}, validation split, crops as they are, enlarged to {INPUT_SIZE}",
+        images=len(faces),
+        float32=score(logits["float32"], faces.labels).accuracy,
+        int8=score(logits["int8"], faces.labels).accuracy,
+        agreement=agreement(logits["float32"], logits["int8"]),
+        temperature=temperature,
+        abstain_below=threshold,
+        abstain_from=origin,
+        nll_before=negative_log_likelihood(logits["int8"], faces.labels, 1.0),
+        nll_after=negative_log_likelihood(logits["int8"], faces.labels, temperature),
+    )
+    report.say(
+        f"accuracy float32 {measured.float32:.2%}, INT8 {measured.int8:.2%}, same label on {measured.agreement:.2%} "
+        f"of {measured.images} faces; temperature {temperature:.2f}"
+    )
+    report.say(f"{name}: labels below a confidence of {threshold:.2f} are withheld ({_FROM[origin]})")
+    return measured
+
+
+def _threshold(measured: float | None, origin: Origin | None) -> tuple[float, ThresholdOrigin]:
+    """The confidence below which labels are guesses, and where it comes from."""
+    if measured is not None:
+        return measured, "measured"
+    if origin is not None and origin.abstain_below is not None:
+        return origin.abstain_below, "start"
+    return ABSTAIN_BELOW, "default"
+
+
+def _range_choice(choice: Choice, faces: int, shown: str, plan: Plan) -> RangeChoice:
+    named = {cost: _way(cost.percentile) for cost in choice.costs}
+    return RangeChoice(
+        faces=faces,
+        shown=shown,
+        seed=plan.seed,
+        chosen_on=choice.faces,
+        candidates=tuple(
+            Candidate(name=name, logit_rmse=cost.rmse, agreement=cost.agreement, accuracy=cost.accuracy)
+            for cost, name in named.items()
+        ),
+        chosen=named[choice.chosen],
+    )
+
+
+def _way(percentile: float) -> str:
+    return "min/max" if percentile == 100 else f"percentile {percentile:g}"
+
+
+def _worst(report: LayerReport) -> tuple[LayerError, ...]:
+    return tuple(
+        LayerError(name=layer.name, operator=layer.operator, snr_db=layer.snr_db, drop_db=layer.drop_db)
+        for layer in report.worst(_LAYERS_TOLD)
+    )

@@ -1,0 +1,187 @@
+"""What an export or an evaluation found out, as JSON: the only place a model card takes its numbers from.
+
+`edge-fer lab export` writes `edge-fer/export/1` (here), `edge-fer lab evaluate` writes
+`edge-fer/evaluation/1` (`evaluation_facts`). Shares and accuracies are 0..1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from edge_fer.common.text import first_problem
+from edge_fer.errors import OutputError, SourceError
+
+
+class Record(BaseModel):
+    """Facts that do not change, and no others."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class Candidate(Record):
+    """One way to set the ranges of the quantized network.
+
+    Attributes:
+        name: of the way, such as `percentile 95`.
+        logit_rmse: root mean square error of its logits against float32.
+        agreement: part of the faces on which it names the expression that float32 names.
+        accuracy: on these faces.
+    """
+
+    name: str
+    logit_rmse: float
+    agreement: float
+    accuracy: float
+
+
+class RangeChoice(Record):
+    """How the ranges of the quantized network were set.
+
+    Attributes:
+        faces: of the training split, that the ranges were measured on.
+        shown: how these came to be crops, in words.
+        seed: of their draw.
+        chosen_on: validation faces that the candidates were compared on.
+        candidates: all that were compared.
+        chosen: name of the best.
+    """
+
+    faces: int
+    shown: str
+    seed: int
+    chosen_on: int
+    candidates: tuple[Candidate, ...]
+    chosen: str
+
+
+ThresholdOrigin = Literal["measured", "start", "default"]
+
+
+class Validation(Record):
+    """What the export measured on validation faces.
+
+    Attributes:
+        dataset: which faces, in words.
+        images: how many.
+        float32: accuracy before quantization.
+        int8: accuracy after it.
+        agreement: part of the faces on which both name the same expression.
+        temperature: fitted to the INT8 logits on these faces.
+        abstain_below: confidence below which a label counts as a guess.
+        abstain_from: `measured`: below it labels are more often wrong than right on these faces; `start`: that of the
+            network which training went on from; `default`: neither is known.
+        nll_before: negative log likelihood of the INT8 logits, nats.
+        nll_after: the same at that temperature.
+    """
+
+    dataset: str
+    images: int
+    float32: float
+    int8: float
+    agreement: float
+    temperature: float
+    abstain_below: float
+    abstain_from: ThresholdOrigin = "measured"
+    nll_before: float
+    nll_after: float
+
+
+class LayerError(Record):
+    """What quantization costs one layer.
+
+    Attributes:
+        name: of the layer.
+        operator: such as `CONV_2D`.
+        snr_db: signal-to-noise ratio of its output, decibels.
+        drop_db: by how much that is below the ratio of its worst input.
+    """
+
+    name: str
+    operator: str
+    snr_db: float
+    drop_db: float
+
+
+class Export(Record):
+    """The record `edge-fer/export/1`.
+
+    Attributes:
+        sha256: of the .tflite file.
+        source: where the weights come from.
+        licence: of the weights.
+        about_weights: a paragraph on these weights; empty where nothing is known.
+        training_data: a paragraph on what they were trained on; empty where nothing is known.
+        limits: a paragraph on what they must not be trusted with; empty where nothing is known.
+        parameters: trained numbers.
+        resolution: side that the network averages its input down to, pixels.
+        operators: of the INT8 file, with versions and counts.
+        calibration: of the ranges.
+        validation: what was measured.
+        layers: those that lose most, worst first.
+    """
+
+    schema_: Literal["edge-fer/export/1"] = Field("edge-fer/export/1", alias="schema")
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    source: str
+    licence: str
+    about_weights: str = ""
+    training_data: str = ""
+    limits: str = ""
+    parameters: int
+    resolution: int
+    operators: str
+    calibration: RangeChoice
+    validation: Validation
+    layers: tuple[LayerError, ...] = ()
+
+
+Facts = TypeVar("Facts", bound=Record)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[Path]:
+    """Make the folder of a file that is about to be written, and turn what goes wrong into one line.
+
+    Raises:
+        OutputError: when the file cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield path
+    except OSError as error:
+        raise OutputError(f"expected to write {path}, found: {error.strerror}; choose another folder") from error
+
+
+def write_facts(path: Path, facts: Record) -> None:
+    """Write a record as JSON.
+
+    Raises:
+        OutputError: when the file cannot be written.
+    """
+    with writing(path):
+        path.write_text(facts.model_dump_json(by_alias=True, indent=2) + "\n", encoding="utf-8")
+
+
+def read_facts(path: Path, kind: type[Facts]) -> Facts:
+    """Read what `write_facts` wrote.
+
+    Args:
+        path: of the file.
+        kind: of the record, `Export` or `Evaluation`.
+
+    Raises:
+        SourceError: when the file is missing or is not a record of that kind.
+    """
+    what = f"a record `{kind.model_fields['schema_'].default}`"
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise SourceError(f"expected {what} at {path}, found: {error.strerror}; check the path") from error
+    except ValidationError as error:
+        where, found = first_problem(error)
+        raise SourceError(f"expected {what} in {path}, found at {where}: {found}; make it again") from error

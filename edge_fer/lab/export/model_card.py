@@ -1,0 +1,302 @@
+"""Model cards, made from what was measured.
+
+Mitchell et al., "Model Cards for Model Reporting", 2019.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from edge_fer.errors import ModelError
+from edge_fer.inference.model_store import ModelSpec
+from edge_fer.lab.edgetpu.check import cost
+from edge_fer.lab.edgetpu.latency_model import predict
+from edge_fer.lab.evaluation.record import Evaluation, ModeName
+from edge_fer.lab.evaluation.tables import described, percent, points, spread, table, tables
+from edge_fer.lab.export.export_record import Export, RangeChoice, Validation
+from edge_fer.lab.tflite.graph import Graph
+from edge_fer.types import LABELS
+
+_MTCNN_PURPOSE = {
+    "propose": "proposes windows that may hold a face, on every scale of the picture (P-Net)",
+    "refine": "throws out most of the proposals and moves the others (R-Net)",
+    "output": "decides, moves the boxes a last time and gives five landmarks (O-Net)",
+}
+_WEAK = 0.5  # recall below which an expression is called weak
+
+_FERPLUS_ANCHORS = (
+    ("VGG13 (Barsoum et al., 2016)", 0.8499),
+    ("SENet-50, pretrained on faces (Albanie et al., 2018)", 0.8888),
+)
+_FER2013_ANCHORS = (("ResNet-50 of EmoNet (Kumari)", 0.6892),)
+"""Published test accuracies: of eight classes on FER+, of seven on FER2013."""
+
+
+def mtcnn_card(
+    name: str,
+    spec: ModelSpec,
+    graph: Graph,
+    parameters: int,
+    difference: float,
+    licence: str,
+    *,
+    quantization: str = "",
+) -> str:
+    """The card of one of MTCNN's nets.
+
+    Args:
+        name: in the manifest.
+        spec: its entry there.
+        graph: of the file.
+        parameters: how many trained numbers it has.
+        difference: from PyTorch on random input, as a part of the output's range.
+        licence: file with the licence's text.
+        quantization: how the weights were changed, a paragraph; empty where they were not.
+    """
+    written = (
+        f"Written by `edge-fer lab export`.\n\n## Quantization\n\n{quantization}"
+        if quantization
+        else "Written by `edge-fer lab export` without any change to them; on random input the file is at most\n"
+        f"{difference:.1e} of the output's range from the PyTorch definition."
+    )
+    outputs = ", ".join(f"`{graph.name(tensor)}` {graph.shape(tensor)}" for tensor in graph.outputs)
+    return f"""# {name}
+
+One of the three nets of MTCNN (Zhang et al., 2016); it {_MTCNN_PURPOSE[spec.task]}.
+
+{_facts(name, spec, graph, parameters)}
+| outputs | {outputs}; -1 is any size |
+
+## Source and licence
+
+Weights: {spec.source}. Licence: {spec.licence}, its text in
+`{licence}`. {written}
+
+## Training data
+
+Not trained by this project. By its authors' paper: WIDER FACE for boxes, CelebA for landmarks.
+
+## Intended use and limits
+
+To find faces for the classifier beside it. It finds faces, whosoever they are; it identifies nobody. Faces
+that are small, dark, blurred, covered or turned far away are missed, and the pictures it learned from are not
+a fair sample of mankind. How well it agrees with the package it comes from is tested in `tests/`, not stated here.
+"""
+
+
+def classifier_card(
+    name: str, spec: ModelSpec, graph: Graph, export: Export, evaluations: Sequence[Evaluation] = ()
+) -> str:
+    """The card of a classifier; every figure on it is one of the arguments'.
+
+    Args:
+        name: in the manifest.
+        spec: its entry there.
+        graph: of the file.
+        export: what its export measured.
+        evaluations: of the same file; those with second labels may be of another, which is then named.
+
+    Raises:
+        ModelError: when a record is of another file.
+    """
+    _check_file(spec, export, evaluations)
+    looked = f"{export.resolution} pixels a side" if export.resolution != spec.input.size else "its full size"
+    parts = [
+        f"# {name}",
+        f"SE-ResNet-50 (Hu et al., 2018, in the variant of VGGFace2, Cao et al., 2018) that names the expression of\n"
+        f"a face: {', '.join(LABELS)}.",
+        f"{_facts(name, spec, graph, export.parameters)}\n"
+        f"| output | {len(LABELS)} logits; divided by the temperature {spec.temperature:.2f} before the softmax |\n"
+        f"| looks at the face at | {looked} |\n"
+        f"| gives no label below | a confidence of {spec.abstain_below:.2f}"
+        f"{_why(export.validation)}, unless the settings say otherwise |",
+        *_measured(export, evaluations),
+        *_beside_published(evaluations),
+        *_quantization(export, graph),
+        *_predicted(graph),
+        "## Source and licence",
+        _paragraph(f"Weights: {export.source}. Licence: {export.licence}.", export.about_weights),
+        "## Training data",
+        export.training_data.strip() or "Not stated.",
+        "## Intended use and limits",
+        _paragraph(
+            "Research on, and demonstration of, expression recognition on small devices. The output says what "
+            "annotators would call the look of a face; it does not say what a person feels.",
+            *_weakness(evaluations),
+            export.limits,
+        ),
+        "Do not decide anything about a person with it. In the European Union, inferring emotions at work and in "
+        "education is prohibited (AI Act, Article 5), and elsewhere people must be told (Article 50).",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _why(validation: Validation) -> str:
+    """Where the threshold comes from, where it was not measured."""
+    match validation.abstain_from:
+        case "measured":
+            return ""
+        case "start":
+            return " (that of the network it was trained further from; too few validation faces to measure its own)"
+        case "default":
+            return " (not measured: too few validation faces)"
+
+
+def _check_file(spec: ModelSpec, export: Export, evaluations: Sequence[Evaluation]) -> None:
+    """All records are of the file that the card is of, but those with second labels."""
+    found = {"the export": export.sha256}
+    found |= {described(one): one.model.sha256 for one in evaluations if one.data.labels == "first"}
+    for what, sha256 in found.items():
+        if sha256 != spec.sha256:
+            raise ModelError(
+                f"expected figures of {spec.file} with sha256 {spec.sha256[:12]}..., found those of {sha256[:12]}... "
+                f"({what}); export or evaluate again"
+            )
+
+
+def _facts(name: str, spec: ModelSpec, graph: Graph, parameters: int) -> str:
+    picture = spec.input
+    shape = graph.shape(graph.inputs[0])
+    return f"""| | |
+|---|---|
+| file | `{name}.tflite`, sha256 `{spec.sha256[:16]}...`, {spec.quantization} |
+| parameters | {parameters:,} |
+| input | {shape}, NHWC, {picture.colour}: (pixel / 255 - {picture.mean:.6g}) / {picture.std:.6g} |"""
+
+
+def _measured(export: Export, evaluations: Sequence[Evaluation]) -> list[str]:
+    """What the export measured, then every evaluation of this file."""
+    found = export.validation
+    parts = [
+        "## Measured",
+        "### At export",
+        f"On {found.images:,} faces: {found.dataset}.",
+        table(["", "float32", "INT8"], [["accuracy", percent(found.float32), percent(found.int8)]]),
+        f"Both name the same expression on {found.agreement:.2%} of these faces. The temperature was fitted on them "
+        f"(Guo et al., 2017): negative log likelihood {found.nll_before:.3f} before, {found.nll_after:.3f} after.",
+    ]
+    for one in evaluations:
+        if one.data.labels == "first":
+            threads = f"{one.machine.get('processor', 'unknown processor')}, {one.date[:10]}"
+            parts += [f"### {described(one)}", f"Measured on: {threads}.", tables(one, level=4)]
+    return parts
+
+
+def _beside_published(evaluations: Sequence[Evaluation]) -> list[str]:
+    """Our test figures beside those of others on the same data, and why they are not quite the same task."""
+    parts = []
+    for one in evaluations:
+        crops = one.mode("crops")
+        if crops is None or one.data.split != "test" or one.data.name != "ferplus":
+            continue
+        if one.data.labels == "second":
+            rows = [*_anchors(_FER2013_ANCHORS), [f"`{one.model.file}`, not shipped", spread(crops.model.accuracy)]]
+            parts += [
+                f"FER2013 test, its own labels, {one.data.faces:,} faces. Ours are the faces that count under FER+'s "
+                "convention, and the network has a head of its own for these labels:",
+                table(["", "accuracy"], rows),
+                *([] if crops.comparison is None else [_second_comparison(one)]),
+            ]
+        elif crops.model.eight_class is not None:
+            eight = crops.model.eight_class
+            rows = [*_anchors(_FERPLUS_ANCHORS), [f"`{one.model.file}`", spread(eight.accuracy)]]
+            parts += [
+                f"FER+ test, eight classes: {eight.faces:,} faces, the {eight.contempt} led by contempt counted as "
+                "errors. FER+'s own evaluation leaves out faces on which no expression has more than half of the "
+                "votes; ours keeps them where one leads:",
+                table(["", "accuracy"], rows),
+            ]
+    return ["## Beside published figures", *parts] if parts else []
+
+
+def _anchors(anchors: Sequence[tuple[str, float]]) -> list[list[str]]:
+    return [[name, f"{accuracy:.2%}"] for name, accuracy in anchors]
+
+
+def _second_comparison(evaluation: Evaluation) -> str:
+    crops, against = evaluation.mode("crops"), evaluation.against
+    assert crops is not None
+    assert crops.comparison is not None
+    assert against is not None
+    return f"Its accuracy less that of `{against.file}`: {points(crops.comparison.difference)} points."
+
+
+def _quantization(export: Export, graph: Graph) -> list[str]:
+    parts = [
+        "## Quantization",
+        f"Ranges from {export.calibration.faces:,} faces of the training split (seed {export.calibration.seed}), "
+        f"{export.calibration.shown}; convolutions with one scale a channel, dense layers with one scale. "
+        f"Operators: {graph.summary()}. No version is newer than TensorFlow 2.5's.",
+        _ranges(export.calibration),
+    ]
+    if export.layers:
+        rows = [
+            [f"`{layer.name}`", layer.operator, f"{layer.snr_db:.1f}", f"{layer.drop_db:.1f}"]
+            for layer in export.layers
+        ]
+        parts += [
+            "Where most is lost, as signal to noise of each layer's output against float32:",
+            table(["layer", "operator", "dB", "less than its worst input, by dB"], rows),
+        ]
+    return parts
+
+
+def _predicted(graph: Graph) -> list[str]:
+    """What it would take on boards with an Edge TPU."""
+    work = cost(graph, graph.nodes)
+    rows = [
+        [each.board, f"{each.milliseconds:.0f} ms", f"{each.alike.median:.0%}, {each.alike.worst:.0%}"]
+        for each in predict(work)
+    ]
+    return [
+        "## On an Edge TPU: predicted, not measured",
+        f"{work.parameter_bytes / 2**20:.1f} MiB of parameters, of which {work.streamed_bytes / 2**20:.1f} MiB do not "
+        f"fit on the chip and are streamed at each inference; {work.macs / 1e9:.2f} G multiplications. Predicted by "
+        "`edge-fer lab edgetpu-check` from Coral's published times; the errors are those of its predictions of "
+        "published models that are like this one, each from the others (the Pi's are those of the USB Accelerator):",
+        table(["board", "one face", "median and worst error"], rows),
+    ]
+
+
+def _ranges(choice: RangeChoice) -> str:
+    rows = [
+        [
+            f"**{one.name}**" if one.name == choice.chosen else one.name,
+            f"{one.logit_rmse:.4f}",
+            percent(one.agreement),
+            percent(one.accuracy),
+        ]
+        for one in choice.candidates
+    ]
+    text = f"How far the ranges reach was chosen on {choice.chosen_on:,} validation faces: {choice.chosen}."
+    heads = ["ranges", "error of the logits (RMS)", "same expression as float32", "accuracy"]
+    return f"{text}\n\n{table(heads, rows)}" if rows else text
+
+
+def _weakness(evaluations: Sequence[Evaluation]) -> list[str]:
+    """A sentence on what is read worst, from the most telling evaluation: test before validation."""
+    order: dict[str, int] = {"test": 0, "validation": 1, "training": 2}
+    mode: ModeName = "crops"
+    telling = sorted(
+        (one for one in evaluations if one.data.labels == "first" and one.mode(mode) is not None),
+        key=lambda one: order[one.data.split],
+    )
+    if not telling:
+        return []
+    result = telling[0].mode(mode)
+    assert result is not None
+    known = [(one.recall, one.label) for one in result.model.per_class if one.recall is not None]
+    weak = [f"{label} ({recall:.1%})" for recall, label in sorted(known) if recall < _WEAK]
+    where = f"on the {telling[0].data.split} faces"
+    if weak:
+        return [f"Fewer than half of the faces of {_listed(weak)} get their name {where}."]
+    recall, label = min(known)
+    return [f"The expression read worst {where} is {label}: {recall:.1%} of its faces get their name."]
+
+
+def _listed(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _paragraph(*sentences: str) -> str:
+    return " ".join(sentence.strip() for sentence in sentences if sentence.strip())

@@ -1,0 +1,96 @@
+"""MTCNN's three nets to `models/`, float32 and INT8: write, compare, describe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import nn
+
+from edge_fer.inference.model_store import InputSpec, ModelSpec, Task
+from edge_fer.lab.console import Reporter
+from edge_fer.lab.export.calibration_mtcnn import measure_ranges, what_they_see
+from edge_fer.lab.export.convert import check_agreement, parameters
+from edge_fer.lab.export.equalize import equalize
+from edge_fer.lab.export.model_card import mtcnn_card
+from edge_fer.lab.model_folder import update_manifest, write_artefact, write_card, write_licence
+from edge_fer.lab.networks.se_resnet50 import MtcnnNet
+from edge_fer.lab.tflite.graph import Graph
+from edge_fer.lab.tflite.writer import write_mtcnn, write_mtcnn_int8
+from edge_fer.lab.weights.npz import MTCNN_NETS, load_mtcnn
+
+TASKS: dict[str, Task] = {"pnet": "propose", "rnet": "refine", "onet": "output"}
+
+_SOURCE = "PyPI package mtcnn 1.0.0, whose weights come from facenet (after Zhang et al. 2016)"
+_QUANTIZATION = """\
+The input and the trunk are INT8: convolutions with one scale a channel, dense layers and the slopes of a PReLU with
+one for all, biases INT32. The last features are dequantized and the heads, which are tiny, are float: scores, offsets
+and landmarks keep a resolution that 256 steps would not give them. Before that, channels are scaled to be more alike
+and the next layer's weights against it (Nagel et al., 2019), which changes nothing that is computed. Ranges from
+{windows} windows of this net that the float cascade sees in the portraits and synthetic scenes that come along. How
+well it agrees with the float net is tested in `tests/`.
+
+Operators: {operators}."""
+
+
+def export_mtcnn(folder: Path, report: Reporter) -> None:
+    """Write MTCNN's three nets, float32 and INT8, resizable, with cards and manifest entries.
+
+    Raises:
+        ModelError: when a net's weights do not fit or its file differs from PyTorch.
+        OutputError: when the folder cannot be written.
+    """
+    licence = write_licence(folder, "mtcnn")
+    nets = {name: load_mtcnn(name) for name in MTCNN_NETS}
+    specs, files = {}, {}
+    for name, net in nets.items():
+        files[name] = write_mtcnn(net)
+        difference = check_agreement(net, files[name], _shapes(net))
+        report.say(f"mtcnn_{name}: {Graph(files[name]).summary()}; at most {difference:.1e} from PyTorch")
+        specs[f"mtcnn_{name}"] = _keep(folder, name, net, files[name], licence, difference)
+    with report.step("looking at what the nets see"):
+        seen = what_they_see(files)
+    for name, net in nets.items():
+        equal = equalize(net, seen[name])
+        content = write_mtcnn_int8(equal, measure_ranges(equal, seen[name]))
+        windows, operators = sum(map(len, seen[name])), Graph(content).summary()
+        report.say(f"mtcnn_{name}_int8: {operators}; ranges from {windows} windows")
+        text = _QUANTIZATION.format(windows=windows, operators=operators)
+        specs[f"mtcnn_{name}_int8"] = _keep(folder, name, net, content, licence, quantization=text)
+    update_manifest(folder, specs)
+
+
+def _keep(
+    folder: Path,
+    net_name: str,
+    net: MtcnnNet,
+    content: bytes,
+    licence: str,
+    difference: float = 0,
+    quantization: str = "",
+) -> ModelSpec:
+    """Write a net's file and card; give its manifest entry."""
+    name = f"mtcnn_{net_name}_int8" if quantization else f"mtcnn_{net_name}"
+    spec = ModelSpec(
+        task=TASKS[net_name],
+        # The manifest's mean and deviation are of pixel / 255: together (pixel - 127.5) / 128.
+        input=InputSpec(size=None if _is_convolutional(net) else net.input_size, colour="rgb", mean=0.5, std=128 / 255),
+        quantization="int8" if quantization else "float32",
+        source=_SOURCE,
+        licence="MIT",
+        **write_artefact(folder, name, content),
+    )
+    card = mtcnn_card(name, spec, Graph(content), parameters(net), difference, licence, quantization=quantization)
+    write_card(folder, spec, card)
+    return spec
+
+
+def _is_convolutional(net: nn.Module) -> bool:
+    return not any(isinstance(layer, nn.Linear) for layer in net.modules())
+
+
+def _shapes(net: MtcnnNet) -> list[tuple[int, ...]]:
+    """Input shapes (NHWC) to compare on: the smallest one, and others that the file must take."""
+    size = net.input_size
+    if _is_convolutional(net):
+        return [(1, size, size, 3), (1, 97, 64, 3), (1, 134, 239, 3)]
+    return [(1, size, size, 3), (7, size, size, 3)]

@@ -1,0 +1,1 @@
+"""LiteRT files, written and read tensor by tensor."""

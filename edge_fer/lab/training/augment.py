@@ -1,0 +1,95 @@
+"""Pictures varied as a camera, a detector and people vary them.
+
+Everything is drawn from a generator that is handed in: the same generator gives the same pictures.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from edge_fer.lab.datasets.degradations import DARK_NOISE, MOST_BLUR, Random, blur, compress, darken, shrink
+from edge_fer.lab.networks.se_resnet50 import GREY_MEAN, GREY_STD
+from edge_fer.lab.training.recipe import Augmentation
+from edge_fer.types import Image
+
+_LEAST_SHRUNK = 1 / 3
+_LEAST_BLUR = 0.3  # standard deviation, pixels
+_QUALITIES = (15, 70)
+_LEAST_LIGHT = 0.15
+_ERASED = (0.1, 0.4)  # sides of the rectangle, parts of the picture's
+
+
+def degrade(image: Image, ranges: Augmentation, rng: Random) -> Image:
+    """A grey picture as a worse camera would have taken it, of the same size."""
+    shrunk, blurred, jpeg, dark = rng.random(4) < (ranges.shrink, ranges.blur, ranges.jpeg, ranges.dark)
+    degraded = image
+    if dark:
+        degraded = darken(degraded, rng.uniform(_LEAST_LIGHT, 1.0), DARK_NOISE, rng)
+    if blurred:
+        degraded = blur(degraded, max(_LEAST_BLUR, rng.uniform(0, MOST_BLUR) * image.shape[1]))
+    if shrunk:
+        degraded = shrink(degraded, rng.uniform(_LEAST_SHRUNK, 1.0))
+    if jpeg:
+        degraded = compress(degraded, int(rng.integers(*_QUALITIES)))
+    return degraded
+
+
+def warp(images: Tensor, size: int, ranges: Augmentation, rng: Random) -> Tensor:
+    """Turn, scale, shear, shift and mirror pictures while they are brought to a size, bicubic.
+
+    Args:
+        images: `(n, 1, height, width)` float32, 0..255.
+        size: side in pixels.
+        ranges: how far.
+        rng: drawn from.
+
+    Returns:
+        `(n, 1, size, size)` float32, 0..255; the edge goes on where the picture ends.
+    """
+    count = len(images)
+    drawn = rng.uniform(-1, 1, (5, count))
+    angle, zoom = np.deg2rad(drawn[0] * ranges.rotation), np.exp(-drawn[1] * ranges.scale)
+    mirror = np.where(rng.random(count) < ranges.flip, -1.0, 1.0)
+    cos, sin, shear = np.cos(angle) * zoom, np.sin(angle) * zoom, drawn[2] * ranges.shear
+    places = np.empty((count, 2, 3))
+    places[:, 0] = np.stack([mirror * cos, cos * shear - sin, 2 * drawn[3] * ranges.shift], axis=1)
+    places[:, 1] = np.stack([mirror * sin, sin * shear + cos, 2 * drawn[4] * ranges.shift], axis=1)
+    grid = functional.affine_grid(torch.from_numpy(places).float(), [count, 1, size, size], align_corners=False)
+    return functional.grid_sample(images, grid, "bicubic", "border", align_corners=False).clamp(0, 255)
+
+
+def light(images: Tensor, ranges: Augmentation, rng: Random) -> Tensor:
+    """Vary brightness, contrast, gamma and noise; `(n, 1, size, size)` float32, 0..255, to the same."""
+    drawn = torch.from_numpy(rng.uniform(-1, 1, (4, len(images), 1, 1, 1))).float()
+    mean = images.mean(dim=(2, 3), keepdim=True)
+    varied = (images - mean) * torch.exp(drawn[0] * ranges.contrast) + mean + drawn[1] * ranges.brightness * 255
+    if ranges.gamma:
+        varied = (varied.clamp(0, 255) / 255) ** torch.exp(drawn[2] * ranges.gamma) * 255
+    if ranges.noise:
+        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        varied = varied + drawn[3] * ranges.noise * 255 * torch.randn(images.shape, generator=generator)
+    return varied.clamp(0, 255)
+
+
+def erase(images: Tensor, share: float, rng: Random) -> Tensor:
+    """Put a rectangle of one grey value over some of the pictures.
+
+    Zhong et al., "Random Erasing Data Augmentation", 2020.
+    """
+    erased = images.clone()
+    size = images.shape[-1]
+    for picture in erased:
+        hit, (height, width, top, left, value) = rng.random() < share, rng.random(5)
+        if hit:
+            rows, columns = (round((_ERASED[0] + side * (_ERASED[1] - _ERASED[0])) * size) for side in (height, width))
+            y, x = int(top * (size - rows)), int(left * (size - columns))
+            picture[:, y : y + rows, x : x + columns] = 255 * value
+    return erased
+
+
+def standardise(images: Tensor) -> Tensor:
+    """`(n, 1, size, size)`, 0..255, as the network takes them: `(n, 3, size, size)`, three equal channels."""
+    return ((images / 255 - GREY_MEAN) / GREY_STD).repeat(1, 3, 1, 1)

@@ -1,0 +1,141 @@
+"""Faces on their way into a network, by number of step.
+
+A batch follows from the seed and its step alone, so that a run that was interrupted goes on with the
+batches that it would have seen, and batches can be made ahead of time in any number of threads.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from edge_fer.errors import SourceError
+from edge_fer.lab.datasets.dataset import Dataset
+from edge_fer.lab.datasets.pictures import resize
+from edge_fer.lab.training.augment import degrade, erase, light, standardise, warp
+from edge_fer.lab.training.recipe import Stage
+from edge_fer.types import LABELS, Image
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Some faces.
+
+    Attributes:
+        images: `(n, 3, size, size)` float32, standardised.
+        targets: `(n, 7)` float32, rows summing to 1.
+        second: `(n, 7)` float32, rows summing to 1, or 0 where there is no second label.
+    """
+
+    images: Tensor
+    targets: Tensor
+    second: Tensor
+
+
+class Batches:
+    """The training faces of a stage, lap after lap in a new order.
+
+    Args:
+        dataset: the training split.
+        stage: says how many faces a step, how large, and how varied.
+        seed: of the run, and the number of the stage.
+
+    Raises:
+        SourceError: when there are too few faces.
+    """
+
+    def __init__(self, dataset: Dataset, stage: Stage, seed: tuple[int, int]) -> None:
+        if len(dataset) < 2:
+            raise SourceError(f"expected faces to train on in {dataset.name}, found {len(dataset)}; check its splits")
+        self._dataset, self._stage, self._seed = dataset, stage, seed
+        self._size = min(stage.batch, len(dataset))
+        self.steps_per_epoch = max(1, (stage.epoch_faces or len(dataset)) // self._size)
+        self.targets = _targets(dataset, stage)
+
+    def indices(self, step: int) -> NDArray[np.int64]:
+        """Which faces the batch of a step holds."""
+        places = step * self._size + np.arange(self._size)
+        laps, within = np.divmod(places, len(self._dataset))
+        orders = {lap: self._random(lap, 0).permutation(len(self._dataset)) for lap in set(laps.tolist())}
+        return np.array([orders[lap][place] for lap, place in zip(laps.tolist(), within.tolist(), strict=True)])
+
+    def batch(self, step: int) -> Batch:
+        """The batch of a step."""
+        chosen, rng, stage = self.indices(step), self._random(step, 1), self._stage
+        ranges = stage.augmentation
+        pictures = fitting([self._dataset.images[int(index)] for index in chosen], stage.size)
+        pictures = [degrade(picture, ranges, rng) for picture in pictures]
+        images = torch.from_numpy(np.stack(pictures)).float()[:, None]
+        images = erase(light(warp(images, stage.size, ranges, rng), ranges, rng), ranges.erase, rng)
+        smooth = stage.loss.second_smoothing
+        known = self._dataset.second[chosen]
+        second = np.where(known[:, None] >= 0, smoothed(np.eye(len(LABELS))[known], smooth), 0)
+        batch = Batch(
+            standardise(images), torch.from_numpy(self.targets[chosen]).float(), torch.from_numpy(second).float()
+        )
+        return mixed(batch, float(rng.beta(stage.loss.mixup, stage.loss.mixup))) if stage.loss.mixup else batch
+
+    def stream(self, first: int, last: int, workers: int) -> Iterator[Batch]:
+        """The batches of steps `first` to `last` (not included), made ahead in `workers` threads."""
+        with ThreadPoolExecutor(workers) as pool:
+            ahead: deque[Future[Batch]] = deque()
+            try:
+                for step in range(first, last):
+                    ahead.append(pool.submit(self.batch, step))
+                    if len(ahead) > workers:
+                        yield ahead.popleft().result()
+                while ahead:
+                    yield ahead.popleft().result()
+            finally:
+                for future in ahead:
+                    future.cancel()
+
+    def _random(self, number: int, purpose: int) -> np.random.Generator:
+        return np.random.default_rng([*self._seed, number, purpose])
+
+
+def _targets(dataset: Dataset, stage: Stage) -> NDArray[np.float64]:
+    sure = np.eye(len(LABELS))[dataset.labels]
+    return smoothed(dataset.targets.astype(np.float64) if stage.loss.votes else sure, stage.loss.smoothing)
+
+
+def smoothed(targets: NDArray[np.float64], part: float) -> NDArray[np.float64]:
+    """Spread a part of each target evenly. Szegedy et al., "Rethinking the Inception Architecture", 2016."""
+    return targets * (1 - part) + part / targets.shape[1]
+
+
+def mixed(batch: Batch, part: float) -> Batch:
+    """Each face with a part of another. Zhang et al., "mixup: Beyond Empirical Risk Minimization", 2018.
+
+    A face without a second label takes none from its partner, as no loss could be told of the mixture.
+    """
+    other = [tensor.flip(0) for tensor in (batch.images, batch.targets, batch.second)]
+    images, targets, second = (
+        mine * (1 - part) + theirs * part
+        for mine, theirs in zip((batch.images, batch.targets, batch.second), other, strict=True)
+    )
+    known = (batch.second.sum(dim=1, keepdim=True) > 0) & (other[2].sum(dim=1, keepdim=True) > 0)
+    return Batch(images, targets, second * known)
+
+
+def plain_batches(dataset: Dataset, size: int, count: int) -> Iterator[Tensor]:
+    """All faces in order, as the network takes them, without variation; `count` at a time."""
+    for first in range(0, len(dataset), count):
+        pictures = [dataset.images[index] for index in range(first, min(first + count, len(dataset)))]
+        resized = np.stack([resize(picture, size) for picture in pictures])
+        yield standardise(torch.from_numpy(resized).float()[:, None])
+
+
+def fitting(pictures: list[Image], size: int) -> list[Image]:
+    """Pictures of one shape: as they are where they have it and are no larger than `size`, else resized to it."""
+    shapes = {picture.shape for picture in pictures}
+    if len(shapes) == 1 and max(pictures[0].shape) <= size:
+        return pictures
+    return [resize(picture, size) for picture in pictures]

@@ -1,0 +1,330 @@
+"""The training loop: stages, epochs, steps; checkpoints that a run goes on from as if nothing had happened.
+
+What is random in a step follows from the seed, the stage and the number of the step, so that a
+checkpoint need not hold the state of any generator. Without a limit in minutes, a resumed run ends with
+the very weights of an uninterrupted one on the same machine and with as many threads.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from edge_fer.errors import ConfigError, ModelError, SourceError
+from edge_fer.lab.datasets.dataset import Dataset, Usage
+from edge_fer.lab.training.batches import Batch, Batches
+from edge_fer.lab.training.checkpoint import load_checkpoint, save_checkpoint
+from edge_fer.lab.training.multi_task import Average, TwoHeads, set_training
+from edge_fer.lab.training.objective import cross_entropy, inverse_frequency, learning_rate, make_optimizer, towards
+from edge_fer.lab.training.recipe import Recipe, Stage
+from edge_fer.lab.training.training_log import SilentWatcher, Watcher, plot_curves, write_table
+from edge_fer.lab.training.validation import measure
+from edge_fer.lab.weights.provenance import Origin
+
+CHECKPOINT, BEST, LAST, TABLE, CURVES = "checkpoint.pt", "best.npz", "last.npz", "log.csv", "curves.png"
+"""What a run leaves in its folder. Weights are the averaged ones where the recipe averages."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What does not change the result.
+
+    Attributes:
+        device: `cpu` or `cuda`.
+        workers: threads that make batches ahead of time.
+        checkpoint_s: pause between checkpoints, seconds.
+        clock: seconds that only go forward.
+        stopping: set by another thread or a signal to end after the step, with a checkpoint.
+        watcher: who is told.
+    """
+
+    device: str = "cpu"
+    workers: int = 1
+    checkpoint_s: float = 300.0
+    clock: Callable[[], float] = time.monotonic
+    stopping: threading.Event = field(default_factory=threading.Event)
+    watcher: Watcher = field(default_factory=SilentWatcher)
+
+
+@dataclass(slots=True)
+class Position:
+    """How far a run is.
+
+    Attributes:
+        stage: number of the stage.
+        step: steps made in it.
+        updates: steps made in all stages.
+        elapsed_s: time spent in the stage.
+        best: highest validation accuracy of the stage, 0..1.
+        stale: epochs since that.
+        loss: sum over the faces of the epoch.
+        right: faces of the epoch on which the most probable label was the target's.
+        faces: of the epoch.
+        epoch_s: time spent on the steps of the epoch.
+    """
+
+    stage: int = 0
+    step: int = 0
+    updates: int = 0
+    elapsed_s: float = 0.0
+    best: float = -1.0
+    stale: int = 0
+    loss: float = 0.0
+    right: int = 0
+    faces: int = 0
+    epoch_s: float = 0.0
+
+
+class Run:
+    """A recipe being carried out on a network.
+
+    Args:
+        model: with its first weights.
+        recipe: what to do.
+        data: the data set of each name that the recipe's stages use.
+        folder: for checkpoint, log, curves and weights.
+        options: what does not change the result.
+
+    Raises:
+        ConfigError: when a data set is missing.
+        SourceError: when a data set has no faces to validate on.
+    """
+
+    def __init__(
+        self, model: TwoHeads, recipe: Recipe, data: Mapping[str, Dataset], folder: Path, options: Options | None = None
+    ) -> None:
+        self._recipe, self._folder = recipe, folder
+        self._options = options or Options()
+        self._data = {stage.data: _splits(stage.data, data) for stage in recipe.stages}
+        layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
+        self._model = model.to(self._options.device, memory_format=layout)
+        self._average = Average(self._model, recipe.ema) if recipe.ema else None
+        self._forward: Any = torch.compile(self._model) if recipe.compile else self._model
+        self._identity = _identity(recipe, data, model.origin)
+        self._at = Position()
+        self._rows: list[dict[str, str | int | float]] = []
+        self._optimizer: Any = None
+        self._optimizer_state: dict[str, Any] | None = None
+        self._saved_at = self._options.clock()
+
+    def resume(self) -> None:
+        """Go on from the checkpoint in the folder.
+
+        Raises:
+            ModelError: when there is none that can be read.
+            ConfigError: when it is of another recipe, other data or other first weights.
+        """
+        path = self._folder / CHECKPOINT
+        state = load_checkpoint(path)
+        if state["identity"] != self._identity:
+            raise ConfigError(
+                f"expected the recipe, the data and the first weights that {path} was made with, found others; "
+                "give the same ones, or train into another --out"
+            )
+        self._model.load_state_dict(state["model"])
+        if self._average:
+            self._average.model.load_state_dict(state["average"])
+        self._optimizer_state = state["optimizer"]
+        self._at, self._rows = Position(**state["position"]), state["rows"]
+        stage = self._recipe.stages[min(self._at.stage, len(self._recipe.stages) - 1)]
+        self._look_at(stage.size)
+        self._options.watcher.say(f"resuming after step {self._at.step} of stage {stage.name}")
+
+    def carry_out(self) -> bool:
+        """Train to the end, or until `stopping` is set.
+
+        Returns:
+            Whether the end was reached.
+
+        Raises:
+            ModelError: when the loss is no longer a number.
+            SourceError: when a picture cannot be read.
+            OutputError: when the folder cannot be written.
+        """
+        while self._at.stage < len(self._recipe.stages):
+            stage = self._recipe.stages[self._at.stage]
+            if not self._stage(stage):
+                self._save()
+                return False
+            self._at = Position(stage=self._at.stage + 1, updates=self._at.updates)
+            self._optimizer = self._optimizer_state = None
+            self._save()
+        self._measured().save(self._folder / LAST)
+        return True
+
+    def _stage(self, stage: Stage) -> bool:
+        """Carry out a stage, or the rest of it; whether its end was reached."""
+        training, validation = self._data[stage.data]
+        validation = _some(validation, stage.validation_faces)
+        batches = Batches(training, stage, (self._recipe.seed, self._at.stage))
+        weights = inverse_frequency(training.labels, stage.loss.class_weights)
+        counted = torch.from_numpy(weights).float().to(self._options.device)
+        set_training(self._model, stage.train)
+        self._look_at(stage.size)
+        self._optimizer = make_optimizer(self._model, stage.optimizer, stage.lr)
+        if self._optimizer_state is not None:
+            self._optimizer.load_state_dict(self._optimizer_state)
+        steps = stage.epochs * batches.steps_per_epoch
+        before = self._options.clock()
+        for batch in batches.stream(self._at.step, steps, self._options.workers):
+            self._step(stage, batch, self._progress(stage, steps), counted)
+            before = self._spend(before)
+            over = self._progress(stage, steps) >= 1
+            if over or self._at.step % batches.steps_per_epoch == 0:
+                self._end_epoch(stage, validation, math.ceil(self._at.step / batches.steps_per_epoch))
+                before = self._spend(before)
+                if over or (stage.patience and self._at.stale >= stage.patience):
+                    break
+            if self._options.stopping.is_set():
+                return False
+            if before - self._saved_at >= self._options.checkpoint_s:
+                self._save()
+        return True
+
+    def _look_at(self, size: int) -> None:
+        """Let the network know the resolution that it is trained at."""
+        self._model.net.resolution = size
+        if self._average:
+            self._average.model.net.resolution = size
+
+    def _spend(self, before: float) -> float:
+        now = self._options.clock()
+        self._at.elapsed_s += now - before
+        return now
+
+    def _progress(self, stage: Stage, steps: int) -> float:
+        by_clock = self._at.elapsed_s / (stage.minutes * 60) if stage.minutes else 0.0
+        return min(1.0, max(self._at.step / steps, by_clock))
+
+    def _step(self, stage: Stage, batch: Batch, progress: float, weights: Any) -> None:
+        """Learn from a batch."""
+        started = self._options.clock()
+        torch.manual_seed(_step_seed(self._recipe.seed, self._at))  # of dropout
+        lr = learning_rate(stage, progress)
+        for group in self._optimizer.param_groups:
+            group["lr"] = lr
+        device = self._options.device
+        images = batch.images.to(device, memory_format=self._format())
+        targets, second_targets = batch.targets.to(device), batch.second.to(device)
+        with torch.autocast(device, torch.bfloat16, enabled=self._recipe.bf16):
+            logits, second = self._forward(images)
+            if stage.loss.distillation and self._average:
+                with torch.no_grad():
+                    targets = towards(targets, self._average.model(images)[0], stage.loss.distillation)
+        loss = cross_entropy(logits, targets, weights)
+        if second is not None and stage.loss.second:
+            loss = loss + stage.loss.second * cross_entropy(second, second_targets)
+        if not torch.isfinite(loss):
+            raise ModelError(
+                f"expected a finite loss in stage {stage.name}, step {self._at.step + 1}, found {loss.item()}; "
+                f"lower its lr ({stage.lr}) or set bf16=false, and resume"
+            )
+        self._optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        if stage.optimizer.grad_norm is not None:
+            torch.nn.utils.clip_grad_norm_(self._model.parameters(), stage.optimizer.grad_norm)
+        self._optimizer.step()
+        self._at.step += 1
+        self._at.updates += 1
+        if self._average:
+            self._average.update(self._model, self._at.updates)
+        self._at.loss += loss.item() * len(targets)
+        self._at.right += int((logits.argmax(1) == targets.argmax(1)).sum())
+        self._at.faces += len(targets)
+        self._at.epoch_s += self._options.clock() - started
+        self._options.watcher.step(stage.name, progress, f"loss {self._at.loss / self._at.faces:.3f}  lr {lr:.1e}")
+
+    def _end_epoch(self, stage: Stage, validation: Dataset, epoch: int) -> None:
+        """Validate, and write what is known."""
+        at = self._at
+        figures = measure(self._measured(), validation, stage.size, self._options.device, bf16=self._recipe.bf16)
+        row: dict[str, str | int | float] = {
+            "stage": stage.name,
+            "epoch": epoch,
+            "step": at.step,
+            "updates": at.updates,
+            "lr": self._optimizer.param_groups[0]["lr"],
+            "train_loss": at.loss / at.faces,
+            "train_accuracy": at.right / at.faces,
+            **figures,
+            "faces_per_s": round(at.faces / at.epoch_s, 2) if at.epoch_s > 0 else "",
+            "elapsed_s": round(at.elapsed_s, 1),
+        }
+        self._rows.append(row)
+        at.loss, at.right, at.faces, at.epoch_s = 0.0, 0, 0, 0.0
+        accuracy = float(figures["val_accuracy"])
+        if accuracy > at.best:
+            at.best, at.stale = accuracy, 0
+            self._measured().save(self._folder / BEST)
+        else:
+            at.stale += 1
+        write_table(self._folder / TABLE, self._rows)
+        plot_curves(self._folder / CURVES, self._rows)
+        self._options.watcher.say(
+            f"{stage.name} epoch {epoch}: loss {row['train_loss']:.4f}, validation {row['val_loss']:.4f}; "
+            f"accuracy {row['train_accuracy']:.2%}, validation {accuracy:.2%} (best {at.best:.2%}), "
+            f"{row['faces_per_s'] or '?'} faces/s"
+        )
+        set_training(self._model, stage.train)
+
+    def _measured(self) -> TwoHeads:
+        return self._average.model if self._average else self._model
+
+    def _format(self) -> Any:
+        return torch.channels_last if self._recipe.channels_last else torch.contiguous_format
+
+    def _save(self) -> None:
+        """Write a checkpoint."""
+        save_checkpoint(
+            self._folder / CHECKPOINT,
+            {
+                "identity": self._identity,
+                "model": self._model.state_dict(),
+                "average": self._average.model.state_dict() if self._average else None,
+                "optimizer": self._optimizer.state_dict() if self._optimizer else None,
+                "position": asdict(self._at),
+                "rows": self._rows,
+            },
+        )
+        self._saved_at = self._options.clock()
+
+
+def _splits(name: str, data: Mapping[str, Dataset]) -> tuple[Dataset, Dataset]:
+    if name not in data:
+        raise ConfigError(
+            f"expected a data set for `{name}`, found {', '.join(data) or 'none'}; give --data {name}=PATH"
+        )
+    training, validation = (data[name].only(usage) for usage in (Usage.TRAINING, Usage.VALIDATION))
+    if not len(validation):
+        raise SourceError(f"expected faces to validate on in {data[name].name}, found none; check its splits")
+    return training, validation
+
+
+def _some(faces: Dataset, count: int | None) -> Dataset:
+    """So many of the faces, always the same ones."""
+    if count is None or count >= len(faces):
+        return faces
+    return faces.take(np.sort(np.random.default_rng(0).permutation(len(faces))[:count]))
+
+
+def _identity(recipe: Recipe, data: Mapping[str, Dataset], origin: Origin | None) -> str:
+    """A hash of what decides the result, and of what is written down with it."""
+    digest = hashlib.sha256(recipe.model_dump_json().encode())
+    digest.update(origin.model_dump_json().encode() if origin else b"")
+    for name in sorted({stage.data for stage in recipe.stages}):
+        for values in (data[name].labels, data[name].targets, data[name].usage, data[name].second):
+            digest.update(np.ascontiguousarray(values).tobytes())
+    return digest.hexdigest()
+
+
+def _step_seed(seed: int, at: Position) -> int:
+    return int(np.random.SeedSequence([seed, at.stage, at.step]).generate_state(1, np.uint64)[0] >> np.uint64(1))

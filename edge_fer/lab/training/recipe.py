@@ -1,0 +1,298 @@
+"""How a network is trained, as one validated model; recipes are YAML files.
+
+The models are the one place for defaults; `edge_fer/lab/recipes` holds the recipes that come along.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from typing_extensions import Self
+
+from edge_fer.common.text import first_line, first_problem
+from edge_fer.errors import ConfigError
+
+_FOLDER = files("edge_fer.lab") / "recipes"
+
+Share = Field(0.0, ge=0, le=1)
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Augmentation(_Section):
+    """How pictures are varied. Everything is off by default; ranges are symmetric and drawn evenly.
+
+    Attributes:
+        flip: share of the pictures that are mirrored.
+        rotation: up to so many degrees.
+        scale: logarithm of the factor, up to so much.
+        shift: up to this part of the side, in each direction.
+        shear: up to this part of the side.
+        brightness: added, up to this part of the full range.
+        contrast: logarithm of the factor, up to so much.
+        gamma: logarithm of the exponent, up to so much.
+        noise: standard deviation, up to this part of the full range.
+        erase: share of the pictures that lose a rectangle.
+        shrink: share that is scaled down to a third or more of its size, and up again.
+        blur: share that is blurred, with a deviation up to 2.5 % of the side.
+        jpeg: share that is compressed, at a quality of 15 to 70.
+        dark: share that is darkened, down to 15 % of the light, with the noise that this brings.
+    """
+
+    flip: float = Share
+    rotation: float = Field(0.0, ge=0, le=90)
+    scale: float = Field(0.0, ge=0, le=1)
+    shift: float = Field(0.0, ge=0, le=0.5)
+    shear: float = Field(0.0, ge=0, le=0.5)
+    brightness: float = Share
+    contrast: float = Field(0.0, ge=0, le=1)
+    gamma: float = Field(0.0, ge=0, le=1)
+    noise: float = Field(0.0, ge=0, le=0.5)
+    erase: float = Share
+    shrink: float = Share
+    blur: float = Share
+    jpeg: float = Share
+    dark: float = Share
+
+
+class Optimizer(_Section):
+    """How gradients become steps. Decay is on matrices and kernels only, never on vectors."""
+
+    kind: Literal["adam", "adamw"] = "adamw"
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = Field(0.0, ge=0)
+    grad_norm: float | None = Field(None, gt=0, description="gradients are scaled down to this norm; null: never")
+
+
+class Loss(_Section):
+    """What is minimised: cross-entropy with the targets.
+
+    Attributes:
+        votes: whether targets are what annotators said (where it is known), or all on the label.
+        smoothing: this part of each target is spread evenly.
+        class_weights: each label counts by the inverse of its frequency to this power: 0 not at all, 1 fully.
+        distillation: this part of each target is what the averaged network says of the picture (needs `ema`).
+        mixup: parameter of the Beta distribution that pairs of pictures are mixed by; 0: they are not.
+        second: weight of a second head on another annotator's labels (FER2013's); 0: there is none.
+        second_smoothing: `smoothing` of the second head.
+    """
+
+    votes: bool = True
+    smoothing: float = Field(0.0, ge=0, lt=1)
+    class_weights: float = Share
+    distillation: float = Share
+    mixup: float = Field(0.0, ge=0, le=8)
+    second: float = Field(0.0, ge=0)
+    second_smoothing: float = Field(0.0, ge=0, lt=1)
+
+
+class Start(_Section):
+    """Where the weights come from when no file is given, and how the top begins.
+
+    Attributes:
+        needs_weights: whether a file must be given, since the stages are made for trained weights.
+        width: factor on the channels of the trunk, of a network that starts from random weights.
+        block_scale: last batch-norm scale of each block, where a network starts from random weights.
+        top: `keep` what was loaded (PyTorch's defaults otherwise), or draw it from the standard normal
+            distribution.
+    """
+
+    needs_weights: bool = False
+    width: float = Field(1.0, ge=0.125, le=1, multiple_of=0.125)
+    block_scale: float = Field(1.0, ge=0, le=1)
+    top: Literal["keep", "standard_normal"] = "keep"
+
+
+class Stage(_Section):
+    """A part of the training with one data set, input size and learning rate.
+
+    Attributes:
+        name: of the stage.
+        data: name of the data set, which the command line brings to a path.
+        train: `top` (the 1000-unit layer and the heads; the trunk stands still with its statistics) or `all`.
+        size: side of the input in pixels.
+        batch: faces a step.
+        epochs: how many.
+        epoch_faces: faces an epoch; null: all. The log, validation and early stopping go by epochs.
+        validation_faces: validate on so many faces, always the same; null: on all.
+        minutes: at most so long; the learning rate then follows the clock where that is ahead of the steps.
+        lr: learning rate at the start.
+        lr_end: and at the end.
+        schedule: from the one to the other.
+        warmup: this part of the stage goes up from nothing to `lr`.
+        patience: the stage ends after so many epochs without a better validation accuracy; null: never.
+    """
+
+    name: str = Field(pattern=r"^[a-z0-9_-]+$")
+    data: str = "faces"
+    train: Literal["top", "all"] = "all"
+    size: int = Field(224, ge=32, le=512, multiple_of=2)
+    batch: int = Field(64, ge=2, le=4096)
+    epochs: int = Field(ge=1, le=10_000)
+    epoch_faces: int | None = Field(None, ge=1)
+    validation_faces: int | None = Field(None, ge=1)
+    minutes: float | None = Field(None, gt=0)
+    lr: float = Field(gt=0)
+    lr_end: float = Field(0.0, ge=0)
+    schedule: Literal["constant", "cosine"] = "constant"
+    warmup: float = Field(0.0, ge=0, lt=1)
+    patience: int | None = Field(None, ge=1)
+    optimizer: Optimizer = Optimizer()
+    loss: Loss = Loss()
+    augmentation: Augmentation = Augmentation()
+
+
+class Recipe(_Section):
+    """A whole training.
+
+    Attributes:
+        name: of the recipe.
+        about: a sentence or two.
+        seed: of everything that is drawn.
+        dropout: before the heads.
+        teacher: this part of each training target is what the network that `--teacher` names says of the face;
+            0: there is none. Hinton et al., "Distilling the Knowledge in a Neural Network", 2015.
+        ema: decay of the exponential moving average of the weights, which is what is measured and
+            written; null: the weights themselves are.
+        bf16: whether layers run in bfloat16 where that is safe (autocast); the command line leaves it out on a
+            processor that is slower so.
+        channels_last: whether maps lie in memory as NHWC.
+        compile: whether torch.compile is used.
+        start: where the weights begin.
+        stages: one after the other.
+    """
+
+    name: str
+    about: str = ""
+    seed: int = Field(0, ge=0)
+    dropout: float = Field(0.3, ge=0, lt=1)
+    teacher: float = Share
+    ema: float | None = Field(None, gt=0, lt=1)
+    bf16: bool = False
+    channels_last: bool = False
+    compile: bool = False
+    start: Start = Start()
+    stages: tuple[Stage, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Self:
+        names = [stage.name for stage in self.stages]
+        if len(set(names)) < len(names):
+            raise ValueError(f"each stage needs a name of its own, and there is {', '.join(names)}")
+        return self
+
+    @model_validator(mode="after")
+    def _distillation_has_a_teacher(self) -> Self:
+        taught = [stage.name for stage in self.stages if stage.loss.distillation]
+        if taught and self.ema is None:
+            raise ValueError(f"distillation (stage {taught[0]}) is from the averaged network, and `ema` is null")
+        return self
+
+    @model_validator(mode="after")
+    def _targets_are_learned(self) -> Self:
+        deaf = [stage.name for stage in self.stages if not stage.loss.votes]
+        if deaf and self.teacher:
+            raise ValueError(f"a teacher changes targets, and stage {deaf[0]} goes by labels (`votes: false`)")
+        return self
+
+    @property
+    def has_second(self) -> bool:
+        """Whether any stage trains a second head."""
+        return any(stage.loss.second > 0 for stage in self.stages)
+
+
+def recipe_names() -> list[str]:
+    """The recipes that come along."""
+    return sorted(entry.name.removesuffix(".yaml") for entry in _FOLDER.iterdir() if entry.name.endswith(".yaml"))
+
+
+def load_recipe(recipe: str, changes: Sequence[str] = (), skip: Sequence[str] = ()) -> Recipe:
+    """Read a recipe.
+
+    Args:
+        recipe: name of one that comes along, or path of a YAML file.
+        changes: such as `seed=3` or `stages.fine.epochs=1`; values are YAML, stages go by their names.
+        skip: names of stages to leave out.
+
+    Raises:
+        ConfigError: when it cannot be read, or a key, value or stage is not known.
+    """
+    content = _read(recipe)
+    for change in changes:
+        _apply(content, change)
+    for name in skip:
+        stages = _stages(content)
+        stages.pop(_find_stage(stages, name, f"--skip {name}"))
+    try:
+        return Recipe.model_validate(content)
+    except ValidationError as error:
+        where, what = first_problem(error)
+        raise ConfigError(f"recipe {recipe}: `{where}`: {what}; see the recipes that come along") from error
+
+
+def _read(recipe: str) -> dict[str, Any]:
+    path = Path(recipe)
+    try:
+        if recipe in recipe_names():
+            text = (_FOLDER / f"{recipe}.yaml").read_text(encoding="utf-8")
+        elif path.suffix in (".yaml", ".yml"):
+            text = path.read_text(encoding="utf-8")
+        else:
+            close = difflib.get_close_matches(recipe, recipe_names(), n=1)
+            hint = f", did you mean `{close[0]}`?" if close else ""
+            raise ConfigError(f"expected a recipe ({', '.join(recipe_names())}, or a .yaml file), found {recipe}{hint}")
+        content = yaml.safe_load(text)
+    except OSError as error:
+        raise ConfigError(f"expected a recipe at {recipe}, found: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"expected YAML in {recipe}, found: {first_line(error)}") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"expected keys such as `stages:` in {recipe}, found a {type(content).__name__}")
+    return {key: _own(value) for key, value in content.items()}
+
+
+def _own(value: Any) -> Any:
+    """A copy in which sections that YAML's aliases share are separate, so that one can be changed alone."""
+    if isinstance(value, dict):
+        return {key: _own(inner) for key, inner in value.items()}
+    return [_own(inner) for inner in value] if isinstance(value, list) else value
+
+
+def _apply(content: dict[str, Any], change: str) -> None:
+    name, equals, text = change.partition("=")
+    if not equals:
+        raise ConfigError(f"expected --set KEY=VALUE, such as `seed=3`, found {change!r}")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"expected a YAML value in --set {change}, found: {text!r}") from error
+    *sections, key = name.split(".")
+    inner: Any = content
+    for section in sections:
+        if isinstance(inner, list):
+            inner = inner[_find_stage(inner, section, f"--set {change}")]
+        elif isinstance(inner, dict):
+            inner = inner.setdefault(section, {})
+    if not isinstance(inner, dict):
+        raise ConfigError(f"expected --set with a key inside a section, such as `stages.NAME.epochs=1`, found {change}")
+    inner[key] = value
+
+
+def _stages(content: Mapping[str, Any]) -> list[Any]:
+    stages = content.get("stages")
+    return stages if isinstance(stages, list) else []
+
+
+def _find_stage(stages: list[Any], name: str, where: str) -> int:
+    names = [stage.get("name") if isinstance(stage, dict) else None for stage in stages]
+    if name not in names:
+        raise ConfigError(f"expected a stage ({', '.join(map(str, names))}) in {where}, found `{name}`")
+    return names.index(name)

@@ -1,0 +1,44 @@
+"""What a network in training is worth, between two epochs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from edge_fer.lab.datasets.dataset import Dataset
+from edge_fer.lab.evaluation.metrics import negative_log_likelihood, score
+from edge_fer.lab.training.batches import plain_batches
+from edge_fer.lab.training.multi_task import TwoHeads
+
+_BATCH = 64
+
+
+def measure(model: TwoHeads, faces: Dataset, size: int, device: str, *, bf16: bool) -> dict[str, str | float]:
+    """What a network is worth on faces without variation.
+
+    Returns:
+        `val_loss` (nats, against the label), `val_accuracy`, `val_balanced` (mean over the labels), and
+        `val_second` (accuracy of the second head on the second labels; empty where there are none).
+    """
+    outputs: list[Any] = []
+    seconds: list[Any] = []
+    model.eval()
+    with torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=bf16):
+        for images in plain_batches(faces, size, _BATCH):
+            logits, second = model(images.to(device))
+            outputs.append(logits.float().cpu())
+            seconds += [] if second is None else [second.float().cpu()]
+    logits_of_all = torch.cat(outputs).double().numpy()
+    result = score(logits_of_all, faces.labels)
+    known = faces.second >= 0
+    by_second: str | float = ""
+    if seconds and known.any():
+        by_second = float((torch.cat(seconds).numpy().argmax(1) == faces.second)[known].mean())
+    return {
+        "val_loss": negative_log_likelihood(logits_of_all, faces.labels, 1.0),
+        "val_accuracy": result.accuracy,
+        "val_balanced": float(np.nanmean(result.recall)),
+        "val_second": by_second,
+    }

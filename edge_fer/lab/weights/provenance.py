@@ -1,0 +1,89 @@
+"""What is known of weights besides their numbers: what they began from, and what a card should say of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from edge_fer.common.text import first_line, first_problem
+from edge_fer.errors import ConfigError
+from edge_fer.inference.model_store import ModelSpec
+
+NOT_STATED = "not stated"
+
+
+class Origin(BaseModel):
+    """What training went on from; it stays with the weights until they are exported.
+
+    Attributes:
+        source: where the weights come from.
+        licence: of the weights that training began with, which holds for what became of them, too.
+        abstain_below: confidence below which labels of the first network were guesses; null: not known.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: str
+    licence: str
+    abstain_below: float | None = None
+
+
+def origin_of(name: str, spec: ModelSpec) -> Origin:
+    """What becomes of a deployed classifier that is trained further.
+
+    Args:
+        name: in the manifest.
+        spec: its entry there.
+    """
+    return Origin(
+        source=f"trained further from {name} ({spec.source})",
+        licence=spec.licence,
+        abstain_below=spec.abstain_below or None,
+    )
+
+
+class About(BaseModel):
+    """What the card says of the weights and no measurement can: a YAML file beside them.
+
+    Attributes:
+        source: where the weights come from.
+        licence: of the weights.
+        about_weights: a paragraph on them.
+        training_data: a paragraph on what they were trained on.
+        limits: a paragraph on what they must not be trusted with.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: str = NOT_STATED
+    licence: str = NOT_STATED
+    about_weights: str = ""
+    training_data: str = ""
+    limits: str = ""
+
+    def over(self, origin: Origin | None) -> About:
+        """The same, with source and licence of the origin where this says nothing of its own."""
+        if origin is None:
+            return self
+        known = {"source": origin.source, "licence": origin.licence}
+        return About.model_validate(known | self.model_dump(exclude_unset=True))
+
+
+def read_about(path: Path) -> About:
+    """Read what a card should say of the weights.
+
+    Raises:
+        ConfigError: when the file cannot be read or has other keys.
+    """
+    try:
+        return About.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise ConfigError(f"expected a YAML file about the weights at {path}, found: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"expected YAML in {path}, found: {first_line(error)}") from error
+    except ValidationError as error:
+        where, what = first_problem(error)
+        known = ", ".join(About.model_fields)
+        raise ConfigError(f"expected the keys {known} in {path}, found at `{where}`: {what}") from error

@@ -1,0 +1,259 @@
+"""Weights out of a deployed classifier, to train it further where only its .tflite file is at hand.
+
+Quantized weights times their scales are the weights, but for the rounding; what they were before it is
+lost, and training does not need it. Batch norms were folded into the convolutions by the converter: they
+come back as norms that change nothing, and `settle_statistics` gives them work again.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections import Counter
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from edge_fer.errors import ModelError, SourceError
+from edge_fer.inference.model_store import ModelStore
+from edge_fer.lab.datasets.dataset import Dataset
+from edge_fer.lab.evaluation.logits import Progress, silent
+from edge_fer.lab.networks.se_resnet50 import INPUT_SIZE, WIDTHS, SEResNet50
+from edge_fer.lab.tflite.graph import Graph, Node
+from edge_fer.lab.training.batches import Batches
+from edge_fer.lab.training.recipe import Stage
+
+SETTLED_ON = 256
+"""Training faces that batch-norm statistics are taken from."""
+
+_KINDS = {"CONV_2D": nn.Conv2d, "FULLY_CONNECTED": nn.Linear}
+_SHRINK = "AVERAGE_POOL_2D"
+_OTHERS = Counter({"ADD": 16, "LOGISTIC": 16, "MAX_POOL_2D": 1, "MEAN": 17, "MUL": 16, "PAD": 2})
+"""What the network computes without weights; a variant with channel means or other paddings differs here."""
+
+
+def find_deployed(weights: Path) -> Path | None:
+    """The .tflite file that is meant.
+
+    Args:
+        weights: a .tflite file, or the name of a classifier in the manifest that came along.
+
+    Returns:
+        Null where it is neither.
+    """
+    if weights.suffix == ".tflite":
+        return weights
+    store = ModelStore()
+    spec = store.specs.get(str(weights))
+    return store.folder / spec.file if spec is not None and spec.task == "classify" else None
+
+
+def weights_from_tflite(path: Path) -> SEResNet50:
+    """SE-ResNet-50 with the weights of its .tflite file, INT8 or float32, ready to run.
+
+    Args:
+        path: as `edge-fer lab export` writes it. Its layers are taken in their order in the file, which is
+            the order in which they compute.
+
+    Raises:
+        ModelError: when the file cannot be read, or is not this network layer for layer.
+    """
+    graph, constants = _open(path)
+    found = Counter(node.name for node in graph.nodes if node.name not in (*_KINDS, _SHRINK))
+    if found != _OTHERS:
+        name = min((found - _OTHERS) + (_OTHERS - found))
+        raise ModelError(
+            f"expected {_OTHERS[name]} {name} in {path}, as in this lab's SE-ResNet-50, found {found[name]}; "
+            "start from this network's .npz file"
+        )
+    nodes = [node for node in graph.nodes if node.name in _KINDS]
+    net = SEResNet50(resolution=_resolution(graph), width=_width(graph, nodes))
+    layers = _layers(net)
+    if len(nodes) != len(layers):
+        raise ModelError(f"expected {len(layers)} layers with weights in {path}, found {len(nodes)}; check the file")
+    with torch.no_grad():
+        for (name, layer), node in zip(layers, nodes, strict=True):
+            _check(name, layer, node, graph, path)
+            weight, bias = (torch.from_numpy(constants(tensor)) for tensor in node.inputs[1:])
+            weight = weight.permute(0, 3, 1, 2) if weight.ndim == 4 else weight
+            if layer.bias is None:
+                _unfold(layer, net.get_submodule(name.removesuffix("conv") + "bn"), weight, bias)
+            else:
+                layer.weight.copy_(weight)
+                layer.bias.copy_(bias)
+    return net.eval()
+
+
+def _unfold(layer: Any, norm: Any, weight: Tensor, bias: Tensor) -> None:
+    """Fill a convolution and its norm, whose variance is 1 and mean 0, so that both are what was one.
+
+    Every filter gets a length of 1 and the norm the rest. Folded filters are of any length, and an optimizer
+    that takes steps of one size would turn the shortest ones round in no time.
+    """
+    length = weight.flatten(1).norm(dim=1)
+    length = torch.where(length > 0, length, 1.0)
+    layer.weight.copy_(weight / length.reshape(-1, 1, 1, 1))
+    norm.weight.copy_(length * math.sqrt(1 + norm.eps))
+    norm.bias.copy_(bias)
+
+
+def settle_statistics(net: nn.Module, batches: Iterable[Tensor]) -> None:
+    """Give each batch norm the mean and variance of what it is given, and scales that undo them.
+
+    The network computes what it did before. But while it trains, a norm goes by the statistics of the
+    batch: one that was folded away (mean 0, variance 1) would then change everything at once.
+
+    Args:
+        net: evaluates; its batch norms follow convolutions.
+        batches: `(n, 3, size, size)` float32, standardised, as training will give them.
+
+    Raises:
+        SourceError: when there are none.
+    """
+    norms = [layer for layer in net.modules() if isinstance(layer, nn.BatchNorm2d)]
+    moments = {norm: _Moments() for norm in norms}
+    hooks = [norm.register_forward_pre_hook(lambda norm, inputs: moments[norm].add(inputs[0])) for norm in norms]
+    net.eval()
+    try:
+        with torch.no_grad():
+            for images in batches:
+                net(images)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    with torch.no_grad():
+        for norm, seen in moments.items():
+            mean, variance = seen.result()
+            scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+            norm.bias += scale * (mean - norm.running_mean)
+            norm.weight.copy_(scale * torch.sqrt(variance + norm.eps))
+            norm.running_mean.copy_(mean)
+            norm.running_var.copy_(variance)
+
+
+def settle_on_faces(
+    net: SEResNet50, faces: Dataset, stage: Stage, seed: int, count: int = SETTLED_ON, progress: Progress = silent
+) -> None:
+    """`settle_statistics` on the first batches that a stage trains on, varied as it varies them.
+
+    Args:
+        net: the network.
+        faces: of the training split.
+        stage: says how large they are, and how varied.
+        seed: of the recipe.
+        count: about so many faces.
+        progress: told after each batch.
+
+    Raises:
+        SourceError: when there are too few faces, or one cannot be read.
+    """
+    batches = Batches(faces, stage, (seed, 0))
+    steps = math.ceil(count / min(stage.batch, len(faces)))
+
+    def images() -> Iterable[Tensor]:
+        for step, batch in enumerate(batches.stream(0, steps, workers=1), 1):
+            yield batch.images
+            progress(step, steps)
+
+    net.resolution = stage.size
+    settle_statistics(net, images())
+
+
+class _Moments:
+    """Mean and variance of each channel, over batches."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._sum: Any = 0.0
+        self._squares: Any = 0.0
+
+    def add(self, maps: Tensor) -> None:
+        """Take in `(n, channels, height, width)`."""
+        variance, mean = (value.double() for value in torch.var_mean(maps, dim=(0, 2, 3), correction=0))
+        count = maps.numel() // maps.shape[1]
+        self._count += count
+        self._sum += count * mean
+        self._squares += count * (variance + mean**2)
+
+    def result(self) -> tuple[Tensor, Tensor]:
+        """`(channels,)` float32 each."""
+        if not self._count:
+            raise SourceError("expected faces to take batch-norm statistics from, found none; check the training split")
+        mean = self._sum / self._count
+        return mean.float(), (self._squares / self._count - mean**2).clamp(min=0).float()
+
+
+def _open(path: Path) -> tuple[Graph, Callable[[int], NDArray[np.float32]]]:
+    """The graph of a file, and a function that gives the real values of a constant."""
+    try:
+        graph = Graph(path.read_bytes())
+    except OSError as error:
+        raise ModelError(f"expected a .tflite file at {path}, found: {error.strerror}; check the path") from error
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from error
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError, struct.error) as error:
+        raise ModelError(f"expected a whole .tflite file in {path}, found a damaged one; get it again") from error
+
+    def constant(tensor: int) -> NDArray[np.float32]:
+        return _dequantized(graph.tensors[tensor], graph.type(tensor), graph.values(tensor))
+
+    return graph, constant
+
+
+def _dequantized(tensor: Any, kind: str, data: Any) -> NDArray[np.float32]:
+    """(value - zero point) * scale, with one scale or one a channel."""
+    stored = np.frombuffer(np.asarray(data, np.uint8).tobytes(), np.dtype(kind.lower()).newbyteorder("<"))
+    values = stored.reshape(tensor.shape).astype(np.float64)
+    quantization = tensor.quantization
+    if quantization is not None and quantization.scale is not None:
+        along = [1] * values.ndim
+        along[quantization.quantizedDimension] = -1
+        points, scales = (np.asarray(each, np.float64) for each in (quantization.zeroPoint, quantization.scale))
+        values = (values - points.reshape(along)) * scales.reshape(along)
+    return values.astype(np.float32)
+
+
+def _resolution(graph: Graph) -> int:
+    """What the network looks at: its input, or that averaged down by its first operator."""
+    first = graph.nodes[0]
+    return INPUT_SIZE // first.options.filterHeight if first.name == _SHRINK else INPUT_SIZE
+
+
+def _width(graph: Graph, nodes: list[Node]) -> float:
+    """The width by the filters of the first layer; 1 where that fits none."""
+    width = graph.shape(nodes[0].inputs[1])[0] / 64 if nodes else 1.0
+    return width if width in WIDTHS else 1.0
+
+
+def _layers(net: SEResNet50) -> list[tuple[str, Any]]:
+    """The layers with weights and their names, in the order in which they compute."""
+    names: dict[Any, str] = {
+        layer: name for name, layer in net.named_modules() if isinstance(layer, tuple(_KINDS.values()))
+    }
+    order: list[tuple[str, Any]] = []
+    hooks = [layer.register_forward_pre_hook(lambda layer, _: order.append((names[layer], layer))) for layer in names]
+    with torch.no_grad():
+        net.eval()(torch.zeros(1, 3, 32, 32))
+    for hook in hooks:
+        hook.remove()
+    return order
+
+
+def _check(name: str, layer: Any, node: Node, graph: Graph, path: Path) -> None:
+    """Whether a node of the file is the layer that should stand in its place."""
+    shape, stride = tuple(layer.weight.shape), 1
+    if isinstance(layer, nn.Conv2d):
+        shape, stride = (shape[0], *shape[2:], shape[1]), int(layer.stride[0])
+    found_stride = node.options.strideH if node.name == "CONV_2D" else 1
+    constant = len(node.inputs) == 3 and all(graph.is_constant(tensor) for tensor in node.inputs[1:])
+    found = graph.shape(node.inputs[1])
+    if not constant or not isinstance(layer, _KINDS[node.name]) or (found, found_stride) != (shape, stride):
+        raise ModelError(
+            f"expected weights {shape} and stride {stride} for the layer {name} in {path}, found {node.name} with "
+            f"{found} and stride {found_stride}; this is another network"
+        )

@@ -1,0 +1,227 @@
+"""The payload of MAVLink's TUNNEL message: one face of one frame, in 58 bytes, little endian, packed.
+
+A receiver needs this module and nothing else of the package:
+
+    from edge_fer.publish.mavlink.tunnel import PAYLOAD_TYPE, decode
+
+Later versions append fields and raise `version`; what stands here stays where it is, so a decoder of version 1 reads
+the payload of every later one.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from typing import Literal, get_args
+
+from edge_fer.types import LABELS, Box, FaceReading, Label, Reading, Why
+
+PAYLOAD_TYPE = 0xFE01
+"""`TUNNEL.payload_type`, of the range that MAVLink leaves to private use (32768 and above)."""
+
+VERSION = 1
+"""Of the layout, its first byte."""
+
+LAYOUT: tuple[tuple[str, str], ...] = (
+    ("version", "B"),
+    ("flags", "B"),
+    ("faces", "B"),
+    ("label", "B"),
+    ("why", "B"),
+    ("confidence", "B"),
+    ("score", "B"),
+    ("probabilities", "7s"),
+    ("age_ms", "H"),
+    ("run", "I"),
+    ("frame", "I"),
+    ("id", "I"),
+    ("label_age_ms", "H"),
+    ("x", "h"),
+    ("y", "h"),
+    ("width", "H"),
+    ("height", "H"),
+    ("frame_width", "H"),
+    ("frame_height", "H"),
+    ("captured_us", "Q"),
+    ("fc_captured_us", "Q"),
+)
+"""Name and type (as in `struct`) of each field, in order."""
+
+_STRUCT = struct.Struct("<" + "".join(code for _, code in LAYOUT))
+SIZE = _STRUCT.size
+"""Bytes of a payload of this version."""
+
+_DEGRADED, _CLOCK_SYNCED, _FC_CLOCK, _READ = 1, 2, 4, 8  # bits of `flags`
+_NONE = 0xFF  # `label`: there is none; `why`: a reason without a number
+_UNKNOWN_AGE = 0xFFFF
+_WHYS: tuple[Why, ...] = get_args(Why)
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TunnelFace:
+    """One face of one frame; names and meanings are those of `edge_fer.types.Reading` unless said here.
+
+    Attributes:
+        run: CRC-32 (zlib's) of the run's UUID as text; another one after each start.
+        frame: id of the frame, modulo 2**32.
+        faces: how many faces that frame has, 255 at most.
+        captured_us: capture time by the box's wall clock, microseconds since 1970; see `clock_synced`.
+        clock_synced: whether that clock is set from a network, GPS or another reference.
+        fc_captured_us: capture time by the flight controller's own clock, microseconds, usually since its boot; null
+            while the clocks are not synchronised.
+        age_ms: from capture until this was sent, milliseconds, 65535 at most.
+        degraded: whether something is replaced or missing.
+        size: width and height of the frame, pixels.
+        id: of the track, modulo 2**32.
+        box: whole pixels.
+        score: the detector's, 0..1 in steps of 1/255, as the next two.
+        label: null when the runtime abstains.
+        confidence: probability of `label`, or of the label that is withheld; 0 for a face that was not read yet.
+        probabilities: calibrated and unsmoothed, one for each of the seven labels; empty when not read yet.
+        label_age_ms: age of the picture that the label was read from when this was sent, milliseconds, 65534 at most;
+            null when not read yet.
+        why: the reason for abstaining, else null; `other` for one that this version has no number for.
+    """
+
+    run: int
+    frame: int
+    faces: int
+    captured_us: int
+    clock_synced: bool
+    fc_captured_us: int | None
+    age_ms: int
+    degraded: bool
+    size: tuple[int, int]
+    id: int
+    box: Box
+    score: float
+    label: Label | None
+    confidence: float
+    probabilities: dict[Label, float]
+    label_age_ms: int | None
+    why: Why | Literal["other"] | None
+
+
+def tunnel_face(reading: Reading, face: FaceReading, now_ns: int, offset_ns: int | None) -> TunnelFace:
+    """What is sent of a face.
+
+    Args:
+        reading: the frame.
+        face: one of its faces.
+        now_ns: when it is sent, CLOCK_MONOTONIC.
+        offset_ns: the flight controller's clock less CLOCK_MONOTONIC; null while that is not known.
+    """
+    age_ms = (now_ns - reading.captured_ns) / 1e6
+    waited_ms = age_ms - reading.age_ms  # since it was published, of which its other ages tell
+    fc_captured_us = None if offset_ns is None else (reading.captured_ns + offset_ns) // 1000
+    return TunnelFace(
+        run=zlib.crc32(reading.run.encode()),
+        frame=reading.frame,
+        faces=len(reading.faces),
+        captured_us=(datetime.fromisoformat(reading.captured_at.replace("Z", "+00:00")) - _EPOCH)
+        // timedelta(microseconds=1),
+        clock_synced=reading.clock_synced,
+        # A flight controller that started after the capture has no time for it.
+        fc_captured_us=fc_captured_us if fc_captured_us is not None and fc_captured_us > 0 else None,
+        age_ms=round(age_ms),
+        degraded=reading.degraded,
+        size=reading.size,
+        id=face.id,
+        box=face.box,
+        score=face.score,
+        label=face.label,
+        confidence=face.confidence,
+        probabilities=face.probabilities,
+        label_age_ms=None if face.label_age_ms is None else round(face.label_age_ms + waited_ms),
+        why=face.why,
+    )
+
+
+def encode(face: TunnelFace) -> bytes:
+    """The payload, `SIZE` bytes; what does not fit a field becomes the nearest that does."""
+    on_fc_clock = face.fc_captured_us is not None
+    flags = (
+        _DEGRADED * face.degraded
+        | _CLOCK_SYNCED * face.clock_synced
+        | _FC_CLOCK * on_fc_clock
+        | _READ * bool(face.probabilities)
+    )
+    return _STRUCT.pack(
+        VERSION,
+        flags,
+        _within(face.faces, 0, 0xFF),
+        _NONE if face.label is None else LABELS.index(face.label),
+        0 if face.why is None else _WHYS.index(face.why) + 1 if face.why in _WHYS else _NONE,
+        _to_byte(face.confidence),
+        _to_byte(face.score),
+        bytes(_to_byte(face.probabilities.get(label, 0.0)) for label in LABELS),
+        _within(face.age_ms, 0, 0xFFFF),
+        face.run % 2**32,
+        face.frame % 2**32,
+        face.id % 2**32,
+        _UNKNOWN_AGE if face.label_age_ms is None else _within(face.label_age_ms, 0, _UNKNOWN_AGE - 1),
+        _within(face.box.x, -(2**15), 2**15 - 1),
+        _within(face.box.y, -(2**15), 2**15 - 1),
+        _within(face.box.width, 0, 0xFFFF),
+        _within(face.box.height, 0, 0xFFFF),
+        _within(face.size[0], 0, 0xFFFF),
+        _within(face.size[1], 0, 0xFFFF),
+        _within(face.captured_us, 0, 2**64 - 1),
+        _within(face.fc_captured_us or 0, 0, 2**64 - 1),
+    )
+
+
+def decode(payload: Iterable[int]) -> TunnelFace:
+    """Read a payload of this version or a later one.
+
+    Args:
+        payload: `TUNNEL.payload`, as bytes or as pymavlink's list of numbers, with or without the zeros that fill it.
+
+    Raises:
+        ValueError: when it is none: too short, or a version or label that does not exist.
+    """
+    content = bytes(payload)
+    if len(content) < SIZE or content[0] < VERSION:
+        version = content[0] if content else "none"
+        raise ValueError(
+            f"expected a face in {SIZE} bytes or more, version {VERSION} or later, found {len(content)} bytes, version "
+            f"{version}; is it of payload type {PAYLOAD_TYPE}?"
+        )
+    read = dict(zip((name for name, _ in LAYOUT), _STRUCT.unpack_from(content), strict=True))
+    flags, label, why, label_age_ms = read["flags"], read["label"], read["why"], read["label_age_ms"]
+    if label != _NONE and label >= len(LABELS):
+        raise ValueError(f"expected a label below {len(LABELS)}, or {_NONE} for none, found {label}")
+    probabilities = {name: p / 255 for name, p in zip(LABELS, read["probabilities"], strict=True)}
+    return TunnelFace(
+        run=read["run"],
+        frame=read["frame"],
+        faces=read["faces"],
+        captured_us=read["captured_us"],
+        clock_synced=bool(flags & _CLOCK_SYNCED),
+        fc_captured_us=read["fc_captured_us"] if flags & _FC_CLOCK else None,
+        age_ms=read["age_ms"],
+        degraded=bool(flags & _DEGRADED),
+        size=(read["frame_width"], read["frame_height"]),
+        id=read["id"],
+        box=Box(read["x"], read["y"], read["width"], read["height"]),
+        score=read["score"] / 255,
+        label=None if label == _NONE else LABELS[label],
+        confidence=read["confidence"] / 255,
+        probabilities=probabilities if flags & _READ else {},
+        label_age_ms=None if label_age_ms == _UNKNOWN_AGE else label_age_ms,
+        why=None if why == 0 else _WHYS[why - 1] if why <= len(_WHYS) else "other",
+    )
+
+
+def _to_byte(share: float) -> int:
+    """0..1 in 255 steps."""
+    return _within(share * 255, 0, 255)
+
+
+def _within(value: float, least: int, most: int) -> int:
+    """The nearest whole number in a range."""
+    return min(max(round(value), least), most)

@@ -1,0 +1,63 @@
+"""All settings of a run."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+from pydantic import Field, model_validator
+from typing_extensions import Self
+
+from edge_fer.settings.outputs import LogSettings, PrivacySettings, PublishSettings
+from edge_fer.settings.section import Section
+from edge_fer.settings.stages import (
+    CaptureSettings,
+    ClassifySettings,
+    DetectSettings,
+    EnhanceSettings,
+    HealthSettings,
+    KeyframeSettings,
+    MonitorSettings,
+    SmoothSettings,
+    TrackSettings,
+)
+
+
+class Settings(Section):
+    """All settings of a run."""
+
+    device: str | None = Field(None, description="name of this box in every message; null: its host name")
+    models: Path | None = Field(None, description="folder with manifest.yaml; null: the models that came along")
+    capture: CaptureSettings = CaptureSettings()
+    enhance: EnhanceSettings = EnhanceSettings()
+    detect: DetectSettings = DetectSettings()
+    track: TrackSettings = TrackSettings()
+    keyframe: KeyframeSettings = KeyframeSettings()
+    classify: ClassifySettings = ClassifySettings()
+    smooth: SmoothSettings = SmoothSettings()
+    monitor: MonitorSettings = MonitorSettings()
+    health: HealthSettings = HealthSettings()
+    publish: PublishSettings = PublishSettings()
+    privacy: PrivacySettings = PrivacySettings()
+    log: LogSettings = LogSettings()
+
+    @model_validator(mode="after")
+    def _what_is_written_spares_the_source(self) -> Self:
+        from edge_fer.capture.sources import path_of
+
+        source = Path(path_of(self.capture.source)).resolve()
+        for name, path in (("publish.record", self.publish.record), ("publish.file.path", self.publish.file.path)):
+            if path is not None and path.resolve() == source:
+                raise ValueError(f"{name} {path} is the source itself, which it would spoil: choose another")
+        return self
+
+    @model_validator(mode="after")
+    def _bank_is_told_by_somebody(self) -> Self:
+        if self.detect.roll == "mavlink" and self.publish.mavlink.url is None:
+            raise ValueError("detect.roll mavlink: expected a link to the autopilot; set publish.mavlink.url")
+        return self
+
+    @property
+    def device_name(self) -> str:
+        """Name of this box in every message."""
+        return self.device or socket.gethostname()

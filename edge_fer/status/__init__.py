@@ -1,0 +1,1 @@
+"""How the run is: rates, health, and who is told of it."""

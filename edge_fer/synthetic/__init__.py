@@ -1,0 +1,1 @@
+"""Pictures made to order, with known faces."""

@@ -1,0 +1,126 @@
+"""The simulated accelerator, and what binds beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from edge_fer.bench.live import Length
+from edge_fer.bench.simulate import predict, predict_live, profile_of
+from edge_fer.bench.source import crowd, scene_of
+from edge_fer.common.machine import PROFILES
+from edge_fer.errors import BackendError, ConfigError
+from edge_fer.inference import Backend
+from edge_fer.inference.model_store import ModelStore
+from edge_fer.inference.simulated import SimulatedBackend, open_backend
+from edge_fer.settings import load_settings
+from tests.support.bench_made import LIVE
+
+DEV_BOARD = PROFILES["dev-board"]
+
+
+class Clock:
+    """Seconds that pass while somebody sleeps, and a little each time one looks."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.slept: list[float] = []
+
+    def __call__(self) -> float:
+        self.now += 0.001
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+
+
+@pytest.fixture(scope="module")
+def model() -> bytes:
+    return ModelStore().load("mtcnn_onet", "output")
+
+
+@pytest.fixture
+def backend(model: bytes) -> Iterator[Backend]:
+    with open_backend(model, 0.0) as opened:
+        yield opened
+
+
+def zeros(backend: Backend) -> np.ndarray:
+    return np.zeros(backend.input.shape, backend.input.dtype)
+
+
+def test_it_keeps_the_contract_of_a_backend(backend: Backend) -> None:
+    assert backend.name == "simulated"
+    outputs = backend.infer(zeros(backend))
+    assert [(array.shape, array.dtype) for array in outputs] == [(spec.shape, spec.dtype) for spec in backend.outputs]
+    again = backend.infer(zeros(backend))
+    assert all((a == b).all() for a, b in zip(outputs, again, strict=True))
+    with pytest.raises(BackendError, match="expected float32"):
+        backend.infer(zeros(backend).astype(np.float64))
+    backend.close()
+    with pytest.raises(BackendError, match="expected an open backend"):
+        backend.infer(zeros(backend))
+
+
+def test_an_answer_comes_after_the_accelerators_latency(backend: Backend) -> None:
+    clock = Clock()
+    slow = SimulatedBackend(backend.input, backend.outputs, 0.052, clock, clock.sleep)
+    slow.infer(zeros(backend))
+    assert clock.slept == [pytest.approx(0.051)], "less what the arithmetic took"
+    late = SimulatedBackend(backend.input, backend.outputs, 0.0, clock, clock.sleep)
+    late.infer(zeros(backend))
+    assert clock.slept[1] == 0, "never less than nothing"
+
+
+def test_an_unknown_board_names_the_known_ones() -> None:
+    assert profile_of("pi4").label_ms == 80
+    with pytest.raises(ConfigError, match="out of dev-board, usb3, pi4, found `pi5`"):
+        profile_of("pi5")
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_every_board_says_where_its_figures_come_from(name: str) -> None:
+    profile = PROFILES[name]
+    assert profile.name == name
+    assert profile.stretch >= 1
+    assert len(profile.label_source) > 20
+    assert len(profile.stretch_source) > 20
+
+
+def test_the_accelerator_binds_where_more_crops_are_offered_than_it_reads() -> None:
+    found = predict(replace(LIVE, faces=1.0, labels_per_s=19.0, find_ms=25.0), DEV_BOARD)
+    assert (found.binding, found.bound, found.reached) == ("accelerator", 19.23, 19.0)
+    assert found.share == pytest.approx(0.988, abs=1e-4)
+    assert (found.accelerator_bound, found.processor_bound) == (19.23, 40.0)
+
+
+@pytest.mark.parametrize(
+    ("find_ms", "fps", "binding", "bound"), [(100.0, 9.8, "processor", 10.0), (25.0, 29.7, "camera", 30.0)]
+)
+def test_else_the_slower_one_of_camera_and_processor_binds(
+    find_ms: float, fps: float, binding: str, bound: float
+) -> None:
+    live = replace(LIVE, faces=0.5, fps=fps, find_ms=find_ms, captured_fps=30.0)
+    found = predict(live, DEV_BOARD)
+    assert (found.binding, found.bound, found.reached) == (binding, bound, fps)
+    assert found.share == pytest.approx(fps / bound, abs=1e-4)
+
+
+def test_without_frames_nothing_is_reached() -> None:
+    found = predict(replace(LIVE, find_ms=0.0, captured_fps=0.0, fps=0.0), DEV_BOARD)
+    assert (found.binding, found.bound, found.share) == ("camera", 0.0, 0.0)
+
+
+def test_the_whole_runtime_runs_beside_the_accelerator() -> None:
+    profile = PROFILES["usb3"]
+    scene = scene_of(crowd(load_settings(environment={}), 1), 600)
+    told: list[float] = []
+    found = predict_live(scene, profile, Length(0.0, 0.3), told.append)
+    assert (found.live.source, told[-1]) == ("synthetic:1", 1.0)
+    assert found == predict(found.live, profile)
+    labels = found.live.stages.get("classify")
+    assert labels is None or labels.p50_ms >= profile.label_ms, "a busy machine may give no label in so short a time"

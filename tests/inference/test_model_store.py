@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import hashlib
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from edge_fer.errors import ModelError
+from edge_fer.inference.model_store import MANIFEST, ModelStore, packaged_folder
+from edge_fer.types import LABELS
+
+CONTENT = b"a network"
+
+
+@pytest.fixture
+def entry() -> dict[str, Any]:
+    return {
+        "task": "refine",
+        "file": "net.tflite",
+        "sha256": hashlib.sha256(CONTENT).hexdigest(),
+        "input": {"size": 24, "colour": "rgb", "mean": 0.5, "std": 0.5},
+        "quantization": "float32",
+        "source": "made for this test",
+        "licence": "MIT",
+        "card": "net.md",
+    }
+
+
+def write(folder: Path, entry: dict[str, Any]) -> Path:
+    (folder / "net.tflite").write_bytes(CONTENT)
+    (folder / MANIFEST).write_text(yaml.safe_dump({"schema": "edge-fer/models/1", "models": {"net": entry}}))
+    return folder
+
+
+def test_a_model_is_loaded_by_name_and_task(tmp_path: Path, entry: dict[str, Any]) -> None:
+    store = ModelStore(write(tmp_path, entry))
+    assert store.load("net", "refine") == CONTENT
+    assert store.spec("net", "refine").input.size == 24
+
+
+def test_an_unknown_name_or_task_lists_what_there_is(tmp_path: Path, entry: dict[str, Any]) -> None:
+    store = ModelStore(write(tmp_path, entry))
+    with pytest.raises(ModelError, match=r"there is: net\), found `nett`"):
+        store.load("nett", "refine")
+    with pytest.raises(ModelError, match="expected a model for `classify`"):
+        store.spec("net", "classify")
+
+
+@pytest.mark.parametrize("content", [b"a networK", b"a net", b""])
+def test_a_corrupt_or_truncated_model_is_refused(tmp_path: Path, entry: dict[str, Any], content: bytes) -> None:
+    store = ModelStore(write(tmp_path, entry))
+    (tmp_path / "net.tflite").write_bytes(content)
+    with pytest.raises(ModelError, match=rf"sha256 .*\({len(content)} bytes\)"):
+        store.load("net", "refine")
+
+
+def test_a_missing_model_is_named(tmp_path: Path, entry: dict[str, Any]) -> None:
+    store = ModelStore(write(tmp_path, entry))
+    (tmp_path / "net.tflite").unlink()
+    with pytest.raises(ModelError, match=r"net\.tflite, found: No such file"):
+        store.load("net", "refine")
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"sha256": "123"}, r"models\.net\.sha256"),
+        ({"input": {"size": 24, "colour": "green", "mean": 0.5, "std": 0.5}}, "not 'green'"),
+        ({"input": {"size": 24, "colour": "rgb", "mean": 0.5, "std": 0}}, r"input\.std"),
+        ({"speed": 3}, r"models\.net\.speed"),
+    ],
+)
+def test_a_bad_manifest_names_the_field(
+    tmp_path: Path, entry: dict[str, Any], change: dict[str, Any], expected: str
+) -> None:
+    with pytest.raises(ModelError, match=expected):
+        ModelStore(write(tmp_path, entry | change))
+
+
+def test_a_manifest_that_is_missing_or_no_yaml(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="No such file"):
+        ModelStore(tmp_path)
+    (tmp_path / MANIFEST).write_text("models: [")
+    with pytest.raises(ModelError, match="expected YAML in"):
+        ModelStore(tmp_path)
+
+
+def test_what_came_along_is_whole(tmp_path: Path) -> None:
+    store = ModelStore()
+    for name, spec in store.specs.items():
+        assert store.load(name, spec.task), name
+        assert (store.folder / spec.card).is_file(), f"{name} has no card"
+    shutil.copytree(packaged_folder(), tmp_path / "copy")
+    assert ModelStore(tmp_path / "copy").specs == store.specs
+
+
+def test_the_classifier_says_all_a_classifier_must() -> None:
+    spec = ModelStore().spec("se_resnet50", "classify")
+    assert spec.labels == LABELS
+    assert spec.crop is not None
+    assert spec.accuracy is not None
+    assert spec.quantization == "int8"
+
+
+def test_a_compiled_network_lies_beside_its_twin_and_is_verified_too(tmp_path: Path, entry: dict[str, Any]) -> None:
+    (tmp_path / "net_edgetpu.tflite").write_bytes(b"compiled")
+    sha256 = hashlib.sha256(b"compiled").hexdigest()
+    entry["edgetpu"] = {"file": "net_edgetpu.tflite", "sha256": sha256, "compiler": "edgetpu_compiler 16.0"}
+    store = ModelStore(write(tmp_path, entry))
+    assert (store.load("net", "refine"), store.load_compiled("net", "refine")) == (CONTENT, b"compiled")
+    (tmp_path / "net_edgetpu.tflite").write_bytes(b"compiled?")
+    with pytest.raises(ModelError, match="sha256"):
+        store.load_compiled("net", "refine")
+
+
+def test_a_network_that_was_not_compiled_says_how_to_do_it(tmp_path: Path, entry: dict[str, Any]) -> None:
+    with pytest.raises(ModelError, match=r"run deploy/compile_edgetpu\.sh on an x86-64 machine"):
+        ModelStore(write(tmp_path, entry)).load_compiled("net", "refine")

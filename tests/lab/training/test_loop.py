@@ -1,0 +1,587 @@
+"""Training: what it learns, what stands still, and that an interrupted run ends like any other."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from typer.testing import CliRunner
+
+from edge_fer.errors import ConfigError, EdgeFerError, ModelError, OutputError, SourceError
+from edge_fer.lab.cli.train import app
+from edge_fer.lab.datasets.dataset import Dataset
+from edge_fer.lab.datasets.pictures import resized
+from edge_fer.lab.networks.se_resnet50 import GREY_MEAN, GREY_STD, VARIANTS, SEResNet50
+from edge_fer.lab.training import loop as train
+from edge_fer.lab.training.augment import degrade, erase, standardise, warp
+from edge_fer.lab.training.batches import Batches, fitting, mixed, plain_batches, resize
+from edge_fer.lab.training.checkpoint import replacing
+from edge_fer.lab.training.loop import Options, Run
+from edge_fer.lab.training.multi_task import Average, TwoHeads, begin, second_head, set_training
+from edge_fer.lab.training.objective import cross_entropy, inverse_frequency, learning_rate, make_optimizer, towards
+from edge_fer.lab.training.recipe import Augmentation, Recipe, Stage, Start
+from edge_fer.lab.training.training_log import SilentWatcher
+from edge_fer.lab.weights.npz import load_se_resnet50, load_second_head, save_se_resnet50
+from edge_fer.lab.weights.provenance import Origin
+from edge_fer.types import LABELS
+from tests.lab.datasets.test_datasets import picture
+
+pytestmark = [pytest.mark.lab, pytest.mark.filterwarnings("ignore::DeprecationWarning:matplotlib.*")]
+
+EVERYTHING = dict.fromkeys(Augmentation.model_fields, 0.3) | {"rotation": 20}
+TIMES = ("faces_per_s", "elapsed_s")
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Any:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+class TinyNet(nn.Module):
+    """Shaped like the real network where training looks at it."""
+
+    variant = "edge-fer"
+    resolution = 32
+    width = 1.0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 8, 5, 4), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(4))
+        self.dense1000 = nn.Linear(128, 12)
+        self.dropout = nn.Dropout(0.1)
+        self.head = nn.Linear(12, len(LABELS))
+
+    def features(self, image: torch.Tensor) -> torch.Tensor:
+        return torch.relu(self.dense1000(self.stem(image).flatten(1)))
+
+
+def tiny(seed: int = 0) -> TwoHeads:
+    torch.manual_seed(seed)
+    net: Any = TinyNet()
+    return TwoHeads(net, second_head(net), 0.2)
+
+
+def faces(count: int = 61, seed: int = 0) -> Dataset:
+    """Pictures with a bright bar at a place that says the label; every third has no second label."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(count) % len(LABELS)
+    images = rng.integers(0, 60, (count, 40, 40), dtype=np.uint8)
+    for image, label in zip(images, labels, strict=True):
+        image[5 * label + 1 : 5 * label + 5] += 150
+    targets = np.full((count, len(LABELS)), 0.2 / 6, np.float32)
+    targets[np.arange(count), labels] = 0.8
+    usage = (np.arange(count) >= count * 3 // 4).astype(np.uint8)
+    second = np.where(np.arange(count) % 3 == 0, -1, labels)
+    return Dataset("bars", images, labels, targets, usage, second)
+
+
+def recipe(**changes: Any) -> Recipe:
+    """Two short stages with everything switched on."""
+    loss = {
+        "smoothing": 0.05,
+        "class_weights": 0.5,
+        "distillation": 0.2,
+        "mixup": 0.4,
+        "second": 0.5,
+        "second_smoothing": 0.1,
+    }
+    common = {"data": "faces", "batch": 8, "loss": loss, "augmentation": EVERYTHING, "schedule": "cosine"}
+    optimizer = {"betas": [0.9, 0.99], "weight_decay": 0.05, "grad_norm": 1.0}
+    stages = [
+        {"name": "top", "train": "top", "size": 32, "epochs": 2, "lr": 1e-3} | common,
+        {"name": "all", "size": 48, "epochs": 2, "epoch_faces": 32, "lr": 3e-3, "warmup": 0.2, "optimizer": optimizer}
+        | common,
+    ]
+    return Recipe.model_validate({"name": "tiny", "seed": 3, "ema": 0.9, "stages": stages} | changes)
+
+
+def simple(**stage: Any) -> Recipe:
+    """One stage with everything switched off."""
+    return Recipe(
+        name="simple", stages=(Stage(**{"name": "all", "size": 40, "batch": 8, "epochs": 2, "lr": 1e-2} | stage),)
+    )
+
+
+class Interrupted(Exception):
+    """The power failed."""
+
+
+class FailsAt(SilentWatcher):
+    """Calls something at the step of a number."""
+
+    def __init__(self, number: int, act: Callable[[], None]) -> None:
+        self._left, self._act = number, act
+
+    def step(self, stage: str, progress: float, metrics: str) -> None:
+        self._left -= 1
+        if self._left == 0:
+            self._act()
+
+
+def fail() -> None:
+    raise Interrupted
+
+
+def log(folder: Path) -> list[dict[str, str]]:
+    with (folder / train.TABLE).open() as file:
+        return list(csv.DictReader(file))
+
+
+def finish(run: Run, folder: Path) -> tuple[dict[str, Any], list[dict[str, str]], dict[str, np.ndarray]]:
+    """Carry out a run; the state that it leaves, its log but for the times, and its weights."""
+    assert run.carry_out()
+    state = torch.load(folder / train.CHECKPOINT, weights_only=True)
+    rows = [{key: value for key, value in row.items() if key not in TIMES} for row in log(folder)]
+    with np.load(folder / train.LAST) as arrays:
+        return state, rows, dict(arrays)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("whole")
+    return finish(Run(tiny(), recipe(), {"faces": faces()}, folder), folder)
+
+
+def check_same(found: Any, expected: Any) -> None:
+    for part in ("model", "average"):
+        assert found[0][part].keys() == expected[0][part].keys()
+        for name, value in expected[0][part].items():
+            assert torch.equal(found[0][part][name], value), f"{part} {name}"
+    assert found[1] == expected[1]
+    for name, array in expected[2].items():
+        np.testing.assert_array_equal(found[2][name], array)
+
+
+@pytest.mark.parametrize("step", [2, 5, 10, 11, 13, 16, 18])
+def test_a_stopped_run_goes_on_to_the_same_result(tmp_path: Path, uninterrupted: Any, step: int) -> None:
+    """In the middle of an epoch, at its end, at the end of a stage, and in the last step."""
+    options = Options()
+    stopped = Options(stopping=options.stopping, watcher=FailsAt(step, options.stopping.set))
+    ended = Run(tiny(), recipe(), {"faces": faces()}, tmp_path, stopped).carry_out()
+    assert ended == (step == 18)
+    run = Run(tiny(seed=9), recipe(), {"faces": faces()}, tmp_path, Options(workers=3))
+    run.resume()
+    check_same(finish(run, tmp_path), uninterrupted)
+
+
+def test_a_killed_run_goes_on_from_its_last_checkpoint(tmp_path: Path, uninterrupted: Any) -> None:
+    options = Options(checkpoint_s=0, watcher=FailsAt(14, fail))
+    with pytest.raises(Interrupted):
+        Run(tiny(), recipe(), {"faces": faces()}, tmp_path, options).carry_out()
+    run = Run(tiny(seed=9), recipe(), {"faces": faces()}, tmp_path)
+    run.resume()
+    check_same(finish(run, tmp_path), uninterrupted)
+
+
+def test_the_run_depends_on_its_seed(tmp_path: Path, uninterrupted: Any) -> None:
+    state, _, _ = finish(Run(tiny(), recipe(seed=4), {"faces": faces()}, tmp_path), tmp_path)
+    assert not torch.equal(state["model"]["net.head.weight"], uninterrupted[0]["model"]["net.head.weight"])
+
+
+def test_the_log_says_what_happened(uninterrupted: Any) -> None:
+    _, rows, _ = uninterrupted
+    assert [(row["stage"], row["epoch"], row["step"], row["updates"]) for row in rows] == [
+        ("top", "1", "5", "5"),
+        ("top", "2", "10", "10"),
+        ("all", "1", "4", "14"),
+        ("all", "2", "8", "18"),
+    ]
+    assert all(0 <= float(row[name]) <= 1 for row in rows for name in ("val_accuracy", "val_balanced", "val_second"))
+
+
+def test_a_run_leaves_log_curves_and_weights(tmp_path: Path) -> None:
+    assert Run(tiny(), simple(), {"faces": faces()}, tmp_path).carry_out()
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "checkpoint.pt",
+        "best.npz",
+        "last.npz",
+        "log.csv",
+        "curves.png",
+    }
+    assert (tmp_path / train.CURVES).read_bytes().startswith(b"\x89PNG")
+
+
+def test_it_learns(tmp_path: Path) -> None:
+    Run(tiny(), simple(epochs=6), {"faces": faces(280)}, tmp_path).carry_out()
+    rows = log(tmp_path)
+    assert float(rows[-1]["train_loss"]) < 0.8 * float(rows[0]["train_loss"])
+    assert float(rows[-1]["val_accuracy"]) > 0.9
+
+
+def test_bfloat16_and_channels_last_train_too(tmp_path: Path) -> None:
+    plan = simple(epochs=6).model_copy(update={"bf16": True, "channels_last": True, "ema": 0.9})
+    Run(tiny(), plan, {"faces": faces(280)}, tmp_path).carry_out()
+    rows = log(tmp_path)
+    assert float(rows[-1]["val_accuracy"]) > 0.9
+
+
+def test_the_trunk_stands_still_while_the_top_learns(tmp_path: Path) -> None:
+    model = tiny()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    Run(model, simple(train="top"), {"faces": faces()}, tmp_path).carry_out()
+    changed = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
+    assert changed == {"net.dense1000.weight", "net.dense1000.bias", "net.head.weight", "net.head.bias"}
+    set_training(model, "all")
+    assert all(parameter.requires_grad for parameter in model.parameters())
+    assert all(layer.training for layer in model.modules())
+
+
+def test_a_stage_ends_early_when_nothing_gets_better(tmp_path: Path) -> None:
+    Run(tiny(), simple(epochs=9, lr=1e-12, patience=2), {"faces": faces()}, tmp_path).carry_out()
+    assert len(log(tmp_path)) == 3
+
+
+def test_minutes_end_a_stage_and_bring_the_learning_rate_down(tmp_path: Path) -> None:
+    seconds = iter(range(10**6))
+    plan = simple(epochs=1000, minutes=1.0, epoch_faces=24, schedule="cosine")
+    Run(tiny(), plan, {"faces": faces()}, tmp_path, Options(clock=lambda: float(next(seconds)))).carry_out()
+    rows = log(tmp_path)
+    assert 1 < len(rows) < 10
+    assert 60 <= float(rows[-1]["elapsed_s"]) < 80
+    assert float(rows[-1]["lr"]) < 0.1 * plan.stages[0].lr
+
+
+def test_validation_may_look_at_some_faces_only(tmp_path: Path) -> None:
+    first = Run(tiny(), simple(epochs=1, validation_faces=7), {"faces": faces(280)}, tmp_path)
+    assert first.carry_out()
+    accuracy = float(log(tmp_path)[0]["val_accuracy"])
+    assert accuracy * 7 == pytest.approx(round(accuracy * 7))
+
+
+def test_a_loss_that_is_no_number_ends_the_run(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"expected a finite loss in stage all, step \d+, found (nan|inf)"):
+        Run(tiny(), simple(lr=1e30, epochs=9), {"faces": faces()}, tmp_path).carry_out()
+
+
+def test_what_cannot_be_resumed_is_named(tmp_path: Path) -> None:
+    data = {"faces": faces()}
+    with pytest.raises(ModelError, match=r"expected a checkpoint at .*checkpoint\.pt, found: No such file"):
+        Run(tiny(), simple(), data, tmp_path).resume()
+    Run(tiny(), simple(epochs=1), data, tmp_path).carry_out()
+    for plan, others in ((simple(epochs=3), data), (simple(epochs=1), {"faces": faces(70)})):
+        with pytest.raises(ConfigError, match=r"expected the recipe, the data and the first weights that .* was made"):
+            Run(tiny(), plan, others, tmp_path).resume()
+    other = tiny()
+    other.origin = Origin(source="elsewhere", licence="another")
+    with pytest.raises(ConfigError, match=r"first weights that .* was made with, found others"):
+        Run(other, simple(epochs=1), data, tmp_path).resume()
+    path = tmp_path / train.CHECKPOINT
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(ModelError, match=r"found a damaged file"):
+        Run(tiny(), simple(epochs=1), data, tmp_path).resume()
+    torch.save({"format": 99}, path)
+    with pytest.raises(ModelError, match=r"expected a checkpoint of format 1 .* found 99"):
+        Run(tiny(), simple(epochs=1), data, tmp_path).resume()
+
+
+def test_missing_data_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"expected a data set for `faces`, found none; give --data faces=PATH"):
+        Run(tiny(), simple(), {}, tmp_path)
+    data = faces()
+    with pytest.raises(SourceError, match=r"expected faces to validate on in bars"):
+        Run(tiny(), simple(), {"faces": data.take(np.flatnonzero(data.usage == 0))}, tmp_path)
+    with pytest.raises(SourceError, match=r"expected faces to train on in bars, found 0"):
+        Run(tiny(), simple(), {"faces": data.take(np.flatnonzero(data.usage == 1))}, tmp_path).carry_out()
+
+
+def write_half(path: Path) -> None:
+    with replacing(path) as file:
+        file.write(b"half")
+        raise Interrupted
+
+
+def test_a_file_that_cannot_be_finished_is_not_begun(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(b"old")
+    with pytest.raises(Interrupted):
+        write_half(path)
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match=r"expected to write .*file/x, found: "):
+        write_half(tmp_path / "file" / "x")
+
+
+def test_every_lap_holds_every_face_once_and_a_batch_follows_from_its_step() -> None:
+    dataset = faces(45)
+    batches = Batches(dataset, recipe().stages[1], (3, 1))
+    seen = np.concatenate([batches.indices(step) for step in range(45)])
+    laps = seen.reshape(8, 45)
+    assert (np.sort(laps) == np.arange(45)).all()
+    assert not (laps[0] == laps[1]).all()
+    ahead = list(batches.stream(2, 7, workers=3))
+    assert len(ahead) == 5
+    for step, batch in zip(range(2, 7), ahead, strict=True):
+        again = batches.batch(step)
+        assert torch.equal(batch.images, again.images)
+        assert torch.equal(batch.targets, again.targets)
+        assert torch.equal(batch.second, again.second)
+    assert batch.images.shape == (8, 3, 48, 48)
+    torch.testing.assert_close(batch.targets.sum(1), torch.ones(8))
+    sums = batch.second.sum(1)
+    assert ((sums == 0) | ((sums - 1).abs() < 1e-6)).all()
+
+
+def test_pictures_without_variation_are_those_that_are_deployed() -> None:
+    images = faces(6).images
+    pictures = torch.from_numpy(np.asarray(images)).float()[:, None]
+    warped = warp(pictures, 80, Augmentation(), np.random.default_rng(0))
+    enlarged = resized(images, 80)
+    assert np.abs(warped[:, 0].numpy() - enlarged).max() <= 1
+    mirrored = warp(pictures, 80, Augmentation(flip=1), np.random.default_rng(0))
+    assert torch.allclose(mirrored, warped.flip(3), atol=1e-2)
+    (plain,) = plain_batches(faces(6), 80, 8)
+    np.testing.assert_allclose(plain[:, 1].numpy(), (enlarged / 255 - GREY_MEAN) / GREY_STD, atol=1e-5)
+
+
+def test_pictures_are_turned_scaled_and_moved_as_far_as_they_may_be() -> None:
+    """A white square in the middle moves by no more than it may, and all of the range is used."""
+    picture = torch.zeros(400, 1, 64, 64)
+    picture[:, :, 28:36, 28:36] = 255
+    moved = warp(picture, 64, Augmentation(shift=0.1), np.random.default_rng(1))
+    places = torch.arange(64.0)
+    shifts = (moved.sum(dim=(1, 2)) * places).sum(1) / moved.sum(dim=(1, 2, 3)) - 31.5
+    assert 5.5 < shifts.abs().max() <= 6.5
+    areas = warp(picture, 64, Augmentation(scale=0.3), np.random.default_rng(1)).sum(dim=(1, 2, 3)) / picture[0].sum()
+    assert math.exp(-0.6) - 0.05 < areas.min() < math.exp(-0.5)
+    assert math.exp(0.5) < areas.max() < math.exp(0.6) + 0.05
+
+
+@pytest.mark.parametrize("fault", ["shrink", "blur", "jpeg", "dark"])
+def test_a_worse_camera_shows_less(fault: str) -> None:
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (48, 48), dtype=np.uint8)
+    degraded = [degrade(image, Augmentation(**{fault: 1.0}), rng) for _ in range(20)]
+    assert all(picture.shape == image.shape and picture.dtype == np.uint8 for picture in degraded)
+    assert all((picture != image).any() for picture in degraded)
+    if fault == "dark":
+        assert np.mean([picture.mean() for picture in degraded]) < 0.8 * image.mean()
+    elif fault != "jpeg":
+        assert np.mean([picture.std() for picture in degraded]) < 0.8 * image.std()
+    assert degrade(image, Augmentation(), rng) is image
+
+
+def test_erasing_takes_rectangles_from_its_share_of_pictures() -> None:
+    images = torch.full((500, 1, 20, 20), -1.0)
+    erased = erase(images, 0.2, np.random.default_rng(0)) != -1
+    hit = erased.flatten(1).any(1)
+    assert 70 <= int(hit.sum()) <= 130
+    assert erased[hit].flatten(1).float().mean(1).max() <= 0.17
+    assert (images == -1).all()
+
+
+def test_pictures_of_many_shapes_become_one() -> None:
+    small, wide, large = (np.zeros(shape, np.uint8) for shape in ((20, 20), (30, 40), (90, 90)))
+    assert [picture.shape for picture in fitting([small, wide, large], 48)] == [(48, 48)] * 3
+    assert fitting([small, small], 48)[0] is small
+    assert fitting([large, large], 48)[0].shape == (48, 48)
+    assert resize(wide, 24).shape == (24, 24)
+
+
+def test_mixup_mixes_pictures_and_targets_alike() -> None:
+    (batch,) = Batches(faces(12), simple(batch=12).stages[0], (0, 0)).stream(0, 1, 1)
+    mixture = mixed(batch, 0.25)
+    torch.testing.assert_close(mixture.images, 0.75 * batch.images + 0.25 * batch.images.flip(0))
+    torch.testing.assert_close(mixture.targets, 0.75 * batch.targets + 0.25 * batch.targets.flip(0))
+    known = batch.second.sum(1) > 0
+    assert ((mixture.second.sum(1) > 0) == (known & known.flip(0))).all()
+
+
+def test_standardised_pictures_have_three_equal_channels() -> None:
+    images = standardise(torch.full((1, 1, 2, 2), 255 * (GREY_MEAN + GREY_STD)))
+    torch.testing.assert_close(images, torch.ones(1, 3, 2, 2))
+
+
+def test_the_loss_is_cross_entropy_over_the_faces_that_count() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(6, 7, generator=generator)
+    targets = torch.softmax(torch.randn(6, 7, generator=generator), dim=1)
+    weights = torch.rand(7, generator=generator)
+    expected = nn.functional.cross_entropy(logits, targets, weight=weights)
+    torch.testing.assert_close(cross_entropy(logits, targets, weights), expected)
+    targets[2:] = 0
+    torch.testing.assert_close(cross_entropy(logits, targets), nn.functional.cross_entropy(logits[:2], targets[:2]))
+    assert cross_entropy(logits, torch.zeros(6, 7)) == 0
+
+
+def test_inverse_frequency_makes_the_labels_weigh_the_same() -> None:
+    labels = np.array([0] * 8 + [1] * 2 + [6] * 2)
+    weights = inverse_frequency(labels)
+    sums = np.bincount(labels, minlength=7) * weights
+    np.testing.assert_allclose(sums, [4, 4, 0, 0, 0, 0, 4])
+    assert weights[labels].mean() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("power", [0, 0.25, 1])
+def test_a_power_of_the_frequency_leaves_some_of_the_lead(power: float) -> None:
+    labels = np.array([0] * 16 + [1])
+    weights = inverse_frequency(labels, power)
+    assert weights[1] / weights[0] == pytest.approx(16**power)
+    assert weights[labels].mean() == pytest.approx(1)
+
+
+def test_a_teacher_has_its_part_of_the_targets() -> None:
+    targets, logits = torch.eye(7)[:3], torch.zeros(3, 7)
+    mixed_targets = towards(targets, logits, 0.3)
+    torch.testing.assert_close(mixed_targets.sum(dim=1), torch.ones(3))
+    assert mixed_targets[0, 0] == pytest.approx(0.7 + 0.3 / 7)
+    assert mixed_targets[0, 1] == pytest.approx(0.3 / 7)
+
+
+def test_the_learning_rate_goes_up_and_comes_down() -> None:
+    stage = Stage(name="x", epochs=1, lr=1.0, lr_end=0.1, schedule="cosine", warmup=0.2)
+    assert [learning_rate(stage, progress) for progress in (0, 0.1, 0.2)] == pytest.approx([0, 0.5, 1.0])
+    assert learning_rate(stage, 0.6) == pytest.approx(0.55)
+    assert learning_rate(stage, 1.0) == pytest.approx(0.1)
+    constant = Stage(name="x", epochs=1, lr=1.0)
+    assert {learning_rate(constant, progress) for progress in (0, 0.5, 1.0)} == {1.0}
+
+
+def test_decay_is_on_matrices_and_kernels_only() -> None:
+    model = tiny()
+    set_training(model, "top")
+    optimizer = make_optimizer(model, recipe().stages[1].optimizer, 1e-3)
+    decayed, free = optimizer.param_groups
+    assert {value.ndim for value in decayed["params"]} == {2}
+    assert {value.ndim for value in free["params"]} == {1}
+    assert (decayed["weight_decay"], free["weight_decay"]) == (0.05, 0)
+    assert len(decayed["params"]) + len(free["params"]) == 6
+
+
+def test_the_average_follows_the_weights() -> None:
+    model = tiny()
+    average = Average(model, 0.5)
+    before = average.model.net.head.bias.clone()
+    with torch.no_grad():
+        model.net.head.bias += 1
+    average.update(model, 1)
+    torch.testing.assert_close(average.model.net.head.bias, before + 9 / 11)  # early: (1 + 1) / (10 + 1)
+    average.update(model, 100)
+    torch.testing.assert_close(average.model.net.head.bias, before + 10 / 11)
+
+
+def test_weights_begin_as_the_recipe_says() -> None:
+    model = TwoHeads(SEResNet50(), None, 0.5)
+    begin(model, Start(block_scale=0.5), trained=False)
+    assert model.net.dropout.p == 0.5
+    assert (model.net.stage3.block2.expand.bn.weight == 0.5).all()
+    assert (model.net.stage3.block2.reduce.bn.weight == 1).all()
+    begin(model, Start(block_scale=0.1, top="standard_normal"), trained=True)
+    assert (model.net.stage3.block2.expand.bn.weight == 0.5).all()
+    assert model.net.dense1000.weight.std().item() == pytest.approx(1, abs=0.01)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_written_weights_are_read_again(tmp_path: Path, variant: str) -> None:
+    torch.manual_seed(0)
+    net = SEResNet50(variant)
+    for layer in net.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            nn.init.uniform_(layer.running_mean, -0.1, 0.1)
+            nn.init.uniform_(layer.running_var, 0.5, 2)
+    second = second_head(net)
+    TwoHeads(net, second, 0.3).save(tmp_path / "w.npz")
+    again, second_again = load_se_resnet50(tmp_path / "w.npz"), load_second_head(tmp_path / "w.npz")
+    assert again.variant == variant
+    assert second_again is not None
+    image = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        features = net.eval().features(image)
+        torch.testing.assert_close(again(image), net(image), atol=2e-3, rtol=2e-3)
+        torch.testing.assert_close(second_again(again.features(image)), second(features), atol=2e-3, rtol=2e-3)
+
+
+def test_weights_without_a_second_head_have_none(tmp_path: Path) -> None:
+    net: Any = TinyNet()
+    save_se_resnet50(tmp_path / "w.npz", net)
+    assert load_second_head(tmp_path / "w.npz") is None
+    np.savez(tmp_path / "other.npz", variant="vgg16")
+    with pytest.raises(ModelError, match=r"expected a variant of SE-ResNet-50 .* found `vgg16`"):
+        load_se_resnet50(tmp_path / "other.npz")
+
+
+def folder_of_faces(folder: Path) -> Path:
+    for split, count in {"train": 2, "valid": 1}.items():
+        for label, name in enumerate(LABELS):
+            for number in range(count):
+                picture(folder / split / name / f"{number}.png", 30 * label + 10)
+    return folder
+
+
+def invoke(*arguments: str | Path) -> Any:
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    if isinstance(result.exception, EdgeFerError):
+        raise result.exception
+    return result
+
+
+def test_the_thesis_from_the_command_line(tmp_path: Path) -> None:
+    """All three published stages on the real network, small enough for a test."""
+    noisy, clean = folder_of_faces(tmp_path / "noisy"), folder_of_faces(tmp_path / "clean")
+    small = [
+        part
+        for stage in ("top", "noisy", "clean")
+        for part in ("--set", f"stages.{stage}.size=32", "--set", f"stages.{stage}.epochs=1")
+    ]
+    out = tmp_path / "run"
+    command = ("train", "thesis", "--data", f"noisy={noisy}", "--data", f"clean={clean}", "--out", out, *small)
+    result = invoke(*command, "--device", "cpu")
+    assert result.exit_code == 0, result.output
+    assert [word for word in ("top", "noisy", "clean") if f"{word} epoch 1: loss" in result.output] == [
+        "top",
+        "noisy",
+        "clean",
+    ]
+    for name in ("best.npz", "last.npz"):
+        load_se_resnet50(out / name)
+    assert {path.name for path in out.iterdir()} == {
+        "best.npz",
+        "checkpoint.pt",
+        "curves.png",
+        "last.npz",
+        "log.csv",
+        "recipe.yaml",
+    }
+    with pytest.raises(ConfigError, match=r"expected no run in .*run, found checkpoint\.pt; give --resume"):
+        invoke(*command)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["thesis", "--data", "noisy=FACES"], r"expected --data clean=PATH for the recipe thesis"),
+        (["thesis", "--data", "noisy=FACES", "--data", "clean=nowhere"], r"expected faces at nowhere, found nothing"),
+        (["edge", "--data", "FACES", "--device", "tpu"], r"expected --device auto, cpu.*, found `tpu`"),
+        (["edge", "--data", "FACES", "--layout", "tfds"], r"expected a layout \(auto, .*found `tfds`"),
+        (["edge", "--data", "FACES", "--weights", "no.npz"], r"expected weights \(\.npz\) at no\.npz, found: No such"),
+        (["edge", "--data", "nowhere", "--weights", "no.npz"], r"expected weights \(\.npz\) at no\.npz"),
+        (["finetune", "--data", "nowhere"], r"for the recipe finetune, .*; give --weights se_resnet50"),
+        (["edge", "--data", "FACES", "--weights", "no.h5"], r"expected keras-vggface's SENet-50 .* in no\.h5, found"),
+    ],
+)
+def test_a_wrong_command_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], message: str
+) -> None:
+    monkeypatch.setenv("CXX", "true")
+    faces_folder = folder_of_faces(tmp_path / "faces")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(EdgeFerError, match=message) as caught:
+        invoke("train", *(argument.replace("FACES", str(faces_folder)) for argument in arguments))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_compiler_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(ConfigError, match=r"expected a C\+\+ compiler \(`no-such-compiler`\) .* compile=false"):
+        invoke("train", "edge", "--data", folder_of_faces(tmp_path), "--out", tmp_path / "run", "--device", "cpu")

@@ -1,0 +1,386 @@
+"""What is said and when, by an injected clock; read by pymavlink's own parser."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pymavlink.dialects.v20 import common
+
+from edge_fer.publish.mavlink.autopilot import SILENCE_S
+from edge_fer.publish.mavlink.budget import Budget
+from edge_fer.publish.mavlink.computer import Computer
+from edge_fer.publish.mavlink.faults import ERROR
+from edge_fer.publish.mavlink.talk import Talker
+from edge_fer.publish.mavlink.topics import values
+from edge_fer.publish.mavlink.tunnel import PAYLOAD_TYPE, decode
+from edge_fer.settings import MavlinkSettings
+from edge_fer.types import Reading, Record
+from tests.conftest import make_face_reading, make_reading, make_status
+from tests.support.mavlink_peer import SYSTEM, Jitter, crowd
+
+S = 10**9
+START = 5000 * S
+
+
+class Line:
+    """A talker, its clock, and what was heard of it, each message with its time in seconds and its size."""
+
+    def __init__(self, folder: Path, **changes: Any) -> None:
+        self.now_ns = START
+        self.settings = MavlinkSettings(system_id=SYSTEM, **changes)
+        self.talker = Talker(self.settings, common, lambda: self.now_ns, Computer(folder, folder))
+        self.says = 0
+        self.heard: list[tuple[float, int, Any]] = []
+        self._parser = common.MAVLink(None)
+        self.autopilot = common.MAVLink(None, SYSTEM, 1)
+
+    def run(self, seconds: float, fps: float = 30, record: Any = crowd, answers: Jitter | None = None) -> None:
+        """Let time pass, a reading with every frame, listening all the while."""
+        frames = int(seconds * fps)
+        for frame in range(frames):
+            if record is not None:
+                self.talker.take(record(frame, captured_ns=self.now_ns))
+            end = self.now_ns + round(S / fps)
+            while self.now_ns < end:
+                pause_s = self.say(answers)
+                self.now_ns = min(self.now_ns + max(round(pause_s * S), 10_000), end)
+
+    def say(self, answers: Jitter | None = None) -> float:
+        packets, pause_s = self.talker.say()
+        self.says += 1
+        for packet in packets:
+            (message,) = self._parser.parse_buffer(packet)
+            self.heard.append(((self.now_ns - START) / S, len(packet), message))
+            if answers is not None and message.get_type() == "TIMESYNC" and message.tc1 == 0:
+                theirs, self.now_ns = answers.exchange(self.now_ns)
+                self.talker.hear(self.autopilot_says(common.MAVLink_timesync_message(theirs, message.ts1)))
+        return pause_s
+
+    def autopilot_says(self, message: Any, system: int = SYSTEM, component: int = 1) -> bytes:
+        return bytes(message.pack(common.MAVLink(None, system, component)))
+
+    def autopilot_is_there(self) -> None:
+        self.talker.hear(self.autopilot_says(common.MAVLink_heartbeat_message(2, 3, 0, 0, 4, 3)))
+
+    def all(self, kind: str) -> list[Any]:
+        return [message for _, _, message in self.heard if message.get_type() == kind]
+
+
+@pytest.fixture
+def line(tmp_path: Path) -> Line:
+    return Line(tmp_path)
+
+
+def most_in_a_second(heard: list[tuple[float, int, Any]]) -> int:
+    times = [(at, size) for at, size, _ in heard]
+    return max(sum(size for at, size in times if start <= at < start + 1) for start, _ in times)
+
+
+def test_four_faces_at_thirty_a_second_stay_within_a_kilobyte_in_every_second(line: Line) -> None:
+    line.run(30)
+    assert most_in_a_second(line.heard) <= 1000
+    assert sum(size for _, size, _ in line.heard) > 0.7 * 30_000, "and what the budget holds is used"
+    assert len(line.all("HEARTBEAT")) in {30, 31}
+
+
+@pytest.mark.parametrize("bytes_per_s", [500, 1000, 5000])
+def test_every_face_is_told_as_often_as_every_other(tmp_path: Path, bytes_per_s: int) -> None:
+    line = Line(tmp_path, bytes_per_s=bytes_per_s)
+    line.run(20)
+    told = Counter(decode(message.payload).id for message in line.all("TUNNEL"))
+    assert set(told) == {100, 101, 102, 103}
+    assert max(told.values()) - min(told.values()) <= 1
+    assert 0 <= 20 * 30 * 4 - told.total() - line.talker.left_out <= 4, "but for the last frame, every face counts"
+    assert most_in_a_second(line.heard) <= bytes_per_s
+
+
+def test_a_face_that_flickers_takes_no_turn_of_the_others(line: Line) -> None:
+    def record(frame: int, captured_ns: int) -> Reading:
+        whole = crowd(frame, captured_ns=captured_ns)
+        return whole if frame % 2 else replace(whole, faces=whole.faces[1:])
+
+    line.run(30, record=record)
+    told = Counter(decode(message.payload).id for message in line.all("TUNNEL"))
+    assert told[100] <= min(told[101], told[102], told[103]) + 1
+
+
+def test_with_room_for_all_nothing_is_left_out(tmp_path: Path) -> None:
+    line = Line(tmp_path, bytes_per_s=100_000)
+    line.run(5)
+    frames = Counter(decode(message.payload).frame for message in line.all("TUNNEL"))
+    assert frames == dict.fromkeys(range(150), 4)
+    assert line.talker.left_out == 0
+
+
+def test_what_is_told_is_of_the_newest_frame(line: Line) -> None:
+    line.run(10)
+    ages = [decode(message.payload).age_ms for message in line.all("TUNNEL")]
+    assert max(ages) <= 34
+
+
+def test_a_frame_without_faces_is_seen_in_the_values_alone(line: Line) -> None:
+    line.run(3, record=lambda frame, captured_ns: make_reading(frame, (), captured_ns))
+    assert not line.all("TUNNEL")
+    shown = {message.name: message.value for message in line.all("NAMED_VALUE_FLOAT")}
+    assert shown == {"fer_faces": 0.0, "fer_label": -1.0, "fer_conf": 0.0}
+
+
+def test_numbers_run_on_from_message_to_message(line: Line) -> None:
+    line.run(60)
+    numbers = [message.get_seq() for _, _, message in line.heard]
+    assert len(numbers) > 256
+    assert numbers == [number % 256 for number in range(len(numbers))]
+    assert {(m.get_srcSystem(), m.get_srcComponent()) for _, _, m in line.heard} == {(SYSTEM, 191)}
+
+
+def test_heartbeats_come_once_a_second_whatever_else_there_is_to_say(line: Line) -> None:
+    line.run(20)
+    at = [at for at, _, message in line.heard if message.get_type() == "HEARTBEAT"]
+    assert all(0.95 < later - earlier < 1.05 for earlier, later in itertools.pairwise(at))
+    heartbeat = line.all("HEARTBEAT")[-1]
+    assert (heartbeat.type, heartbeat.autopilot, heartbeat.base_mode, heartbeat.custom_mode) == (18, 8, 0, 0)
+    assert heartbeat.mavlink_version == 3
+
+
+@pytest.mark.parametrize(
+    ("record", "state"),
+    [
+        (make_status("starting"), common.MAV_STATE_BOOT),
+        (make_status("running"), common.MAV_STATE_ACTIVE),
+        (make_status("degraded"), common.MAV_STATE_ACTIVE),
+        (make_reading(), common.MAV_STATE_ACTIVE),
+        (make_status("waiting_for_camera"), common.MAV_STATE_STANDBY),
+        (make_status("stopping"), common.MAV_STATE_STANDBY),
+    ],
+)
+def test_the_heartbeat_shows_the_state(line: Line, record: Record, state: int) -> None:
+    line.talker.take(record)
+    line.say()
+    assert line.all("HEARTBEAT")[0].system_status == state
+
+
+def test_nothing_is_said_in_silence_but_that_we_are_there(line: Line) -> None:
+    """And nobody turns round and round for it: a say a second."""
+    line.run(9.1, fps=1, record=None)
+    assert line.says <= 9 + 3
+    assert {message.get_type() for _, _, message in line.heard} == {"HEARTBEAT", "ONBOARD_COMPUTER_STATUS"}
+
+
+def test_a_fault_goes_before_the_faces(line: Line) -> None:
+    line.run(5)
+    line.heard.clear()
+    line.talker.take(make_status("waiting_for_camera", "no frame from 0 for 5 s, which is a long story " * 5))
+    line.run(1, record=None)
+    kinds = [message.get_type() for _, _, message in line.heard]
+    assert "TUNNEL" not in kinds[: kinds.index("STATUSTEXT") + 3]
+    texts = line.all("STATUSTEXT")
+    assert [text.chunk_seq for text in texts] == [0, 1, 2]
+    assert {(text.id, text.severity) for text in texts} == {(1, ERROR)}
+    assert "".join(text.text for text in texts).startswith("FER camera lost: no frame from 0 for 5 s, which is")
+
+
+def test_a_short_text_is_one_message(line: Line) -> None:
+    line.talker.take(make_status("waiting_for_camera", "no camera"))
+    line.run(0.5, record=None)
+    (text,) = line.all("STATUSTEXT")
+    assert (text.text, text.id, text.chunk_seq) == ("FER camera lost: no camera", 0, 0)
+
+
+def test_values_are_of_the_largest_face_that_has_a_label() -> None:
+    faces = crowd(1).faces
+    assert values(faces) == {"fer_faces": 4, "fer_label": 3, "fer_conf": 0.93}
+    unsure = replace(faces[3], label=None, why="unsure")
+    near = replace(faces[2], label="anger", confidence=0.5)
+    assert values((faces[0], near, unsure)) == {"fer_faces": 3, "fer_label": 0, "fer_conf": 0.5}
+    assert values((unsure,)) == {"fer_faces": 1, "fer_label": -1, "fer_conf": 0}
+    assert all(len(name) <= 10 for name in values(()))
+
+
+def test_values_come_together_and_at_their_pace(tmp_path: Path) -> None:
+    line = Line(tmp_path, values_s=2.0)
+    line.run(9)
+    shown = line.all("NAMED_VALUE_FLOAT")
+    assert [message.name for message in shown] == ["fer_faces", "fer_label", "fer_conf"] * 5
+    for number in range(0, 15, 3):
+        assert len({message.time_boot_ms for message in shown[number : number + 3]}) == 1
+    assert 0 <= shown[0].time_boot_ms - START // 10**6 < 100
+
+
+def test_the_budget_holds_for_any_sizes_at_any_times() -> None:
+    @given(st.lists(st.tuples(st.floats(0, 0.5), st.integers(1, 252)), max_size=200))
+    @settings(max_examples=60, deadline=None)
+    def holds(wishes: list[tuple[float, int]]) -> None:
+        budget, now, sent = Budget(1000, 252, 0.0), 0.0, []
+        for pause, size in wishes:
+            now += pause
+            now += budget.wait_s(size, now) + 1e-9
+            assert budget.wait_s(size, now) < 1e-6, "so long was enough"
+            budget.take(size, now)
+            sent.append((now, size))
+        for start, _ in sent:
+            assert sum(size for at, size in sent if start <= at < start + 1) <= 1000 + 1e-3
+
+    holds()
+
+
+def test_it_asks_an_autopilot_for_its_time_and_tells_it_with_each_face(line: Line) -> None:
+    way = Jitter(-4000 * S, 2_000_000, 5_000_000)
+    for _ in range(20):
+        line.autopilot_is_there()
+        line.run(1, answers=way)
+    faces = [decode(message.payload) for message in line.all("TUNNEL")]
+    assert faces[0].fc_captured_us is None
+    # Frame and capture time belong together: 30 frames a second from the start on, but for the way of the answers.
+    for face in faces[-4:]:
+        assert face.fc_captured_us is not None
+        captured_ns = line.now_ns - face.age_ms * 10**6
+        assert abs(face.fc_captured_us * 1000 - (captured_ns - 4000 * S)) < 2 * S
+    assert len(line.all("TIMESYNC")) in {19, 20, 21}
+
+
+def test_the_time_told_is_the_autopilots_to_milliseconds(line: Line) -> None:
+    way = Jitter(-4000 * S, 2_000_000, 3_000_000)
+    captured: dict[int, int] = {}
+
+    def record(frame: int, captured_ns: int) -> Reading:
+        number = len(captured)
+        captured[number] = captured_ns
+        return crowd(number, captured_ns=captured_ns)
+
+    for _ in range(20):
+        line.autopilot_is_there()
+        line.run(1, record=record, answers=way)
+    told = [face for face in (decode(m.payload) for m in line.all("TUNNEL")) if face.fc_captured_us is not None]
+    assert len(told) > 50
+    for face in told:
+        assert face.fc_captured_us is not None
+        assert abs(face.fc_captured_us * 1000 - (captured[face.frame] - 4000 * S)) < 3_000_000
+
+
+@pytest.mark.parametrize(("system", "autopilot"), [(SYSTEM + 1, 3), (SYSTEM, common.MAV_AUTOPILOT_INVALID)])
+def test_another_vehicle_and_another_computer_are_not_asked(line: Line, system: int, autopilot: int) -> None:
+    heartbeat = common.MAVLink_heartbeat_message(2, autopilot, 0, 0, 4, 3)
+    line.talker.hear(line.autopilot_says(heartbeat, system))
+    line.run(3, record=None)
+    assert not line.all("TIMESYNC")
+
+
+def test_an_autopilot_that_fell_silent_is_not_asked(line: Line) -> None:
+    line.autopilot_is_there()
+    line.run(20, record=None)
+    assert 5 <= len(line.all("TIMESYNC")) <= SILENCE_S + 1
+
+
+def test_an_answer_of_somebody_else_is_not_the_autopilots(line: Line) -> None:
+    for _ in range(10):
+        line.autopilot_is_there()
+        line.run(1, record=None)
+        question = line.all("TIMESYNC")[-1]
+        answer = common.MAVLink_timesync_message(7, question.ts1)
+        line.talker.hear(line.autopilot_says(answer, component=77))
+    line.run(1)
+    assert {decode(message.payload).fc_captured_us for message in line.all("TUNNEL")} == {None}
+
+
+def test_it_answers_whoever_asks_for_the_time_but_not_without_end(line: Line) -> None:
+    for number in range(100):  # seven a second; PX4 asks ten times
+        line.talker.hear(line.autopilot_says(common.MAVLink_timesync_message(0, 1000 + number), component=5))
+        line.run(4 / 30)
+    answers = line.all("TIMESYNC")
+    assert len(answers) == 50
+    assert answers[0].ts1 == 1000
+    assert answers[0].tc1 == START
+    assert most_in_a_second(line.heard) <= 1000
+    assert line.all("TUNNEL"), "the faces have their turn, too"
+
+
+def test_a_new_listener_hears_of_no_face_long_gone(line: Line) -> None:
+    line.talker.take(crowd(1, captured_ns=line.now_ns))
+    line.talker.take(make_status("waiting_for_camera", "no camera"))
+    line.talker.begin()
+    line.run(1, record=None)
+    assert not line.all("TUNNEL")
+    assert len(line.all("STATUSTEXT")) == 1
+    line.talker.begin()
+    line.run(1, record=None)
+    assert len(line.all("STATUSTEXT")) == 2
+
+
+@given(st.lists(st.binary(max_size=300), max_size=20))
+@settings(max_examples=200, deadline=None)
+def test_noise_is_passed_over(pieces: list[bytes]) -> None:
+    line = Line(Path("/nonexistent"))
+    for piece in pieces:
+        line.talker.hear(piece)
+        line.talker.hear(b"\xfd" + piece)
+    line.talker.hear(bytes(600))  # whatever a piece of noise has announced as its length is over by now
+    line.autopilot_is_there()
+    line.autopilot_is_there()
+    line.run(1, record=None)
+    assert line.all("TIMESYNC")
+
+
+def test_a_stream_that_never_ends_with_a_whole_message_is_let_go_of(line: Line) -> None:
+    heartbeat = line.autopilot_says(common.MAVLink_heartbeat_message(2, 3, 0, 0, 4, 3))
+    stream = heartbeat * 20_000
+    line.talker.hear(stream[:5])
+    for start in range(5, len(stream) - 4096, len(heartbeat) * 100):
+        line.talker.hear(stream[start : start + len(heartbeat) * 100])
+    assert len(line.talker._mav.buf) < 100_000
+
+
+def test_temperature_load_and_memory_are_told(tmp_path: Path) -> None:
+    zone = tmp_path / "class" / "thermal" / "thermal_zone0"
+    zone.mkdir(parents=True)
+    (zone / "type").write_text("cpu-thermal\n")
+    (zone / "temp").write_text("61400\n")
+    apex = tmp_path / "class" / "apex" / "apex_0"
+    apex.mkdir(parents=True)
+    (apex / "temp").write_text("71000\n")
+    (tmp_path / "meminfo").write_text("MemTotal: 4194304 kB\nMemFree: 1 kB\nMemAvailable: 3145728 kB\n")
+    stat = tmp_path / "stat"
+    stat.write_text("cpu 0 0 0 0\ncpu0 10 0 10 100 0 0 0 0 9 9\ncpu1 0 0 0 100 0 0 0 0\nintr 5\n")
+    line = Line(tmp_path)
+    stat.write_text("cpu 0 0 0 0\ncpu0 25 5 15 150 25 0 0 0 99 9\ncpu1 0 0 0 100 0 0 0 0\nintr 5\n")
+    line.talker.take(
+        replace(make_status(), throttled=("under_voltage", "capped", "throttled", "soft_limit_since_boot"))
+    )
+    line.run(0.5, record=None)
+    (told,) = line.all("ONBOARD_COMPUTER_STATUS")
+    assert told.cpu_cores == [25] + [255] * 7, "25 of 100 ticks; the other core's did not move"
+    assert told.temperature_core == [61] + [127] * 7
+    assert told.temperature_board == 71
+    assert (told.ram_total, told.ram_usage) == (4096, 1024)
+    assert 0 <= told.time_usec - START // 1000 < 100_000
+    assert told.uptime == told.time_usec // 1000
+    assert told.status_flags == common.COMPUTER_STATUS_FLAGS_UNDER_VOLTAGE | common.COMPUTER_STATUS_FLAGS_CPU_THROTTLE
+
+
+def test_what_is_not_known_of_the_box_says_so(line: Line) -> None:
+    line.run(0.5, record=None)
+    (told,) = line.all("ONBOARD_COMPUTER_STATUS")
+    for name in ("cpu_cores", "cpu_combined", "gpu_cores", "gpu_combined"):
+        assert set(getattr(told, name)) == {255}
+    assert told.temperature_board == 127
+    assert set(told.temperature_core) == {127}
+    assert set(told.fan_speed) == {32_767}
+    for name in ("storage_type", "storage_usage", "storage_total", "link_tx_rate", "link_rx_rate", "link_tx_max"):
+        assert set(getattr(told, name)) == {2**32 - 1}
+    assert told.ram_usage == told.ram_total == 2**32 - 1
+    assert told.type == 0
+
+
+def test_an_unread_face_is_told(line: Line) -> None:
+    unread = replace(make_face_reading(None, "not_read_yet"), confidence=0.0, probabilities={}, label_age_ms=None)
+    line.run(1, record=lambda frame, captured_ns: make_reading(frame, (unread,), captured_ns))
+    message = line.all("TUNNEL")[0]
+    assert message.payload_type == PAYLOAD_TYPE == line.settings.payload_type
+    assert (message.target_system, message.target_component) == (0, 0)
+    assert decode(message.payload[: message.payload_length]).why == "not_read_yet"

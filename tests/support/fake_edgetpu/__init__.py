@@ -1,0 +1,236 @@
+"""A fake Edge TPU for tests: its library, the networks that it runs, and its faults on demand.
+
+    tpu = FakeEdgeTpu(tmp_path, ["2-1"])        # a folder that steers it, and a sysfs with one stick
+    tpu.fail("infer", "abort")                  # the next inference aborts the process
+
+The library is compiled once a session with the system's C compiler.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from edge_fer.inference.model_store import MANIFEST, ModelStore
+
+flatbuffers = pytest.importorskip("flatbuffers", reason="writes networks; comes with ai-edge-litert")
+schema = pytest.importorskip("ai_edge_litert.schema_py_generated", reason="writes networks")
+
+SOURCE = Path(__file__).with_name("fake_edgetpu.c")
+INFER_FAULTS = ("error", "abort", "segfault", "hang", "slow", "garbage", "flip", "shape")
+GREY_STEP = 1 / 255 / 0.255  # one step of int8 a grey value, as the shipped classifier's standardisation has it
+LOGIT_STEP = 0.1  # wide enough for answers that are sure, so that wrong ones differ
+LOAD_FAULTS = ("no_device", "refuse", "abort", "segfault", "hang")
+
+
+@cache
+def library() -> Path:
+    """Compile it, unless that was done before."""
+    compiler = shutil.which("cc")
+    if compiler is None:
+        pytest.skip("needs a C compiler: apt-get install gcc libc6-dev")
+    target = Path(tempfile.gettempdir()) / f"fake-edgetpu-{sha256(SOURCE.read_bytes()).hexdigest()[:16]}.so"
+    if not target.exists():
+        built = target.with_suffix(f".{os.getpid()}")
+        command = [compiler, "-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror", "-o", str(built), str(SOURCE)]
+        subprocess.run(command, check=True)
+        built.replace(target)
+    return target
+
+
+class FakeEdgeTpu:
+    """The folder that steers the fake, and the sysfs and /dev that show its devices.
+
+    Args:
+        folder: empty; of the test's own.
+        sticks: USB ports.
+        boards: PCIe devices.
+    """
+
+    def __init__(self, folder: Path, sticks: Iterable[str] = ("2-1",), boards: Iterable[str] = ()) -> None:
+        self.folder, self.sysfs, self.dev = folder / "steer", folder / "sys", folder / "dev"
+        self.folder.mkdir(parents=True)
+        for number, port in enumerate(sticks, start=5):
+            self.plug_in(port, number)
+        for name in boards:
+            (self.sysfs / "class/apex" / name).mkdir(parents=True)
+        self._tell_library()
+
+    def plug_in(self, port: str, number: int) -> None:
+        """Let a stick appear at a USB port, with a number that no device had before."""
+        path = self.sysfs / "bus/usb/devices" / port
+        (path / "port").mkdir(parents=True)
+        for name, text in {
+            "idVendor": "18d1", "idProduct": "9302", "busnum": "2", "devnum": str(number), "authorized": "1",
+            "port/disable": "0",
+        }.items():  # fmt: skip
+            (path / name).write_text(f"{text}\n")
+        node = self.dev / "bus/usb/002" / f"{number:03}"
+        node.parent.mkdir(parents=True, exist_ok=True)
+        node.write_bytes(b"")
+        self._tell_library()
+
+    def unplug(self, port: str) -> None:
+        """Let the stick at a USB port disappear."""
+        shutil.rmtree(self.sysfs / "bus/usb/devices" / port)
+        self._tell_library()
+
+    def fail(self, where: str, kind: str, argument: int = 0, *, since: int = 0, device: str = "*") -> None:
+        """Fail once: at the next load or inference, or at the one with the number `since`."""
+        self._write("next", f"{where} {kind} {argument} {since} {device}")
+
+    def fail_always(self, where: str, kind: str, argument: int = 0, *, device: str = "*") -> None:
+        """Fail at every load or inference from now on."""
+        self._write("always", f"{where} {kind} {argument} 0 {device}")
+
+    def recover(self) -> None:
+        """Fail no more."""
+        for name in ("next", "always"):
+            (self.folder / name).unlink(missing_ok=True)
+
+    @property
+    def armed(self) -> bool:
+        """Whether the fault that `fail` asked for is still to come."""
+        return (self.folder / "next").exists()
+
+    @property
+    def loads(self) -> int:
+        """How often a process asked for the delegate."""
+        return self._count("loads")
+
+    @property
+    def inferences(self) -> int:
+        """How often a network was run, probes included."""
+        return self._count("inferences")
+
+    @contextmanager
+    def present(self) -> Iterator[FakeEdgeTpu]:
+        """Have child processes that are started meanwhile find it."""
+        before = os.environ.get("FAKE_EDGETPU")
+        os.environ["FAKE_EDGETPU"] = str(self.folder)
+        try:
+            yield self
+        finally:
+            if before is None:
+                del os.environ["FAKE_EDGETPU"]
+            else:
+                os.environ["FAKE_EDGETPU"] = before
+
+    def _tell_library(self) -> None:
+        usb = [f"usb /sys/bus/usb/devices/{path.name}" for path in self.sysfs.glob("bus/usb/devices/*")]
+        pci = [f"pci /dev/{path.name}" for path in self.sysfs.glob("class/apex/*")]
+        self._write("devices", "\n".join([*sorted(usb, reverse=True), *pci]))  # not in the kernel's order
+
+    def _write(self, name: str, text: str) -> None:
+        draft = self.folder / f"{name}.draft"
+        draft.write_text(text + "\n")
+        draft.replace(self.folder / name)
+
+    def _count(self, name: str) -> int:
+        path = self.folder / name
+        return path.stat().st_size if path.exists() else 0
+
+
+def twins(side: int = 56, values: int = 7) -> tuple[bytes, bytes]:
+    """A network for the CPU, and the same one compiled for the fake.
+
+    Both take int8 `(1, side, side, 3)` and give int8 `(1, values)`: pixels of the middle row.
+
+    Returns:
+        Two .tflite files.
+    """
+    step, row = side // values, side // 2
+    pick = schema.StridedSliceOptionsT()
+    corners = [[0, row, 0, 0], [1, row + 1, step * values, 1], [1, 1, step, 1]]
+    cpu = _Network()
+    source = cpu.tensor("input", [1, side, side, 3], GREY_STEP)
+    picked = cpu.tensor("picked", [1, 1, values, 1], GREY_STEP)
+    answer = cpu.tensor("output", [1, values], LOGIT_STEP)
+    constants = [cpu.constant(f"constant{index}", corner) for index, corner in enumerate([*corners, [1, values]])]
+    cpu.operator(schema.BuiltinOperator.STRIDED_SLICE, [source, *constants[:3]], [picked],
+                 (schema.BuiltinOptions.StridedSliceOptions, pick))  # fmt: skip
+    cpu.operator(schema.BuiltinOperator.RESHAPE, [picked, constants[3]], [answer])
+    tpu = _Network()
+    taken, given = tpu.tensor("input", [1, side, side, 3], GREY_STEP), tpu.tensor("output", [1, values], LOGIT_STEP)
+    tpu.operator(schema.BuiltinOperator.CUSTOM, [taken], [given], custom=b"edgetpu-custom-op")
+    return cpu.write([source], [answer]), tpu.write([taken], [given])
+
+
+def twin_store(folder: Path, *, compiled: bool = True) -> ModelStore:
+    """A folder of models: the shipped detector, and in the place of the shipped classifier the twins.
+
+    There also is a smaller classifier, `lite`, that was not compiled.
+    """
+    packaged = ModelStore()
+    content = yaml.safe_load((packaged.folder / MANIFEST).read_text())
+    for entry in content["models"].values():
+        entry["file"] = str(packaged.folder / entry["file"])
+    classifier = content["models"]["se_resnet50"]
+    for name, side in (("se_resnet50", 56), ("lite", 28)):
+        cpu, tpu = twins(side)
+        entry = {**classifier, "input": {**classifier["input"], "size": side}, **_saved(folder / f"{name}.tflite", cpu)}
+        if compiled and name == "se_resnet50":
+            entry["edgetpu"] = {**_saved(folder / f"{name}_edgetpu.tflite", tpu), "compiler": "none"}
+        content["models"][name] = entry
+    (folder / MANIFEST).write_text(yaml.safe_dump(content))
+    return ModelStore(folder)
+
+
+def _saved(path: Path, content: bytes) -> dict[str, str]:
+    path.write_bytes(content)
+    return {"file": path.name, "sha256": sha256(content).hexdigest()}
+
+
+class _Network:
+    """A .tflite file in the making."""
+
+    def __init__(self) -> None:
+        self.model = schema.ModelT(version=3, description=b"twin", buffers=[schema.BufferT(data=[])])
+        self.model.operatorCodes = []
+        self.graph = schema.SubGraphT(tensors=[], operators=[])
+        self.model.subgraphs = [self.graph]
+
+    def tensor(self, name: str, shape: list[int], scale: float) -> int:
+        quantization = schema.QuantizationParametersT(scale=[scale], zeroPoint=[2])
+        return self._add(schema.TensorT(shape=shape, type=schema.TensorType.INT8, buffer=0, name=name.encode(),
+                                        quantization=quantization))  # fmt: skip
+
+    def constant(self, name: str, values: list[int]) -> int:
+        data = np.frombuffer(np.array(values, np.int32).tobytes(), np.uint8)
+        self.model.buffers.append(schema.BufferT(data=data))
+        return self._add(schema.TensorT(shape=[len(values)], type=schema.TensorType.INT32, name=name.encode(),
+                                        buffer=len(self.model.buffers) - 1))  # fmt: skip
+
+    def operator(
+        self, code: int, inputs: list[int], outputs: list[int], options: tuple[int, object] = (0, None),
+        custom: bytes | None = None,
+    ) -> None:  # fmt: skip
+        kind = schema.OperatorCodeT(
+            deprecatedBuiltinCode=min(code, 127), builtinCode=code, customCode=custom, version=1
+        )
+        self.model.operatorCodes.append(kind)
+        self.graph.operators.append(
+            schema.OperatorT(opcodeIndex=len(self.model.operatorCodes) - 1, inputs=inputs, outputs=outputs,
+                             builtinOptionsType=options[0], builtinOptions=options[1])
+        )  # fmt: skip
+
+    def write(self, inputs: list[int], outputs: list[int]) -> bytes:
+        self.graph.inputs, self.graph.outputs = inputs, outputs
+        builder = flatbuffers.Builder()
+        builder.Finish(self.model.Pack(builder), b"TFL3")
+        return bytes(builder.Output())
+
+    def _add(self, tensor: schema.TensorT) -> int:
+        self.graph.tensors.append(tensor)
+        return len(self.graph.tensors) - 1

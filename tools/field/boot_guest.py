@@ -1,0 +1,366 @@
+"""Inside the container or machine of tools/field/boot_service.py: the service, really started, and what may befall it.
+
+Runs as root under systemd, with the system's Python and its standard library only. Prints each step; the last line is
+`all is well`, or what is not.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+OPTIONS = json.loads(Path("/root/options.json").read_text())
+CONFIG = Path("/etc/edge-fer/config.yaml")
+READINGS = Path("/var/lib/edge-fer/readings.jsonl")
+TREE = "/root/edge-fer"
+UNIT = "edge-fer.service"
+# adjtimex(2) asked, and then told to set the clock's frequency to what it is.
+CLOCK = (
+    "import ctypes; timex = (ctypes.c_long * 64)(); ask = ctypes.CDLL(None).adjtimex; found = ask(timex); "
+    "timex[0] = 2; print(f'asked {found}, set', 'refused' if ask(timex) < 0 else 'allowed')"
+)
+STREAM_PORT = 8099
+# An emulated processor takes minutes for what takes seconds.
+START_S = 1200.0 if OPTIONS["emulated"] else 60.0
+
+
+def sh(command: str, quiet: bool = False) -> str:
+    """Run a shell command; its output."""
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    said = (done.stdout + done.stderr).strip()
+    if not quiet:
+        print(f"$ {command}\n{said}", flush=True)
+    return said
+
+
+def expect(what: str, holds: object) -> None:
+    """Say that a promise was kept, or end."""
+    if not holds:
+        sh("journalctl --no-pager --lines 60")
+        raise SystemExit(f"NOT as it should be: {what}")
+    print(f"ok: {what}", flush=True)
+
+
+def within(seconds: float, what: str, holds: Callable[[], object]) -> float:
+    """Wait until it holds; how long that took, seconds."""
+    start = time.monotonic()
+    while not (well := holds()) and time.monotonic() - start < seconds:
+        time.sleep(0.2)
+    took = time.monotonic() - start
+    expect(f"{what} (after {took:.1f} s)", well)
+    return took
+
+
+def show(name: str) -> str:
+    return sh(f"systemctl show --value --property {name} {UNIT}", quiet=True)
+
+
+def pid() -> int:
+    return int(show("MainPID") or 0)
+
+
+def is_active() -> bool:
+    return show("ActiveState") == "active"
+
+
+def journal(since: float) -> str:
+    return sh(f"journalctl --no-pager --output short-monotonic --unit {UNIT} --since @{since:.3f}", quiet=True)
+
+
+def readings() -> list[dict[str, Any]]:
+    """The readings in the file, but for a line that is being written."""
+    lines = READINGS.read_text().split("\n")[:-1] if READINGS.exists() else []
+    return [record for line in lines if "reading" in (record := json.loads(line))["schema"]]
+
+
+def configure(**capture: object) -> None:
+    """The service's configuration, with another source and the readings in a file."""
+    publish = {"format": "none", "keep_going": True, "http": {"enabled": True}, "file": {"path": str(READINGS)}}
+    settings = {"capture": {"wait": True, **capture}, "publish": publish}
+    if OPTIONS["emulated"]:
+        settings |= {"detect": {"precision": "int8", "size": 160}, "classify": {"model": "lite"}}
+    CONFIG.write_text(json.dumps(settings, indent=1))
+
+
+def head(text: str) -> None:
+    print(f"\n== {text}", flush=True)
+
+
+def boot() -> None:
+    head("boot to first reading (sample clip, paced like a camera)")
+    within(START_S, "the service is up", is_active)
+    within(120, "there are readings", readings)
+    first = readings()[0]
+    started_s = int(sh("systemctl show --value --property UserspaceTimestampMonotonic", quiet=True)) / 1e6
+    seconds = (first["captured_ns"] / 1e6 + first["age_ms"]) / 1e3 - started_s
+    print(f"first reading published {seconds:.1f} s after systemd started; its faces: {len(first['faces'])}")
+    sh("systemd-analyze")
+    time.sleep(5)
+    sh(f"systemctl status --no-pager --lines 5 {UNIT}")
+    expect("status tells the rate", "FPS on cpu" in show("StatusText"))
+    expect("it runs as its own user", sh(f"ps -o user= -p {pid()}", quiet=True) == "edge-fer")
+    print(sh(f"systemd-analyze security --no-pager {UNIT}", quiet=True).splitlines()[-1])
+
+
+def clock() -> None:
+    head("the sandbox lets the service ask whether the clock is set, and not set it")
+    inside = Path("/etc/systemd/system/edge-fer.service.d/clock.conf")
+    inside.parent.mkdir(exist_ok=True)
+    inside.write_text(f'[Service]\nExecStartPost=/usr/bin/python3 -c "{CLOCK}"\n')
+    since = time.time()
+    sh(f"systemctl daemon-reload; systemctl restart {UNIT}")
+    expected = sh(f'/usr/bin/python3 -c "{CLOCK}"', quiet=True).split()[1].rstrip(",")
+    expect("root can ask", expected != "-1")
+    expect(f"it finds {expected}, as root does", f"asked {expected}, set refused" in journal(since))
+    inside.unlink()
+    sh(f"systemctl daemon-reload; systemctl restart {UNIT}")
+
+
+def reload_settings() -> None:
+    head("SIGHUP: good settings, then bad ones")
+    before, since = pid(), time.time()
+    configure(source="sample", realtime=True, loop=True, retry_s=1.5)
+    sh(f"systemctl reload {UNIT}")
+    within(20, "good settings are read", lambda: "the settings were read again" in journal(since))
+    count = len(readings())
+    within(20, "readings go on", lambda: len(readings()) > count + 10)
+    good, since = CONFIG.read_text(), time.time()
+    CONFIG.write_text(good.replace("1.5", '"soon"'))
+    sh(f"systemctl reload {UNIT}")
+    within(20, "bad settings are refused, and it is said", lambda: "the old ones are kept" in journal(since))
+    print(journal(since))
+    within(5, "it is up", is_active)
+    expect("with the same process", pid() == before)
+    CONFIG.write_text(good)
+
+
+def watchdog() -> None:
+    head("watchdog: a process that is stuck (SIGSTOP) is killed and started again")
+    before, since = pid(), time.time()
+    sh(f"kill -STOP {before}")
+    within(90, "another process is up", lambda: is_active() and pid() not in (0, before))
+    print("\n".join(line for line in journal(since).splitlines() if "]:   File" not in line))
+    expect("the watchdog did it", "Watchdog timeout" in journal(since))
+    expect("Python says where each thread stood", "Thread 0x" in journal(since))
+
+
+def failures() -> None:
+    head("failures that follow each other: longer and longer pauses, for ever; an order to start is obeyed at once")
+    good, since = CONFIG.read_text(), time.time()
+    CONFIG.write_text("capture: [nonsense\n")
+    sh(f"systemctl --no-block restart {UNIT}")
+    within(90, "it failed five times", lambda: "failed 5 times in a row" in journal(since))
+    print("\n".join(line for line in journal(since).splitlines() if "in a row" in line or "expected" in line))
+    CONFIG.write_text(good)
+    start = time.monotonic()
+    sh(f"systemctl restart {UNIT}")
+    took = time.monotonic() - start
+    expect(f"an order to start again ends the pause (up after {took:.1f} s)", is_active() and took < 10)
+
+
+def no_camera() -> None:
+    minutes = OPTIONS["minutes"]
+    head(f"no camera for {minutes:g} minutes, then pictures without a face for {minutes:g}; lost, and back")
+    configure(source=f"http://127.0.0.1:{STREAM_PORT}/")
+    before = restarted()
+    stay(minutes, before)
+    expect("the same process waits for its camera", "waiting_for_camera" in show("StatusText"))
+    command = ["/opt/edge-fer/current/bin/python", __file__, "stream"]
+    for _ in range(2):
+        count = len(readings())
+        with subprocess.Popen(command) as stream:
+            within(60, "readings come when the camera does", lambda count=count: len(readings()) > count + 30)
+            stay(minutes if count == 0 else 0.1, before)
+            print(show("StatusText"))
+            stream.terminate()
+        within(30, "a camera that is gone is missed", lambda: "waiting_for_camera" in show("StatusText"))
+    faces = sum(len(reading["faces"]) for reading in readings())
+    expect(f"{len(readings())} readings, {faces} faces in them, the same process", pid() == before and not faces)
+
+
+def stream() -> None:
+    """Serve pictures without a face as an endless MJPEG stream; run by the release's Python."""
+    import http.server
+
+    import cv2
+    import numpy as np
+
+    # Stripes that move: noise has a face now and then.
+    rows = [np.sin(np.arange(640) / 40 + step) * 100 + 128 for step in range(4)]
+    pictures = [np.broadcast_to(row[None, :, None], (360, 640, 3)).astype(np.uint8) for row in rows]
+    frames = [cv2.imencode(".jpg", picture)[1].tobytes() for picture in pictures]
+
+    class Stream(http.server.BaseHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            """Requests are nobody's business here."""
+
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+            self.end_headers()
+            while True:
+                for frame in frames:
+                    head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(frame)}\r\n\r\n"
+                    self.wfile.write(head.encode() + frame + b"\r\n")
+                    time.sleep(0.1)
+
+    http.server.ThreadingHTTPServer(("127.0.0.1", STREAM_PORT), Stream).serve_forever()
+
+
+def restarted() -> int:
+    """Start the service anew, with no readings yet; its process."""
+    sh(f"systemctl stop {UNIT}; rm -f {READINGS}; systemctl start {UNIT}")
+    return pid()
+
+
+def stay(minutes: float, process: int) -> None:
+    """Look every second whether the service is up, with the same process."""
+    end = time.monotonic() + minutes * 60
+    while time.monotonic() < end:
+        if not is_active() or pid() != process:
+            expect(f"up, with process {process}", False)
+        time.sleep(1)
+
+
+def camera() -> None:
+    head("a camera (vivid) that is plugged in after the start, unplugged, plugged in again")
+    configure(source="0")
+    before = restarted()
+    within(60, "it waits for its camera", lambda: "waiting_for_camera" in show("StatusText"))
+    sh("modprobe vivid n_devs=1 node_types=0x1 no_error_inj=1; udevadm settle; ls -l /dev/video0 /dev/media0")
+    within(120, "readings come when the camera does", lambda: len(readings()) > 10)
+    print(show("StatusText"))
+    sh("echo vivid.0 >/sys/bus/platform/drivers/vivid/unbind")
+    within(60, "an unplugged camera is missed", lambda: "waiting_for_camera" in show("StatusText"))
+    count = len(readings())
+    sh("echo vivid.0 >/sys/bus/platform/drivers/vivid/bind; udevadm settle; ls -l /dev/video*")
+    within(120, "readings come again", lambda: len(readings()) > count + 10)
+    expect("from the same process", pid() == before)
+
+
+ALL = "edgetpu-pcie,picamera2,mavlink-serial,pi-health"
+
+
+def drop_ins() -> None:
+    head("each drop-in: loaded, and the service starts with it although its device is not there")
+    configure(source="sample", realtime=True, loop=True)
+    for name in ALL.split(","):
+        with_drop_ins(name)
+    sh(f"systemctl show --property DropInPaths,DeviceAllow,SupplementaryGroups {UNIT}")
+    without_drop_ins()
+    expect("none is loaded", not show("DropInPaths"))
+
+
+def with_drop_ins(names: str) -> None:
+    before = pid()
+    sh(f"{TREE}/deploy/install.sh --wheels /root/wheels --with {names}", quiet=True)
+    within(START_S, f"up with {names}", lambda: is_settled() and pid() != before)
+    expect("loaded", all(f"{name}.conf" in show("DropInPaths") for name in names.split(",")))
+
+
+def without_drop_ins() -> None:
+    before = pid()
+    sh(f"{TREE}/deploy/install.sh --wheels /root/wheels --without {ALL}")
+    within(START_S, "up without them", lambda: is_settled() and pid() != before)
+
+
+def is_settled() -> bool:
+    return is_active() and show("Job") in ("", "0")
+
+
+def devices() -> None:
+    head("what drop-ins open: a serial port that is plugged in later (ttyACM), a media device; nothing else")
+    paths = ("/dev/ttyACM0", "/dev/media0", "/dev/video0", "/dev/vda")
+    sh("modprobe vivid n_devs=1 node_types=0x1 no_error_inj=1")
+    with_drop_ins("picamera2,mavlink-serial")
+    sh(f"modprobe dummy_hcd; modprobe g_serial; sleep 5; udevadm settle; ls -l {' '.join(paths)}")
+    found = may_open(*paths)
+    expect("with drop-ins", found == dict(zip(paths, (True, True, True, False), strict=True)))
+    without_drop_ins()
+    found = may_open(*paths)
+    expect("without drop-ins", found == dict(zip(paths, (False, False, True, False), strict=True)))
+
+
+def may_open(*paths: str) -> dict[str, bool]:
+    """Which devices a process in the service's control group may open, whoever owns them."""
+    group = Path("/sys/fs/cgroup") / show("ControlGroup").lstrip("/") / "cgroup.procs"
+    found = {}
+    for path in paths:
+        found[path] = sh(f"sh -c 'echo $$ >{group} && exec 3<{path} && echo opened'", quiet=True).endswith("opened")
+    print(found)
+    return found
+
+
+def root_directory() -> None:
+    head("the service in another root (RootDirectory=), as on a Dev Board")
+    drop_in = f"/etc/systemd/system/{UNIT}.d/dev-board.conf"
+    since = time.time()
+    sh(f"install -D -m 644 {TREE}/systemd/dev-board.conf {drop_in}; rm -f {READINGS}")
+    sh(f"systemctl daemon-reload; systemctl restart {UNIT}")
+    within(START_S, "up", is_settled)
+    within(60, "there are readings", readings)
+    expect("it runs in there", Path(f"/proc/{pid()}/root/second").exists())
+    print(journal(since))
+    sh(f"rm {drop_in}; systemctl daemon-reload; systemctl restart {UNIT}")
+    within(START_S, "up without it", is_settled)
+
+
+def in_use() -> str:
+    return Path("/opt/edge-fer/current").readlink().name
+
+
+def upgrade() -> None:
+    head("upgrade: a good version, then one that crashes, then one that never gets ready")
+    for version, is_good in (("0.1.1", True), ("0.1.2", False), ("0.1.3", False)):
+        before = in_use()
+        start = time.monotonic()
+        said = sh(f"{TREE}/deploy/upgrade.sh --wheels /root/wheels /root/versions/edge_fer-{version}-py3-none-any.whl")
+        print(f"that took {time.monotonic() - start:.0f} s")
+        if is_good:
+            expect(f"{version} is in service", version in in_use() and "installed and in service" in said)
+        else:
+            expect("the version before is back", in_use() == before and "is back in service" in said)
+        expect("up", is_active())
+        sh("edge-fer --version")
+
+
+def uninstall() -> None:
+    head("uninstall")
+    sh("/opt/edge-fer/current/share/edge-fer/deploy/uninstall.sh --purge")
+    expect("no unit", show("LoadState") == "not-found")
+    expect("no user", not sh("getent passwd edge-fer", quiet=True))
+    sh("systemctl --failed --no-pager")
+
+
+def slow_down() -> None:
+    """Grant an emulated processor the time it needs."""
+    path = Path(f"/etc/systemd/system/{UNIT}.d/emulated.conf")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"[Service]\nTimeoutStartSec={START_S:.0f}\nWatchdogSec=300\n")
+
+
+def main() -> None:
+    """Every step."""
+    for step in OPTIONS["steps"]:
+        globals()[step]()
+    print("\nall is well", flush=True)
+
+
+if __name__ == "__main__":
+    try:
+        if sys.argv[1:] == ["configure"]:
+            configure(source="sample", realtime=True, loop=True)
+            if OPTIONS["emulated"]:
+                slow_down()
+        elif sys.argv[1:] == ["stream"]:
+            stream()
+        else:
+            main()
+    except Exception:
+        traceback.print_exc(file=sys.stdout)

@@ -1,0 +1,362 @@
+"""An Edge TPU that fails all the time, under a pipeline that must not show it.
+
+    python -m tools.field.torture --frames 10000 --faults 200
+
+Frames of one face go through the whole pipeline, detector included; faults of every kind are injected at random places
+into the fake Edge TPU (tests/support/fake_edgetpu) and its child process. Ends with 1 when a promise is broken.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from edge_fer.capture.camera import Camera
+from edge_fer.expression.classifier import Classifier, open_classifier
+from edge_fer.expression.failover import Failover, agree, open_reader
+from edge_fer.inference.model_store import ModelStore
+from edge_fer.pipeline import Pipeline
+from edge_fer.publish import Sink
+from edge_fer.settings import Settings, load_settings
+from edge_fer.status.monitor import STAGES, Monitor
+from edge_fer.synthetic.scenes import crowd_scene
+from edge_fer.types import Expression, Image, Reading, Record, Status
+from tests.support.fake_edgetpu import INFER_FAULTS, LOAD_FAULTS, FakeEdgeTpu, library, twin_store
+from tests.support.held import Held, held
+
+FAULTS = (
+    *(f"infer {kind}" for kind in INFER_FAULTS),
+    *(f"load {kind}" for kind in LOAD_FAULTS),
+    "kill",
+    "stop",
+)
+UNSEEN = ("infer garbage", "infer flip")
+"""Wrong answers without an error: only a comparison with the CPU finds them."""
+
+SLOW_MS = 60_000
+SAMPLES = 10_000  # that a monitor keeps of each stage at most
+GRACE_MS = 250.0
+"""A gap between two readings may be longer than the deadline by this."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What happened.
+
+    Attributes:
+        readings: published.
+        in_order: whether their frames are 0, 1, 2, ... without a gap or a repetition.
+        with_face: readings with one face that has its probabilities.
+        wrong: answers that the CPU does not agree with, and that got out.
+        check_every: so many faces from one to the next that the run itself compares with the CPU.
+        by_backend: answers by what gave them.
+        injected: faults by kind.
+        to_come: whether the last fault has yet to happen.
+        worst_gap_ms: longest time between two readings, or, where the source waited for the device, longest time from a
+            frame to its reading.
+        deadline_ms: of one inference.
+        recovery: rungs that were tried.
+        returned: how often the Edge TPU took over again.
+        before: what the process held before it all.
+        early: what it held after a tenth of the frames.
+        after: what it held when all was closed.
+        seconds: that it took.
+    """
+
+    readings: int
+    in_order: bool
+    with_face: int
+    wrong: int
+    check_every: int
+    by_backend: dict[str, int]
+    injected: dict[str, int]
+    to_come: bool
+    worst_gap_ms: float
+    deadline_ms: float
+    recovery: dict[str, int]
+    returned: int
+    before: Held
+    early: Held
+    after: Held
+    seconds: float
+
+    def broken_promises(self, frames: int, faults: int, growth_mib: float, grace_ms: float = GRACE_MS) -> list[str]:
+        """What should have been otherwise."""
+        unseen = 0 if self.check_every == 1 else sum(self.injected.get(fault, 0) for fault in UNSEEN)
+        checks = {
+            f"{frames} readings": self.readings == frames,
+            "in order, none twice": self.in_order,
+            "a face in each": self.with_face == frames,
+            "the CPU agrees with all" + (f" but {unseen}" if unseen else ""): self.wrong <= unseen,
+            f"{faults} faults": sum(self.injected.values()) == faults and not self.to_come,
+            f"no gap above {self.deadline_ms + grace_ms:g} ms": self.worst_gap_ms <= self.deadline_ms + grace_ms,
+            "the Edge TPU came back": self.returned > 0,
+            "no child left": self.after.children == self.before.children,
+            "no descriptor left": self.after.descriptors == self.before.descriptors,
+            "no memfd left": self.after.memfds == self.before.memfds,
+            "no shared memory segment left": self.after.segments == self.before.segments,
+            "no thread left": self.after.threads == self.before.threads,
+            f"memory grew by less than {growth_mib:g} MiB": self.after.rss_mib - self.early.rss_mib < growth_mib,
+        }
+        return [promise for promise, kept in checks.items() if not kept]
+
+
+class Torture:
+    """The Edge TPU's tormentor: breaks it before some faces are read, and compares every answer with the CPU's.
+
+    Args:
+        tpu: to break.
+        failover: that must not show it.
+        twin: the same network on the CPU.
+        due: numbers of the faces before which something breaks; when the last fault is still to come, later.
+        seed: of the kinds.
+    """
+
+    def __init__(self, tpu: FakeEdgeTpu, failover: Failover, twin: Classifier, due: list[int], seed: int) -> None:
+        self.injected: Counter[str] = Counter()
+        self.by_backend: Counter[str] = Counter()
+        self.wrong = 0
+        self._tpu, self._failover, self._twin = tpu, failover, twin
+        self._due, self._random, self._faces = due, random.Random(seed), 0
+        self._bag: list[str] = []
+        self._read = failover.classify
+        failover.classify = self.classify  # type: ignore[method-assign]
+
+    def classify(self, face: Image) -> Expression:
+        if self.is_due and self._break():
+            self._due.pop(0)
+        self._faces += 1
+        expression = self._read(face)
+        expected = self._twin.classify(face)
+        self.wrong += not (agree(expression, expected) and expression.label == expected.label)
+        assert expression.origin is not None
+        self.by_backend[expression.origin.backend] += 1
+        return expression
+
+    @property
+    def is_due(self) -> bool:
+        """Whether something should have been broken by now."""
+        return bool(self._due) and self._faces >= self._due[0]
+
+    def _break(self) -> bool:
+        """Inject the next fault; every kind comes once before one comes again."""
+        pid = self._child()
+        if pid is None or self._tpu.armed:  # it is away, and what is broken now might go unnoticed
+            return False
+        self._bag = self._bag or self._random.sample(FAULTS, len(FAULTS))
+        fault = self._bag.pop()
+        where, _, kind = fault.partition(" ")
+        if kind:
+            self._tpu.fail(where, kind, SLOW_MS)
+        if where != "infer":  # a start can only fail once the child has gone
+            os.kill(pid, signal.SIGSTOP if where == "stop" else signal.SIGKILL)
+        self.injected[fault] += 1
+        return True
+
+    def _child(self) -> int | None:
+        backend: Any = self._failover._readers[0][1]._backend
+        return None if backend is None else backend.pid
+
+
+class Loop:
+    """A source of so many frames, a few pictures again and again, at a steady rate.
+
+    Args:
+        pictures: in turn.
+        frames: that it ends after.
+        period_s: between two frames.
+        ready: whether the next one may be given; waited for 20 s.
+    """
+
+    name, live, skipped = "loop", False, 0
+
+    def __init__(
+        self, pictures: list[Image], frames: int, period_s: float, ready: Callable[[], bool] = lambda: True
+    ) -> None:
+        self.fps = 1 / period_s
+        self._ready = ready
+        self._pictures, self._frames, self._period_s = pictures, frames, period_s
+        self._given, self._start = 0, time.monotonic()
+
+    def read(self) -> tuple[Image, int] | None:
+        if self._given == self._frames:
+            return None
+        threading.Event().wait(max(0.0, self._start + self._given * self._period_s - time.monotonic()))
+        patience = time.monotonic() + 20
+        while not self._ready() and time.monotonic() < patience:
+            threading.Event().wait(0.002)
+        picture = self._pictures[self._given % len(self._pictures)]
+        self._given += 1
+        return picture.copy(), time.monotonic_ns()
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+
+class Kept(Sink):
+    """A sink that notes when each reading came, and what it held."""
+
+    def __init__(self, early_at: int) -> None:
+        self.frames: list[int] = []
+        self.times: list[float] = []
+        self.ages_ms: list[float] = []
+        self.with_face = self.returned = 0
+        self.recovery: dict[str, int] = {}
+        self.early: Held | None = None
+        self._early_at = early_at
+
+    def publish(self, record: Record, image: Image | None) -> None:
+        if isinstance(record, Status):
+            self.recovery = record.recovery
+            self.returned += "is back" in record.message
+            return
+        assert isinstance(record, Reading)
+        self.times.append(time.monotonic())
+        self.frames.append(record.frame)
+        self.ages_ms.append(record.age_ms)
+        self.with_face += len(record.faces) == 1 and len(record.faces[0].probabilities) == 7
+        assert record.degraded == (record.reason is not None)
+        if len(self.frames) == self._early_at:
+            self.early = held()
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+
+def full_monitor() -> Monitor:
+    """A monitor that already holds as many samples as it ever will: what grows beside it is a leak."""
+    monitor = Monitor(5.0)
+    for name in STAGES:
+        for _ in range(SAMPLES):
+            with monitor.stage(name):
+                monitor.tick()
+    return monitor
+
+
+def pictures_of_a_face() -> list[Image]:
+    """Small frames of one face that moves."""
+    scene = crowd_scene(seed=3, faces=1, frames=60)
+    frames = [cv2.resize(scene.render(index), (320, 180), interpolation=cv2.INTER_AREA) for index in range(60)]
+    return [np.asarray(frame, np.uint8) for frame in (*frames, *frames[::-1])]
+
+
+def torture(
+    folder: Path, frames: int, faults: int, *, seed: int = 0, fps: float = 25.0, deadline_ms: float = 100.0,
+    check_every: int = 1, patient: bool = False,
+) -> Result:  # fmt: skip
+    """Run it.
+
+    Args:
+        folder: empty.
+        frames: to read.
+        faults: to inject.
+        seed: of the places and kinds of the faults.
+        fps: of the source.
+        deadline_ms: of one inference.
+        check_every: see `classify.check_every`.
+        patient: whether the source waits for the device before it is broken again, so that few frames are enough.
+    """
+    twin_store(folder)
+    settings = load_settings(
+        environment={},
+        flags={"models": str(folder), "detect.min_face": 24, "detect.size": 320, "smooth.enabled": False},
+    )
+    with FakeEdgeTpu(folder / "tpu").present() as tpu:
+        classify = settings.classify.model_copy(update={
+            "backend": "edgetpu", "edgetpu_library": str(library()), "sysfs": tpu.sysfs, "dev": tpu.dev,
+            "deadline_ms": deadline_ms, "start_deadline_s": 2.0, "check_every": check_every, "threads": 1,
+            "retry_s": 0.01, "retry_max_s": 0.1, "park_s": 0.2, "steady_s": 0.0 if patient else 0.2,
+        })  # fmt: skip
+        settings = settings.model_copy(update={"classify": classify})
+        pictures = pictures_of_a_face()
+        due = sorted(random.Random(seed).sample(range(frames // 100, frames - frames // 20), faults))
+        Pipeline(settings).close()  # loads all libraries
+        before, start = held(), time.monotonic()
+        kept, tormentor = _run(settings, tpu, pictures, frames, due, patient, fps, seed)
+        after = held()
+    gaps = kept.ages_ms if patient else (np.diff(kept.times) * 1e3).tolist()
+    assert kept.early is not None
+    return Result(
+        readings=len(kept.frames),
+        in_order=kept.frames == list(range(frames)),
+        with_face=kept.with_face,
+        wrong=tormentor.wrong,
+        check_every=check_every,
+        by_backend=dict(tormentor.by_backend),
+        injected=dict(sorted(tormentor.injected.items())),
+        to_come=tpu.armed,
+        worst_gap_ms=round(max(gaps), 1),
+        deadline_ms=deadline_ms,
+        recovery=kept.recovery,
+        returned=kept.returned,
+        before=before,
+        early=kept.early,
+        after=after,
+        seconds=round(time.monotonic() - start, 1),
+    )
+
+
+def _run(
+    settings: Settings,
+    tpu: FakeEdgeTpu,
+    pictures: list[Image],
+    frames: int,
+    due: list[int],
+    patient: bool,
+    fps: float,
+    seed: int,
+) -> tuple[Kept, Torture]:
+    store = ModelStore(settings.models)
+    kept = Kept(early_at=max(2, frames // 10))
+    with open_classifier(settings.classify.model_copy(update={"backend": "cpu"}), store) as twin:
+        failover = open_reader(settings.classify, store)
+        assert isinstance(failover, Failover)
+        tormentor = Torture(tpu, failover, twin, due, seed)
+        loop = Loop(
+            pictures, frames, 1 / fps,
+            lambda: not (patient and tormentor.is_due) or (failover.origin.reason is None and not tpu.armed),
+        )  # fmt: skip
+        camera = Camera(settings.capture, opener=lambda *_: loop)
+        with Pipeline(settings, [kept], monitor=full_monitor(), classifier=failover, camera=camera) as pipeline:
+            pipeline.run()
+        failover.__dict__.pop("classify")
+    return kept, tormentor
+
+
+def main() -> int:
+    """Run it from the command line; 1 when a promise was broken."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--frames", type=int, default=10_000)
+    parser.add_argument("--faults", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--fps", type=float, default=25.0)
+    parser.add_argument("--deadline-ms", type=float, default=100.0)
+    parser.add_argument("--check-every", type=int, default=1, help="above 1, wrong answers may get out")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        result = torture(
+            Path(folder), arguments.frames, arguments.faults, seed=arguments.seed, fps=arguments.fps,
+            deadline_ms=arguments.deadline_ms, check_every=arguments.check_every,
+        )  # fmt: skip
+    broken = result.broken_promises(arguments.frames, arguments.faults, growth_mib=8.0)
+    print(json.dumps({**asdict(result), "broken": broken}, indent=2))
+    return 1 if broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
