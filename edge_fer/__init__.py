@@ -1,6 +1,6 @@
 """Facial expressions from a camera, on drones and single-board computers, unattended.
 
-From Python: `EdgeFer`, and the records that it gives (`edge_fer.types`).
+From Python: `EdgeFer`, and the records that it gives (`edge_fer.schema`).
 """
 
 from typing import TYPE_CHECKING, Any
@@ -17,9 +17,9 @@ __all__ = ["EdgeFer", "Settings", "__version__", "load_settings"]
 def __getattr__(name: str) -> Any:
     """What is loaded when it is asked for: neither the command line nor a child process should wait for all of it."""
     if name == "__version__":
-        from importlib.metadata import version
+        from edge_fer.common.version import VERSION
 
-        return version("edge-fer")
+        return VERSION
     if name == "EdgeFer":
         from edge_fer.api import EdgeFer
 

@@ -15,8 +15,9 @@ from edge_fer.common.closeable import Closeable
 from edge_fer.errors import OutputError
 from edge_fer.pipeline import Pipeline
 from edge_fer.publish import Sink
+from edge_fer.schema import Reading, Record, Status
 from edge_fer.settings import PublishSettings, Settings, changed_settings, load_settings
-from edge_fer.types import Frame, Image, Reading, Record, Status
+from edge_fer.types import Frame, Image
 
 STOP_S = 30.0
 """Leaving an iteration waits so long for the run to end, and raises when it has not."""

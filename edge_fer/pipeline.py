@@ -41,22 +41,13 @@ from edge_fer.publish import Sink
 from edge_fer.publish.configured import configured_sinks
 from edge_fer.publish.outlets import Outlets
 from edge_fer.publish.recording import Pace, Recording
+from edge_fer.schema import FaceReading, Loop, Reading, Record, State
 from edge_fer.settings import Settings
 from edge_fer.status.announcer import Announcer
 from edge_fer.status.health import Health
 from edge_fer.status.monitor import Monitor
 from edge_fer.status.reporter import Reporter, labelled_face, unread_face
-from edge_fer.types import (
-    AlignedFace,
-    FaceReading,
-    Frame,
-    Image,
-    Loop,
-    Reading,
-    Record,
-    State,
-    Track,
-)
+from edge_fer.types import AlignedFace, Frame, Image, Track
 
 _PATIENCE_S = 0.1  # a request to stop is noticed after so long at most, while no frame comes
 
@@ -130,7 +121,7 @@ class Pipeline(Closeable):
         settings, store = self._settings, ModelStore(self._settings.models)
         self._camera = camera
         self._enhancer = Enhancer(settings.enhance)
-        self._finder = stack.enter_context(closing(Finder(settings, store, self.monitor)))
+        self._finder = stack.enter_context(closing(Finder(settings, store, self.monitor.stage)))
         self._classifier: Classifier | Failover = classifier or open_reader(
             settings.classify, store, self.stopping.is_set
         )

@@ -15,7 +15,7 @@ import paho.mqtt.client as mqtt
 
 from edge_fer import EdgeFer
 from edge_fer.errors import EdgeFerError
-from edge_fer.types import Reading
+from edge_fer.schema import Reading
 
 
 class Changes:

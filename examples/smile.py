@@ -12,7 +12,7 @@ import sys
 
 from edge_fer import EdgeFer
 from edge_fer.errors import EdgeFerError
-from edge_fer.types import Reading, Status
+from edge_fer.schema import Reading, Status
 
 LASTING_S = 0.5
 SURE = 0.8

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from edge_fer.capture.sources.picture import hush_opencv
-from edge_fer.types import LABELS, Box, Face, FaceReading, Landmarks, Point, Reading, StageTime, Status
+from edge_fer.schema import FaceReading, Reading, StageTime, Status
+from edge_fer.types import LABELS, Box, Face, Landmarks, Point
 
 hush_opencv()  # whoever opens a video first sets how much FFmpeg says in this process: here it may be a test
 

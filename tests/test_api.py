@@ -12,8 +12,9 @@ import pytest
 
 from edge_fer import EdgeFer, __version__, load_settings
 from edge_fer.errors import ConfigError, SourceError
+from edge_fer.schema import Status
 from edge_fer.synthetic.scenes import crowd_scene
-from edge_fer.types import LABELS, Status
+from edge_fer.types import LABELS
 
 
 def run_threads() -> list[str]:

@@ -14,14 +14,15 @@ import pytest
 from edge_fer import pipeline as pipeline_module
 from edge_fer.capture.camera import Camera
 from edge_fer.capture.sources.picture import Picture
+from edge_fer.common.sensors import Sensor, Vitals
 from edge_fer.errors import BackendError, ModelError, OutputError, SourceError
 from edge_fer.expression.classifier import Classifier
 from edge_fer.pipeline import Pipeline
-from edge_fer.publish import Sink, to_json
+from edge_fer.publish import Sink
+from edge_fer.schema import Reading, Record, SinkStatus, Status, to_json
 from edge_fer.settings import Settings, load_settings
-from edge_fer.status.health import Sensor, Vitals
 from edge_fer.synthetic.scenes import crowd_scene
-from edge_fer.types import LABELS, Expression, Frame, Image, Reading, Record, SinkStatus, Status
+from edge_fer.types import LABELS, Expression, Frame, Image
 
 STILLS = ["enhance", "detect", "track", "align", "classify"]
 """The stages of pictures of their own; nothing is followed from one to the next."""

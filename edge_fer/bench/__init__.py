@@ -20,8 +20,8 @@ from edge_fer.bench.live import Length, run_live
 from edge_fer.bench.records import Progress, Report, Simulation
 from edge_fer.bench.simulate import predict_live
 from edge_fer.bench.source import crowd, decode, scene_of
-from edge_fer.capture.sources import redact
 from edge_fer.common.machine import Profile, advice_on, board, governor_of, machine
+from edge_fer.common.text import redact
 from edge_fer.faces.detectors.mtcnn.detector import choose_nets
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.settings import Settings

@@ -25,8 +25,9 @@ from edge_fer.errors import ConfigError
 from edge_fer.expression.failover import open_reader
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.pipeline import Pipeline
+from edge_fer.schema import StageTime
 from edge_fer.settings import Settings
-from edge_fer.types import Frame, Image, StageTime
+from edge_fer.types import Frame, Image
 
 Times = NDArray[np.float64]
 

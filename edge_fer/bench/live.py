@@ -20,12 +20,13 @@ from edge_fer.bench.records import Live, Resources, WarmUp, percentiles
 from edge_fer.bench.resources import cpu_seconds, peak_rss_mb
 from edge_fer.bench.source import Scene, Watch
 from edge_fer.capture.camera import Camera
+from edge_fer.common.sensors import temperatures
 from edge_fer.errors import SourceError
 from edge_fer.expression.classifier import Classifier
 from edge_fer.pipeline import Pipeline
 from edge_fer.publish import Sink
-from edge_fer.status.health import temperatures
-from edge_fer.types import Image, Reading, Record, StageTime
+from edge_fer.schema import Reading, Record, StageTime
+from edge_fer.types import Image
 
 _PATIENCE_S = 30.0  # beyond what the run should take: a slow board's first search takes seconds
 _BESIDE = ("classify", "detect")  # stages with a thread of their own

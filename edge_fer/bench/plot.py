@@ -11,7 +11,7 @@ import numpy as np
 
 from edge_fer.bench.records import Crowd, Growth, Report
 from edge_fer.errors import ConfigError, OutputError
-from edge_fer.types import StageTime
+from edge_fer.schema import StageTime
 
 _HALF, _MOST, _NEARLY_ALL = "#2b6cb0", "#90b4d8", "#c53030"
 _GREY = "#4a5568"

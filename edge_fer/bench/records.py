@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from edge_fer.common.machine import Profile
-from edge_fer.types import StageTime
+from edge_fer.schema import StageTime
 
 Binding = Literal["accelerator", "processor", "camera"]
 Progress = Callable[[str, float], None]

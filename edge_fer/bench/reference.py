@@ -15,7 +15,7 @@ from pathlib import Path
 
 from edge_fer.bench.records import Comparison, Crowd, Live, Report
 from edge_fer.errors import ConfigError, OutputError
-from edge_fer.types import StageTime
+from edge_fer.schema import StageTime
 
 AUTO = "auto"
 

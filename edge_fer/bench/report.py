@@ -10,7 +10,7 @@ from rich.table import Table
 
 from edge_fer.bench.records import Comparison, Crowd, Growth, Live, Prediction, Report, Simulation
 from edge_fer.bench.reference import Ratio
-from edge_fer.types import StageTime
+from edge_fer.schema import StageTime
 
 _WIDTH = 160  # characters of a line where no terminal says its own
 

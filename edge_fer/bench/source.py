@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge_fer.capture.camera import Opener
-from edge_fer.capture.sources import Source, open_source
+from edge_fer.capture.sources import Source
+from edge_fer.capture.sources.open_source import open_source
 from edge_fer.errors import SourceError
 from edge_fer.faces.resize import fit
 from edge_fer.settings import CaptureSettings, Settings

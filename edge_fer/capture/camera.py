@@ -23,9 +23,11 @@ from typing import Literal, NamedTuple
 
 from edge_fer.capture.picture_health import PictureHealth
 from edge_fer.capture.slot import Slot
-from edge_fer.capture.sources import USUAL_FPS, Source, open_source, printable, redact
+from edge_fer.capture.sources import USUAL_FPS, Source
+from edge_fer.capture.sources.open_source import open_source
 from edge_fer.common.backoff import Backoff
 from edge_fer.common.deadline import Deadline
+from edge_fer.common.text import printable, redact
 from edge_fer.errors import SourceError, SourceLost
 from edge_fer.settings import CaptureSettings
 from edge_fer.types import Frame, Image
@@ -65,7 +67,7 @@ class Camera:
 
     Args:
         settings: of the source.
-        opener: opens it; see `edge_fer.capture.sources.open_source`.
+        opener: opens it; see `open_source`.
         stopping: the thread's own; every pause of the thread waits on it.
         clock: CLOCK_MONOTONIC, nanoseconds.
         wall: seconds since the epoch.

@@ -11,7 +11,6 @@ from typing import Any
 
 from edge_fer.capture.sources.picamera2 import CHILD, ENVIRONMENT
 from edge_fer.capture.sources.v4l2.mode import READABLE
-from edge_fer.doctor.cameras import NO_CAMERAS, RIBBON
 from edge_fer.errors import WorkerError
 from edge_fer.process.worker import Worker
 
@@ -100,3 +99,11 @@ def _size(size: dict[str, Any]) -> str:
     rates = "/".join(f"{rate:g}" for rate in size["rates"])
     least = f"{size['smallest'][0]}x{size['smallest'][1]} to " if size["smallest"] else ""
     return f"{least}{size['width']}x{size['height']}" + (f" at {rates}" if rates else "")
+
+
+RIBBON = ("unicam", "rp1-cfe")
+"""A Pi's receivers of a ribbon camera give raw pixels, and only libcamera makes pictures of them."""
+
+
+NO_CAMERAS = ("bcm2835-codec", "bcm2835-isp", "pispbe", "rpi-hevc-dec", "rpivid")
+"""A Pi's codecs and image processors have video nodes, too."""

@@ -178,7 +178,7 @@ def config_schema(
     records: Annotated[bool, typer.Option("--records", help="Of readings and statuses instead.")] = False,
 ) -> None:
     """Print the JSON Schema of the settings, or of what is published."""
-    from edge_fer.publish import json_schema
+    from edge_fer.schema import json_schema
 
     _say(json.dumps(json_schema() if records else Settings.model_json_schema(), indent=2))
 

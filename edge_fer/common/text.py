@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from pydantic import ValidationError
 
 
@@ -24,3 +26,26 @@ def first_line(error: Exception) -> str:
     """The first line of a message, or the error's name where there is none."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
+
+
+_SECRETS = "pass|pwd|token|key|secret|auth|sig|cred"  # what names of fields with one have in them
+
+
+_HARMLESS = "w|h|width|height|size|res|resolution|fps|rate|channel|camera|stream|subtype|profile|codec|quality|action"
+
+
+def printable(text: str) -> str:
+    """A text on one line that every encoder of UTF-8 takes: bytes of file names that are none are spelt out."""
+    return " ".join(text.split()).encode(errors="backslashreplace").decode()
+
+
+def redact(text: str) -> str:
+    """A printable text without the user names, passwords and keys of URLs in it.
+
+    A password may hold any character, so all between a word's first colon and its last @ is taken
+    for one, as is what follows `password=`, `token=` and the like up to the next `&`. Cameras have many
+    names for it: of a query all is hidden that is not known to be harmless.
+    """
+    hidden = re.sub(r":(/*)\S*@", r":\1***@", printable(text))
+    hidden = re.sub(rf"((?:{_SECRETS})[\w-]*=)[^&\s]*", r"\1***", hidden, flags=re.IGNORECASE)
+    return re.sub(rf"([?&](?!(?:{_HARMLESS})=)[^=&\s]*=)[^&\s]*", r"\1***", hidden, flags=re.IGNORECASE)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from edge_fer.common.machine import governor_of
+from edge_fer.common.sensors import read_sensors, throttled_flags
 from edge_fer.doctor.finding import Finding, fail, ok, warn
 from edge_fer.doctor.host import Host
-from edge_fer.status.health import read_sensors, throttled_flags
 
 _MEMORY_MB = 300  # `edge-fer run` peaks at about 210
 _DISK_MB = 500

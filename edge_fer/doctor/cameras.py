@@ -5,15 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from edge_fer.capture.listing import NO_CAMERAS, RIBBON
 from edge_fer.doctor.finding import Finding, fail, ok, warn
 from edge_fer.doctor.host import Host
 from edge_fer.doctor.permissions import how_to_open, udev_rule
-
-RIBBON = ("unicam", "rp1-cfe")
-"""A Pi's receivers of a ribbon camera give raw pixels, and only libcamera makes pictures of them."""
-
-NO_CAMERAS = ("bcm2835-codec", "bcm2835-isp", "pispbe", "rpi-hevc-dec", "rpivid")
-"""A Pi's codecs and image processors have video nodes, too."""
 
 _RULE = udev_rule('SUBSYSTEM=="video4linux"', group="video")
 _PYTHON = "usr/bin/python3"  # the system's: picamera2 runs under it, so our environment need not see it

@@ -12,8 +12,9 @@ waits for its search: nothing is known of it, and to say that it has no face wou
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future, wait
-from contextlib import ExitStack, closing
+from contextlib import AbstractContextManager, ExitStack, closing
 
 from edge_fer.common.closeable import Closeable
 from edge_fer.common.deadline import Deadline
@@ -25,7 +26,6 @@ from edge_fer.faces.keyframes import Keyframes
 from edge_fer.faces.tracker import Tracker
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.settings import Settings
-from edge_fer.status.monitor import Monitor
 from edge_fer.types import Face, Image, Track
 
 SEARCH_S = 60.0
@@ -41,7 +41,7 @@ class Finder(Closeable):
     Args:
         settings: of the run.
         store: has the detector's networks.
-        monitor: times the stages.
+        stage: times each stage; see `Monitor.stage`.
 
     Attributes:
         deadline: of the search under way.
@@ -51,10 +51,12 @@ class Finder(Closeable):
         BackendError: when the CPU cannot run one.
     """
 
-    def __init__(self, settings: Settings, store: ModelStore, monitor: Monitor) -> None:
+    def __init__(
+        self, settings: Settings, store: ModelStore, stage: Callable[[str], AbstractContextManager[None]]
+    ) -> None:
         self._every_frame = not settings.keyframe.enabled
         self._size = settings.detect.size
-        self._stage = monitor.stage
+        self._stage = stage
         self.deadline = Deadline()
         self._keyframes = Keyframes(settings.keyframe)
         self._tracker = Tracker(settings.track)

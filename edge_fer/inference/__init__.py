@@ -19,8 +19,6 @@ if TYPE_CHECKING:  # a camera's child process imports this package, and should n
     from numpy.typing import NDArray
     from typing_extensions import Self
 
-BACKEND_PATTERN = r"auto|cpu|fake|edgetpu(:(usb|pci):\d+)?"
-"""Names of devices: `edgetpu` is all Edge TPUs, `edgetpu:usb:0` the first one on USB."""
 
 _MODULES = {
     "cpu": "edge_fer.inference.cpu",

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 from rich.console import Console
 from rich.progress import Progress as Bar
-
-from edge_fer.lab.evaluation.logits import Progress, silent
 
 
 class Reporter(Protocol):
@@ -52,3 +50,11 @@ class SilentReporter:
     def step(self, title: str) -> Iterator[Progress]:
         """Nobody sees it."""
         yield silent
+
+
+Progress = Callable[[int, int], None]
+"""Called with the number of faces done and of all faces."""
+
+
+def silent(done: int, total: int) -> None:
+    """Progress that nobody watches."""

@@ -15,7 +15,7 @@ import yaml
 
 from edge_fer.errors import ModelError, OutputError
 from edge_fer.inference.model_store import MANIFEST, ModelSpec, ModelStore
-from edge_fer.lab.export.export_record import writing
+from edge_fer.lab.files import writing
 
 
 def write_artefact(folder: Path, name: str, content: bytes) -> dict[str, str]:

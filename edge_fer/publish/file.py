@@ -9,9 +9,10 @@ from io import FileIO
 from pathlib import Path
 
 from edge_fer.errors import OutputError
-from edge_fer.publish import Sink, to_json
+from edge_fer.publish import Sink
+from edge_fer.schema import Record, to_json
 from edge_fer.settings import FileSettings, Settings
-from edge_fer.types import Image, Record
+from edge_fer.types import Image
 
 _MODE = 0o640
 """Of a new file: readings are about people, and nothing for everybody on the box."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from edge_fer.publish import Sink, to_json
-from edge_fer.types import Image, Record
+from edge_fer.publish import Sink
+from edge_fer.schema import Record, to_json
+from edge_fer.types import Image
 
 
 class JsonLines(Sink):

@@ -10,7 +10,8 @@ from dataclasses import replace
 
 from edge_fer.errors import OutputError
 from edge_fer.publish import Sink
-from edge_fer.types import Image, Record, SinkStatus
+from edge_fer.schema import Record, SinkStatus
+from edge_fer.types import Image
 
 CLOSE_S = 5.0
 """`Outbox.close` waits so long for a sink that must not be waited for; what it then holds is lost, and logged."""

@@ -9,7 +9,8 @@ from edge_fer.common.closeable import Closeable
 from edge_fer.publish import Sink
 from edge_fer.publish.attitude import Attitude
 from edge_fer.publish.outbox import Outbox
-from edge_fer.types import Image, Record, SinkStatus
+from edge_fer.schema import Record, SinkStatus
+from edge_fer.types import Image
 
 
 class Outlets(Closeable):

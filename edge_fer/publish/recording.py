@@ -17,8 +17,9 @@ from edge_fer.publish import Sink
 from edge_fer.publish.drawing.annotate import annotate
 from edge_fer.publish.drawing.blur import blur_faces
 from edge_fer.publish.partial_file import Part, claim
+from edge_fer.schema import Reading, Record
 from edge_fer.settings import Settings
-from edge_fer.types import Image, Reading, Record
+from edge_fer.types import Image
 
 _CODECS = {".mp4": "mp4v", ".avi": "MJPG", ".mkv": "mp4v"}
 _USUAL_FPS = 25.0

@@ -14,7 +14,8 @@ from collections.abc import Callable, Mapping
 from edge_fer.common.closeable import Closeable
 from edge_fer.errors import OutputError
 from edge_fer.publish import Sink
-from edge_fer.types import Image, Reading, Record
+from edge_fer.schema import Reading, Record
+from edge_fer.types import Image
 
 _STATUS_S = 1.0  # between two lines for `systemctl status`
 

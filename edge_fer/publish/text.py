@@ -6,7 +6,8 @@ import shutil
 from collections.abc import Callable
 
 from edge_fer.publish import Sink
-from edge_fer.types import Image, Reading, Record, Status
+from edge_fer.schema import Reading, Record, Status
+from edge_fer.types import Image
 
 _START_OF_LINE = "\r\x1b[K"
 

@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 from typing_extensions import Self
 
-from edge_fer.publish.mavlink.link import parse_url
+from edge_fer.settings.addresses import parse_url
 from edge_fer.settings.section import Section
 
 

@@ -43,7 +43,7 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _what_is_written_spares_the_source(self) -> Self:
-        from edge_fer.capture.sources import path_of
+        from edge_fer.settings.addresses import path_of
 
         source = Path(path_of(self.capture.source)).resolve()
         for name, path in (("publish.record", self.publish.record), ("publish.file.path", self.publish.file.path)):

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 from typing_extensions import Self
 
-from edge_fer.inference import BACKEND_PATTERN
+from edge_fer.settings.addresses import BACKEND_PATTERN
 from edge_fer.settings.section import Section, Share
 from edge_fer.types import PixelFormat
 

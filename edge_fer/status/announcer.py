@@ -12,8 +12,8 @@ from edge_fer.errors import OutputError
 from edge_fer.expression.classifier import Classifier
 from edge_fer.expression.failover import Failover
 from edge_fer.publish.outlets import Outlets
+from edge_fer.schema import Loop, Record, SinkState, SinkStatus, State, Status
 from edge_fer.status.health import Health
-from edge_fer.types import Loop, Record, SinkState, SinkStatus, State, Status
 
 _QUIET_S = 1.0  # without any record, while no frame comes
 _LONGEST_S = 2.0  # without a status, of a live source: temperatures, stage times and sinks change, too

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from typing import Literal, TextIO
 
 from edge_fer.publish import Sink
+from edge_fer.schema import Record, Status
 from edge_fer.status.reporter import iso
-from edge_fer.types import Image, Record, Status
+from edge_fer.types import Image
 
 LogFormat = Literal["auto", "text", "journal", "json"]
 

@@ -12,7 +12,7 @@ from functools import cache
 
 import numpy as np
 
-from edge_fer.types import StageTime
+from edge_fer.schema import StageTime
 
 Clock = Callable[[], float]
 

@@ -15,24 +15,10 @@ from edge_fer.expression.failover import Failover
 from edge_fer.expression.scheduler import Answer
 from edge_fer.process.worker import abandoned
 from edge_fer.publish.outlets import Outlets
+from edge_fer.schema import FaceReading, Loop, Reading, State, Status
 from edge_fer.status.health import Health
 from edge_fer.status.monitor import Monitor, clock_synced
-from edge_fer.types import (
-    LABELS,
-    Box,
-    FaceReading,
-    Frame,
-    Label,
-    Landmarks,
-    Loop,
-    Origin,
-    Point,
-    Reading,
-    Smoothed,
-    State,
-    Status,
-    Track,
-)
+from edge_fer.types import LABELS, Box, Frame, Label, Landmarks, Origin, Point, Smoothed, Track
 
 
 class Reporter:

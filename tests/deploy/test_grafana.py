@@ -14,8 +14,8 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from edge_fer.schema import SinkStatus, StageTime
 from edge_fer.settings import load_settings
-from edge_fer.types import SinkStatus, StageTime
 from tests.conftest import make_face_reading, make_reading, make_status
 from tests.support import ROOT
 from tests.support.http_site import ask, serving

@@ -41,7 +41,7 @@ def portrait() -> Image:
 
 
 def find(image: Image, roll_deg: float | None) -> tuple[Track, ...]:
-    with Finder(SETTINGS, ModelStore(), Monitor(1)) as finder:
+    with Finder(SETTINGS, ModelStore(), Monitor(1).stage) as finder:
         return finder.find(image, 0, live=False, still=True, roll_deg=roll_deg)
 
 
@@ -67,7 +67,7 @@ def test_without_it_a_bank_hides_the_face(portrait: Image) -> None:
 
 @pytest.fixture
 def finder() -> Iterator[Finder]:
-    with Finder(SETTINGS, ModelStore(), Monitor(1)) as finder:
+    with Finder(SETTINGS, ModelStore(), Monitor(1).stage) as finder:
         yield finder
 
 

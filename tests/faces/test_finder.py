@@ -37,7 +37,7 @@ def monitor() -> Monitor:
 
 @pytest.fixture
 def finder(monitor: Monitor) -> Iterator[Finder]:
-    with Finder(Settings(), ModelStore(), monitor) as finder:
+    with Finder(Settings(), ModelStore(), monitor.stage) as finder:
         yield finder
 
 
@@ -107,7 +107,7 @@ def test_stills_are_searched_each_for_itself(finder: Finder, monitor: Monitor, f
 
 def test_without_key_frames_every_frame_is_searched(monitor: Monitor, frames: list[Image]) -> None:
     settings = Settings.model_validate({"keyframe": {"enabled": False}})
-    with Finder(settings, ModelStore(), monitor) as finder:
+    with Finder(settings, ModelStore(), monitor.stage) as finder:
         tracks = find(finder, frames[:6], live=False)
     assert monitor.stage_times()["detect"].count == 6
     assert {track.id for frame in tracks for track in frame} == {1, 2}
@@ -131,7 +131,7 @@ def test_an_error_of_the_search_reaches_the_next_frame(
 def test_closing_does_not_wait_for_ever_for_a_search(frames: list[Image], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(find_module, "STOP_S", 0.05)
     done = threading.Event()
-    finder = Finder(Settings(), ModelStore(), Monitor(600))
+    finder = Finder(Settings(), ModelStore(), Monitor(600).stage)
     finder.find(frames[0], 0, live=True)
     with monkeypatch.context() as stuck:
         stuck.setattr(finder._detector, "detect", lambda _: done.wait(30) and ())

@@ -11,8 +11,8 @@ import pytest
 
 from edge_fer.errors import OutputError
 from edge_fer.publish import file as file_module
-from edge_fer.publish import to_json
 from edge_fer.publish.file import JsonFile, check
+from edge_fer.schema import to_json
 from edge_fer.settings import FileSettings, load_settings
 from tests.conftest import make_reading, make_status
 

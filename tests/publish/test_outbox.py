@@ -9,7 +9,8 @@ import pytest
 from edge_fer.errors import OutputError
 from edge_fer.publish import Sink
 from edge_fer.publish.outbox import Outbox
-from edge_fer.types import Image, Reading, Record, SinkStatus
+from edge_fer.schema import Reading, Record, SinkStatus
+from edge_fer.types import Image
 from tests.conftest import make_reading, make_status
 
 PICTURE = np.zeros((4, 4, 3), np.uint8)

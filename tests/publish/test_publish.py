@@ -19,15 +19,16 @@ import numpy as np
 import pytest
 
 from edge_fer.errors import OutputClosed, OutputError
-from edge_fer.publish import json_schema, recording, to_json
+from edge_fer.publish import recording
 from edge_fer.publish.drawing.annotate import COLOURS, annotate
 from edge_fer.publish.jsonl import JsonLines
 from edge_fer.publish.partial_file import claim
 from edge_fer.publish.recording import Pace, Recording
 from edge_fer.publish.stdout import Stdout
 from edge_fer.publish.text import TextLine
+from edge_fer.schema import FaceReading, Record, json_schema, to_json
 from edge_fer.settings import Settings
-from edge_fer.types import LABELS, Box, FaceReading, Label, Record
+from edge_fer.types import LABELS, Box, Label
 from tests.conftest import face_at, make_face_reading, make_reading, make_status
 from tests.support import ROOT
 

@@ -5,8 +5,8 @@ from typing import Any, cast
 
 import pytest
 
+from edge_fer.schema import SinkStatus
 from edge_fer.status.announcer import Announcer, News
-from edge_fer.types import SinkStatus
 from tests.conftest import make_reading, make_status
 
 

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge_fer.common.sensors import Sensor, Vitals, read_sensors, temperatures, throttled_flags
 from edge_fer.settings import HealthSettings
-from edge_fer.status.health import Governor, Health, Sensor, Vitals, read_sensors, temperatures, throttled_flags
+from edge_fer.status.health import Governor, Health
 from tests.support.trees import lay_out, write
 
 TRIPS = (85.0, 90.0, 95.0)
@@ -147,7 +148,7 @@ def test_a_box_without_firmware_has_no_flags(tmp_path: Path) -> None:
 def test_a_program_that_does_not_answer_says_why(
     script: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edge_fer.status.health._VCGENCMD_S", 0.2)
+    monkeypatch.setattr("edge_fer.common.sensors._VCGENCMD_S", 0.2)
     vcgencmd = program(tmp_path / "vcgencmd", script)
     with pytest.raises(OSError, match=words):
         throttled_flags(tmp_path, vcgencmd)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from edge_fer.schema import SinkStatus, State
 from edge_fer.status.logs import LogFormat, StatusLog, set_up_logs
-from edge_fer.types import SinkStatus, State
 from tests.conftest import make_reading, make_status
 
 log = logging.getLogger("edge_fer.somewhere")

@@ -16,7 +16,7 @@ from edge_fer.bench.records import (
     WarmUp,
 )
 from edge_fer.common.machine import PROFILES
-from edge_fer.types import StageTime
+from edge_fer.schema import StageTime
 
 STAGES = {"follow": StageTime(300, 0.9, 1.4, 2.0), "classify": StageTime(300, 14.0, 16.0, 20.0)}
 LIVE = Live(

@@ -20,7 +20,8 @@ os.environ["MAVLINK20"] = "1"  # read by pymavlink when it is imported
 from pymavlink import mavutil
 from pymavlink.dialects.v20 import common
 
-from edge_fer.types import Box, Reading
+from edge_fer.schema import Reading
+from edge_fer.types import Box
 from tests.conftest import make_face_reading, make_reading
 
 SYSTEM = 42

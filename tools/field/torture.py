@@ -32,10 +32,11 @@ from edge_fer.expression.failover import Failover, agree, open_reader
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.pipeline import Pipeline
 from edge_fer.publish import Sink
+from edge_fer.schema import Reading, Record, Status
 from edge_fer.settings import Settings, load_settings
 from edge_fer.status.monitor import STAGES, Monitor
 from edge_fer.synthetic.scenes import crowd_scene
-from edge_fer.types import Expression, Image, Reading, Record, Status
+from edge_fer.types import Expression, Image
 from tests.support.fake_edgetpu import INFER_FAULTS, LOAD_FAULTS, FakeEdgeTpu, library, twin_store
 from tests.support.held import Held, held
 

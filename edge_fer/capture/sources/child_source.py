@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from edge_fer.capture.sources import redact
 from edge_fer.capture.sources.pixels import decode
+from edge_fer.common.text import redact
 from edge_fer.errors import SourceError, SourceLost, WorkerCrashed, WorkerError, WorkerTimeout
 from edge_fer.process.worker import Worker
 from edge_fer.settings import CaptureSettings
@@ -30,7 +30,7 @@ class ChildSource:
         settings: the source's name and deadlines.
         target: see `edge_fer.process.worker.Worker`.
         hint: what a person should do when it cannot be opened.
-        cancelled: see `edge_fer.capture.sources.open_source`.
+        cancelled: see `open_source`.
         environment: see `edge_fer.process.worker.Worker`.
         python: see `edge_fer.process.worker.Worker`.
         arguments: JSON values for the target's constructor.

@@ -24,7 +24,7 @@ ENVIRONMENT = {"LIBCAMERA_LOG_LEVELS": "*:ERROR"}
 
 
 def open_picamera2(settings: CaptureSettings, cancelled: Callable[[], bool]) -> Source:
-    """Open a camera, which mirrors the picture itself where it can; see `edge_fer.capture.sources.open_source`."""
+    """Open a camera, which mirrors the picture itself where it can; see `open_source`."""
     source = ChildSource(
         settings,
         f"{CHILD}:Camera",

@@ -25,7 +25,7 @@ class Raw:
 
     Args:
         settings: size, pixel format and time-outs.
-        cancelled: see `edge_fer.capture.sources.open_source`.
+        cancelled: see `open_source`.
         descriptor: to read from.
 
     Raises:

@@ -23,7 +23,7 @@ _ENVIRONMENT = {
 
 
 def open_stream(settings: CaptureSettings, cancelled: Callable[[], bool]) -> ChildSource:
-    """Open a stream; see `edge_fer.capture.sources.open_source`."""
+    """Open a stream; see `open_source`."""
     return ChildSource(
         settings,
         "edge_fer.capture.sources.stream_child:Stream",

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from edge_fer.lab.cli.data import data
 from edge_fer.lab.cli.edgetpu import edgetpu_check, edgetpu_record, edgetpu_verify
 from edge_fer.lab.cli.evaluate import card, evaluate
 from edge_fer.lab.cli.explain import explain, layers
@@ -14,7 +15,7 @@ from edge_fer.lab.cli.export import export
 from edge_fer.lab.cli.faces import faces
 from edge_fer.lab.cli.realtime import agreement, steps, tracking
 from edge_fer.lab.cli.thresholds import light, thresholds
-from edge_fer.lab.cli.train import data, train
+from edge_fer.lab.cli.train import train
 
 MODEL = "From labelled photos to a deployable model, in this order"
 INSIDE = "What a model is worth, and why"

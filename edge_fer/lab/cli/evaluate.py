@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edge_fer.errors import ConfigError
-from edge_fer.lab.cli.train import LAYOUT_HELP, layout_of, split_of
+from edge_fer.lab.cli.options import LAYOUT_HELP, layout_of, split_of
 from edge_fer.lab.datasets.dataset import SPLITS
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def evaluate(
 def _write(folder: Path, evaluation: Evaluation, report: Reporter) -> None:
     from edge_fer.lab.evaluation.plots import plot_confusion, plot_reliability
     from edge_fer.lab.evaluation.tables import evaluation_markdown, summary
-    from edge_fer.lab.export.export_record import write_facts, writing
+    from edge_fer.lab.files import write_facts, writing
 
     write_facts(folder / "evaluation.json", evaluation)
     with writing(folder / "evaluation.md") as path:
@@ -131,8 +131,9 @@ def card(
     from edge_fer.inference.model_store import ModelStore
     from edge_fer.lab.edgetpu.rules import check_int8
     from edge_fer.lab.evaluation.record import Evaluation
-    from edge_fer.lab.export.export_record import Export, read_facts
+    from edge_fer.lab.export.export_record import Export
     from edge_fer.lab.export.model_card import classifier_card
+    from edge_fer.lab.files import read_facts
     from edge_fer.lab.model_folder import write_card
 
     store = ModelStore(models)

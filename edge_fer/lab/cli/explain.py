@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edge_fer.errors import ConfigError, ModelError
-from edge_fer.lab.cli.train import LAYOUT_HELP, layout_of, split_of
+from edge_fer.lab.cli.options import LAYOUT_HELP, layout_of, split_of
 from edge_fer.lab.datasets.dataset import SPLITS, Usage
 from edge_fer.types import LABELS, Label
 

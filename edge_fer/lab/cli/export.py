@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from edge_fer.errors import ConfigError
-from edge_fer.lab.cli.train import LAYOUT_HELP, layout_of
+from edge_fer.lab.cli.options import LAYOUT_HELP, layout_of
 
 
 def export(

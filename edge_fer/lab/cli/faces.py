@@ -49,7 +49,7 @@ def faces(
     Example: edge-fer lab faces photos/ faces/
     """
     from edge_fer.inference.model_store import ModelStore
-    from edge_fer.lab.cli.train import layout_of
+    from edge_fer.lab.cli.options import layout_of
     from edge_fer.lab.console import ConsoleReporter
     from edge_fer.lab.datasets import open_dataset
     from edge_fer.lab.datasets.crop_faces import cut_faces

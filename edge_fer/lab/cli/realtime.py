@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from edge_fer.errors import ConfigError
-from edge_fer.lab.cli.train import LAYOUT_HELP, layout_of
+from edge_fer.lab.cli.options import LAYOUT_HELP, layout_of
 
 _CONFIG = typer.Option("--config", help="Settings file (YAML).", metavar="FILE")
 _JSON = typer.Option("--json", help="Print the figures as JSON.")

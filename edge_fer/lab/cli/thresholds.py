@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edge_fer.lab.cli.train import LAYOUT_HELP, layout_of
+from edge_fer.lab.cli.options import LAYOUT_HELP, layout_of
 
 if TYPE_CHECKING:
     from edge_fer.lab.evaluation.quality_sweep import Series, SeriesName

@@ -9,61 +9,19 @@ import signal
 import threading
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, get_args
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from edge_fer.errors import ConfigError
-from edge_fer.lab.datasets import Layout
-from edge_fer.lab.datasets.dataset import SPLITS, Dataset, Usage, find_split
+from edge_fer.lab.cli.options import LAYOUT_HELP, app, layout_of
+from edge_fer.lab.datasets.dataset import Dataset
 
 if TYPE_CHECKING:
     from edge_fer.lab.training.recipe import Recipe
 
-app = typer.Typer(no_args_is_help=True, help="Data sets and training. Needs the extra `lab`.")
 
 _STOPPED = 130
-_SHOWN = 20  # problems
-
-LAYOUT_HELP = "auto, affectnet, fer2013, ferplus, folders or rafdb; needed where class folders are named by numbers."
-
-
-@app.command()
-def data(
-    path: Annotated[Path, typer.Argument(help="An .npz file, fer2013.csv, or a folder.")],
-    layout: Annotated[str, typer.Option(help=LAYOUT_HELP)] = "auto",
-    check: Annotated[int, typer.Option(min=0, help="Look at so many of the pictures.")] = 2000,
-) -> None:
-    """Show what a data set holds: faces by label and split, and what may be wrong with it."""
-    from edge_fer.lab.console import ConsoleReporter
-    from edge_fer.lab.datasets import open_dataset
-    from edge_fer.lab.datasets.inspection import find_problems
-
-    dataset = open_dataset(path, layout_of(layout))
-    report = ConsoleReporter()
-    for line in _table(dataset):
-        report.say(line)
-    for reason, count in dataset.left_out.items():
-        report.say(f"left out: {count} ({reason})")
-    with report.step("looking at pictures") as progress:
-        problems = find_problems(dataset, check, progress)
-    for problem in problems[:_SHOWN]:
-        report.say(f"problem: {problem}")
-    if len(problems) > _SHOWN:
-        report.say(f"and {len(problems) - _SHOWN} more problems")
-    report.say(f"{len(problems)} problems" if problems else "no problems found")
-
-
-def _table(dataset: Dataset) -> list[str]:
-    from edge_fer.types import LABELS
-
-    counts = dataset.counts()
-    rows = [["", *SPLITS.values(), "all"]]
-    rows += [[label, *map(str, counts[:, index]), str(counts[:, index].sum())] for index, label in enumerate(LABELS)]
-    rows += [["all", *map(str, counts.sum(axis=1)), str(counts.sum())]]
-    second = int((dataset.second >= 0).sum())
-    title = f"{dataset.name}: {len(dataset)} faces" + (f", {second} with a second label" if second else "")
-    return [title, *(f"{row[0]:12}" + "".join(f"{cell:>12}" for cell in row[1:]) for row in rows)]
 
 
 @app.command()
@@ -218,34 +176,10 @@ def _by_name(names: list[str], values: list[str]) -> dict[str, str]:
     return found
 
 
-def layout_of(name: str) -> Layout:
-    """The layout of that name.
-
-    Raises:
-        ConfigError: when there is none.
-    """
-    for layout in get_args(Layout):
-        if layout == name:
-            return layout
-    raise ConfigError(f"expected a layout ({', '.join(get_args(Layout))}), found `{name}`")
-
-
-def split_of(name: str) -> Usage:
-    """The split of that name.
-
-    Raises:
-        ConfigError: when there is none.
-    """
-    found = find_split(name)
-    if found is None:
-        raise ConfigError(f"expected a split ({', '.join(SPLITS.values())}), found `{name}`")
-    return found
-
-
 def _keep_recipe(folder: Path, recipe: Recipe) -> None:
     import yaml
 
-    from edge_fer.lab.training.checkpoint import replacing
+    from edge_fer.lab.files import replacing
 
     with replacing(folder / "recipe.yaml") as file:
         file.write(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False).encode())

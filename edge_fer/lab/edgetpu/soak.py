@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_fer.common.sensors import temperatures
 from edge_fer.errors import BackendError
 from edge_fer.inference import Backend
-from edge_fer.status.health import temperatures
 
 _FAILURES = 20  # in a row, after which a device is given up
 _LONGEST_WAIT_S, _PAUSE_S = 30.0, 0.5

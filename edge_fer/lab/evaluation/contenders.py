@@ -16,7 +16,7 @@ from edge_fer.errors import ConfigError, ModelError
 from edge_fer.expression.classifier import Classifier
 from edge_fer.inference import open_backend
 from edge_fer.inference.model_store import ModelSpec, ModelStore
-from edge_fer.lab.evaluation.logits import Progress
+from edge_fer.lab.console import Progress
 from edge_fer.lab.evaluation.metrics import NOT_FOUND, Labels, Logits
 from edge_fer.lab.model_folder import find_entry
 from edge_fer.types import LABELS, Image

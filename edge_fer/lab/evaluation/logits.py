@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,13 +10,7 @@ from numpy.typing import NDArray
 from edge_fer.expression.classifier import dequantize, quantization_table
 from edge_fer.inference import open_backend
 from edge_fer.inference.model_store import InputSpec
-
-Progress = Callable[[int, int], None]
-"""Called with the number of faces done and of all faces."""
-
-
-def silent(done: int, total: int) -> None:
-    """Progress that nobody watches."""
+from edge_fer.lab.console import Progress, silent
 
 
 def classify(

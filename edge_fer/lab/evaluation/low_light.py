@@ -13,10 +13,10 @@ from edge_fer.faces.align import align
 from edge_fer.faces.detectors.mtcnn.detector import open_detector
 from edge_fer.faces.enhance import Enhancer
 from edge_fer.inference.model_store import ModelStore
+from edge_fer.lab.console import Progress
 from edge_fer.lab.datasets.dataset import Dataset
 from edge_fer.lab.datasets.degradations import darken
 from edge_fer.lab.datasets.pasting import Pasted, find, paste
-from edge_fer.lab.evaluation.logits import Progress
 from edge_fer.settings import Settings
 from edge_fer.types import LABELS, Image
 

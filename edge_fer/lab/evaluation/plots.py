@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from edge_fer.lab.evaluation.record import Calibration, Evaluation, ModeResult
-from edge_fer.lab.export.export_record import writing
+from edge_fer.lab.files import writing
 from edge_fer.types import LABELS
 
 _BLUE, _RED = "#2b6cb0", "#c53030"

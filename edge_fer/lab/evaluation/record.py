@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from edge_fer.lab.export.export_record import Record
+from edge_fer.lab.files import Record
 from edge_fer.types import LABELS, Label
 
 SplitName = Literal["training", "validation", "test"]

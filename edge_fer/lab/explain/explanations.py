@@ -20,9 +20,9 @@ from edge_fer.errors import SourceError
 from edge_fer.expression.classifier import Classifier
 from edge_fer.faces.align import align
 from edge_fer.faces.detectors.mtcnn.detector import Detector
+from edge_fer.lab.console import Progress, silent
 from edge_fer.lab.datasets.dataset import Dataset, FileImages, pictures_below, reading
 from edge_fer.lab.datasets.pictures import resize
-from edge_fer.lab.evaluation.logits import Progress, silent
 from edge_fer.lab.explain.gradcam import Stage, grad_cam, over_face
 from edge_fer.lab.networks.se_resnet50 import SEResNet50
 from edge_fer.lab.training.augment import standardise

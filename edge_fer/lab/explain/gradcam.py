@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from edge_fer.errors import ConfigError
-from edge_fer.lab.networks.se_resnet50 import INPUT_SIZE, SEResNet50
+from edge_fer.lab.networks.base import INPUT_SIZE
+from edge_fer.lab.networks.se_resnet50 import SEResNet50
 
 Stage = Literal["auto", "stage2", "stage3", "stage4", "stage5"]
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from edge_fer.errors import ConfigError
 from edge_fer.lab.explain.explanations import Explanation
-from edge_fer.lab.training.checkpoint import replacing
+from edge_fer.lab.files import replacing
 from edge_fer.types import LABELS, Image, Label
 
 INDEX, PICTURES = "index.html", "pictures"

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from edge_fer.errors import SourceError
 from edge_fer.faces.detectors.mtcnn.detector import open_detector
 from edge_fer.inference.model_store import CropSpec, ModelStore
+from edge_fer.lab.console import Progress, silent
 from edge_fer.lab.datasets.dataset import Dataset, Usage
 from edge_fer.lab.datasets.pasting import through_runtime
 from edge_fer.lab.datasets.pictures import resize
-from edge_fer.lab.evaluation.logits import Progress, silent
 from edge_fer.settings import DetectSettings
 from edge_fer.types import Image
 

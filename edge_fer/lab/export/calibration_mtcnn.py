@@ -15,7 +15,7 @@ from edge_fer.faces.boxes import square
 from edge_fer.faces.detectors.mtcnn.networks import ProposalNet, RefineNet, crop, standardise
 from edge_fer.faces.detectors.mtcnn.pyramid import Array, Canvas
 from edge_fer.faces.resize import fit
-from edge_fer.lab.networks.se_resnet50 import MtcnnNet
+from edge_fer.lab.networks.mtcnn import MtcnnNet
 from edge_fer.lab.realtime.mtcnn_reference import NAMES, PORTRAITS
 from edge_fer.lab.tflite.writer import IMAGE_RANGE, Range, trunk_names
 from edge_fer.settings import DetectSettings

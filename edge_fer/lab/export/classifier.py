@@ -20,20 +20,14 @@ from edge_fer.lab.evaluation.logits import classify
 from edge_fer.lab.evaluation.metrics import agreement, fit_temperature, guessing_below, negative_log_likelihood, score
 from edge_fer.lab.export.calibration import calibration_faces, check_faces
 from edge_fer.lab.export.convert import check_agreement, convert, parameters
-from edge_fer.lab.export.export_record import (
-    Candidate,
-    Export,
-    LayerError,
-    RangeChoice,
-    ThresholdOrigin,
-    Validation,
-    write_facts,
-)
+from edge_fer.lab.export.export_record import Candidate, Export, LayerError, RangeChoice, ThresholdOrigin, Validation
 from edge_fer.lab.export.layer_errors import LayerReport, compare_layers
 from edge_fer.lab.export.model_card import classifier_card
 from edge_fer.lab.export.quantize import Choice, choose_percentile, measure_extremes
+from edge_fer.lab.files import write_facts
 from edge_fer.lab.model_folder import update_manifest, write_artefact, write_card
-from edge_fer.lab.networks.se_resnet50 import GREY_MEAN, GREY_STD, INPUT_SIZE, SEResNet50
+from edge_fer.lab.networks.base import GREY_MEAN, GREY_STD, INPUT_SIZE
+from edge_fer.lab.networks.se_resnet50 import SEResNet50
 from edge_fer.lab.weights.npz import load_origin, load_se_resnet50, load_second_head
 from edge_fer.lab.weights.provenance import About, Origin
 from edge_fer.types import LABELS

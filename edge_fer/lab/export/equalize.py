@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from edge_fer.lab.networks.se_resnet50 import MtcnnNet
+from edge_fer.lab.networks.mtcnn import MtcnnNet
 
 _POWER = 0.5  # halfway: the next layer's weights share a scale, too, and grow as unlike as the channels grow alike
 _LEAST = 0.01  # of the widest channel's reach, so that one that is always 0 is not divided by it

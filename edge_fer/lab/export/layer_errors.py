@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from edge_fer.errors import ModelError
 from edge_fer.inference.model_store import InputSpec
-from edge_fer.lab.evaluation.logits import Progress, silent
+from edge_fer.lab.console import Progress, silent
+from edge_fer.lab.files import replacing
 from edge_fer.lab.tflite.graph import Graph, Node
 from edge_fer.lab.tflite.tensors import OpenNetwork
-from edge_fer.lab.training.checkpoint import replacing
 
 TABLE, RECORD, PLOT = "layers.csv", "layers.json", "layers.png"
 INPUT = "INPUT"

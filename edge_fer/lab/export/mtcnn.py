@@ -13,10 +13,10 @@ from edge_fer.lab.export.convert import check_agreement, parameters
 from edge_fer.lab.export.equalize import equalize
 from edge_fer.lab.export.model_card import mtcnn_card
 from edge_fer.lab.model_folder import update_manifest, write_artefact, write_card, write_licence
-from edge_fer.lab.networks.se_resnet50 import MtcnnNet
+from edge_fer.lab.networks.mtcnn import MtcnnNet
 from edge_fer.lab.tflite.graph import Graph
 from edge_fer.lab.tflite.writer import write_mtcnn, write_mtcnn_int8
-from edge_fer.lab.weights.npz import MTCNN_NETS, load_mtcnn
+from edge_fer.lab.weights.mtcnn import MTCNN_NETS, load_mtcnn
 
 TASKS: dict[str, Task] = {"pnet": "propose", "rnet": "refine", "onet": "output"}
 

@@ -11,7 +11,8 @@ from ai_edge_quantizer.quantizer import Quantizer
 from numpy.typing import NDArray
 
 from edge_fer.inference.model_store import InputSpec
-from edge_fer.lab.evaluation.logits import Progress, classify, silent
+from edge_fer.lab.console import Progress, silent
+from edge_fer.lab.evaluation.logits import classify
 from edge_fer.lab.evaluation.metrics import agreement, negative_log_likelihood, score
 from edge_fer.lab.quiet import quiet
 from edge_fer.lab.tflite.graph import Graph, settle

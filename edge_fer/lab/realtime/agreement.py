@@ -11,13 +11,14 @@ from itertools import pairwise
 import cv2
 import numpy as np
 
+from edge_fer.lab.console import Progress
 from edge_fer.lab.datasets.dataset import Dataset
 from edge_fer.lab.datasets.pasting import FRAME, LARGEST, SMALLEST
-from edge_fer.lab.evaluation.logits import Progress
 from edge_fer.lab.realtime.baseline import Plain
 from edge_fer.pipeline import Pipeline
+from edge_fer.schema import Reading
 from edge_fer.settings import Settings
-from edge_fer.types import LABELS, Expression, Face, Frame, Image, Label, Reading
+from edge_fer.types import LABELS, Expression, Face, Frame, Image, Label
 
 _FPS = 30.0
 _MOST = 4.0, 4.0, 0.01  # pixels a frame to the right and down, and part of the side a frame

@@ -135,7 +135,7 @@ def _tracks(
     settings: Settings, store: ModelStore, monitor: Monitor, images: Iterable[Image], fps: float
 ) -> list[tuple[Track, ...]]:
     """What the finder shows in each frame, read as a file is."""
-    with closing(Finder(settings, store, monitor)) as finder:
+    with closing(Finder(settings, store, monitor.stage)) as finder:
         return [finder.find(image, round(index * 1e9 / fps), live=False) for index, image in enumerate(images)]
 
 

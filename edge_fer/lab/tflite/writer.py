@@ -16,7 +16,7 @@ from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 from torch import nn
 
-from edge_fer.lab.networks.se_resnet50 import MtcnnNet
+from edge_fer.lab.networks.mtcnn import MtcnnNet
 from edge_fer.lab.tflite.graph import pack, settle
 
 _SCHEMA_VERSION = 3

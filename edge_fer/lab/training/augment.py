@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from edge_fer.lab.datasets.degradations import DARK_NOISE, MOST_BLUR, Random, blur, compress, darken, shrink
-from edge_fer.lab.networks.se_resnet50 import GREY_MEAN, GREY_STD
+from edge_fer.lab.networks.base import GREY_MEAN, GREY_STD
 from edge_fer.lab.training.recipe import Augmentation
 from edge_fer.types import Image
 

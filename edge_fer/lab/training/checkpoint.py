@@ -2,41 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import pickle
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import torch
 
-from edge_fer.errors import ModelError, OutputError
+from edge_fer.errors import ModelError
+from edge_fer.lab.files import replacing
 
 FORMAT = 1
 """Of checkpoints; grows when an older one can no longer be resumed from."""
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """A file to write to, which takes the place of `path` when all of it is on the disk.
-
-    Raises:
-        OutputError: when it cannot be written; `path` is then what it was.
-    """
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with partial.open("wb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
-    except OSError as error:
-        raise OutputError(f"expected to write {path}, found: {error.strerror or error}; check the folder") from error
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from edge_fer.errors import ModelError
 from edge_fer.expression.classifier import softmax
 from edge_fer.inference.model_store import ModelStore
+from edge_fer.lab.console import Progress
 from edge_fer.lab.datasets.dataset import Dataset, Images, Subset, Usage
 from edge_fer.lab.datasets.pictures import resized
-from edge_fer.lab.evaluation.logits import Progress, classify
-from edge_fer.lab.training.checkpoint import replacing
+from edge_fer.lab.evaluation.logits import classify
+from edge_fer.lab.files import replacing
 
 _PIECE = 256  # faces enlarged at a time
 

@@ -14,12 +14,13 @@ from edge_fer.lab.console import Reporter
 from edge_fer.lab.datasets.dataset import Dataset, Usage
 from edge_fer.lab.model_folder import find_entry
 from edge_fer.lab.networks.se_resnet50 import SEResNet50
+from edge_fer.lab.training.batch_norm import settle_on_faces
 from edge_fer.lab.training.multi_task import TwoHeads, begin, second_head
 from edge_fer.lab.training.recipe import Recipe
 from edge_fer.lab.weights.keras_vggface import load_vggface
 from edge_fer.lab.weights.npz import load_origin, load_se_resnet50, load_second_head
 from edge_fer.lab.weights.provenance import Origin, origin_of
-from edge_fer.lab.weights.tflite import find_deployed, settle_on_faces, weights_from_tflite
+from edge_fer.lab.weights.tflite import find_deployed, weights_from_tflite
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from typing_extensions import Self
 
-from edge_fer.lab.training.checkpoint import replacing
+from edge_fer.lab.files import replacing
 
 Row = Mapping[str, str | int | float]
 """What is known at the end of an epoch, by name; see `train.Run`."""

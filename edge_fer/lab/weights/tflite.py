@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import struct
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +19,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from edge_fer.errors import ModelError, SourceError
+from edge_fer.errors import ModelError
 from edge_fer.inference.model_store import ModelStore
-from edge_fer.lab.datasets.dataset import Dataset
-from edge_fer.lab.evaluation.logits import Progress, silent
-from edge_fer.lab.networks.se_resnet50 import INPUT_SIZE, WIDTHS, SEResNet50
+from edge_fer.lab.networks.base import INPUT_SIZE
+from edge_fer.lab.networks.se_resnet50 import WIDTHS, SEResNet50
 from edge_fer.lab.tflite.graph import Graph, Node
-from edge_fer.lab.training.batches import Batches
-from edge_fer.lab.training.recipe import Stage
-
-SETTLED_ON = 256
-"""Training faces that batch-norm statistics are taken from."""
 
 _KINDS = {"CONV_2D": nn.Conv2d, "FULLY_CONNECTED": nn.Linear}
 _SHRINK = "AVERAGE_POOL_2D"
@@ -100,92 +94,6 @@ def _unfold(layer: Any, norm: Any, weight: Tensor, bias: Tensor) -> None:
     layer.weight.copy_(weight / length.reshape(-1, 1, 1, 1))
     norm.weight.copy_(length * math.sqrt(1 + norm.eps))
     norm.bias.copy_(bias)
-
-
-def settle_statistics(net: nn.Module, batches: Iterable[Tensor]) -> None:
-    """Give each batch norm the mean and variance of what it is given, and scales that undo them.
-
-    The network computes what it did before. But while it trains, a norm goes by the statistics of the
-    batch: one that was folded away (mean 0, variance 1) would then change everything at once.
-
-    Args:
-        net: evaluates; its batch norms follow convolutions.
-        batches: `(n, 3, size, size)` float32, standardised, as training will give them.
-
-    Raises:
-        SourceError: when there are none.
-    """
-    norms = [layer for layer in net.modules() if isinstance(layer, nn.BatchNorm2d)]
-    moments = {norm: _Moments() for norm in norms}
-    hooks = [norm.register_forward_pre_hook(lambda norm, inputs: moments[norm].add(inputs[0])) for norm in norms]
-    net.eval()
-    try:
-        with torch.no_grad():
-            for images in batches:
-                net(images)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    with torch.no_grad():
-        for norm, seen in moments.items():
-            mean, variance = seen.result()
-            scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
-            norm.bias += scale * (mean - norm.running_mean)
-            norm.weight.copy_(scale * torch.sqrt(variance + norm.eps))
-            norm.running_mean.copy_(mean)
-            norm.running_var.copy_(variance)
-
-
-def settle_on_faces(
-    net: SEResNet50, faces: Dataset, stage: Stage, seed: int, count: int = SETTLED_ON, progress: Progress = silent
-) -> None:
-    """`settle_statistics` on the first batches that a stage trains on, varied as it varies them.
-
-    Args:
-        net: the network.
-        faces: of the training split.
-        stage: says how large they are, and how varied.
-        seed: of the recipe.
-        count: about so many faces.
-        progress: told after each batch.
-
-    Raises:
-        SourceError: when there are too few faces, or one cannot be read.
-    """
-    batches = Batches(faces, stage, (seed, 0))
-    steps = math.ceil(count / min(stage.batch, len(faces)))
-
-    def images() -> Iterable[Tensor]:
-        for step, batch in enumerate(batches.stream(0, steps, workers=1), 1):
-            yield batch.images
-            progress(step, steps)
-
-    net.resolution = stage.size
-    settle_statistics(net, images())
-
-
-class _Moments:
-    """Mean and variance of each channel, over batches."""
-
-    def __init__(self) -> None:
-        self._count = 0
-        self._sum: Any = 0.0
-        self._squares: Any = 0.0
-
-    def add(self, maps: Tensor) -> None:
-        """Take in `(n, channels, height, width)`."""
-        variance, mean = (value.double() for value in torch.var_mean(maps, dim=(0, 2, 3), correction=0))
-        count = maps.numel() // maps.shape[1]
-        self._count += count
-        self._sum += count * mean
-        self._squares += count * (variance + mean**2)
-
-    def result(self) -> tuple[Tensor, Tensor]:
-        """`(channels,)` float32 each."""
-        if not self._count:
-            raise SourceError("expected faces to take batch-norm statistics from, found none; check the training split")
-        mean = self._sum / self._count
-        return mean.float(), (self._squares / self._count - mean**2).clamp(min=0).float()
 
 
 def _open(path: Path) -> tuple[Graph, Callable[[int], NDArray[np.float32]]]:

@@ -8,7 +8,8 @@ from itertools import product
 import cv2
 
 from edge_fer.faces.boxes import corners_of, overlap
-from edge_fer.types import LABELS, Box, FaceReading, Image, Label, Reading
+from edge_fer.schema import FaceReading, Reading
+from edge_fer.types import LABELS, Box, Image, Label
 
 Colour = tuple[int, int, int]
 

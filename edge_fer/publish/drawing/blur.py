@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 import cv2
 
-from edge_fer.types import Box, FaceReading, Image
+from edge_fer.schema import FaceReading
+from edge_fer.types import Box, Image
 
 _CELLS = 5
 """Squares across a face: what is left of it are a few tones, too few to tell one from another."""

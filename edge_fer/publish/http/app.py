@@ -13,14 +13,14 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp
 from starlette.websockets import WebSocket
 
-from edge_fer import __version__
-from edge_fer.publish import json_schema
+from edge_fer.common.version import VERSION
 from edge_fer.publish.http.guard import COOKIE, LOGIN, LONGEST_BODY, Guard, address_of
 from edge_fer.publish.http.hub import HEALTH
 from edge_fer.publish.http.news import News
 from edge_fer.publish.http.page import Page
 from edge_fer.publish.http.security import SESSION_S, Hosts, Limiter, Token
 from edge_fer.publish.http.streams import EventStream, Mjpeg, serve_web_socket
+from edge_fer.schema import json_schema
 from edge_fer.settings import HttpSettings
 
 _BURST_S = 2.0
@@ -46,7 +46,7 @@ class Site:
         self._html = self._page.html(
             device=device,
             notice=notice,
-            version=__version__,
+            version=VERSION,
             live=str(settings.live).lower(),
             login=str(token is not None).lower(),
         )

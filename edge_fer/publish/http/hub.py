@@ -10,9 +10,8 @@ from dataclasses import dataclass, field
 
 from pydantic import TypeAdapter
 
-from edge_fer.publish import to_json
 from edge_fer.publish.http.observed import Health, Observed
-from edge_fer.types import Reading, Record, Status
+from edge_fer.schema import Reading, Record, Status, to_json
 
 HEALTH_EVERY_S = 2.0
 """Every stream carries the box's health so often: so that who listens can tell silence from a broken connection."""

@@ -12,8 +12,9 @@ import cv2
 from edge_fer.publish.drawing.annotate import annotate
 from edge_fer.publish.drawing.blur import blur_faces
 from edge_fer.publish.http.handover import Handover
+from edge_fer.schema import Reading
 from edge_fer.settings import HttpSettings
-from edge_fer.types import Image, Reading
+from edge_fer.types import Image
 
 _QUALITY = 80
 

@@ -22,9 +22,10 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from edge_fer import __version__
+from edge_fer.common.version import VERSION
 from edge_fer.publish.http.observed import Observed
-from edge_fer.types import LABELS, Reading, Record, SinkState, State, Status, Why
+from edge_fer.schema import Reading, Record, SinkState, State, Status
+from edge_fer.types import LABELS, Why
 
 _AGE_S = (0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0)
 _LABEL_AGE_S = (*_AGE_S, 10.0, 30.0)
@@ -118,7 +119,7 @@ def counter(name: str, what: str, value: float) -> Metric:
 def _of_any(record: Record) -> Iterator[Metric]:
     yield InfoMetricFamily(
         "edge_fer", "What runs, and on what.",
-        {"version": __version__, "device": record.device, "model": record.model, "backend": record.backend},
+        {"version": VERSION, "device": record.device, "model": record.model, "backend": record.backend},
     )  # fmt: skip
     yield gauge("frames_per_second", "Readings a second, over the last seconds.", record.fps)
     yield counter("frames_dropped", "Frames that were overwritten by newer ones.", record.dropped)

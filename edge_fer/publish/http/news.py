@@ -15,8 +15,9 @@ from edge_fer.publish.http.metrics import Metrics, counter, gauge
 from edge_fer.publish.http.observed import Observed
 from edge_fer.publish.http.security import Strangers, Token
 from edge_fer.publish.http.streams import Places
+from edge_fer.schema import Record
 from edge_fer.settings import HttpSettings
-from edge_fer.types import Image, Record
+from edge_fer.types import Image
 
 _STRANGERS = 32
 """Connections of one address that have not shown the token; fewer than `protocol.SPARE_CONNECTIONS`."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from edge_fer.common.deadline import stuck_sentence
-from edge_fer.types import Reading, Record, Status
+from edge_fer.schema import Reading, Record, Status
 
 What = Literal["starting", "no_camera", "no_reading", "stuck", "stopping", "degraded", "sink"]
 """Later versions may add some."""

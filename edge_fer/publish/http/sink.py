@@ -12,8 +12,9 @@ from edge_fer.publish.http.app import Site
 from edge_fer.publish.http.news import News
 from edge_fer.publish.http.security import read_token
 from edge_fer.publish.http.server import NotYet, Server
+from edge_fer.schema import Record, SinkState, SinkStatus
 from edge_fer.settings import HttpSettings, PrivacySettings
-from edge_fer.types import Image, Record, SinkState, SinkStatus
+from edge_fer.types import Image
 
 _RETRY_S, _RETRY_MAX_S = 1.0, 30.0
 

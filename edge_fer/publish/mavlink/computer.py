@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from edge_fer.status.health import SYSFS, read_sensors
+from edge_fer.common.sensors import SYSFS, read_sensors
 
 PROC = Path("/proc")
 
@@ -36,7 +36,7 @@ class Computer:
 
         Args:
             now_ns: CLOCK_MONOTONIC.
-            throttled: as in `edge_fer.types.Status`.
+            throttled: as in `edge_fer.schema.Status`.
         """
         sensors = read_sensors(self._sysfs)
         zones = [sensor.celsius for sensor in sensors if ":" in sensor.name]  # the others are Edge TPUs

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from edge_fer.types import Reading, Record
+from edge_fer.schema import Reading, Record
 
 HOLD_S = 5.0
 """What comes and goes quicker is told of so often at most, so that a loose plug leaves the link to the faces."""

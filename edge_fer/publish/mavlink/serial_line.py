@@ -8,7 +8,8 @@ import pwd
 import termios
 
 from edge_fer.errors import ConfigError, OutputError
-from edge_fer.publish.mavlink.link import READ_BYTES, Link, LinkDown, Url
+from edge_fer.publish.mavlink.link import READ_BYTES, Link, LinkDown
+from edge_fer.settings.addresses import Url
 
 WRITE_S = 1.0
 """A line that does not take a message within so long is down."""

@@ -21,11 +21,13 @@ from edge_fer.errors import ConfigError, OutputError
 from edge_fer.publish import Sink
 from edge_fer.publish.attitude import Attitude
 from edge_fer.publish.mavlink.computer import Computer
-from edge_fer.publish.mavlink.link import Link, LinkDown, open_link
+from edge_fer.publish.mavlink.link import Link, LinkDown
+from edge_fer.publish.mavlink.open_link import open_link
 from edge_fer.publish.mavlink.talk import Talker
 from edge_fer.publish.mavlink.topics import Heartbeat
+from edge_fer.schema import Record, SinkState, SinkStatus
 from edge_fer.settings import MavlinkSettings
-from edge_fer.types import Image, Record, SinkState, SinkStatus
+from edge_fer.types import Image
 
 STOP_S = 6.0  # above RESOLVE_S: a name may be looked up
 """`Mavlink.close` waits so long for the thread, and raises when it has not ended."""

@@ -16,8 +16,8 @@ from edge_fer.publish.mavlink.autopilot import Answer, Autopilot, Question
 from edge_fer.publish.mavlink.budget import Budget
 from edge_fer.publish.mavlink.computer import Computer
 from edge_fer.publish.mavlink.topics import ComputerStatus, Faces, Heartbeat, Topic, Values, Words
+from edge_fer.schema import Record
 from edge_fer.settings import MavlinkSettings
-from edge_fer.types import Record
 
 _PARSED_BYTES = 65_536
 

@@ -13,7 +13,8 @@ from typing import Any
 from edge_fer.publish.mavlink.computer import Computer
 from edge_fer.publish.mavlink.faults import Faults, chunks
 from edge_fer.publish.mavlink.tunnel import encode, tunnel_face
-from edge_fer.types import LABELS, FaceReading, Reading, Record, State, Status
+from edge_fer.schema import FaceReading, Reading, Record, State, Status
+from edge_fer.types import LABELS
 
 Message = Any
 """pymavlink's generator makes a class for each."""

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Literal, get_args
 
-from edge_fer.types import LABELS, Box, FaceReading, Label, Reading, Why
+from edge_fer.schema import FaceReading, Reading
+from edge_fer.types import LABELS, Box, Label, Why
 
 PAYLOAD_TYPE = 0xFE01
 """`TUNNEL.payload_type`, of the range that MAVLink leaves to private use (32768 and above)."""
@@ -63,7 +64,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TunnelFace:
-    """One face of one frame; names and meanings are those of `edge_fer.types.Reading` unless said here.
+    """One face of one frame; names and meanings are those of `edge_fer.schema.Reading` unless said here.
 
     Attributes:
         run: CRC-32 (zlib's) of the run's UUID as text; another one after each start.

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 from edge_fer.errors import OutputError
-from edge_fer.publish.mavlink.link import READ_BYTES, Link, LinkDown, Url
+from edge_fer.publish.mavlink.link import READ_BYTES, Link, LinkDown
+from edge_fer.settings.addresses import Url
 
 PEER_S = 10.0
 """Who spoke to `udpin` is answered until so long after the last word; then whoever speaks first."""

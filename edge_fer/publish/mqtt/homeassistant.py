@@ -10,10 +10,11 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import get_args
 
-from edge_fer import __version__
+from edge_fer.common.version import VERSION
 from edge_fer.publish.mqtt.buffer import Message
 from edge_fer.publish.mqtt.identity import fitting
-from edge_fer.types import LABELS, FaceReading, Reading, Record, State
+from edge_fer.schema import FaceReading, Reading, Record, State
+from edge_fer.types import LABELS
 
 NO_LABEL = "none"
 """Shown where there is no face, or the runtime abstains."""
@@ -34,8 +35,8 @@ def discovery(device: str, prefix: str, summary: str, state: str, availability: 
     """
     box = "edge_fer_" + fitting(device, r"[^A-Za-z0-9_-]")
     common = {
-        "device": {"identifiers": [box], "name": device, "model": "edge-fer", "sw_version": __version__},
-        "origin": {"name": "edge-fer", "sw_version": __version__},
+        "device": {"identifiers": [box], "name": device, "model": "edge-fer", "sw_version": VERSION},
+        "origin": {"name": "edge-fer", "sw_version": VERSION},
     }
     shown: dict[str, object] = {"availability_topic": availability}
     figure: dict[str, object] = {**shown, "state_topic": summary}

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from edge_fer.common.backoff import Backoff
 from edge_fer.publish.mqtt.buffer import Board, Buffer, Message, Parcel
 from edge_fer.publish.mqtt.client import Connection, LinkError
-from edge_fer.types import SinkState
+from edge_fer.schema import SinkState
 
 if TYPE_CHECKING:
     from paho.mqtt.client import Client, MQTTMessage

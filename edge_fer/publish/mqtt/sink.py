@@ -6,15 +6,16 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 
-from edge_fer.publish import Sink, faces_to_json, to_json
+from edge_fer.common import sensors
+from edge_fer.publish import Sink
 from edge_fer.publish.mqtt.buffer import Board, Buffer, Message
 from edge_fer.publish.mqtt.client import Connection
 from edge_fer.publish.mqtt.homeassistant import Summary, discovery
 from edge_fer.publish.mqtt.identity import default_client_id, fitting
 from edge_fer.publish.mqtt.link import Link
+from edge_fer.schema import Reading, Record, SinkStatus, Status, faces_to_json, to_json
 from edge_fer.settings import MqttSettings
-from edge_fer.status import health
-from edge_fer.types import Image, Reading, Record, SinkStatus, Status
+from edge_fer.types import Image
 
 ONLINE, OFFLINE = b"online", b"offline"
 """What the topic `availability` says."""
@@ -46,7 +47,7 @@ class Mqtt(Sink):
         notice: str | None = None,
         *,
         clock: Callable[[], float] = time.monotonic,
-        temperatures: Callable[[], Mapping[str, float]] = health.temperatures,
+        temperatures: Callable[[], Mapping[str, float]] = sensors.temperatures,
     ) -> None:
         self._settings = settings
         self._prefix = settings.prefix.replace("{device}", fitting(device, _UNFIT))

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from edge_fer.capture.listing import list_cameras, to_text
-from edge_fer.capture.sources import open_source
+from edge_fer.capture.sources.open_source import open_source
 from edge_fer.errors import SourceError, SourceLost
 from tests.capture.sources.test_sources import settings
 from tests.support import ROOT

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from edge_fer.capture.camera import Camera
-from edge_fer.capture.sources import open_source
+from edge_fer.capture.sources.open_source import open_source
 from edge_fer.capture.sources.raw import Raw
 from edge_fer.errors import ConfigError, SourceError, SourceLost
 from tests.capture.sources.test_sources import count, picture, settings, write_pictures, write_video

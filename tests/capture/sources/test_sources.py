@@ -19,11 +19,13 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from edge_fer.capture.sources import Source, kind_of, open_source, redact, sample, video
+from edge_fer.capture.sources import Source, sample, video
 from edge_fer.capture.sources.child_source import ChildSource
+from edge_fer.capture.sources.open_source import kind_of, open_source
 from edge_fer.capture.sources.stream_child import Stream as StreamChild
 from edge_fer.capture.sources.stream_child import to_bgr, write_frame
 from edge_fer.capture.sources.v4l2 import source as v4l2
+from edge_fer.common.text import redact
 from edge_fer.errors import SourceError, SourceLost
 from edge_fer.settings import CaptureSettings
 from tests.support.child_camera import HERE
@@ -533,7 +535,7 @@ def test_opencv_says_nothing_of_a_file_that_it_cannot_read(tmp_path):
     """In a process of its own, where OpenCV is not hushed yet; it may open no file, for root may open any."""
     script = (
         "import resource, sys, cv2\n"
-        "from edge_fer.capture.sources import kind_of, picture\n"
+        "from edge_fer.capture.sources import picture\nfrom edge_fer.capture.sources.open_source import kind_of\n"
         "before = resource.getrlimit(resource.RLIMIT_NOFILE)\n"
         "resource.setrlimit(resource.RLIMIT_NOFILE, (3, before[1]))\n"
         "print(kind_of(sys.argv[1]))\n"

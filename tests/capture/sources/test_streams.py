@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from edge_fer.capture.camera import Camera
-from edge_fer.capture.sources import open_source
+from edge_fer.capture.sources.open_source import open_source
 from edge_fer.errors import SourceError
 from tests.capture.sources.test_sources import numbered_stream, settings
 from tests.support import ROOT

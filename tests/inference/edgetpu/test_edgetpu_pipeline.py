@@ -18,8 +18,9 @@ from edge_fer.expression.failover import Failover, open_reader
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.pipeline import Pipeline
 from edge_fer.publish import Sink
+from edge_fer.schema import Reading, Record, Status
 from edge_fer.settings import Settings, load_settings
-from edge_fer.types import Image, Reading, Record, Status
+from edge_fer.types import Image
 from tests.inference.edgetpu.test_edgetpu import child_of, in_service, until
 from tests.support import ROOT
 from tests.support.fake_edgetpu import FakeEdgeTpu, library, twin_store

@@ -11,7 +11,7 @@ import pytest
 
 from edge_fer.bench.plot import check_plot, plot
 from edge_fer.errors import OutputError
-from edge_fer.types import StageTime
+from edge_fer.schema import StageTime
 from tests.support.bench_made import LIVE, MEASURED, PREDICTED, STAGES
 
 

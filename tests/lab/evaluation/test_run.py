@@ -13,16 +13,15 @@ import pytest
 
 from edge_fer.errors import ConfigError, OutputError, SourceError
 from edge_fer.inference.model_store import ModelStore
-from edge_fer.lab.console import SilentReporter
+from edge_fer.lab.console import SilentReporter, silent
 from edge_fer.lab.datasets.dataset import Usage
 from edge_fer.lab.datasets.degradations import DEGRADATIONS, displace, shrink, turn
 from edge_fer.lab.evaluation.contenders import Answers, find_artefact, find_rival, open_reader, read_all
-from edge_fer.lab.evaluation.logits import silent
 from edge_fer.lab.evaluation.record import Evaluation
 from edge_fer.lab.evaluation.run import Plan, carry_out
 from edge_fer.lab.evaluation.summary import compare, describe
 from edge_fer.lab.evaluation.tables import evaluation_markdown, summary
-from edge_fer.lab.export.export_record import read_facts, write_facts
+from edge_fer.lab.files import read_facts, write_facts
 from edge_fer.types import LABELS, Image
 from tests.lab.support.portraits import portrait_crop
 from tests.lab.support.tiny import SIZE, TINY, tiny_models, tiny_network

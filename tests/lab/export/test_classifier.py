@@ -18,7 +18,8 @@ from edge_fer.lab.datasets import open_dataset
 from edge_fer.lab.datasets.dataset import Dataset, Usage
 from edge_fer.lab.edgetpu.rules import check_int8
 from edge_fer.lab.export.classifier import ABSTAIN_BELOW, CLASSIFIER, Plan, export_classifier, prepare
-from edge_fer.lab.export.export_record import Export, read_facts
+from edge_fer.lab.export.export_record import Export
+from edge_fer.lab.files import read_facts
 from edge_fer.lab.model_folder import assembling, find_entry, update_manifest, write_artefact
 from edge_fer.lab.networks.se_resnet50 import SEResNet50
 from edge_fer.lab.weights.npz import load_origin, load_se_resnet50, load_second_head, save_se_resnet50

@@ -18,10 +18,10 @@ from edge_fer.lab.export.convert import check_agreement
 from edge_fer.lab.export.equalize import equalize
 from edge_fer.lab.export.mtcnn import export_mtcnn
 from edge_fer.lab.model_folder import update_manifest
-from edge_fer.lab.networks.se_resnet50 import MtcnnNet, p_net
+from edge_fer.lab.networks.mtcnn import MtcnnNet, p_net
 from edge_fer.lab.tflite.graph import Graph
 from edge_fer.lab.tflite.writer import IMAGE_RANGE, Range, trunk_names, write_mtcnn, write_mtcnn_int8
-from edge_fer.lab.weights.npz import MTCNN_NETS, load_mtcnn
+from edge_fer.lab.weights.mtcnn import MTCNN_NETS, load_mtcnn
 
 pytestmark = pytest.mark.lab
 

@@ -9,8 +9,10 @@ import pytest
 import torch
 
 from edge_fer.errors import ModelError
-from edge_fer.lab.networks.se_resnet50 import SEResNet50, o_net, p_net, r_net
-from edge_fer.lab.weights.npz import load_mtcnn, load_se_resnet50, save_se_resnet50
+from edge_fer.lab.networks.mtcnn import o_net, p_net, r_net
+from edge_fer.lab.networks.se_resnet50 import SEResNet50
+from edge_fer.lab.weights.mtcnn import load_mtcnn
+from edge_fer.lab.weights.npz import load_se_resnet50, save_se_resnet50
 from tests.lab.support.untrained import named_arrays
 
 pytestmark = pytest.mark.lab

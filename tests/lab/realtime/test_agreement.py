@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edge_fer.lab.console import silent
 from edge_fer.lab.datasets.dataset import hard
 from edge_fer.lab.datasets.pasting import LARGEST, SMALLEST
-from edge_fer.lab.evaluation.logits import silent
 from edge_fer.lab.realtime import agreement
 from edge_fer.settings import load_settings
 from edge_fer.types import LABELS, Expression, Frame, Image

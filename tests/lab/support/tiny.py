@@ -18,7 +18,7 @@ def tiny_network(seed: int) -> bytes:
     import torch
     from torch import nn
 
-    from edge_fer.lab.networks.se_resnet50 import MtcnnNet
+    from edge_fer.lab.networks.mtcnn import MtcnnNet
     from edge_fer.lab.tflite.writer import write_mtcnn
 
     torch.manual_seed(seed)

@@ -12,8 +12,9 @@ from typer.testing import CliRunner
 from edge_fer.errors import ConfigError, ModelError
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.lab.cli.app import app
+from edge_fer.lab.console import silent
 from edge_fer.lab.datasets.dataset import Dataset, hard
-from edge_fer.lab.evaluation.logits import classify, silent
+from edge_fer.lab.evaluation.logits import classify
 from edge_fer.lab.training import distillation as teach
 from edge_fer.lab.training.distillation import answers, kept_answers, taught
 from edge_fer.types import LABELS

@@ -15,14 +15,15 @@ from torch import nn
 from typer.testing import CliRunner
 
 from edge_fer.errors import ConfigError, EdgeFerError, ModelError, OutputError, SourceError
-from edge_fer.lab.cli.train import app
+from edge_fer.lab.cli.options import app
 from edge_fer.lab.datasets.dataset import Dataset
 from edge_fer.lab.datasets.pictures import resized
-from edge_fer.lab.networks.se_resnet50 import GREY_MEAN, GREY_STD, VARIANTS, SEResNet50
+from edge_fer.lab.files import replacing
+from edge_fer.lab.networks.base import GREY_MEAN, GREY_STD
+from edge_fer.lab.networks.se_resnet50 import VARIANTS, SEResNet50
 from edge_fer.lab.training import loop as train
 from edge_fer.lab.training.augment import degrade, erase, standardise, warp
 from edge_fer.lab.training.batches import Batches, fitting, mixed, plain_batches, resize
-from edge_fer.lab.training.checkpoint import replacing
 from edge_fer.lab.training.loop import Options, Run
 from edge_fer.lab.training.multi_task import Average, TwoHeads, begin, second_head, set_training
 from edge_fer.lab.training.objective import cross_entropy, inverse_frequency, learning_rate, make_optimizer, towards

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from edge_fer.errors import ModelError
-from edge_fer.lab.networks.se_resnet50 import GREY_MEAN, GREY_STD
+from edge_fer.lab.networks.base import GREY_MEAN, GREY_STD
 from edge_fer.lab.weights.keras_vggface import load_vggface
 
 h5py = pytest.importorskip("h5py")

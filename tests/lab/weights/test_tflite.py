@@ -23,9 +23,10 @@ from edge_fer.lab.evaluation.logits import classify
 from edge_fer.lab.networks.se_resnet50 import SEResNet50
 from edge_fer.lab.tflite.graph import pack, read
 from edge_fer.lab.training.augment import standardise
+from edge_fer.lab.training.batch_norm import settle_on_faces, settle_statistics
 from edge_fer.lab.training.initial_weights import first_model, first_weights
 from edge_fer.lab.training.recipe import Recipe, Stage, load_recipe
-from edge_fer.lab.weights.tflite import find_deployed, settle_on_faces, settle_statistics, weights_from_tflite
+from edge_fer.lab.weights.tflite import find_deployed, weights_from_tflite
 from edge_fer.types import LABELS
 from tests.lab.support.portraits import portrait_crop
 

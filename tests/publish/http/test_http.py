@@ -16,7 +16,6 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from edge_fer.errors import ConfigError, OutputError
-from edge_fer.publish import json_schema, to_json
 from edge_fer.publish.configured import configured_sinks
 from edge_fer.publish.http import check, open_sink
 from edge_fer.publish.http.handover import Handover
@@ -24,8 +23,8 @@ from edge_fer.publish.http.observed import Observed
 from edge_fer.publish.http.server import Server
 from edge_fer.publish.http.sink import HttpSink
 from edge_fer.publish.outbox import Outbox
+from edge_fer.schema import SinkStatus, StageTime, json_schema, to_json
 from edge_fer.settings import HttpSettings, PrivacySettings, Settings
-from edge_fer.types import SinkStatus, StageTime
 from tests.conftest import make_face_reading, make_reading, make_status
 from tests.support.chromium import until
 from tests.support.http_site import ask, events, raw, serving, settings_with, streaming, write_token

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from edge_fer.publish.http.sink import HttpSink
+from edge_fer.schema import Reading, SinkStatus, StageTime
 from edge_fer.settings import PrivacySettings
-from edge_fer.types import LABELS, Reading, SinkStatus, StageTime
+from edge_fer.types import LABELS
 from tests.conftest import make_face_reading, make_reading, make_status
 from tests.support import ROOT
 from tests.support.chromium import Browser, until

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_fer.publish.mavlink.faults import ERROR, HOLD_S, NOTICE, WARNING, Faults, chunks
-from edge_fer.types import Record, SinkStatus
+from edge_fer.schema import Record, SinkStatus
 from tests.conftest import make_reading, make_status
 
 LOST = make_status("waiting_for_camera", "no frame from 0 for 5 s")

@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 
 from edge_fer.errors import ConfigError, OutputError
-from edge_fer.publish.mavlink.link import LinkDown, Url, open_link, parse_url
+from edge_fer.publish.mavlink.link import LinkDown
+from edge_fer.publish.mavlink.open_link import open_link
 from edge_fer.publish.mavlink.serial_line import SerialLink
 from edge_fer.publish.mavlink.sink import try_link
 from edge_fer.publish.mavlink.udp import PEER_S, UdpIn, UdpOut
 from edge_fer.settings import MavlinkSettings, load_settings
+from edge_fer.settings.addresses import Url, parse_url
 from tests.support.mavlink_peer import Cable, common, free_port, peer
 
 HOST = "127.0.0.1"

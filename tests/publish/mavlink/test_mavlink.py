@@ -27,8 +27,9 @@ from edge_fer.publish.mavlink.link import Link
 from edge_fer.publish.mavlink.sink import Mavlink
 from edge_fer.publish.mavlink.tunnel import PAYLOAD_TYPE, decode
 from edge_fer.publish.outbox import Outbox
+from edge_fer.schema import Record, SinkStatus
 from edge_fer.settings import MavlinkSettings, load_settings
-from edge_fer.types import Box, Record, SinkStatus
+from edge_fer.types import Box
 from tests.conftest import make_reading, make_status
 from tests.support import ROOT
 from tests.support.mavlink_peer import SYSTEM, Cable, Peer, crowd, free_port, peer, until

@@ -20,8 +20,8 @@ from edge_fer.publish.mavlink.faults import ERROR
 from edge_fer.publish.mavlink.talk import Talker
 from edge_fer.publish.mavlink.topics import values
 from edge_fer.publish.mavlink.tunnel import PAYLOAD_TYPE, decode
+from edge_fer.schema import Reading, Record
 from edge_fer.settings import MavlinkSettings
-from edge_fer.types import Reading, Record
 from tests.conftest import make_face_reading, make_reading, make_status
 from tests.support.mavlink_peer import SYSTEM, Jitter, crowd
 

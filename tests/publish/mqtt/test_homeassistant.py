@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from edge_fer.publish import to_json
 from edge_fer.publish.mqtt.homeassistant import Summary, discovery
 from edge_fer.publish.mqtt.sink import Mqtt
+from edge_fer.schema import Record, to_json
 from edge_fer.settings import MqttSettings
-from edge_fer.types import LABELS, Box, Record
+from edge_fer.types import LABELS, Box
 from tests.conftest import make_face_reading, make_reading, make_status
 from tests.support import ROOT
 from tests.support.brokers import Broker, Reader, closing_all, need_mosquitto, scripted, wait_until

@@ -21,7 +21,6 @@ import pytest
 from paho.mqtt.client import Client
 
 from edge_fer.errors import ConfigError, OutputError
-from edge_fer.publish import json_schema, to_json
 from edge_fer.publish.configured import configured_sinks
 from edge_fer.publish.mqtt import client as mqtt_client
 from edge_fer.publish.mqtt import link as mqtt_link
@@ -29,8 +28,8 @@ from edge_fer.publish.mqtt.buffer import Message
 from edge_fer.publish.mqtt.client import Connection
 from edge_fer.publish.mqtt.identity import default_client_id, fitting
 from edge_fer.publish.mqtt.sink import Mqtt, try_broker
+from edge_fer.schema import SinkStatus, json_schema, to_json
 from edge_fer.settings import MqttSettings, load_settings
-from edge_fer.types import SinkStatus
 from tests.conftest import make_face_reading, make_reading, make_status
 from tests.support.brokers import Broker, Reader, Wire, closing_all, free_port, need_mosquitto, scripted, wait_until
 

@@ -13,8 +13,8 @@ import pytest
 from edge_fer.errors import ConfigError, OutputError
 from edge_fer.publish.mqtt import client as mqtt_client
 from edge_fer.publish.mqtt.sink import Mqtt, try_broker
+from edge_fer.schema import SinkStatus
 from edge_fer.settings import MqttSettings
-from edge_fer.types import SinkStatus
 from tests.conftest import make_reading
 from tests.support.brokers import Broker, Certificates, closing_all, need_mosquitto, scripted, wait_until
 

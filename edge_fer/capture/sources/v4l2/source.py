@@ -7,16 +7,17 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
-from edge_fer.capture.sources import is_index, mode_of
 from edge_fer.capture.sources.child_source import ChildSource
+from edge_fer.common.files import mode_of
 from edge_fer.errors import ConfigError, SourceError
 from edge_fer.settings import CaptureSettings
+from edge_fer.settings.addresses import is_index
 
 _EXPOSURE_STEPS_A_MS = 10  # V4L2_CID_EXPOSURE_ABSOLUTE counts units of 100 us
 
 
 def open_v4l2(settings: CaptureSettings, cancelled: Callable[[], bool]) -> ChildSource:
-    """Open a camera; see `edge_fer.capture.sources.open_source`."""
+    """Open a camera; see `open_source`."""
     path = f"/dev/video{settings.source}" if is_index(settings.source) else settings.source
     check_device(Path(path))
     exposure = None if settings.exposure_ms is None else settings.exposure_ms * _EXPOSURE_STEPS_A_MS

@@ -1,0 +1,119 @@
+"""Opens a source by the way it is named."""
+
+from __future__ import annotations
+
+import re
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+from edge_fer.capture.sources import Source
+from edge_fer.common.files import mode_of
+from edge_fer.common.text import redact
+from edge_fer.errors import SourceError
+from edge_fer.settings import CaptureSettings
+from edge_fer.settings.addresses import SOURCE_NAMES, SourceKind, path_of
+
+_LIVE: tuple[SourceKind, ...] = ("v4l2", "stream", "raw")
+
+
+def open_source(
+    settings: CaptureSettings,
+    cancelled: Callable[[], bool] = lambda: False,
+    warn: Callable[[str], None] = lambda _: None,
+) -> Source:
+    """Open the source that the settings name.
+
+    Args:
+        settings: its name, and what is asked of it.
+        cancelled: asked while a live source is waited for; when true, opening or reading fails at once.
+        warn: told, in one line each, about pictures that are left out.
+
+    Raises:
+        SourceError: when it is missing, busy, or not what its name says.
+    """
+    kind = kind_of(settings.source)
+    named = settings.model_copy(update={"source": path_of(settings.source)})
+    if kind == "picamera2":
+        from edge_fer.capture.sources.picamera2 import open_picamera2
+
+        return open_picamera2(named, cancelled)
+    from edge_fer.capture.sources.oriented import upright
+
+    source = _open_live(kind, named, cancelled) if kind in _LIVE else _open_file(kind, named, warn)
+    return upright(source, hflip=settings.hflip, vflip=settings.vflip, rotate=settings.rotate)
+
+
+def _open_live(kind: SourceKind, settings: CaptureSettings, cancelled: Callable[[], bool]) -> Source:
+    if kind == "v4l2":
+        from edge_fer.capture.sources.v4l2.source import open_v4l2
+
+        return open_v4l2(settings, cancelled)
+    if kind == "stream":
+        from edge_fer.capture.sources.stream import open_stream
+
+        return open_stream(settings, cancelled)
+    from edge_fer.capture.sources.raw import Raw
+
+    return Raw(settings, cancelled)
+
+
+def _open_file(kind: SourceKind, settings: CaptureSettings, warn: Callable[[str], None]) -> Source:
+    if settings.loop:
+        from edge_fer.capture.sources.loop import Loop
+
+        once = settings.model_copy(update={"loop": False})
+        return Loop(lambda: _open_file(kind, once, warn))
+    path = Path(settings.source)
+    if kind == "sample":
+        from edge_fer.capture.sources.sample import open_sample
+
+        return open_sample()
+    if kind == "synthetic":
+        from edge_fer.capture.sources.synthetic import Synthetic
+
+        return Synthetic(settings.source)
+    if kind == "folder":
+        from edge_fer.capture.sources.folder import Folder
+
+        return Folder(path, warn)
+    if kind == "picture":
+        from edge_fer.capture.sources.picture import Picture
+
+        return Picture(path)
+    from edge_fer.capture.sources.video import Video
+
+    return Video(path)
+
+
+def kind_of(source: str) -> SourceKind:
+    """Which kind of source a name means.
+
+    Raises:
+        SourceError: when it means none.
+    """
+    name = path_of(source)
+    for pattern, kind in SOURCE_NAMES:
+        if re.fullmatch(pattern, name, re.IGNORECASE | re.DOTALL):
+            return kind
+    mode = mode_of(Path(name))
+    if mode is None:
+        raise SourceError(
+            "expected a camera index, device path, `picamera2`, picture, video, folder, URL, `-`, `sample` or "
+            f"`synthetic:3`, found no file {redact(name)!r}; check the path"
+        )
+    if stat.S_ISCHR(mode):
+        return "v4l2"
+    if stat.S_ISDIR(mode):
+        return "folder"
+    if not stat.S_ISREG(mode):  # opening a pipe could block for ever
+        raise SourceError(
+            f"expected a camera, picture, video or folder at {redact(name)}, found a pipe, socket or disk; "
+            "save what comes from it to a file first, or send raw frames to --camera -"
+        )
+    import cv2
+
+    from edge_fer.capture.sources.picture import hush_opencv
+
+    hush_opencv()
+    return "picture" if cv2.haveImageReader(name) else "video"

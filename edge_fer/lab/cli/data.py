@@ -1,0 +1,51 @@
+"""`edge-fer lab data`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edge_fer.lab.cli.options import LAYOUT_HELP, app, layout_of
+from edge_fer.lab.datasets.dataset import SPLITS, Dataset
+
+_SHOWN = 20  # problems
+
+
+@app.command()
+def data(
+    path: Annotated[Path, typer.Argument(help="An .npz file, fer2013.csv, or a folder.")],
+    layout: Annotated[str, typer.Option(help=LAYOUT_HELP)] = "auto",
+    check: Annotated[int, typer.Option(min=0, help="Look at so many of the pictures.")] = 2000,
+) -> None:
+    """Show what a data set holds: faces by label and split, and what may be wrong with it."""
+    from edge_fer.lab.console import ConsoleReporter
+    from edge_fer.lab.datasets import open_dataset
+    from edge_fer.lab.datasets.inspection import find_problems
+
+    dataset = open_dataset(path, layout_of(layout))
+    report = ConsoleReporter()
+    for line in _table(dataset):
+        report.say(line)
+    for reason, count in dataset.left_out.items():
+        report.say(f"left out: {count} ({reason})")
+    with report.step("looking at pictures") as progress:
+        problems = find_problems(dataset, check, progress)
+    for problem in problems[:_SHOWN]:
+        report.say(f"problem: {problem}")
+    if len(problems) > _SHOWN:
+        report.say(f"and {len(problems) - _SHOWN} more problems")
+    report.say(f"{len(problems)} problems" if problems else "no problems found")
+
+
+def _table(dataset: Dataset) -> list[str]:
+    from edge_fer.types import LABELS
+
+    counts = dataset.counts()
+    rows = [["", *SPLITS.values(), "all"]]
+    rows += [[label, *map(str, counts[:, index]), str(counts[:, index].sum())] for index, label in enumerate(LABELS)]
+    rows += [["all", *map(str, counts.sum(axis=1)), str(counts.sum())]]
+    second = int((dataset.second >= 0).sum())
+    title = f"{dataset.name}: {len(dataset)} faces" + (f", {second} with a second label" if second else "")
+    return [title, *(f"{row[0]:12}" + "".join(f"{cell:>12}" for cell in row[1:]) for row in rows)]

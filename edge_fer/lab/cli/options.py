@@ -1,0 +1,40 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import typer
+
+from edge_fer.errors import ConfigError
+from edge_fer.lab.datasets import Layout
+from edge_fer.lab.datasets.dataset import SPLITS, Usage, find_split
+
+app = typer.Typer(no_args_is_help=True, help="Data sets and training. Needs the extra `lab`.")
+
+
+LAYOUT_HELP = "auto, affectnet, fer2013, ferplus, folders or rafdb; needed where class folders are named by numbers."
+
+
+def layout_of(name: str) -> Layout:
+    """The layout of that name.
+
+    Raises:
+        ConfigError: when there is none.
+    """
+    for layout in get_args(Layout):
+        if layout == name:
+            return layout
+    raise ConfigError(f"expected a layout ({', '.join(get_args(Layout))}), found `{name}`")
+
+
+def split_of(name: str) -> Usage:
+    """The split of that name.
+
+    Raises:
+        ConfigError: when there is none.
+    """
+    found = find_split(name)
+    if found is None:
+        raise ConfigError(f"expected a split ({', '.join(SPLITS.values())}), found `{name}`")
+    return found

@@ -1,0 +1,89 @@
+"""Files that are whole or not there, and records beside models."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from edge_fer.common.text import first_problem
+from edge_fer.errors import OutputError, SourceError
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """A file to write to, which takes the place of `path` when all of it is on the disk.
+
+    Raises:
+        OutputError: when it cannot be written; `path` is then what it was.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with partial.open("wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(f"expected to write {path}, found: {error.strerror or error}; check the folder") from error
+
+
+class Record(BaseModel):
+    """Facts that do not change, and no others."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+Facts = TypeVar("Facts", bound=Record)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[Path]:
+    """Make the folder of a file that is about to be written, and turn what goes wrong into one line.
+
+    Raises:
+        OutputError: when the file cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield path
+    except OSError as error:
+        raise OutputError(f"expected to write {path}, found: {error.strerror}; choose another folder") from error
+
+
+def write_facts(path: Path, facts: Record) -> None:
+    """Write a record as JSON.
+
+    Raises:
+        OutputError: when the file cannot be written.
+    """
+    with writing(path):
+        path.write_text(facts.model_dump_json(by_alias=True, indent=2) + "\n", encoding="utf-8")
+
+
+def read_facts(path: Path, kind: type[Facts]) -> Facts:
+    """Read what `write_facts` wrote.
+
+    Args:
+        path: of the file.
+        kind: of the record, `Export` or `Evaluation`.
+
+    Raises:
+        SourceError: when the file is missing or is not a record of that kind.
+    """
+    what = f"a record `{kind.model_fields['schema_'].default}`"
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise SourceError(f"expected {what} at {path}, found: {error.strerror}; check the path") from error
+    except ValidationError as error:
+        where, found = first_problem(error)
+        raise SourceError(f"expected {what} in {path}, found at {where}: {found}; make it again") from error

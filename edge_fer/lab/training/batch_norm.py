@@ -1,0 +1,106 @@
+"""Statistics of batch norms, measured anew."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from edge_fer.errors import SourceError
+from edge_fer.lab.console import Progress, silent
+from edge_fer.lab.datasets.dataset import Dataset
+from edge_fer.lab.networks.se_resnet50 import SEResNet50
+from edge_fer.lab.training.batches import Batches
+from edge_fer.lab.training.recipe import Stage
+
+SETTLED_ON = 256
+"""Training faces that batch-norm statistics are taken from."""
+
+
+def settle_statistics(net: nn.Module, batches: Iterable[Tensor]) -> None:
+    """Give each batch norm the mean and variance of what it is given, and scales that undo them.
+
+    The network computes what it did before. But while it trains, a norm goes by the statistics of the
+    batch: one that was folded away (mean 0, variance 1) would then change everything at once.
+
+    Args:
+        net: evaluates; its batch norms follow convolutions.
+        batches: `(n, 3, size, size)` float32, standardised, as training will give them.
+
+    Raises:
+        SourceError: when there are none.
+    """
+    norms = [layer for layer in net.modules() if isinstance(layer, nn.BatchNorm2d)]
+    moments = {norm: _Moments() for norm in norms}
+    hooks = [norm.register_forward_pre_hook(lambda norm, inputs: moments[norm].add(inputs[0])) for norm in norms]
+    net.eval()
+    try:
+        with torch.no_grad():
+            for images in batches:
+                net(images)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    with torch.no_grad():
+        for norm, seen in moments.items():
+            mean, variance = seen.result()
+            scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+            norm.bias += scale * (mean - norm.running_mean)
+            norm.weight.copy_(scale * torch.sqrt(variance + norm.eps))
+            norm.running_mean.copy_(mean)
+            norm.running_var.copy_(variance)
+
+
+def settle_on_faces(
+    net: SEResNet50, faces: Dataset, stage: Stage, seed: int, count: int = SETTLED_ON, progress: Progress = silent
+) -> None:
+    """`settle_statistics` on the first batches that a stage trains on, varied as it varies them.
+
+    Args:
+        net: the network.
+        faces: of the training split.
+        stage: says how large they are, and how varied.
+        seed: of the recipe.
+        count: about so many faces.
+        progress: told after each batch.
+
+    Raises:
+        SourceError: when there are too few faces, or one cannot be read.
+    """
+    batches = Batches(faces, stage, (seed, 0))
+    steps = math.ceil(count / min(stage.batch, len(faces)))
+
+    def images() -> Iterable[Tensor]:
+        for step, batch in enumerate(batches.stream(0, steps, workers=1), 1):
+            yield batch.images
+            progress(step, steps)
+
+    net.resolution = stage.size
+    settle_statistics(net, images())
+
+
+class _Moments:
+    """Mean and variance of each channel, over batches."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._sum: Any = 0.0
+        self._squares: Any = 0.0
+
+    def add(self, maps: Tensor) -> None:
+        """Take in `(n, channels, height, width)`."""
+        variance, mean = (value.double() for value in torch.var_mean(maps, dim=(0, 2, 3), correction=0))
+        count = maps.numel() // maps.shape[1]
+        self._count += count
+        self._sum += count * mean
+        self._squares += count * (variance + mean**2)
+
+    def result(self) -> tuple[Tensor, Tensor]:
+        """`(channels,)` float32 each."""
+        if not self._count:
+            raise SourceError("expected faces to take batch-norm statistics from, found none; check the training split")
+        mean = self._sum / self._count
+        return mean.float(), (self._squares / self._count - mean**2).clamp(min=0).float()
