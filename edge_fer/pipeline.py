@@ -11,7 +11,7 @@ the `label.Labeller`'s threads, one for each device; everything else happens in 
 - a live source is not held up: a frame is published when its labels are there or the next frame is, with
   the newest label of each face and its age.
 
-Each sink has a thread of its own (`publish/outbox.py`): only a file waits for one that is slow.
+Each sink has a thread of its own (`publish/sink_queue.py`): only a file waits for one that is slow.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ from edge_fer.faces.quality import measure_quality
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.publish import Sink
 from edge_fer.publish.configured import configured_sinks
-from edge_fer.publish.outlets import Outlets
 from edge_fer.publish.recording import Pace, Recording
+from edge_fer.publish.sink_group import SinkGroup
 from edge_fer.schema import FaceReading, Loop, Reading, Record, State
 from edge_fer.settings import Settings
 from edge_fer.status.announcer import Announcer
@@ -111,7 +111,7 @@ class Pipeline(Closeable):
 
     def _open_sinks(self, stack: ExitStack, sinks: Sequence[Sink]) -> None:
         # Only a file waits for a sink.
-        self._outlets = stack.enter_context(Outlets(lambda: not (self.stopping.is_set() or self._is_live())))
+        self._outlets = stack.enter_context(SinkGroup(lambda: not (self.stopping.is_set() or self._is_live())))
         for sink in sinks:
             self._outlets.add(sink, essential=True)
         for sink in configured_sinks(self._settings):

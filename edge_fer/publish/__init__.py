@@ -1,4 +1,4 @@
-"""Where records go: one sink a file, each in a thread of its own (`outbox.py`)."""
+"""Where records go: one sink a file, each in a thread of its own (`sink_queue.py`)."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ class Sink(ABC):
     Attributes:
         name: what it is called in statuses: `mqtt`, `file`.
         pictures: whether it wants the frames.
-        ahead: how many records may wait for it at most; few where frames of some megabytes wait with them.
-        auxiliary: whether it tells of the run instead of carrying its readings: statuses do not mention it, and a run
+        queue_size: how many records may wait for it at most; few where frames of some megabytes wait with them.
+        internal: whether it tells of the run instead of carrying its readings: statuses do not mention it, and a run
             does not go on for its sake.
         attitude: of the vehicle, where the sink hears of it; else null.
-        turn_s: `turn` is called so often while no record comes, seconds; null: never.
+        tick_s: `tick` is called so often while no record comes, seconds; null: never.
     """
 
     name: ClassVar[str] = "sink"
     pictures: ClassVar[bool] = False
-    ahead: ClassVar[int] = 256
-    auxiliary: ClassVar[bool] = False
+    queue_size: ClassVar[int] = 256
+    internal: ClassVar[bool] = False
     attitude: Attitude | None = None
-    turn_s: ClassVar[float | None] = None
+    tick_s: ClassVar[float | None] = None
 
     @abstractmethod
     def publish(self, record: Record, image: Image | None) -> None:
@@ -43,8 +43,8 @@ class Sink(ABC):
             OutputError: when it cannot be written.
         """
 
-    def turn(self) -> None:
-        """Do what is due by now; see `turn_s`.
+    def tick(self) -> None:
+        """Do what is due by now; see `tick_s`.
 
         Raises:
             OutputError: when that fails.

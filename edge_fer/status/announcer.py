@@ -11,7 +11,7 @@ from edge_fer.common.deadline import stuck_sentence
 from edge_fer.errors import OutputError
 from edge_fer.expression.classifier import Classifier
 from edge_fer.expression.failover import Failover
-from edge_fer.publish.outlets import Outlets
+from edge_fer.publish.sink_group import SinkGroup
 from edge_fer.schema import Loop, Record, SinkState, SinkStatus, State, Status
 from edge_fer.status.health import Health
 
@@ -46,7 +46,7 @@ class Announcer:
         camera: Camera,
         classifier: Classifier | Failover,
         health: Health,
-        outlets: Outlets,
+        outlets: SinkGroup,
         *,
         is_live: Callable[[], bool],
         stuck: Callable[[], Loop | None],

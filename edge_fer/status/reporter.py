@@ -14,7 +14,7 @@ from edge_fer.expression.classifier import Classifier
 from edge_fer.expression.failover import Failover
 from edge_fer.expression.scheduler import Answer
 from edge_fer.process.worker import abandoned
-from edge_fer.publish.outlets import Outlets
+from edge_fer.publish.sink_group import SinkGroup
 from edge_fer.schema import FaceReading, Loop, Reading, State, Status
 from edge_fer.status.health import Health
 from edge_fer.status.monitor import Monitor, clock_synced
@@ -41,7 +41,7 @@ class Reporter:
         classifier: Classifier | Failover,
         monitor: Monitor,
         health: Health,
-        outlets: Outlets,
+        outlets: SinkGroup,
         stuck: Callable[[], Loop | None],
     ) -> None:
         self._device, self._run = device, str(uuid.uuid4())

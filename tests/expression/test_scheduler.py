@@ -14,7 +14,7 @@ from edge_fer.expression import scheduler as label
 from edge_fer.expression.scheduler import Answer, Labeller, urgency
 from edge_fer.status.monitor import Monitor
 from edge_fer.types import LABELS, AlignedFace, Expression, Image, Quality, Track
-from tests.conftest import face_at
+from tests.support.records import face_at
 
 MS = 1_000_000
 GOOD = Quality(eye_distance=30, blur=0.02, yaw=0, pitch=0)

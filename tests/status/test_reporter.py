@@ -3,7 +3,7 @@ from __future__ import annotations
 from edge_fer.expression.scheduler import Answer
 from edge_fer.status.reporter import age_ms, iso, labelled_face, unread_face
 from edge_fer.types import LABELS, Expression, Quality, Smoothed, Track
-from tests.conftest import face_at
+from tests.support.records import face_at
 
 TRACK = Track(7, face_at(10.123, 20.456, 50.05, score=0.98765))
 MS = 1_000_000

@@ -14,12 +14,12 @@ from edge_fer.schema import Record, SinkStatus
 from edge_fer.types import Image
 
 CLOSE_S = 5.0
-"""`Outbox.close` waits so long for a sink that must not be waited for; what it then holds is lost, and logged."""
+"""`SinkQueue.close` waits so long for a sink that must not be waited for; what it then holds is lost, and logged."""
 
 _log = logging.getLogger(__name__)
 
 
-class Outbox:
+class SinkQueue:
     """Hands records to a sink in a thread of its own.
 
     Args:
@@ -30,16 +30,16 @@ class Outbox:
 
     Attributes:
         name: of the sink.
-        auxiliary: see `edge_fer.publish.Sink`.
+        internal: see `edge_fer.publish.Sink`.
     """
 
     def __init__(self, sink: Sink, *, essential: bool, waits: Callable[[], bool] = lambda: False) -> None:
-        self.name, self.auxiliary = sink.name, sink.auxiliary
+        self.name, self.internal = sink.name, sink.internal
         self._sink, self._essential, self._waits = sink, essential, waits
         self._queue: deque[tuple[Record, Image | None]] = deque()
         self._sent = self._dropped = self._busy = 0
         self._reason: str | None = None
-        self._failed_turn = False
+        self._failed_tick = False
         self._error: Exception | None = None
         self._ending = self._ended = False
         self._changed = threading.Condition()
@@ -53,12 +53,12 @@ class Outbox:
             Exception: what an essential sink failed with, once.
         """
         with self._changed:
-            while len(self._queue) >= self._sink.ahead and not self._ended and self._essential and self._waits():
+            while len(self._queue) >= self._sink.queue_size and not self._ended and self._essential and self._waits():
                 self._changed.wait(0.1)
             self._raise_error()
             if self._ended:
                 return
-            if len(self._queue) >= self._sink.ahead:
+            if len(self._queue) >= self._sink.queue_size:
                 self._queue.popleft()
                 self._dropped += 1
             self._queue.append((record, image if self._sink.pictures else None))
@@ -111,7 +111,7 @@ class Outbox:
     def _step(self) -> bool:
         """Hand over a record, or let the sink take its turn; false when all is done."""
         with self._changed:
-            self._changed.wait_for(lambda: self._queue or self._ending, self._sink.turn_s)
+            self._changed.wait_for(lambda: self._queue or self._ending, self._sink.tick_s)
             taken = self._queue.popleft() if self._queue else None
             if taken is None and self._ending:
                 return False
@@ -121,19 +121,19 @@ class Outbox:
             if taken is not None:
                 self._sink.publish(*taken)
             else:
-                self._sink.turn()
+                self._sink.tick()
         except Exception as error:
             self._busy = 0
             self._dropped += taken is not None
-            self._failed_turn = taken is None
+            self._failed_tick = taken is None
             if self._essential:
                 raise
             self._fail(error)
             return True
         with self._changed:
             self._sent, self._busy = self._sent + (taken is not None), 0
-            if taken is not None or self._failed_turn:  # a turn that goes well does not prove that a record would
-                self._reason, self._failed_turn = None, False
+            if taken is not None or self._failed_tick:  # a turn that goes well does not prove that a record would
+                self._reason, self._failed_tick = None, False
         return True
 
     def _fail(self, error: Exception) -> None:

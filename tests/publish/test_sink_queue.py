@@ -8,10 +8,10 @@ import pytest
 
 from edge_fer.errors import OutputError
 from edge_fer.publish import Sink
-from edge_fer.publish.outbox import Outbox
+from edge_fer.publish.sink_queue import SinkQueue
 from edge_fer.schema import Reading, Record, SinkStatus
 from edge_fer.types import Image
-from tests.conftest import make_reading, make_status
+from tests.support.records import make_reading, make_status
 
 PICTURE = np.zeros((4, 4, 3), np.uint8)
 
@@ -21,7 +21,7 @@ class Gated(Sink):
 
     name = "gated"
     pictures = True
-    ahead = 2
+    queue_size = 2
 
     def __init__(self) -> None:
         self.gate, self.inside = threading.Event(), threading.Event()
@@ -44,51 +44,51 @@ class Gated(Sink):
         self.closed_in = threading.current_thread().name
 
 
-def fill(outbox: Outbox, sink: Gated) -> None:
+def fill(queue: SinkQueue, sink: Gated) -> None:
     """Publish frames 0..5; frame 0 is in the sink's hands before the others come."""
-    outbox.publish(make_reading(0), PICTURE)
+    queue.publish(make_reading(0), PICTURE)
     assert sink.inside.wait(10)
     for frame in range(1, 6):
-        outbox.publish(make_reading(frame), PICTURE)
+        queue.publish(make_reading(frame), PICTURE)
 
 
 def test_a_slow_sink_loses_the_oldest_and_the_loss_is_counted() -> None:
     sink = Gated()
-    outbox = Outbox(sink, essential=False)
-    fill(outbox, sink)
-    assert outbox.condition == SinkStatus("ok", sent=0, dropped=3, waiting=3)
+    queue = SinkQueue(sink, essential=False)
+    fill(queue, sink)
+    assert queue.condition == SinkStatus("ok", sent=0, dropped=3, waiting=3)
     sink.gate.set()
-    outbox.close()
+    queue.close()
     assert sink.frames == [0, 4, 5]
-    assert outbox.condition == SinkStatus("ok", sent=3, dropped=3, waiting=0)
+    assert queue.condition == SinkStatus("ok", sent=3, dropped=3, waiting=0)
     assert sink.closed_in == "sink gated"
 
 
 def test_a_file_waits_for_an_essential_sink() -> None:
     sink = Gated()
-    outbox = Outbox(sink, essential=True, waits=lambda: True)
-    publisher = threading.Thread(target=fill, args=(outbox, sink))
+    queue = SinkQueue(sink, essential=True, waits=lambda: True)
+    publisher = threading.Thread(target=fill, args=(queue, sink))
     publisher.start()
     assert sink.inside.wait(10)
     sink.gate.set()
     publisher.join(10)
-    outbox.close()
+    queue.close()
     assert sink.frames == [0, 1, 2, 3, 4, 5]
-    assert outbox.condition.dropped == 0
+    assert queue.condition.dropped == 0
 
 
 def test_an_essential_sink_tells_its_error_once_and_hears_no_more() -> None:
     sink = Gated()
     sink.gate.set()
     sink.fails = lambda _: OutputError("the disk is full")
-    outbox = Outbox(sink, essential=True)
-    outbox.publish(make_reading(0), None)
+    queue = SinkQueue(sink, essential=True)
+    queue.publish(make_reading(0), None)
     with pytest.raises(OutputError, match="the disk is full"):
-        outbox.close()
-    outbox.close()
-    outbox.publish(make_reading(1), None)
+        queue.close()
+    queue.close()
+    queue.publish(make_reading(1), None)
     assert sink.frames == []
-    assert outbox.condition.state == "failed"
+    assert queue.condition.state == "failed"
 
 
 @pytest.mark.parametrize("error", [OutputError("no room"), ZeroDivisionError("a bug")])
@@ -96,10 +96,10 @@ def test_another_sink_goes_on_after_an_error_and_says_so(error: Exception, caplo
     sink = Gated()
     sink.gate.set()
     sink.fails = lambda frame: error if frame == 1 else None
-    outbox = Outbox(sink, essential=False)
-    outbox.publish(make_reading(1), None)
-    outbox.close()
-    assert outbox.condition == SinkStatus("failed", sent=0, dropped=1, reason=str(error))
+    queue = SinkQueue(sink, essential=False)
+    queue.publish(make_reading(1), None)
+    queue.close()
+    assert queue.condition == SinkStatus("failed", sent=0, dropped=1, reason=str(error))
     assert ("nobody foresaw" in caplog.text) == isinstance(error, ZeroDivisionError)
 
 
@@ -107,11 +107,11 @@ def test_a_sink_is_well_again_with_the_next_record() -> None:
     sink = Gated()
     sink.gate.set()
     sink.fails = lambda frame: OutputError("no room") if frame == 1 else None
-    outbox = Outbox(sink, essential=False)
-    outbox.publish(make_reading(1), None)
-    outbox.publish(make_reading(2), None)
-    outbox.close()
-    assert outbox.condition == SinkStatus("ok", sent=1, dropped=1)
+    queue = SinkQueue(sink, essential=False)
+    queue.publish(make_reading(1), None)
+    queue.publish(make_reading(2), None)
+    queue.close()
+    assert queue.condition == SinkStatus("ok", sent=1, dropped=1)
 
 
 def test_a_turn_that_goes_well_does_not_make_a_sink_well() -> None:
@@ -119,21 +119,21 @@ def test_a_turn_that_goes_well_does_not_make_a_sink_well() -> None:
     turns = threading.Semaphore(0)
 
     class Turning(Gated):
-        turn_s = 0.001
+        tick_s = 0.001
 
-        def turn(self) -> None:
+        def tick(self) -> None:
             turns.release()
 
     sink = Turning()
     sink.gate.set()
     sink.fails = lambda _: OutputError("the disk is full")
-    outbox = Outbox(sink, essential=False)
-    outbox.publish(make_reading(0), PICTURE)
+    queue = SinkQueue(sink, essential=False)
+    queue.publish(make_reading(0), PICTURE)
     assert sink.inside.wait(10)
     for _ in range(3):
         assert turns.acquire(timeout=10)
-    assert outbox.condition.state == "failed"
-    outbox.close()
+    assert queue.condition.state == "failed"
+    queue.close()
 
 
 def test_frames_go_to_those_who_want_them() -> None:
@@ -142,9 +142,9 @@ def test_frames_go_to_those_who_want_them() -> None:
 
     for sink, expected in ((Gated(), PICTURE), (Blind(), None)):
         sink.gate.set()
-        outbox = Outbox(sink, essential=True)
-        outbox.publish(make_reading(0), PICTURE)
-        outbox.close()
+        queue = SinkQueue(sink, essential=True)
+        queue.publish(make_reading(0), PICTURE)
+        queue.close()
         assert sink.images == [expected]
 
 
@@ -152,14 +152,14 @@ def test_a_sink_takes_its_turn_while_nothing_comes() -> None:
     turned = threading.Event()
 
     class Turning(Gated):
-        turn_s = 0.001
+        tick_s = 0.001
 
-        def turn(self) -> None:
+        def tick(self) -> None:
             turned.set()
 
-    outbox = Outbox(Turning(), essential=False)
+    queue = SinkQueue(Turning(), essential=False)
     assert turned.wait(10)
-    outbox.close()
+    queue.close()
 
 
 def test_a_sink_that_knows_better_is_believed() -> None:
@@ -169,19 +169,19 @@ def test_a_sink_that_knows_better_is_believed() -> None:
             return SinkStatus("waiting", sent=10, dropped=2, waiting=5, reason="the broker is away")
 
     sink = Knowing()
-    outbox = Outbox(sink, essential=False)
-    fill(outbox, sink)
-    assert outbox.condition == SinkStatus("waiting", 10, 2 + 3, 5 + 3, "the broker is away")
+    queue = SinkQueue(sink, essential=False)
+    fill(queue, sink)
+    assert queue.condition == SinkStatus("waiting", 10, 2 + 3, 5 + 3, "the broker is away")
     sink.gate.set()
-    outbox.close()
+    queue.close()
 
 
 def test_a_sink_that_is_stuck_is_left_behind(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    monkeypatch.setattr("edge_fer.publish.outbox.CLOSE_S", 0.05)
+    monkeypatch.setattr("edge_fer.publish.sink_queue.CLOSE_S", 0.05)
     sink = Gated()
-    outbox = Outbox(sink, essential=False)
-    outbox.publish(make_reading(0), None)
-    outbox.close()
+    queue = SinkQueue(sink, essential=False)
+    queue.publish(make_reading(0), None)
+    queue.close()
     assert "did not end within 0.05 s" in caplog.text
     sink.gate.set()
 
@@ -195,7 +195,7 @@ def test_a_status_has_no_picture() -> None:
             self.taken.append((record, image))
 
     sink = Any()
-    outbox = Outbox(sink, essential=True)
-    outbox.publish(make_status(), None)
-    outbox.close()
+    queue = SinkQueue(sink, essential=True)
+    queue.publish(make_status(), None)
+    queue.close()
     assert [image for _, image in sink.taken] == [None]
