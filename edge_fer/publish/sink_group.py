@@ -17,10 +17,10 @@ class SinkGroup(Closeable):
     """Hands every record to every sink.
 
     Args:
-        waits: asked while an essential sink's queue is full: whether to wait for it.
+        waits: whether to wait while the queue of an essential sink is full; asked again while waiting.
 
     Attributes:
-        attitude: of the vehicle, where a sink hears of it; else null.
+        attitude: the vehicle's, where a sink receives it; else None.
     """
 
     def __init__(self, waits: Callable[[], bool]) -> None:
@@ -30,7 +30,7 @@ class SinkGroup(Closeable):
         self._opened = ExitStack()
 
     def add(self, sink: Sink, *, essential: bool) -> None:
-        """Give a sink its thread; it is closed with the others, the last one first.
+        """Start a sink's thread; it is closed with the others, the last one first.
 
         Args:
             sink: takes records from here on.
@@ -41,7 +41,7 @@ class SinkGroup(Closeable):
         self.attitude = self.attitude or sink.attitude
 
     def publish(self, record: Record, image: Image | None) -> None:
-        """Hand over one record; see `edge_fer.publish.Sink.publish`.
+        """Queue one record for each sink; see `edge_fer.publish.Sink.publish`.
 
         Raises:
             Exception: what an essential sink failed with.
@@ -51,7 +51,7 @@ class SinkGroup(Closeable):
 
     @property
     def conditions(self) -> dict[str, SinkStatus]:
-        """How each sink is that carries readings, by name."""
+        """State and counters of each sink that carries readings, by name."""
         return {queue.name: queue.condition for queue in self._queues if not queue.internal}
 
     def close(self) -> None:

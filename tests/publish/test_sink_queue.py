@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 
@@ -100,7 +101,46 @@ def test_another_sink_goes_on_after_an_error_and_says_so(error: Exception, caplo
     queue.publish(make_reading(1), None)
     queue.close()
     assert queue.condition == SinkStatus("failed", sent=0, dropped=1, reason=str(error))
-    assert ("nobody foresaw" in caplog.text) == isinstance(error, ZeroDivisionError)
+    assert ("failed unexpectedly" in caplog.text) == isinstance(error, ZeroDivisionError)
+
+
+def test_a_failure_and_its_lost_record_are_seen_at_the_same_moment() -> None:
+    """Whoever reads the condition while the failure is being noted sees all of it or nothing."""
+    seen: list[SinkStatus] = []
+
+    class Looking(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            seen.append(queue.condition)
+
+    sink = Gated()
+    sink.gate.set()
+    sink.fails = lambda _: ZeroDivisionError("a bug")
+    queue = SinkQueue(sink, essential=False)
+    logger, handler = logging.getLogger("edge_fer.publish.sink_queue"), Looking()
+    logger.addHandler(handler)
+    queue.publish(make_reading(1), None)
+    queue.close()
+    logger.removeHandler(handler)
+    assert seen == [SinkStatus("failed", sent=0, dropped=1, waiting=0, reason="a bug")]
+
+
+def test_counts_add_up_at_every_moment() -> None:
+    """Each record is sent, dropped or waiting, whichever thread counts it."""
+    published = 200
+
+    class Failing(Sink):
+        def publish(self, record: Record, image: Image | None) -> None:
+            assert isinstance(record, Reading)
+            if record.frame % 3 == 0:
+                raise OutputError("no room")
+
+    queue = SinkQueue(Failing(), essential=False)
+    for frame in range(published):
+        queue.publish(make_reading(frame), None)
+        found = queue.condition
+        assert found.sent + found.dropped + found.waiting == frame + 1
+    queue.close()
+    assert (queue.condition.sent, queue.condition.dropped) == (133, 67)
 
 
 def test_a_sink_is_well_again_with_the_next_record() -> None:
@@ -114,24 +154,24 @@ def test_a_sink_is_well_again_with_the_next_record() -> None:
     assert queue.condition == SinkStatus("ok", sent=1, dropped=1)
 
 
-def test_a_turn_that_goes_well_does_not_make_a_sink_well() -> None:
-    """As of a file on a full disk, whose turn has nothing to write."""
-    turns = threading.Semaphore(0)
+def test_a_tick_that_succeeds_does_not_make_a_sink_well() -> None:
+    """As of a file on a full disk, whose tick has nothing to write."""
+    ticks = threading.Semaphore(0)
 
-    class Turning(Gated):
+    class Ticking(Gated):
         tick_s = 0.001
 
         def tick(self) -> None:
-            turns.release()
+            ticks.release()
 
-    sink = Turning()
+    sink = Ticking()
     sink.gate.set()
     sink.fails = lambda _: OutputError("the disk is full")
     queue = SinkQueue(sink, essential=False)
     queue.publish(make_reading(0), PICTURE)
     assert sink.inside.wait(10)
     for _ in range(3):
-        assert turns.acquire(timeout=10)
+        assert ticks.acquire(timeout=10)
     assert queue.condition.state == "failed"
     queue.close()
 
@@ -148,17 +188,17 @@ def test_frames_go_to_those_who_want_them() -> None:
         assert sink.images == [expected]
 
 
-def test_a_sink_takes_its_turn_while_nothing_comes() -> None:
-    turned = threading.Event()
+def test_a_sink_ticks_while_nothing_comes() -> None:
+    ticked = threading.Event()
 
-    class Turning(Gated):
+    class Ticking(Gated):
         tick_s = 0.001
 
         def tick(self) -> None:
-            turned.set()
+            ticked.set()
 
-    queue = SinkQueue(Turning(), essential=False)
-    assert turned.wait(10)
+    queue = SinkQueue(Ticking(), essential=False)
+    assert ticked.wait(10)
     queue.close()
 
 
@@ -176,10 +216,9 @@ def test_a_sink_that_knows_better_is_believed() -> None:
     queue.close()
 
 
-def test_a_sink_that_is_stuck_is_left_behind(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    monkeypatch.setattr("edge_fer.publish.sink_queue.CLOSE_S", 0.05)
+def test_a_sink_that_is_stuck_is_left_behind(caplog: pytest.LogCaptureFixture) -> None:
     sink = Gated()
-    queue = SinkQueue(sink, essential=False)
+    queue = SinkQueue(sink, essential=False, close_s=0.05)
     queue.publish(make_reading(0), None)
     queue.close()
     assert "did not end within 0.05 s" in caplog.text

@@ -136,7 +136,7 @@ class Server:
         try:
             asyncio.run(self._serve())
         except Exception:
-            _log.exception("the web server failed in a way that nobody foresaw; it is started again")
+            _log.exception("the web server failed unexpectedly; it is started again")
         finally:
             self._running.set()
             self._state.attach(None)

@@ -124,7 +124,7 @@ class Link:
             except LinkError as error:
                 self._pause(error, held_s=self._clock() - begun)
             except Exception as error:
-                _log.exception("mqtt failed in a way that nobody foresaw")
+                _log.exception("mqtt failed unexpectedly")
                 self._pause(LinkError(str(error) or type(error).__name__, lasting=True), held_s=0)
         self._connection.close(with_will=True)
 
