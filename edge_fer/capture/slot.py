@@ -8,34 +8,32 @@ from edge_fer.types import Frame
 
 
 class Slot:
-    """A buffer of one frame between two threads.
-
-    Attributes:
-        dropped: frames that were overwritten before anybody took them.
-    """
+    """A buffer of one frame between two threads."""
 
     def __init__(self) -> None:
-        self.dropped = 0
+        self._dropped = 0
         self._frame: Frame | None = None
         self._closed = False
         self._interrupted = False
         self._changed = threading.Condition()
 
     def put(self, frame: Frame, *, overwrite: bool) -> None:
-        """Offer a frame: in the place of one that nobody took, or else once that was taken.
+        """Put a frame into the slot; a closed slot takes none.
 
-        A closed slot takes no frame.
+        Args:
+            frame: the frame.
+            overwrite: whether it replaces a frame that was not taken yet; else that is waited for.
         """
         with self._changed:
             if not overwrite:
                 self._changed.wait_for(lambda: self._frame is None or self._closed)
             if not self._closed:
-                self.dropped += self._frame is not None
+                self._dropped += self._frame is not None
                 self._frame = frame
                 self._changed.notify_all()
 
     def get(self, timeout_s: float) -> Frame | None:
-        """Take the frame, waiting for one; null when none came in time, none will, or the wait is interrupted."""
+        """Take the frame, waiting for one; None when none came in time, none will, or the wait was interrupted."""
         with self._changed:
             self._changed.wait_for(lambda: self._frame is not None or self._closed or self._interrupted, timeout_s)
             self._interrupted = False
@@ -52,7 +50,14 @@ class Slot:
     @property
     def full(self) -> bool:
         """Whether a frame lies ready."""
-        return self._frame is not None
+        with self._changed:
+            return self._frame is not None
+
+    @property
+    def dropped(self) -> int:
+        """Frames that were overwritten before they were taken."""
+        with self._changed:
+            return self._dropped
 
     def close(self, *, discard: bool = False) -> None:
         """Take no more frames and wake whoever waits; one that lies ready is kept unless discarded."""
