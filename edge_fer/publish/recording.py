@@ -11,7 +11,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from edge_fer.capture.sources.picture import hush_opencv
+from edge_fer.capture.sources.picture import silence_opencv
 from edge_fer.errors import OutputError
 from edge_fer.publish import Sink
 from edge_fer.publish.drawing.annotate import annotate
@@ -119,7 +119,7 @@ class Recording(Sink):
     def _open(self) -> cv2.VideoWriter:
         assert self._part is not None
         _check_space(self._path)
-        hush_opencv()
+        silence_opencv()
         fps, self._live = self._pace()
         self._fps = min(fps or _USUAL_FPS, _FASTEST_LIVE_FPS) if self._live else fps or _USUAL_FPS
         codec = cv2.VideoWriter.fourcc(*_CODECS[self._path.suffix.lower()])

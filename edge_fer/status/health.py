@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from edge_fer.common.closeable import Closeable
-from edge_fer.common.sensors import SYSFS, VCGENCMD, Sensor, Vitals, _flags_or_none, read_sensors
+from edge_fer.common.sensors import SYSFS, VCGENCMD, Sensor, Vitals, read_vitals
 from edge_fer.errors import BackendError
 from edge_fer.settings import HealthSettings
 
@@ -100,7 +100,7 @@ class Health(Closeable):
 
     def look(self) -> None:
         """Read all sensors once, and decide."""
-        self.vitals = Vitals(read_sensors(self._sysfs), _flags_or_none(self._sysfs, self._vcgencmd))
+        self.vitals = read_vitals(self._sysfs, self._vcgencmd)
         governs = self._settings.enabled and self._may_shed()
         self.label_rate = self._governor.step(self.vitals, self._clock()) if governs else 1.0
 

@@ -13,7 +13,7 @@ from edge_fer.common.deadline import stuck_sentence
 from edge_fer.expression.classifier import Classifier
 from edge_fer.expression.failover import Failover
 from edge_fer.expression.scheduler import Answer
-from edge_fer.process.worker import abandoned
+from edge_fer.process.running_child import abandoned
 from edge_fer.publish.sink_group import SinkGroup
 from edge_fer.schema import FaceReading, Loop, Reading, State, Status
 from edge_fer.status.health import Health
