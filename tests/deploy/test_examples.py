@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import csv
 import importlib.util
 import json
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import pytest
 
 from edge_fer.synthetic.scenes import crowd_scene
 from edge_fer.types import LABELS
@@ -21,6 +23,15 @@ from tests.support.brokers import Broker, Reader, closing_all, need_mosquitto, w
 from tests.support.records import make_face_reading, make_reading
 
 EXAMPLES = ROOT / "examples"
+PUBLIC = {"edge_fer", "edge_fer.errors", "edge_fer.schema", "edge_fer.types"}
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
+def test_an_example_uses_the_public_modules_alone(path: Path) -> None:
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    modules = {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
+    modules |= {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    assert {module for module in modules if module.partition(".")[0] == "edge_fer"} <= PUBLIC
 
 
 def run(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
