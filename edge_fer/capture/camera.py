@@ -68,6 +68,7 @@ class Camera:
     Args:
         settings: of the source.
         opener: opens it; see `open_source`.
+        wake_up: set whenever `get` has something new to say, for a thread that waits for other things, too.
         stopping: the thread's own; every pause of the thread waits on it.
         clock: CLOCK_MONOTONIC, nanoseconds.
         wall: seconds since the epoch.
@@ -84,6 +85,7 @@ class Camera:
         settings: CaptureSettings,
         *,
         opener: Opener = open_source,
+        wake_up: threading.Event | None = None,
         stopping: threading.Event | None = None,
         clock: Callable[[], int] = time.monotonic_ns,
         wall: Callable[[], float] = time.time,
@@ -99,7 +101,7 @@ class Camera:
         self._stopping = stopping or threading.Event()
         self._clock = clock
         self._wall = wall
-        self._slot = Slot()
+        self._slot = Slot(wake_up)
         self._source: Source | None = None
         self._size: tuple[int, ...] = ()
         self._frames = itertools.count()
@@ -129,6 +131,11 @@ class Camera:
     def live(self) -> bool:
         """Whether the source goes on by itself; taken for true until it was opened, known at the first frame."""
         return self._source is None or self._source.live
+
+    @property
+    def drops_frames(self) -> bool:
+        """Whether frames come at a rate of their own and the newest one wins: of a live source, or a paced file."""
+        return self.live or self._settings.realtime
 
     @property
     def fps(self) -> float | None:
@@ -163,8 +170,7 @@ class Camera:
         """Take the frame that lies ready, waiting for one.
 
         Returns:
-            Null when none came in time or `interrupt` was called; or when none will come any more, and then
-            `state` is `ended`.
+            None when none came in time, or when none will come any more, and then `state` is `ended`.
 
         Raises:
             SourceError: after the last frame, when it was an error that ended the source. Every further
@@ -175,10 +181,6 @@ class Camera:
         if frame is None and self.state == "ended" and self._error is not None:
             raise self._error
         return frame
-
-    def interrupt(self) -> None:
-        """Let the call of `get` that waits, or the next one, return null early; from any thread."""
-        self._slot.interrupt()
 
     def stop(self) -> None:
         """End the thread; may be called at any time, and again.

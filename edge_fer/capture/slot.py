@@ -10,15 +10,18 @@ from edge_fer.types import Frame
 class Slot:
     """A buffer of one frame between two threads.
 
+    Args:
+        wake_up: set whenever a frame is put in or the slot is closed, for a thread that waits for other things, too.
+
     Attributes:
         dropped: frames that were overwritten before anybody took them.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, wake_up: threading.Event | None = None) -> None:
         self.dropped = 0
         self._frame: Frame | None = None
         self._closed = False
-        self._interrupted = False
+        self._wake_up = wake_up or threading.Event()
         self._changed = threading.Condition()
 
     def put(self, frame: Frame, *, overwrite: bool) -> None:
@@ -33,21 +36,15 @@ class Slot:
                 self.dropped += self._frame is not None
                 self._frame = frame
                 self._changed.notify_all()
+        self._wake_up.set()
 
     def get(self, timeout_s: float) -> Frame | None:
-        """Take the frame, waiting for one; null when none came in time, none will, or the wait is interrupted."""
+        """Take the frame, waiting for one; None when none came in time, or none will."""
         with self._changed:
-            self._changed.wait_for(lambda: self._frame is not None or self._closed or self._interrupted, timeout_s)
-            self._interrupted = False
+            self._changed.wait_for(lambda: self._frame is not None or self._closed, timeout_s)
             frame, self._frame = self._frame, None
             self._changed.notify_all()
             return frame
-
-    def interrupt(self) -> None:
-        """Let whoever waits for a frame, or will next, go on without one."""
-        with self._changed:
-            self._interrupted = True
-            self._changed.notify_all()
 
     @property
     def full(self) -> bool:
@@ -61,3 +58,4 @@ class Slot:
             if discard:
                 self._frame = None
             self._changed.notify_all()
+        self._wake_up.set()
