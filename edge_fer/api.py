@@ -192,7 +192,7 @@ class _Statuses(Sink):
     """Hands statuses to a function."""
 
     name = "on_status"
-    auxiliary = True
+    internal = True
 
     def __init__(self, take: Callable[[Status], None]) -> None:
         self._take = take
@@ -211,7 +211,7 @@ class _Handover(Sink):
     """
 
     name = "python"
-    ahead = 1
+    queue_size = 1
 
     def __init__(self, stopping: threading.Event) -> None:
         self._stopping = stopping

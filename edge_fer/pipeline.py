@@ -29,8 +29,8 @@ from edge_fer.errors import OutputError, SourceError
 from edge_fer.expression import ExpressionModel
 from edge_fer.publish import Sink
 from edge_fer.publish.configured import configured_sinks
-from edge_fer.publish.outlets import Outlets
 from edge_fer.publish.recording import Pace, Recording
+from edge_fer.publish.sink_group import SinkGroup
 from edge_fer.recognizer import FoundFaces, Recognizer
 from edge_fer.schema import Record, State
 from edge_fer.settings import Settings
@@ -221,10 +221,10 @@ class Pipeline(Closeable):
         self._sinks.publish(record, image)
 
 
-def _open_sinks(settings: Settings, sinks: Sequence[Sink], stopping: threading.Event, camera: Camera) -> Outlets:
+def _open_sinks(settings: Settings, sinks: Sequence[Sink], stopping: threading.Event, camera: Camera) -> SinkGroup:
     """All sinks of a run; only a file waits for them."""
     with ExitStack() as stack:
-        group = stack.enter_context(Outlets(lambda: not (stopping.is_set() or camera.drops_frames)))
+        group = stack.enter_context(SinkGroup(lambda: not (stopping.is_set() or camera.drops_frames)))
         for sink in sinks:
             group.add(sink, essential=True)
         for sink in configured_sinks(settings):

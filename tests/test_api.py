@@ -73,7 +73,7 @@ def test_closing_ends_every_iteration_not_only_the_last() -> None:
         assert [next(first).frame, next(second).frame, next(first).frame] == [0, 0, 1]
         fer.close()
         rest = [sum(1 for _ in iteration) for iteration in (first, second)]
-    assert max(rest) <= 2, "what was on its way"
+    assert max(rest) < 20, "of 450: what was on its way"
     assert run_threads() == []
 
 

@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 
 from edge_fer.expression.face_reading import age_ms
 from edge_fer.process.worker import abandoned
-from edge_fer.publish.outlets import Outlets
+from edge_fer.publish.sink_group import SinkGroup
 from edge_fer.recognizer import RecognizedFaces
 from edge_fer.schema import Reading, State, Status
 from edge_fer.status.monitor import Monitor, clock_synced
@@ -26,7 +26,7 @@ class Reporter:
         sinks: where records go.
     """
 
-    def __init__(self, device: str, condition: RunCondition, monitor: Monitor, sinks: Outlets) -> None:
+    def __init__(self, device: str, condition: RunCondition, monitor: Monitor, sinks: SinkGroup) -> None:
         self._identity = Identity(device, condition.camera.name)
         self._condition, self._monitor, self._sinks = condition, monitor, sinks
 

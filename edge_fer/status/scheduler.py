@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from edge_fer.common.deadline import stuck_sentence
 from edge_fer.errors import OutputError
-from edge_fer.publish.outlets import Outlets
+from edge_fer.publish.sink_group import SinkGroup
 from edge_fer.schema import Loop, Record, SinkState, SinkStatus, State, Status
 from edge_fer.status.run_condition import RunCondition
 
@@ -36,7 +36,7 @@ class StatusScheduler:
     def __init__(
         self,
         condition: RunCondition,
-        sinks: Outlets,
+        sinks: SinkGroup,
         *,
         keep_going: bool,
         clock: Callable[[], float] = time.monotonic,

@@ -6,7 +6,7 @@ from edge_fer.expression.face_reading import age_ms, classified_reading, pending
 from edge_fer.expression.scheduler import Classification
 from edge_fer.schema import Pose
 from edge_fer.types import LABELS, AlignedFace, Expression, Quality, Smoothed, Track
-from tests.conftest import face_at
+from tests.support.records import face_at
 
 GOOD = Quality(eye_distance=30, blur=0.01, yaw=-12.345, pitch=3.21, roll=6.0)
 FACE = AlignedFace(Track(7, face_at(10.123, 20.456, 50.05, score=0.98765)), np.zeros((8, 8), np.uint8), GOOD)

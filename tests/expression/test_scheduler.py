@@ -16,7 +16,7 @@ from edge_fer.expression import ExpressionModel
 from edge_fer.expression.scheduler import Classification, ClassificationScheduler, priority
 from edge_fer.status.monitor import Monitor
 from edge_fer.types import LABELS, AlignedFace, Expression, Origin, Quality, Track
-from tests.conftest import face_at
+from tests.support.records import face_at
 
 MS = 1_000_000
 GOOD = Quality(eye_distance=30, blur=0.02, yaw=0, pitch=0)

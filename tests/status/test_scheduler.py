@@ -7,7 +7,7 @@ import pytest
 
 from edge_fer.schema import SinkStatus
 from edge_fer.status.scheduler import StatusChange, StatusScheduler
-from tests.conftest import make_reading, make_status
+from tests.support.records import make_reading, make_status
 
 
 class Box:
