@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from edge_fer import errors
-from edge_fer.schema import FaceReading, Reading, SinkStatus, StageTime, Status
+from edge_fer.schema import FaceReading, Pose, Reading, SinkStatus, StageTime, Status
 from edge_fer.types import LABELS
 from tests.support import ROOT
 
@@ -76,8 +76,12 @@ def test_exit_codes_are_those_of_the_errors() -> None:
 
 @pytest.mark.parametrize(
     ("heading", "records"),
-    [("## Reading", (Reading, FaceReading)), ("## Status", (Status, StageTime, SinkStatus))],
-    ids=["reading", "status"],
+    [
+        ("## Reading", (Reading, FaceReading)),
+        ("### Head pose", (Pose,)),
+        ("## Status", (Status, StageTime, SinkStatus)),
+    ],
+    ids=["reading", "pose", "status"],
 )
 def test_every_field_of_a_record_is_documented(heading: str, records: tuple[type, ...]) -> None:
     documented = first_column(section("records.md", heading))
