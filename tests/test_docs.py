@@ -100,6 +100,11 @@ def test_the_accuracy_of_each_expression_is_what_was_measured() -> None:
         assert row.replace("%", " %") in text
 
 
+def test_every_recipe_is_documented() -> None:
+    documented = {name.split()[0] for name in first_column(section("train-your-own.md", "## Other recipes"))}
+    assert documented >= {recipe.stem for recipe in (ROOT / "edge_fer/lab/recipes").glob("*.yaml")}
+
+
 def test_the_readme_names_the_commands_that_ci_calls() -> None:
     text = (ROOT / "README.md").read_text()
     assert {"make demo", "make test"} <= set(re.findall(r"make \w+", text))
