@@ -18,7 +18,7 @@ from edge_fer.settings import TrackSettings
 from edge_fer.types import Box, Face, Track
 
 _SPEED_GAIN = 0.5  # of the alpha-beta filter: how much a new sighting says of the speed
-_LONGEST_GLIDE_NS = 200_000_000  # an unseen face keeps its speed for so long, and then stands still
+_LONGEST_PREDICTION_NS = 200_000_000  # an unseen face keeps its speed for so long, and then stands still
 _UNCONFIRMED_FRAMES = 2  # a face that does not count yet is looked for in so many more frames
 _LONGEST_GAP_NS = 60 * 10**9  # after a longer one nobody is taken for the same, however few frames it was
 _SAME = 0.5  # tracks that overlap more follow the same face
@@ -34,8 +34,8 @@ class _Motion:
         frame: number of the frame.
         speed: of the box's middle in x and y, pixels a nanosecond; and of the logarithm of its side.
         searched_ns: when a search of the whole frame found it last.
-        sightings: how often it was seen.
-        counts: whether it is published.
+        hits: how often it was seen.
+        confirmed: whether it is published.
     """
 
     face: Face
@@ -43,8 +43,8 @@ class _Motion:
     frame: int
     speed: tuple[float, float, float]
     searched_ns: int
-    sightings: int
-    counts: bool
+    hits: int
+    confirmed: bool
 
 
 class Tracker:
@@ -60,7 +60,7 @@ class Tracker:
     def expected(self, scene_ns: int) -> dict[int, Box]:
         """Where each face should be at a time, by id; those that are not published yet or no more seen as well."""
         self._motions = {key: motion for key, motion in self._motions.items() if self._lives(motion, scene_ns)}
-        return {key: _glide(motion, scene_ns) for key, motion in self._motions.items()}
+        return {key: _predict(motion, scene_ns) for key, motion in self._motions.items()}
 
     def update(
         self,
@@ -83,7 +83,7 @@ class Tracker:
         """
         expected = self.expected(scene_ns)
         self._frame += 1
-        seen = dict(_apart({key: face for key, face in followed.items() if key in expected}))
+        seen = dict(_drop_duplicates({key: face for key, face in followed.items() if key in expected}))
         newcomers = []
         assigned = self._assign(found or (), {**expected, **_boxes(seen)})
         for face, key in zip(found or (), assigned, strict=True):
@@ -92,20 +92,20 @@ class Tracker:
             else:
                 seen[key] = face
         if found is not None:
-            self._end_unfounded(seen, assigned, scene_ns)
+            self._expire_unverified(seen, assigned, scene_ns)
         for key, face in seen.items():
             self._motions[key] = self._moved(self._motions[key], face, scene_ns)
         for face in newcomers:
-            seen[self._begin(face, scene_ns, counts=still or self._new_scene)] = face
+            seen[self._begin(face, scene_ns, confirmed=still or self._new_scene)] = face
         self._new_scene &= found is None
-        return tuple(Track(key, face) for key, face in sorted(seen.items()) if self._motions[key].counts)
+        return tuple(Track(key, face) for key, face in sorted(seen.items()) if self._motions[key].confirmed)
 
-    def _end_unfounded(self, seen: dict[int, Face], assigned: Sequence[int | None], scene_ns: int) -> None:
+    def _expire_unverified(self, seen: dict[int, Face], assigned: Sequence[int | None], scene_ns: int) -> None:
         """End tracks that go on by themselves: what is followed is no face if no search finds it."""
         for key in list(seen):
             if key in assigned:
                 self._motions[key] = replace(self._motions[key], searched_ns=scene_ns)
-            elif scene_ns - self._motions[key].searched_ns > self._settings.trust_ms * 1e6:
+            elif scene_ns - self._motions[key].searched_ns > self._settings.revalidate_ms * 1e6:
                 del seen[key], self._motions[key]
 
     def forget(self) -> None:
@@ -121,16 +121,16 @@ class Tracker:
     @property
     def lost_ns(self) -> int | None:
         """When the face that was lost last was seen last, of those that count; null when all are in view."""
-        lost = [motion.seen_ns for motion in self._motions.values() if motion.counts and motion.frame < self._frame]
+        lost = [motion.seen_ns for motion in self._motions.values() if motion.confirmed and motion.frame < self._frame]
         return max(lost, default=None)
 
     def _lives(self, motion: _Motion, now_ns: int) -> bool:
         """Whether a track goes on, asked before the frame at that time is counted."""
         unseen, gap_ns = self._frame - motion.frame, now_ns - motion.seen_ns
-        if not motion.counts:
+        if not motion.confirmed:
             return unseen < _UNCONFIRMED_FRAMES
-        few = unseen < self._settings.keep_frames and gap_ns <= _LONGEST_GAP_NS
-        return few or gap_ns <= self._settings.keep_ms * 1e6
+        few = unseen < self._settings.min_missed_frames and gap_ns <= _LONGEST_GAP_NS
+        return few or gap_ns <= self._settings.max_age_ms * 1e6
 
     def _assign(self, faces: Sequence[Face], boxes: Mapping[int, Box]) -> list[int | None]:
         """The track of each face, pairs of greatest overlap first; null for those that are left over."""
@@ -144,22 +144,22 @@ class Tracker:
             overlaps[:, column] = 0
         return keys
 
-    def _begin(self, face: Face, scene_ns: int, *, counts: bool) -> int:
+    def _begin(self, face: Face, scene_ns: int, *, confirmed: bool) -> int:
         key = self._next_id
         self._next_id += 1
-        at_once = counts or self._settings.confirm == 1 or face.score >= self._settings.sure
+        at_once = confirmed or self._settings.min_hits == 1 or face.score >= self._settings.confirm_score
         self._motions[key] = _Motion(face, scene_ns, self._frame, (0.0, 0.0, 0.0), scene_ns, 1, at_once)
         return key
 
     def _moved(self, motion: _Motion, face: Face, scene_ns: int) -> _Motion:
         """A motion after another sighting: the beta of an alpha-beta filter whose alpha is 1."""
-        sightings = motion.sightings + 1
+        hits = motion.hits + 1
         elapsed_ns = scene_ns - motion.seen_ns
         speed = motion.speed
         if elapsed_ns > 0:
             here, before = _pose(face.box), _pose(motion.face.box)
             measured = ((new - old) / elapsed_ns for new, old in zip(here, before, strict=True))
-            gain = _SPEED_GAIN if motion.sightings > 1 else 1.0
+            gain = _SPEED_GAIN if motion.hits > 1 else 1.0
             x, y, side = (old + gain * (new - old) for new, old in zip(measured, speed, strict=True))
             speed = (x, y, side)
         return replace(
@@ -168,8 +168,8 @@ class Tracker:
             seen_ns=scene_ns,
             frame=self._frame,
             speed=speed,
-            sightings=sightings,
-            counts=motion.counts or sightings >= self._settings.confirm,
+            hits=hits,
+            confirmed=motion.confirmed or hits >= self._settings.min_hits,
         )
 
 
@@ -178,9 +178,9 @@ def _pose(box: Box) -> tuple[float, float, float]:
     return box.x + box.width / 2, box.y + box.height / 2, math.log(max(math.sqrt(box.width * box.height), 1.0))
 
 
-def _glide(motion: _Motion, now_ns: int) -> Box:
+def _predict(motion: _Motion, now_ns: int) -> Box:
     """The box moved on with its speed."""
-    elapsed = min(now_ns - motion.seen_ns, _LONGEST_GLIDE_NS)
+    elapsed = min(now_ns - motion.seen_ns, _LONGEST_PREDICTION_NS)
     box, (x, y, side) = motion.face.box, motion.speed
     growth = math.exp(min(max(side * elapsed, -0.5), 0.5))
     width, height = box.width * growth, box.height * growth
@@ -188,7 +188,7 @@ def _glide(motion: _Motion, now_ns: int) -> Box:
     return Box(middle_x - width / 2, middle_y - height / 2, width, height)
 
 
-def _apart(followed: Mapping[int, Face]) -> list[tuple[int, Face]]:
+def _drop_duplicates(followed: Mapping[int, Face]) -> list[tuple[int, Face]]:
     """Of tracks that ended on the same face, the oldest one."""
     kept: list[tuple[int, Face]] = []
     for key, face in sorted(followed.items()):

@@ -133,11 +133,31 @@ class TrackSettings(Section):
 
     overlap: float = Field(0.3, gt=0, le=1, description="least overlap (IoU) with the last box of the same face")
     score: float = Field(0.8, ge=0, lt=1, description="detector score above which a face is followed on")
-    keep_ms: float = Field(500.0, ge=0, le=60_000, description="a face out of view for longer gets a new id,")
-    keep_frames: int = Field(3, ge=1, le=1000, description="unless these are fewer frames than that")
-    confirm: int = Field(2, ge=1, le=100, description="a new face counts once it was seen so often; see sure")
-    trust_ms: float = Field(3000.0, ge=0, le=60_000, description="a face is followed so long while no search finds it")
-    sure: float = Field(0.98, ge=0, le=1, description="a new face counts at once where its score is at least this")
+    max_age_ms: float = Field(
+        500.0,
+        ge=0,
+        le=60_000,
+        description="a face that was out of view for longer gets a new id, milliseconds; see min_missed_frames",
+    )
+    min_missed_frames: int = Field(
+        3,
+        ge=1,
+        le=1000,
+        description="a face keeps its id beyond max_age_ms until it was missed in this many frames (slow processors)",
+    )
+    min_hits: int = Field(
+        2, ge=1, le=100, description="a new face is published once it was found in this many frames; see confirm_score"
+    )
+    confirm_score: float = Field(
+        0.98, ge=0, le=1, description="a new face is published at once where its detector score is at least this"
+    )
+    revalidate_ms: float = Field(
+        3000.0,
+        ge=0,
+        le=60_000,
+        description="a face that is followed is dropped when no search of the whole frame found it for this long, "
+        "milliseconds",
+    )
 
 
 class KeyframeSettings(Section):
@@ -202,16 +222,16 @@ class SmoothSettings(Section):
     enabled: bool = Field(True, description="average each face's probabilities over time; off: every frame for itself")
     tau_ms: float = Field(200.0, gt=0, le=2000, description="time constant: so long after a change 63 % of it shows")
     margin: float = Field(0.1, ge=0, lt=1, description="a label gives way to one that is more probable by this much")
-    unsure: float | None = Field(
+    min_confidence: float | None = Field(
         None, ge=0, le=1, description="no label below this confidence; null: the model's own threshold; 0: never"
     )
-    too_small: float | None = Field(
+    min_eye_distance_px: float | None = Field(
         7.0, gt=0, le=1000, description="no label where the eyes are closer than this, pixels of the frame; null: never"
     )
-    blurred: float | None = Field(
+    max_blur: float | None = Field(
         0.028, gt=0, le=1, description="no label where edges are wider than this part of the crop's side; null: never"
     )
-    turned_away: float | None = Field(
+    max_head_angle_deg: float | None = Field(
         35.0, gt=0, le=180, description="no label where a head is turned further, any way, degrees; null: never"
     )
 
