@@ -34,7 +34,7 @@ from edge_fer.expression.scheduler import Answer, Labeller
 from edge_fer.expression.smoother import Smoother
 from edge_fer.faces.align import align
 from edge_fer.faces.enhance import Enhancer
-from edge_fer.faces.finder import Finder
+from edge_fer.faces.finder import open_finder
 from edge_fer.faces.quality import measure_quality
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.publish import Sink
@@ -121,7 +121,7 @@ class Pipeline(Closeable):
         settings, store = self._settings, ModelStore(self._settings.models)
         self._camera = camera
         self._enhancer = Enhancer(settings.enhance)
-        self._finder = stack.enter_context(closing(Finder(settings, store, self.monitor.stage)))
+        self._finder = stack.enter_context(closing(open_finder(settings, store, self.monitor.stage)))
         self._classifier: Classifier | Failover = classifier or open_reader(
             settings.classify, store, self.stopping.is_set
         )

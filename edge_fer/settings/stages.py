@@ -103,8 +103,9 @@ class EnhanceSettings(Section):
 
 
 class DetectSettings(Section):
-    """Finding faces (MTCNN)."""
+    """Finding faces."""
 
+    detector: Literal["mtcnn"] = Field("mtcnn", description="kind of detector; mtcnn is the only one so far")
     size: int = Field(600, ge=64, le=4096, description="long side of the picture that faces are sought in, pixels")
     min_face: int = Field(40, ge=12, le=2000, description="smallest face found, pixels of the picture that is searched")
     score: float = Field(0.9, ge=0, lt=1, description="a new face needs a detector score above this; see track.score")

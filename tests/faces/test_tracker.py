@@ -41,7 +41,7 @@ def test_a_face_is_expected_where_its_speed_takes_it() -> None:
     tracker = Tracker(TrackSettings())
     for step in range(8):
         ids(tracker, 100 * step, (100 + 10 * step, 50 + 5 * step))
-    box = tracker.expected(800 * MS)[1]
+    box = tracker.predict(800 * MS)[1]
     assert (box.x, box.y, box.width) == pytest.approx((180, 90, 50), abs=0.5)
 
 
@@ -49,8 +49,8 @@ def test_a_face_out_of_sight_stops_after_a_while() -> None:
     tracker = Tracker(TrackSettings(max_age_ms=10_000))
     for step in range(5):
         ids(tracker, 100 * step, (100 + 10 * step, 50))
-    assert tracker.expected(600 * MS)[1].x == pytest.approx(160, abs=0.5)
-    assert tracker.expected(5000 * MS)[1].x == pytest.approx(160, abs=0.5)
+    assert tracker.predict(600 * MS)[1].x == pytest.approx(160, abs=0.5)
+    assert tracker.predict(5000 * MS)[1].x == pytest.approx(160, abs=0.5)
 
 
 def test_faces_are_told_apart_whatever_their_order() -> None:
@@ -118,7 +118,7 @@ def test_a_new_face_counts_when_it_is_seen_again() -> None:
     ids(tracker, 0, (100, 50))  # nothing before: counts at once
     known, new = face_at(100, 50, 50), face_at(300, 50, 50, score=0.91)
     assert [track.id for track in tracker.update(33 * MS, {1: known}, [known, new])] == [1]
-    assert 2 in tracker.expected(66 * MS), "it is looked for although it does not count"
+    assert 2 in tracker.predict(66 * MS), "it is looked for although it does not count"
     assert follow(tracker, 66, {1: known, 2: new}) == [1, 2]
 
 
@@ -136,7 +136,7 @@ def test_a_face_that_was_seen_once_is_soon_forgotten() -> None:
     for step in range(2, 6):
         assert follow(tracker, 33 * step, {1: known}) == [1]
         assert tracker.lost_ns is None, "what never counted cannot be missing"
-    assert set(tracker.expected(200 * MS)) == {1}
+    assert set(tracker.predict(200 * MS)) == {1}
 
 
 def test_a_new_face_in_an_empty_room_is_looked_at_twice() -> None:
@@ -160,7 +160,7 @@ def test_what_no_search_finds_is_followed_only_so_long() -> None:
     assert [track.id for track in tracker.update(1000 * MS, {1: poster}, [])] == [1]
     assert [track.id for track in tracker.update(1033 * MS, {1: poster})] == [1], "only a search ends it"
     assert tracker.update(1066 * MS, {1: poster}, []) == ()
-    assert tracker.expected(1100 * MS) == {}
+    assert tracker.predict(1100 * MS) == {}
 
 
 def test_a_search_renews_trust() -> None:
@@ -173,7 +173,7 @@ def test_a_face_that_is_found_again_in_the_last_frame_of_its_track_keeps_its_id(
     tracker = Tracker(TrackSettings(max_age_ms=0, min_missed_frames=2))
     ids(tracker, 0, (100, 50))
     follow(tracker, 500, {})
-    assert set(tracker.expected(1000 * MS)) == {1}
+    assert set(tracker.predict(1000 * MS)) == {1}
     assert follow(tracker, 1000, {1: face_at(100, 50, 50)}) == [1]
 
 
@@ -186,7 +186,7 @@ def test_after_an_hour_nobody_is_the_same() -> None:
 def test_another_scene_begins_with_new_ids() -> None:
     tracker = Tracker(TrackSettings(min_hits=2, confirm_score=1))
     ids(tracker, 0, (100, 50))
-    tracker.forget()
+    tracker.reset()
     assert ids(tracker, 33, (100, 50)) == [2]
 
 
@@ -212,4 +212,4 @@ def test_a_steady_face_is_expected_exactly_where_it_will_be(x: float, y: float, 
         tracker.update(at_ms * MS, {1: face_at(200 + x * at_ms, 200 + y * at_ms, 50)})
     glide = min(pause_ms, 200)
     expected = Box(200 + x * (360 + glide), 200 + y * (360 + glide), 50, 50)
-    assert tuple(tracker.expected((360 + pause_ms) * MS)[1]) == pytest.approx(tuple(expected), abs=0.01)
+    assert tuple(tracker.predict((360 + pause_ms) * MS)[1]) == pytest.approx(tuple(expected), abs=0.01)

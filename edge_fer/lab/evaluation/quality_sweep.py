@@ -14,7 +14,7 @@ from edge_fer.errors import SourceError
 from edge_fer.expression.classifier import Classifier
 from edge_fer.expression.failover import Failover, open_reader
 from edge_fer.faces.align import align
-from edge_fer.faces.detectors.mtcnn.detector import open_detector
+from edge_fer.faces.detectors import open_detector
 from edge_fer.faces.quality import measure_quality
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.lab.console import Reporter
