@@ -20,7 +20,7 @@ class FileSettings(Section):
     path: Path | None = Field(None, description="file that readings are appended to; null: none")
     max_mb: float = Field(100.0, gt=0, description="size at which the file is rotated and a new one begins, megabytes")
     max_hours: float | None = Field(
-        None, gt=0, description="age at which the file is rotated, hours after it was opened; null: at any age"
+        None, gt=0, description="age at which the file is rotated, hours after it was opened; null: never by age"
     )
     keep: int = Field(
         5, ge=0, le=1000, description="number of rotated files that are kept, PATH.1 being the newest; 0: none"

@@ -213,7 +213,7 @@ class SmoothSettings(Section):
         None,
         ge=0,
         le=1,
-        description="no label below this confidence, 0..1 (`unsure`); null: the model's own threshold; 0: never",
+        description="no label below this confidence, 0..1 (`unsure`); null: the model's own threshold; 0: always one",
     )
     min_eye_distance_px: float | None = Field(
         7.0,
