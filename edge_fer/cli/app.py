@@ -52,7 +52,6 @@ def _plugins() -> dict[str, Any]:
 app = typer.Typer(
     cls=_Commands,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     help="Facial expressions from a camera: a label for every face, in every frame.",
 )
