@@ -68,6 +68,18 @@ def read_sensors(sysfs: Path = SYSFS) -> tuple[Sensor, ...]:
     return tuple(sensor for sensor in (*zones, *tpus) if sensor is not None)
 
 
+def read_vitals(sysfs: Path = SYSFS, vcgencmd: Path = VCGENCMD) -> Vitals:
+    """All sensors, and what a Raspberry Pi's firmware reports; no flags where it does not answer.
+
+    Why it does not answer, `edge-fer doctor` explains.
+    """
+    try:
+        flags = throttled_flags(sysfs, vcgencmd) or ()
+    except OSError:
+        flags = ()
+    return Vitals(read_sensors(sysfs), flags)
+
+
 def throttled_flags(sysfs: Path = SYSFS, vcgencmd: Path = VCGENCMD) -> tuple[str, ...] | None:
     """What a Raspberry Pi's firmware reports; null where nothing can be asked.
 
@@ -87,14 +99,6 @@ def throttled_flags(sysfs: Path = SYSFS, vcgencmd: Path = VCGENCMD) -> tuple[str
     now = [name for bit, name in enumerate(_FLAGS) if bits >> bit & 1]
     since_boot = [f"{name}_since_boot" for bit, name in enumerate(_FLAGS) if bits >> (16 + bit) & 1]
     return (*now, *since_boot)
-
-
-def _flags_or_none(sysfs: Path, vcgencmd: Path) -> tuple[str, ...]:
-    """The flags; none where the firmware does not answer, which `edge-fer doctor` explains."""
-    try:
-        return throttled_flags(sysfs, vcgencmd) or ()
-    except OSError:
-        return ()
 
 
 def _zone(path: Path) -> Sensor | None:
