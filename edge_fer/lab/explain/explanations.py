@@ -26,7 +26,7 @@ from edge_fer.lab.datasets.pictures import resize
 from edge_fer.lab.explain.gradcam import Stage, grad_cam, over_face
 from edge_fer.lab.networks.se_resnet50 import SEResNet50
 from edge_fer.lab.training.augment import standardise
-from edge_fer.types import LABELS, Expression, Image, Label
+from edge_fer.types import LABELS, AlignedFace, Expression, Image, Label
 
 _BATCH = 16
 
@@ -167,7 +167,7 @@ def explain(
     layer: Any = getattr(net, stage)
     for first in range(0, len(subjects), _BATCH):
         batch = subjects[first : first + _BATCH]
-        expressions = [classifier.classify(subject.face) for subject in batch]
+        expressions = [classifier.classify(AlignedFace.of_crop(subject.face)) for subject in batch]
         explained = [label or expression.label for expression in expressions]
         faces = torch.from_numpy(np.stack([subject.face for subject in batch])).float()[:, None]
         cams = grad_cam(net, layer, standardise(faces), np.array([LABELS.index(each) for each in explained]))
