@@ -18,7 +18,7 @@ from edge_fer.settings import Settings
 from edge_fer.status.monitor import Monitor
 from edge_fer.synthetic.scenes import crowd_scene
 from edge_fer.types import Box, Face, Image, Track
-from tests.conftest import face_at
+from tests.support.records import face_at
 
 MS = 1_000_000
 FRAME_MS = 33
