@@ -19,7 +19,6 @@ _STRIDE = 8  # brightness is measured on every eighth pixel, in each direction
 _BRIGHT_PERCENTILE = 90  # a dark room with a lamp in it is dark
 _TARGET_LUMINANCE = 180.0  # the gain raises the brightest hundredth of the pixels to this, 0..255
 _MAX_GAIN = 8.0  # a larger gain shows little but noise
-_PIXELS_AT_ONCE = 2**22  # the gain is applied to so many pixels at a time: it takes 12 bytes for each
 
 
 class Enhancer:
@@ -27,14 +26,15 @@ class Enhancer:
 
     Args:
         settings: which pictures are enhanced, and how far.
+        pixels_at_once: the gain is applied to so many pixels at a time; it takes 12 bytes for each.
 
     Attributes:
         active: whether the last picture was enhanced.
     """
 
-    def __init__(self, settings: EnhanceSettings) -> None:
+    def __init__(self, settings: EnhanceSettings, pixels_at_once: int = 2**22) -> None:
         self.active = settings.clahe == "on"
-        self._settings = settings
+        self._settings, self._pixels_at_once = settings, pixels_at_once
         self._clahe = cv2.createCLAHE(settings.clip_limit, (settings.tiles, settings.tiles))
 
     def enhance(self, image: Image) -> Image:
@@ -55,23 +55,23 @@ class Enhancer:
         luminance = np.asarray(cv2.cvtColor(fit(image, self._settings.size), cv2.COLOR_BGR2GRAY), np.uint8)
         enhanced = self._clahe.apply(_brighten(luminance))
         small_gain = (enhanced.astype(np.float32) + 1) / (luminance.astype(np.float32) + 1)
-        return _multiply(image, small_gain)
+        return _multiply(image, small_gain, self._pixels_at_once)
 
 
-def _multiply(image: Image, small_gain: NDArray[np.float32]) -> Image:
+def _multiply(image: Image, small_gain: NDArray[np.float32], pixels_at_once: int) -> Image:
     """Multiply a picture by a gain that has fewer pixels and is interpolated.
 
     The gain of a large picture is first enlarged in height, then in width for one strip of rows at a time, which
     bounds the memory. The order changes few results: of a million values some differ by one.
     """
     height, width = image.shape[:2]
-    if height * width <= _PIXELS_AT_ONCE:
+    if height * width <= pixels_at_once:
         return _times(image, small_gain)
     tall_gain = np.asarray(
         cv2.resize(small_gain, (small_gain.shape[1], height), interpolation=cv2.INTER_LINEAR), np.float32
     )
     product = np.empty_like(image)
-    rows = max(_PIXELS_AT_ONCE // width, 1)
+    rows = max(pixels_at_once // width, 1)
     for top in range(0, height, rows):
         strip = slice(top, top + rows)
         product[strip] = _times(image[strip], tall_gain[strip])
