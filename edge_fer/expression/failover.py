@@ -29,7 +29,7 @@ from edge_fer.inference import Backend, TensorSpec
 from edge_fer.inference.cpu import CpuBackend
 from edge_fer.inference.edgetpu.backend import CompiledModel, EdgeTpuBackend, EdgeTpuOptions, find_tpus
 from edge_fer.inference.edgetpu.devices import Tpu, device_number, list_tpus
-from edge_fer.inference.edgetpu.recovery import Ladder, usb_rungs
+from edge_fer.inference.edgetpu.recovery import RecoveryPolicy, usb_steps
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.inference.supervised import Change, SupervisedBackend
 from edge_fer.settings import ClassifySettings
@@ -84,7 +84,7 @@ class Failover(Closeable):
 
     @property
     def recovery(self) -> dict[str, int]:
-        """How often each rung of the devices' ladders was tried."""
+        """How often each recovery step of the devices was tried, by its name."""
         return dict(sum((Counter(device.recovery) for _, device in self._readers), Counter()))
 
     def changes(self) -> tuple[Change, ...]:
@@ -107,7 +107,7 @@ class Failover(Closeable):
             expected = self._read_on_cpu(face, wrong)
             if agree(expression, expected):
                 return expression
-            device.distrust(wrong)
+            device.mark_unhealthy(wrong)
             return expected
 
     def close(self) -> None:
@@ -212,7 +212,7 @@ def _open_failover(
             stack.enter_context(supervise(tpu, settings, compiled, (twin.input, twin.outputs), check)) for tpu in tpus
         ]
         for device in devices:
-            device.settle(cancelled)
+            device.wait_until_opened(cancelled)
         readers = [(Classifier(settings.model, spec, device), device) for device in devices]
         return Failover(readers, fallback, settings.check_every if fallback is twin else 0, stack.pop_all())
 
@@ -236,15 +236,15 @@ def supervise(
     options = EdgeTpuOptions(
         settings.edgetpu_library, settings.performance, settings.deadline_ms / 1e3, settings.start_deadline_s
     )
-    usb = usb_rungs(tpu.path, settings.dev, settings.usb_helper, power=settings.usb_power)
-    rungs = usb if tpu.kind == "usb" else ()
-    ladder = Ladder(rungs, Backoff(settings.retry_s, settings.retry_max_s), settings.park_s, settings.steady_s)
+    usb = usb_steps(tpu.path, settings.dev, settings.usb_helper, power=settings.usb_power)
+    steps = usb if tpu.kind == "usb" else ()
+    policy = RecoveryPolicy(steps, Backoff(settings.retry_s, settings.retry_max_s), settings.park_s, settings.steady_s)
     return SupervisedBackend(
         f"edgetpu:{tpu.name}",
         *specs,
         connect=lambda cancelled: EdgeTpuBackend(tpu, compiled, options, cancelled),
         check=check,
-        ladder=ladder,
+        policy=policy,
         presence=lambda: device_number(tpu.path),
         idle_s=settings.idle_s,
     )

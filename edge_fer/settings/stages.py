@@ -178,8 +178,8 @@ class ClassifySettings(Section):
         10.0, ge=0, le=3600, description="an Edge TPU that read no face for so long is checked, too, seconds; 0: never"
     )
     retry_s: float = Field(0.1, gt=0, le=60, description="pause before an Edge TPU is opened again; doubles each time")
-    retry_max_s: float = Field(10.0, gt=0, le=600, description="longest pause before a rung of its recovery")
-    park_s: float = Field(600.0, gt=0, le=86_400, description="pause once every rung was tried in vain")
+    retry_max_s: float = Field(10.0, gt=0, le=600, description="longest pause before a step of its recovery")
+    park_s: float = Field(600.0, gt=0, le=86_400, description="pause once every step was tried in vain")
     steady_s: float = Field(10.0, ge=0, le=3600, description="an Edge TPU that worked for so long has recovered")
     usb_power: bool = Field(False, description="recovery may cut the USB port's power; some hubs cut all ports at once")
     usb_helper: str | None = Field(

@@ -15,7 +15,7 @@ from edge_fer.errors import BackendError
 from edge_fer.inference import Backend, cpu, open_backend
 from edge_fer.inference.edgetpu.backend import CompiledModel, EdgeTpuBackend, EdgeTpuOptions
 from edge_fer.inference.edgetpu.devices import list_tpus
-from edge_fer.inference.edgetpu.recovery import Ladder
+from edge_fer.inference.edgetpu.recovery import RecoveryPolicy
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.inference.supervised import SupervisedBackend
 from tests.support.fake_edgetpu import FakeEdgeTpu, library, twins
@@ -43,11 +43,11 @@ def open_device(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Open]:
         if name != "supervised":
             return open_backend(name, content, threads=2)
         with cpu.open_backend(twins()[0], 1, None) as twin:
-            ladder = Ladder((), Backoff(0.01, 0.01), 0.01, 0)
+            policy = RecoveryPolicy((), Backoff(0.01, 0.01), 0.01, 0)
             supervised = SupervisedBackend(
-                "edgetpu:usb:0", twin.input, twin.outputs, lambda stop: edgetpu(content, stop), lambda _: None, ladder
+                "edgetpu:usb:0", twin.input, twin.outputs, lambda stop: edgetpu(content, stop), lambda _: None, policy
             )
-        supervised.settle()
+        supervised.wait_until_opened()
         return supervised
 
     with tpu.present():

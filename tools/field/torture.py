@@ -71,7 +71,7 @@ class Result:
         worst_gap_ms: longest time between two readings, or, where the source waited for the device, longest time from a
             frame to its reading.
         deadline_ms: of one inference.
-        recovery: rungs that were tried.
+        recovery: recovery steps that were tried.
         returned: how often the Edge TPU took over again.
         before: what the process held before it all.
         early: what it held after a tenth of the frames.

@@ -194,7 +194,7 @@ def test_every_shipped_classifier_tells_the_golden_faces_apart() -> None:
         assert max(abs(p - q) for p, q in zip(one.probabilities, other.probabilities, strict=True)) > 2 * TOLERANCE
 
 
-def test_the_ladder_is_climbed_and_the_device_parked(tpu: FakeEdgeTpu, store: ModelStore) -> None:
+def test_the_recovery_steps_are_tried_and_the_device_is_parked(tpu: FakeEdgeTpu, store: ModelStore) -> None:
     with opened(tpu, store) as failover:
         tpu.fail_always("load", "no_device")
         os.kill(child_of(failover), signal.SIGKILL)
