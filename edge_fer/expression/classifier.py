@@ -61,7 +61,7 @@ class Classifier(Closeable):
         self.size, self.crop = _check(model, spec, backend)
         self._temperature, self._abstain_below = spec.temperature, spec.abstain_below
         self._backend = backend
-        self._table = quantization_table(spec.input, backend.input)
+        self._table = quantization_table(spec.input, backend.inputs[0])
 
     @property
     def backend(self) -> str:
@@ -74,9 +74,9 @@ class Classifier(Closeable):
         return Origin(self.model, self._backend.name, self._reason)
 
     @property
-    def input(self) -> TensorSpec:
+    def inputs(self) -> tuple[TensorSpec, ...]:
         """What the network takes."""
-        return self._backend.input
+        return self._backend.inputs
 
     @property
     def outputs(self) -> tuple[TensorSpec, ...]:
@@ -101,7 +101,7 @@ class Classifier(Closeable):
         Raises:
             BackendError: when the device fails.
         """
-        channels = self._backend.input.shape[3]
+        channels = self._backend.inputs[0].shape[3]
         batch = np.repeat(self._table[face][np.newaxis, :, :, np.newaxis], channels, axis=3)
         (answer,) = self._backend.infer(batch)
         logits = dequantize(answer[0], self._backend.outputs[0])
@@ -150,7 +150,7 @@ def _check(model: str, spec: ModelSpec, backend: Backend) -> tuple[int, CropSpec
     if size is None or crop is None or spec.labels != LABELS or spec.input.colour != "grey":
         raise ModelError(f"expected `{model}` to be a grey classifier of {', '.join(LABELS)} with a size and a crop; "
                          "its manifest entry says otherwise")  # fmt: skip
-    found = (backend.input.shape, *(output.shape for output in backend.outputs))
+    found = tuple(tensor.shape for tensor in (*backend.inputs, *backend.outputs))
     expected = ((1, size, size, 3), (1, len(LABELS)))
     if found != expected:
         raise ModelError(f"expected `{model}` to take and give {expected}, found {found}; the file is another model's")

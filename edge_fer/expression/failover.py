@@ -209,7 +209,7 @@ def _open_failover(
                 )
 
         devices = [
-            stack.enter_context(supervise(tpu, settings, compiled, (twin.input, twin.outputs), check)) for tpu in tpus
+            stack.enter_context(supervise(tpu, settings, compiled, (twin.inputs, twin.outputs), check)) for tpu in tpus
         ]
         for device in devices:
             device.wait_until_opened(cancelled)
@@ -221,7 +221,7 @@ def supervise(
     tpu: Tpu,
     settings: ClassifySettings,
     compiled: CompiledModel,
-    specs: tuple[TensorSpec, tuple[TensorSpec, ...]],
+    specs: tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]],
     check: Callable[[Backend], None],
 ) -> SupervisedBackend:
     """Open one Edge TPU behind its supervisor.
@@ -230,7 +230,7 @@ def supervise(
         tpu: the device.
         settings: of the classifier.
         compiled: its network.
-        specs: its input and its outputs.
+        specs: its inputs and its outputs.
         check: raises BackendError when the device's answers are wrong.
     """
     options = EdgeTpuOptions(

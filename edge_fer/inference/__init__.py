@@ -1,6 +1,6 @@
 """The devices that run networks: one file a device, opened by its short name.
 
-A backend has the specification of its input and outputs, `infer` and `close`, and is a
+A backend has the specifications of its inputs and outputs, `infer` and `close`, and is a
 context manager. Nothing outside this package imports an interpreter or a vendor library.
 """
 
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from edge_fer.errors import BackendError
 
 if TYPE_CHECKING:  # a camera's child process imports this package, and should not wait for these
+    from collections.abc import Sequence
     from types import TracebackType
 
     import numpy as np
@@ -29,13 +30,13 @@ _MODULES = {
 
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
-    """What a network takes or gives.
+    """One array that a network takes or gives.
 
     Attributes:
         name: the tensor's name in the model.
-        shape: with the batch first; images are NHWC.
-        dtype: of the array.
-        scale: real = (quantized - zero_point) * scale; 0 where the tensor is float.
+        shape: the array's shape, the batch first.
+        dtype: the array's type.
+        scale: real = (quantized - zero_point) * scale; 0 where the values are not quantized.
         zero_point: see `scale`.
     """
 
@@ -50,17 +51,17 @@ class Backend(Protocol):
     """One network on one device."""
 
     name: str
-    input: TensorSpec
+    inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
 
-    def infer(self, batch: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+    def infer(self, *inputs: NDArray[Any]) -> tuple[NDArray[Any], ...]:
         """Run the network once.
 
         Args:
-            batch: of exactly `input.shape` and `input.dtype`.
+            inputs: an array for each of `self.inputs`, in that order, of exactly its shape and dtype.
 
         Returns:
-            One new array for each of `outputs`, in that order.
+            A new array for each of `self.outputs`, in that order.
 
         Raises:
             BackendError: when the device fails.
@@ -68,7 +69,7 @@ class Backend(Protocol):
         ...
 
     def close(self) -> None:
-        """Give the device back; further calls of `infer` are an error."""
+        """Release the device; further calls of `infer` are an error."""
         ...
 
     def __enter__(self) -> Self: ...
@@ -84,8 +85,8 @@ def open_backend(name: str, model: bytes, *, threads: int = 1, input_shape: tupl
     Args:
         name: `cpu`, `fake`, `edgetpu`, `edgetpu:usb:0`, ..., or `auto` for a device that runs any network: the CPU.
         model: the content of a .tflite file; for an Edge TPU, a compiled one.
-        threads: for the network's operators, on the CPU.
-        input_shape: replaces the model's own, for networks that take any.
+        threads: processor threads for the network's operators, on the CPU.
+        input_shape: replaces the shape of the first input, for networks that take any.
 
     Raises:
         BackendError: when the device is missing or cannot run this model.
@@ -96,14 +97,13 @@ def open_backend(name: str, model: bytes, *, threads: int = 1, input_shape: tupl
     return opened
 
 
-def check_input(device: str, batch: NDArray[Any], expected: TensorSpec) -> None:
-    """Refuse a batch that is not what a network takes.
+def check_inputs(device: str, inputs: Sequence[NDArray[Any]], expected: Sequence[TensorSpec]) -> None:
+    """Refuse arrays that are not what a network takes.
 
     Raises:
-        BackendError: when shape or dtype differ.
+        BackendError: when their number, a shape or a dtype differs.
     """
-    if batch.shape != expected.shape or batch.dtype != expected.dtype:
-        raise BackendError(
-            f"the network failed on {device}: expected {expected.dtype} {expected.shape}, "
-            f"found {batch.dtype} {batch.shape}"
-        )
+    if [(array.shape, array.dtype) for array in inputs] != [(spec.shape, spec.dtype) for spec in expected]:
+        wanted = ", ".join(f"{spec.dtype} {spec.shape}" for spec in expected)
+        found = ", ".join(f"{array.dtype} {array.shape}" for array in inputs) or "nothing"
+        raise BackendError(f"the network failed on {device}: expected {wanted}, found {found}")

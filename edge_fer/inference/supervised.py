@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from edge_fer.common.closeable import Closeable
 from edge_fer.errors import BackendError, WorkerCrashed, WorkerError, WorkerTimeout
-from edge_fer.inference import Backend, TensorSpec, check_input
+from edge_fer.inference import Backend, TensorSpec, check_inputs
 from edge_fer.inference.edgetpu.recovery import STEP_S, RecoveryPolicy
 
 STOP_S = 2 * STEP_S + 2
@@ -47,7 +47,7 @@ class SupervisedBackend(Closeable):
 
     Args:
         name: the device's name.
-        input_spec: what the network takes.
+        inputs: what the network takes.
         outputs: what the network gives.
         connect: opens the device anew; its argument returns true when it should give up. Raises BackendError.
         check: raises BackendError when the device's answers are wrong.
@@ -57,7 +57,7 @@ class SupervisedBackend(Closeable):
 
     Attributes:
         name: the device's name.
-        input: what the network takes.
+        inputs: what the network takes.
         outputs: what the network gives.
         reason: why the device is out of service; None while it is in service.
         changes: what happened to the device since the caller last emptied this queue, oldest first.
@@ -66,7 +66,7 @@ class SupervisedBackend(Closeable):
     def __init__(
         self,
         name: str,
-        input_spec: TensorSpec,
+        inputs: tuple[TensorSpec, ...],
         outputs: tuple[TensorSpec, ...],
         connect: Callable[[Callable[[], bool]], Backend],
         check: Callable[[Backend], None],
@@ -74,7 +74,7 @@ class SupervisedBackend(Closeable):
         presence: Callable[[], object] = lambda: None,
         idle_s: float = 0.0,
     ) -> None:
-        self.name, self.input, self.outputs = name, input_spec, outputs
+        self.name, self.inputs, self.outputs = name, inputs, outputs
         self.reason: str | None = f"{name} is being opened"
         self.changes: deque[Change] = deque(maxlen=_CHANGES)
         self._connect, self._check, self._policy, self._presence = connect, check, policy, presence
@@ -96,13 +96,13 @@ class SupervisedBackend(Closeable):
         """How often each recovery step was tried, by its name."""
         return dict(self._policy.counts)
 
-    def infer(self, batch: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+    def infer(self, *inputs: NDArray[Any]) -> tuple[NDArray[Any], ...]:
         """Run the network once; see `edge_fer.inference.Backend.infer`.
 
         Raises:
             BackendError: when the device is out of service, or fails now; the supervisor then brings it back.
         """
-        check_input(self.name, batch, self.input)
+        check_inputs(self.name, inputs, self.inputs)
         backend = self._backend
         if backend is None:
             raise BackendError(self.reason or f"{self.name} is away")
@@ -111,7 +111,7 @@ class SupervisedBackend(Closeable):
                 raise BackendError(self.reason or f"{self.name} is away")
             self._used = True
             try:
-                return backend.infer(batch)
+                return backend.infer(*inputs)
             except BackendError as error:
                 self.mark_unhealthy(str(error))
                 raise
@@ -196,8 +196,8 @@ class SupervisedBackend(Closeable):
         return self._stopping.is_set()
 
     def _verify(self, backend: Backend) -> None:
-        expected, found = (self.input, *self.outputs), (backend.input, *backend.outputs)
-        if [_kind(spec) for spec in expected] != [_kind(spec) for spec in found]:
+        expected, found = (self.inputs, self.outputs), (backend.inputs, backend.outputs)
+        if [[*map(_kind, specs)] for specs in expected] != [[*map(_kind, specs)] for specs in found]:
             raise BackendError(f"expected {self.name} to take and give {expected}, found {found}; compile it again")
         self._check(backend)
 

@@ -32,12 +32,12 @@ class Recorded(FakeBackend):
     """Answers with given values and keeps what it was asked."""
 
     def __init__(self, answer: list[int], spec: TensorSpec, **changes: Any) -> None:
-        super().__init__(spec, (changes.get("output", tensor(np.int8, 0.1, 5, (1, 7))),))
+        super().__init__((spec,), (changes.get("output", tensor(np.int8, 0.1, 5, (1, 7))),))
         self.answer = np.array([answer], np.int8)
         self.asked: NDArray[Any] = np.empty(0)
 
-    def infer(self, batch: NDArray[Any]) -> tuple[NDArray[Any], ...]:
-        self.asked = batch
+    def infer(self, *inputs: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+        (self.asked,) = inputs
         return (self.answer,)
 
 
@@ -88,7 +88,7 @@ def test_one_grey_face_fills_three_channels(spec: ModelSpec) -> None:
     Classifier("net", spec, backend).classify(face)
     assert backend.asked.shape == (1, 224, 224, 3)
     assert backend.asked.dtype == np.int8
-    expected = quantization_table(spec.input, backend.input)[face]
+    expected = quantization_table(spec.input, backend.inputs[0])[face]
     assert all((backend.asked[0, :, :, channel] == expected).all() for channel in range(3))
 
 

@@ -27,14 +27,14 @@ class Fragile(FakeBackend):
     """Fails when it is told to, and notes that it was closed."""
 
     def __init__(self, closed: list[str], output: TensorSpec = OUTPUT) -> None:
-        super().__init__(INPUT, (output,))
+        super().__init__((INPUT,), (output,))
         self.broken = False
         self._closed = closed
 
-    def infer(self, batch: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+    def infer(self, *inputs: NDArray[Any]) -> tuple[NDArray[Any], ...]:
         if self.broken:
             raise BackendError("it broke")
-        return super().infer(batch)
+        return super().infer(*inputs)
 
     def close(self) -> None:
         super().close()
@@ -47,7 +47,7 @@ def supervised(
     pauses = {"park_s": 0.005, "steady_s": 0.0}
     pauses = {name: options.pop(name, usual) for name, usual in pauses.items()}
     policy = RecoveryPolicy(options.pop("steps", ()), Backoff(0.005, 0.005), **pauses)
-    device = SupervisedBackend("stick", INPUT, (OUTPUT,), connect, check, policy, **options)
+    device = SupervisedBackend("stick", (INPUT,), (OUTPUT,), connect, check, policy, **options)
     device.wait_until_opened()
     return device
 
@@ -221,7 +221,7 @@ def test_whoever_waits_for_the_first_attempt_may_stop_waiting() -> None:
         raise BackendError("given up")
 
     with SupervisedBackend(
-        "stick", INPUT, (OUTPUT,), connect, lambda _: None, RecoveryPolicy((), Backoff(1, 1), park_s=1, steady_s=0)
+        "stick", (INPUT,), (OUTPUT,), connect, lambda _: None, RecoveryPolicy((), Backoff(1, 1), park_s=1, steady_s=0)
     ) as device:
         device.wait_until_opened(lambda: True)
         assert device.reason == "stick is being opened"
@@ -236,7 +236,7 @@ def test_closing_ends_an_attempt_to_open() -> None:
         raise BackendError("given up")
 
     device = SupervisedBackend(
-        "stick", INPUT, (OUTPUT,), connect, lambda _: None, RecoveryPolicy((), Backoff(1, 1), park_s=1, steady_s=0)
+        "stick", (INPUT,), (OUTPUT,), connect, lambda _: None, RecoveryPolicy((), Backoff(1, 1), park_s=1, steady_s=0)
     )
     assert opening.wait(10)
     device.close()

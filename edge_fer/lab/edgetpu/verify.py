@@ -130,14 +130,14 @@ def golden_faces(spec: ModelSpec, backend: Backend, count: int) -> list[Batch]:
     """
     if spec.crop is None or spec.input.size is None:
         raise ModelError("expected a classifier with a size and a crop, found none; name another model")
-    table, scene = quantization_table(spec.input, backend.input), sample_scene(_SEED)
+    table, scene = quantization_table(spec.input, backend.inputs[0]), sample_scene(_SEED)
     faces: list[Batch] = []
     for index in range(0, scene.frames, _EVERY):
         picture = scene.render(index)
         for face in scene.truth(index):
             if face.visible and len(faces) < count:
                 grey = align(picture, face.landmarks, spec.crop, spec.input.size)
-                faces.append(np.repeat(table[grey][None, :, :, None], backend.input.shape[3], axis=3))
+                faces.append(np.repeat(table[grey][None, :, :, None], backend.inputs[0].shape[3], axis=3))
     return faces
 
 

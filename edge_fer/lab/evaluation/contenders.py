@@ -80,7 +80,7 @@ def _find_rival(model: Artefact, against: str) -> Artefact:
     if listed := find_entry(path, content):
         return find_artefact(ModelStore(path.parent), listed[0])
     with open_backend("cpu", content) as backend:
-        quantization = "int8" if backend.input.dtype == np.int8 else "float32"
+        quantization = "int8" if backend.inputs[0].dtype == np.int8 else "float32"
     changes = {"file": path.name, "sha256": hashlib.sha256(content).hexdigest(), "quantization": quantization}
     return Artefact(path.stem, model.spec.model_copy(update=changes), content)
 

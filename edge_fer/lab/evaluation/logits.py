@@ -29,7 +29,7 @@ def classify(
         `(n, 7)`, dequantized.
     """
     with open_backend("cpu", model, threads=threads) as backend:
-        table = quantization_table(spec, backend.input)
+        table = quantization_table(spec, backend.inputs[0])
         rows = []
         for number, image in enumerate(images, 1):
             (output,) = backend.infer(as_batch(image, table))

@@ -80,7 +80,7 @@ def test_the_classifier_from_weights_to_card(tmp_path: Path, weights: Path, face
     assert spec.temperature == 1, "four faces are too few to fit one"
     assert (spec.abstain_below, spec.licence) == (ABSTAIN_BELOW, "none")
     with open_backend("cpu", content) as backend:
-        source, target = backend.input, backend.outputs[0]
+        source, target = backend.inputs[0], backend.outputs[0]
     assert (source.shape, target.shape) == ((1, 224, 224, 3), (1, 7))
     pixels = np.arange(256)
     quantized = np.rint((pixels / 255 - spec.input.mean) / spec.input.std / source.scale) + source.zero_point

@@ -127,7 +127,7 @@ def test_int8_answers_like_float(
 def scores_error(net: MtcnnNet, content: bytes, batch: np.ndarray) -> np.ndarray:
     """How far the face scores of a file are from those of its net, for every window."""
     with open_backend("cpu", content, input_shape=batch.shape) as backend:
-        (found,) = (array for array in backend.infer(quantize(batch, backend.input)) if array.shape[-1] == 2)
+        (found,) = (array for array in backend.infer(quantize(batch, backend.inputs[0])) if array.shape[-1] == 2)
     with torch.no_grad():
         scores = net(torch.from_numpy(batch).permute(0, 3, 1, 2))[-1]
     expected = scores.movedim(1, -1).numpy()

@@ -142,10 +142,11 @@ class FakeEdgeTpu:
         return path.stat().st_size if path.exists() else 0
 
 
-def twins(side: int = 56, values: int = 7) -> tuple[bytes, bytes]:
+def twins(side: int = 56, values: int = 7, vector: int = 0) -> tuple[bytes, bytes]:
     """A network for the CPU, and the same one compiled for the fake.
 
-    Both take int8 `(1, side, side, 3)` and give int8 `(1, values)`: pixels of the middle row.
+    Both take int8 `(1, side, side, 3)` and give int8 `(1, values)`: pixels of the middle row. With a `vector` they
+    also take int8 `(1, vector)`, which is concatenated to these pixels.
 
     Returns:
         Two .tflite files.
@@ -156,15 +157,23 @@ def twins(side: int = 56, values: int = 7) -> tuple[bytes, bytes]:
     cpu = _Network()
     source = cpu.tensor("input", [1, side, side, 3], GREY_STEP)
     picked = cpu.tensor("picked", [1, 1, values, 1], GREY_STEP)
-    answer = cpu.tensor("output", [1, values], LOGIT_STEP)
+    answer = cpu.tensor("pixels" if vector else "output", [1, values], LOGIT_STEP)
     constants = [cpu.constant(f"constant{index}", corner) for index, corner in enumerate([*corners, [1, values]])]
     cpu.operator(schema.BuiltinOperator.STRIDED_SLICE, [source, *constants[:3]], [picked],
                  (schema.BuiltinOptions.StridedSliceOptions, pick))  # fmt: skip
     cpu.operator(schema.BuiltinOperator.RESHAPE, [picked, constants[3]], [answer])
     tpu = _Network()
-    taken, given = tpu.tensor("input", [1, side, side, 3], GREY_STEP), tpu.tensor("output", [1, values], LOGIT_STEP)
-    tpu.operator(schema.BuiltinOperator.CUSTOM, [taken], [given], custom=b"edgetpu-custom-op")
-    return cpu.write([source], [answer]), tpu.write([taken], [given])
+    taken = [tpu.tensor("input", [1, side, side, 3], GREY_STEP)]
+    given = tpu.tensor("output", [1, values + vector], LOGIT_STEP)
+    sources = [source]
+    if vector:
+        taken.append(tpu.tensor("vector", [1, vector], LOGIT_STEP))
+        sources.append(cpu.tensor("vector", [1, vector], LOGIT_STEP))
+        pixels, answer = answer, cpu.tensor("output", [1, values + vector], LOGIT_STEP)
+        cpu.operator(schema.BuiltinOperator.CONCATENATION, [pixels, sources[1]], [answer],
+                     (schema.BuiltinOptions.ConcatenationOptions, schema.ConcatenationOptionsT(axis=1)))  # fmt: skip
+    tpu.operator(schema.BuiltinOperator.CUSTOM, taken, [given], custom=b"edgetpu-custom-op")
+    return cpu.write(sources, [answer]), tpu.write(taken, [given])
 
 
 def twin_store(folder: Path, *, compiled: bool = True) -> ModelStore:
