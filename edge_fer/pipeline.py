@@ -278,7 +278,8 @@ class Pipeline(Closeable):
         return attitude.roll_deg(frame.captured_ns) if attitude else 0.0
 
     def _aligned(self, image: Image, track: Track) -> AlignedFace:
-        crop = align(image, track.face.landmarks, self._classifier.crop, self._classifier.size)
+        model = self._classifier
+        crop = align(image, track.face.landmarks, model.crop, model.size, colour=model.colour)
         return AlignedFace(track, crop, measure_quality(crop, track.face))
 
     def _offer(self, seen: _Seen) -> None:

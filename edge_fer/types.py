@@ -100,7 +100,7 @@ class AlignedFace:
 
     Attributes:
         track: whose face it is.
-        image: `(size, size)` uint8, grey.
+        image: uint8, `(size, size)` grey, or `(size, size, 3)` BGR for a classifier that takes colour.
         quality: of the picture.
     """
 

@@ -187,8 +187,7 @@ def config_schema(
 def models_list(config: ConfigFile = None, models: ModelFolder = None) -> None:
     """List the networks, with what was measured of them."""
     for name, spec in _store(config, models).specs.items():
-        figures = f"  {spec.accuracy.int8:.1%} on {spec.accuracy.dataset}" if spec.accuracy else ""
-        _say(f"{name:16} {spec.task:9} {spec.quantization:8} {spec.file}{figures}")
+        _say(f"{name:16} {spec.task:9} {spec.summary}")
 
 
 @models_app.command("verify")

@@ -25,8 +25,7 @@ from edge_fer.common.backoff import Backoff
 from edge_fer.common.closeable import Closeable
 from edge_fer.errors import BackendError, ModelError
 from edge_fer.expression.classifier import Classifier, open_classifier
-from edge_fer.inference import Backend, TensorSpec
-from edge_fer.inference.cpu import CpuBackend
+from edge_fer.inference import Backend, TensorSpec, open_backend
 from edge_fer.inference.edgetpu.backend import CompiledModel, EdgeTpuBackend, EdgeTpuOptions, find_tpus
 from edge_fer.inference.edgetpu.devices import Tpu, device_number, list_tpus
 from edge_fer.inference.edgetpu.recovery import RecoveryPolicy, usb_steps
@@ -56,6 +55,7 @@ class Failover(Closeable):
     Attributes:
         size: side of the aligned face, pixels.
         crop: how faces must be cut out.
+        colour: whether faces must be in colour, not grey.
         parallel: how many threads may read faces at a time.
     """
 
@@ -67,7 +67,7 @@ class Failover(Closeable):
         held: ExitStack,
     ) -> None:
         first = readers[0][0]
-        self.size, self.crop = first.size, first.crop
+        self.size, self.crop, self.colour = first.size, first.crop, first.colour
         self.parallel = len(readers)
         self._readers, self._fallback, self._check_every, self._held = tuple(readers), fallback, check_every, held
         self._free = list(self._readers)
@@ -289,7 +289,8 @@ def _open_fallback(settings: ClassifySettings, store: ModelStore, twin: Classifi
 
 def _open_on_cpu(settings: ClassifySettings, store: ModelStore, model: str, reason: str | None = None) -> Classifier:
     content = store.load(model, "classify")
-    return Classifier(model, store.spec(model, "classify"), CpuBackend(content, settings.threads, None), reason)
+    backend = open_backend("cpu", content, threads=settings.threads)
+    return Classifier(model, store.spec(model, "classify"), backend, reason)
 
 
 def _fit(face: Image, size: int) -> Image:
