@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # a camera's child process imports this package, and should n
 
 _MODULES = {
     "cpu": "edge_fer.inference.cpu",
+    "onnx": "edge_fer.inference.onnx",
     "fake": "edge_fer.inference.fake",
     "edgetpu": "edge_fer.inference.edgetpu.backend",
 }
@@ -84,7 +85,7 @@ def open_backend(name: str, model: bytes, *, threads: int = 1, input_shape: tupl
 
     Args:
         name: `cpu`, `fake`, `edgetpu`, `edgetpu:usb:0`, ..., or `auto` for a device that runs any network: the CPU.
-        model: the content of a .tflite file; for an Edge TPU, a compiled one.
+        model: the content of a .tflite file, for an Edge TPU of a compiled one; or of an .onnx file, for the CPU.
         threads: processor threads for the network's operators, on the CPU.
         input_shape: replaces the shape of the first input, for networks that take any.
 
@@ -92,9 +93,16 @@ def open_backend(name: str, model: bytes, *, threads: int = 1, input_shape: tupl
         BackendError: when the device is missing or cannot run this model.
     """
     device, _, which = ("cpu" if name == "auto" else name).partition(":")
+    if device == "cpu" and is_onnx(model):
+        device = "onnx"
     arguments = (model, threads, input_shape, *((which,) if which else ()))
     opened: Backend = import_module(_MODULES[device]).open_backend(*arguments)
     return opened
+
+
+def is_onnx(model: bytes) -> bool:
+    """Whether a file is ONNX: it begins with the field `ir_version` of onnx.proto; a .tflite file has its own mark."""
+    return model[:1] == b"\x08" and model[4:8] != b"TFL3"
 
 
 def check_inputs(device: str, inputs: Sequence[NDArray[Any]], expected: Sequence[TensorSpec]) -> None:

@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 
 from edge_fer.common.closeable import Closeable
 from edge_fer.errors import BackendError
-from edge_fer.inference import TensorSpec, check_inputs, cpu
+from edge_fer.inference import TensorSpec, check_inputs
+from edge_fer.inference import open_backend as open_real
 
 
 def open_backend(model: bytes, threads: int, input_shape: tuple[int, ...] | None) -> FakeBackend:
     """Take over the specification of a network; see `edge_fer.inference.open_backend`."""
-    with cpu.open_backend(model, threads, input_shape) as real:
+    with open_real("cpu", model, threads=threads, input_shape=input_shape) as real:
         return FakeBackend(real.inputs, real.outputs)
 
 

@@ -12,7 +12,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from edge_fer.inference import TensorSpec, cpu
+from edge_fer.inference import TensorSpec
+from edge_fer.inference import open_backend as open_real
 from edge_fer.inference.fake import FakeBackend
 
 
@@ -20,14 +21,14 @@ def open_backend(model: bytes, latency_s: float, threads: int = 1) -> SimulatedB
     """Take over the specification of a network.
 
     Args:
-        model: the content of a .tflite file.
+        model: the content of a .tflite or .onnx file.
         latency_s: duration of each inference, seconds.
         threads: for reading the specification only; see `edge_fer.inference.open_backend`.
 
     Raises:
         BackendError: when the file cannot be read as a network.
     """
-    with cpu.open_backend(model, threads, None) as real:
+    with open_real("cpu", model, threads=threads) as real:
         return SimulatedBackend(real.inputs, real.outputs, latency_s)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import itertools
+import sys
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -20,11 +21,17 @@ from edge_fer.inference.edgetpu.devices import list_tpus
 from edge_fer.inference.edgetpu.recovery import RecoveryPolicy
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.inference.supervised import SupervisedBackend
+from tests.support import onnx_networks
 from tests.support.fake_edgetpu import FakeEdgeTpu, library, twins
 
 IN_PROCESS = ("cpu", "fake", "simulated")
 DEVICES = (*IN_PROCESS, "edgetpu", "supervised")
 TWO_INPUTS = 5  # values of the vector beside the picture
+ONNX = {
+    "onnx_float": onnx_networks.classifier(8),
+    "onnx_two_inputs": onnx_networks.two_inputs(),
+    "onnx_quantized": onnx_networks.quantized(),
+}
 Open = Callable[[str, str | bytes], Backend]
 
 
@@ -33,9 +40,11 @@ def network(name: str, device: str) -> bytes:
     """The content of a network's file, for a device.
 
     Args:
-        name: `one_input`, `two_inputs`, or that of a shipped network.
+        name: `one_input`, `two_inputs`, one of `ONNX`, or that of a shipped network.
         device: its short name; an Edge TPU needs a compiled file.
     """
+    if name in ONNX:
+        return ONNX[name]
     shipped = ModelStore().specs.get(name)
     if shipped is not None:
         return ModelStore().load(name, shipped.task)
@@ -82,7 +91,7 @@ def open_device(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Open]:
 
 CASES = [
     *((device, network) for device in DEVICES for network in ("one_input", "two_inputs")),
-    *((device, network) for device in IN_PROCESS for network in ("mtcnn_rnet", "se_resnet50")),
+    *((device, network) for device in IN_PROCESS for network in ("mtcnn_rnet", "se_resnet50", *ONNX)),
 ]
 
 
@@ -178,8 +187,16 @@ def test_what_is_no_network_is_refused(device: str, content: bytes, open_device:
 
 
 @pytest.mark.parametrize("device", ["cpu", "fake"])
-def test_the_batch_can_be_chosen(device: str) -> None:
-    with open_backend(device, ModelStore().load("mtcnn_rnet", "refine"), input_shape=(3, 24, 24, 3)) as backend:
+@pytest.mark.parametrize(
+    ("content", "shape"),
+    [
+        (ModelStore().load("mtcnn_rnet", "refine"), (3, 24, 24, 3)),
+        (onnx_networks.classifier(8, batch="N"), (3, 3, 16, 16)),
+    ],
+    ids=["tflite", "onnx"],
+)
+def test_the_batch_can_be_chosen(device: str, content: bytes, shape: tuple[int, ...]) -> None:
+    with open_backend(device, content, input_shape=shape) as backend:
         assert backend.inputs[0].shape[0] == 3
         assert {array.shape[0] for array in backend.infer(*random_inputs(backend, 1))} == {3}
 
@@ -187,6 +204,50 @@ def test_the_batch_can_be_chosen(device: str) -> None:
 def test_auto_is_a_device_that_runs_any_network() -> None:
     with open_backend("auto", ModelStore().load("mtcnn_rnet", "refine")) as backend:
         assert backend.name == "cpu"
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_onnx_uses_as_many_threads_as_it_is_told(threads: int) -> None:
+    before = len(list(Path("/proc/self/task").iterdir()))
+    with open_backend("cpu", ONNX["onnx_float"], threads=threads):
+        assert len(list(Path("/proc/self/task").iterdir())) - before == threads - 1
+
+
+def test_onnx_leaves_the_batch_to_us_and_no_other_size() -> None:
+    with open_backend("cpu", onnx_networks.classifier(8, batch="N")) as backend:
+        assert (backend.inputs[0].shape, backend.outputs[0].shape) == ((1, 3, 16, 16), (1, 8))
+    content = onnx_networks.network("net (float[1,3,H,W] x) => (float[1,3,1,1] y) { y = GlobalAveragePool(x) }")
+    with pytest.raises(BackendError, match=r"fixed size, found \[1, 3, 'H', 'W'\] `x`; export the network"):
+        open_backend("cpu", content)
+
+
+@pytest.mark.parametrize(
+    ("graph", "message"),
+    [
+        ("net (string[1] x) => (string[1] y) { y = Identity(x) }", "expected an input of numbers"),
+        (
+            "net (float[1] x) => (seq(float[1]) y) { y = SequenceConstruct(x) }",
+            "arrays as outputs, found list",
+        ),
+        ("net (float[1,3] x, float[3] z) => (float y) { y = Bogus(x, z) }", "runs on the CPU, found: .*Bogus"),
+    ],
+)
+def test_onnx_of_another_kind_is_refused(graph: str, message: str) -> None:
+    model = onnx_networks.onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["" : 17]> {graph}')
+    with pytest.raises(BackendError, match=message) as caught:
+        open_backend("cpu", model.SerializeToString())
+    assert "\n" not in str(caught.value)
+
+
+def test_an_edge_tpu_runs_no_onnx() -> None:
+    with pytest.raises(BackendError, match="found an ONNX file, which only the CPU runs"):
+        CompiledModel(ONNX["onnx_float"])
+
+
+def test_without_onnxruntime_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(BackendError, match=r"pip install 'edge-fer\[onnx\]'"):
+        open_backend("cpu", ONNX["onnx_float"])
 
 
 @pytest.mark.parametrize("name", ["edgetpu", "edgetpu:usb:7"])

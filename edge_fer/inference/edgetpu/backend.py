@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from edge_fer.common.closeable import Closeable
 from edge_fer.errors import BackendError, WorkerError
-from edge_fer.inference import TensorSpec, check_inputs
+from edge_fer.inference import TensorSpec, check_inputs, is_onnx
 from edge_fer.inference.edgetpu.child import shared_arrays
 from edge_fer.inference.edgetpu.devices import Tpu, list_tpus
 from edge_fer.process.worker import Worker
@@ -61,6 +61,11 @@ class CompiledModel(Closeable):
     """
 
     def __init__(self, content: bytes) -> None:
+        if is_onnx(content):
+            raise BackendError(
+                "expected a network compiled for the Edge TPU, found an ONNX file, which only the CPU runs; make an "
+                "int8 .tflite of it and compile that, or choose `classify.backend: cpu`"
+            )
         if b"edgetpu-custom-op" not in content:
             raise BackendError(
                 "expected a network compiled for the Edge TPU, found one without `edgetpu-custom-op`, which would run "
