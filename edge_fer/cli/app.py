@@ -23,7 +23,7 @@ from edge_fer.cli.bench import HELP as BENCH_HELP
 from edge_fer.cli.bench import bench
 from edge_fer.cli.cameras import cameras
 from edge_fer.cli.doctor import doctor
-from edge_fer.errors import ConfigError, EdgeFerError, ModelError
+from edge_fer.errors import BackendError, ConfigError, EdgeFerError, ModelError
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.publish import Sink
 from edge_fer.publish.stdout import Stdout
@@ -192,19 +192,22 @@ def models_list(config: ConfigFile = None, models: ModelFolder = None) -> None:
 
 @models_app.command("verify")
 def models_verify(config: ConfigFile = None, models: ModelFolder = None) -> None:
-    """Compare every network with its hash."""
+    """Compare every network with its hash, and every classifier with its manifest entry."""
+    from edge_fer.expression.verify import verify_classifier
+
     store = _store(config, models)
     failures = []
     for name, spec in store.specs.items():
         try:
-            _say(f"{name:16} ok  {len(store.load(name, spec.task)) / 2**20:.1f} MiB")
-            if spec.edgetpu is not None:
-                _say(f"{name:16} ok  {len(store.load_compiled(name, spec.task)) / 2**20:.1f} MiB for the Edge TPU")
-        except ModelError as error:
+            sizes = [f"{len(store.read(file)) / 2**20:.1f} MiB {file.file}" for file in spec.files]
+            if spec.task == "classify":
+                verify_classifier(store, name)
+            _say(f"{name:16} ok  {', '.join(sizes)}")
+        except (ModelError, BackendError) as error:
             _say(f"{name:16} {error}")
             failures.append(name)
     if failures:
-        raise ModelError(f"expected every network to match its hash, found other content in {', '.join(failures)}")
+        raise ModelError(f"expected every network to be what the manifest says, found others: {', '.join(failures)}")
 
 
 def _store(config: Path | None, models: Path | None) -> ModelStore:
