@@ -30,7 +30,7 @@ def classifier(
     nhwc: bool = False,
     batch: str = "1",
     end: str = "Identity",
-    features: bool = False,
+    features: int = 0,
 ) -> bytes:
     """A network that gives a linear function of each channel's mean: float32.
 
@@ -41,20 +41,25 @@ def classifier(
         nhwc: whether the channels come last.
         batch: size of the batch, or a name for one that is left open.
         end: the last operator: `Identity`, `Softmax`, `Log` (not a number for half of the labels), ...
-        features: whether the channels' means are an output, too.
+        features: how many values a further output has, the sum of the channels' means each; 0: there is none.
     """  # fmt: skip
     shape = f"{batch},{side},{side},{channels}" if nhwc else f"{batch},{channels},{side},{side}"
     first = "moved = Transpose<perm=[0,3,1,2]>(image)" if nhwc else "moved = Identity(image)"
-    further = f", float[{batch},{channels}] features" if features else ""
+    further, ones, last = "", "", ""
+    if features:
+        further = f", float[{batch},{features}] features"
+        ones = f", float[{channels},{features}] ones = {_values(np.ones(channels * features))}"
+        last = "features = MatMul(means, ones)"
     return network(f"""
         net (float[{shape}] image) => (float[{batch},{labels}] scores{further})
-        <float[{channels},{labels}] weights = {_values(label_weights(channels, labels))}>
+        <float[{channels},{labels}] weights = {_values(label_weights(channels, labels))}{ones}>
         {{
             {first}
             pooled = GlobalAveragePool(moved)
-            features = Flatten(pooled)
-            linear = MatMul(features, weights)
+            means = Flatten(pooled)
+            linear = MatMul(means, weights)
             scores = {end}(linear)
+            {last}
         }}""")
 
 
