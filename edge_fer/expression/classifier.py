@@ -5,21 +5,20 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_fer.common.closeable import Closeable
+from edge_fer.expression import ExpressionModel
 from edge_fer.expression.outputs import LabelOutput
 from edge_fer.expression.preprocessing import Preprocessor
 from edge_fer.inference import Backend, TensorSpec, open_backend
 from edge_fer.inference.manifest import ClassifierSpec
 from edge_fer.inference.model_store import ModelStore
-from edge_fer.inference.supervised import Change
 from edge_fer.settings import ClassifySettings
-from edge_fer.types import Expression, Image, Origin
+from edge_fer.types import AlignedFace, Expression, Image, Origin
 
 
 def open_classifier(settings: ClassifySettings, store: ModelStore) -> Classifier:
     """Load the classifier that the settings name onto the CPU, or onto the fake device where they name that one.
 
-    Whoever may use an Edge TPU calls `edge_fer.expression.failover.open_reader`.
+    Whoever may use an Edge TPU calls `open_expression_model`.
 
     Raises:
         ModelError: when the model is missing, corrupt or no classifier of this runtime.
@@ -30,15 +29,12 @@ def open_classifier(settings: ClassifySettings, store: ModelStore) -> Classifier
     return Classifier(settings.model, spec, backend)
 
 
-class Classifier(Closeable):
+class Classifier(ExpressionModel):
     """One classifier on one device.
 
     Attributes:
         model: its name in the manifest.
-        size: side of the aligned face it takes, pixels.
-        colour: whether it takes faces in colour, not grey.
-        crop: how faces must be cut out for it.
-        parallel: how many threads may read faces at a time.
+        (the others are those of `ExpressionModel`)
 
     Args:
         model: its name in the manifest.
@@ -49,8 +45,6 @@ class Classifier(Closeable):
     Raises:
         ModelError: when the network's input or output is not what the manifest says.
     """
-
-    parallel = 1
 
     def __init__(self, model: str, spec: ClassifierSpec, backend: Backend, reason: str | None = None) -> None:
         self.model = model
@@ -81,31 +75,15 @@ class Classifier(Closeable):
         """What the network gives."""
         return self._backend.outputs
 
-    @property
-    def recovery(self) -> dict[str, int]:
-        """How often it was tried to bring the device back: nobody does; see `edge_fer.expression.failover`."""
-        return {}
-
-    def changes(self) -> tuple[Change, ...]:
-        """What happened to the device since the last call: nothing that it survives."""
-        return ()
-
-    def classify(self, face: Image) -> Expression:
-        """Read one face.
-
-        Args:
-            face: aligned, uint8: `(size, size)` grey, or `(size, size, 3)` BGR where it takes colour.
-
-        Raises:
-            BackendError: when the device fails, or what the network gives cannot be read.
-        """
-        return Expression(self._labels.probabilities(self.values(face)), self.origin, self._abstain_below)
+    def classify(self, face: AlignedFace) -> Expression:
+        """Read one face; see `ExpressionModel.classify`."""
+        return Expression(self._labels.probabilities(self.values(face.image)), self.origin, self._abstain_below)
 
     def values(self, face: Image) -> NDArray[np.float64]:
         """What the network gives for one face: logits or probabilities of its own labels.
 
         Args:
-            face: see `classify`.
+            face: aligned, uint8: `(size, size)` grey, or `(size, size, 3)` BGR where it takes colour.
 
         Returns:
             `(labels,)`.

@@ -79,17 +79,20 @@ class Smoother:
     def _fault(self, quality: Quality) -> Why | None:
         """What makes a crop too poor to read, in the order of `Why`."""
         limits = self._settings
-        if limits.too_small is not None and quality.eye_distance < limits.too_small:
+        if limits.min_eye_distance_px is not None and quality.eye_distance < limits.min_eye_distance_px:
             return "too_small"
-        if limits.turned_away is not None and max(abs(quality.yaw), abs(quality.pitch)) > limits.turned_away:
+        if (
+            limits.max_head_angle_deg is not None
+            and max(abs(quality.yaw), abs(quality.pitch)) > limits.max_head_angle_deg
+        ):
             return "turned_away"
-        if limits.blurred is not None and quality.blur > limits.blurred:
+        if limits.max_blur is not None and quality.blur > limits.max_blur:
             return "blurred"
         return None
 
     def _smoothed(self, memory: _Memory, why: Why | None) -> Smoothed:
         confidence = memory.probabilities[LABELS.index(memory.shown)]
-        unsure = memory.abstain_below if self._settings.unsure is None else self._settings.unsure
+        unsure = memory.abstain_below if self._settings.min_confidence is None else self._settings.min_confidence
         if why is None and confidence < unsure:
             why = "unsure"
         return Smoothed(

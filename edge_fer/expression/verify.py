@@ -29,7 +29,7 @@ def verify_classifier(store: ModelStore, name: str) -> None:
     spec = store.spec(name, "classify")
     with closing(open_backend("cpu", store.load(name, "classify"))) as backend:
         classifier = Classifier(name, spec, backend)
-        values = [classifier.values(face) for face in golden_faces(spec)]
+        values = [classifier.values(face.image) for face in golden_faces(spec)]
     if spec.output == "logits" and all(are_probabilities(each, _SUM_TOLERANCE) for each in values):
         raise ModelError(
             f"expected logits from `{name}`, found numbers that sum to 1: its softmax is inside; state "

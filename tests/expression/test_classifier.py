@@ -18,7 +18,7 @@ from edge_fer.inference.manifest import ClassifierSpec
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.inference.picture_spec import InputSpec
 from edge_fer.settings import ClassifySettings
-from edge_fer.types import LABELS
+from edge_fer.types import LABELS, AlignedFace
 
 GREY = InputSpec(size=224, colour="grey", mean=0.508, std=0.255)
 
@@ -79,7 +79,7 @@ def test_probabilities_sum_to_one_and_keep_the_order(logits: list[float]) -> Non
 def test_the_answer_is_dequantized_tempered_and_labelled(spec: ClassifierSpec) -> None:
     backend = Recorded([5, 5, 5, 25, 5, 5, 5], tensor(np.int8, 1 / 255 / 0.255, 2))
     classifier = Classifier("net", spec.model_copy(update={"temperature": 2.0, "abstain_below": 0.4}), backend)
-    expression = classifier.classify(np.zeros((224, 224), np.uint8))
+    expression = classifier.classify(AlignedFace.of_crop(np.zeros((224, 224), np.uint8)))
     assert expression.label == "happiness"
     assert expression.confidence == pytest.approx(np.e / (np.e + 6))
     assert expression.probabilities[0] == pytest.approx(1 / (np.e + 6))
@@ -117,7 +117,7 @@ def test_a_grey_face_fills_every_channel_of_either_layout(spec: ClassifierSpec, 
     shape = (1, 224, 224, channels) if layout == "nhwc" else (1, channels, 224, 224)
     backend = Recorded([0] * 7, tensor(np.int8, 1 / 255 / 0.255, 2, shape))
     face = np.arange(224 * 224, dtype=np.uint32).reshape(224, 224).astype(np.uint8)
-    Classifier("net", spec, backend).classify(face)
+    Classifier("net", spec, backend).classify(AlignedFace.of_crop(face))
     assert backend.asked.shape == shape
     expected = quantization_table(spec.input, backend.inputs[0])[face]
     assert (np.moveaxis(backend.asked[0], 0 if layout == "nchw" else -1, 0) == expected).all()
@@ -133,7 +133,7 @@ def test_colours_are_standardised_a_channel_and_come_in_their_order(
     shape = (1, 4, 4, 3) if layout == "nhwc" else (1, 3, 4, 4)
     backend = Recorded([0] * 7, tensor(np.float32, 0, 0, shape))
     face = np.random.default_rng(1).integers(0, 256, (4, 4, 3), dtype=np.uint8)
-    Classifier("net", spec.model_copy(update={"input": picture}), backend).classify(face)
+    Classifier("net", spec.model_copy(update={"input": picture}), backend).classify(AlignedFace.of_crop(face))
     pixels = face[:, :, ::-1] if colour == "rgb" else face
     expected = (pixels / 255 - means) / stds
     found = backend.asked[0] if layout == "nhwc" else backend.asked[0].transpose(1, 2, 0)
@@ -234,7 +234,8 @@ def test_outputs_must_be_those_of_the_manifest(
 @pytest.mark.parametrize("device", ["cpu", "fake"])
 def test_the_shipped_classifier_reads_a_face(device: Any) -> None:
     with open_classifier(ClassifySettings(backend=device), ModelStore()) as classifier:
-        face = np.random.default_rng(3).integers(0, 256, (classifier.size, classifier.size), dtype=np.uint8)
+        crop = np.random.default_rng(3).integers(0, 256, (classifier.size, classifier.size), dtype=np.uint8)
+        face = AlignedFace.of_crop(crop)
         expression = classifier.classify(face)
         assert classifier.backend == device
         assert expression == classifier.classify(face)

@@ -14,7 +14,7 @@ from edge_fer.expression.classifier import open_classifier
 from edge_fer.expression.verify import verify_classifier
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.settings import ClassifySettings
-from edge_fer.types import LABELS, Image
+from edge_fer.types import LABELS, AlignedFace, Image
 from tests.support import onnx_networks, tflite_networks
 from tests.support.model_folders import folder_with
 
@@ -46,7 +46,7 @@ def face(channels: int = 3) -> Image:
 
 def classified(store: ModelStore, image: Image) -> dict[str, float]:
     with open_classifier(ClassifySettings(model=NAME, backend="auto"), store) as classifier:
-        expression = classifier.classify(image)
+        expression = classifier.classify(AlignedFace.of_crop(image))
         assert classifier.backend == "cpu"
         assert classifier.colour == (image.ndim == 3)
     return dict(zip(LABELS, expression.probabilities, strict=True))

@@ -19,14 +19,14 @@ from numpy.typing import NDArray
 from edge_fer.errors import SourceError
 from edge_fer.expression.classifier import Classifier
 from edge_fer.faces.align import align
-from edge_fer.faces.detectors.mtcnn.detector import Detector
+from edge_fer.faces.detectors import Detector
 from edge_fer.lab.console import Progress, silent
 from edge_fer.lab.datasets.dataset import Dataset, FileImages, pictures_below, reading
 from edge_fer.lab.datasets.pictures import resize
 from edge_fer.lab.explain.gradcam import Stage, grad_cam, over_face
 from edge_fer.lab.networks.se_resnet50 import SEResNet50
 from edge_fer.lab.training.augment import standardise
-from edge_fer.types import LABELS, Expression, Image, Label
+from edge_fer.types import LABELS, AlignedFace, Expression, Image, Label
 
 _BATCH = 16
 
@@ -115,7 +115,7 @@ def subjects_of_frames(paths: Sequence[Path], detector: Detector, classifier: Cl
     subjects = []
     for path in _files(paths):
         image = _read_colour(path)
-        for number, found in enumerate(detector.detect(image), 1):
+        for number, found in enumerate(detector.find(image), 1):
             face = align(image, found.landmarks, classifier.crop, classifier.size)
             subjects.append(Subject(face, f"{path.name}, face {number}", None))
     if not subjects:
@@ -167,7 +167,7 @@ def explain(
     layer: Any = getattr(net, stage)
     for first in range(0, len(subjects), _BATCH):
         batch = subjects[first : first + _BATCH]
-        expressions = [classifier.classify(subject.face) for subject in batch]
+        expressions = [classifier.classify(AlignedFace.of_crop(subject.face)) for subject in batch]
         explained = [label or expression.label for expression in expressions]
         faces = torch.from_numpy(np.stack([subject.face for subject in batch])).float()[:, None]
         cams = grad_cam(net, layer, standardise(faces), np.array([LABELS.index(each) for each in explained]))

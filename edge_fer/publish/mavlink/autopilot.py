@@ -55,7 +55,7 @@ class Autopilot:
         elif not is_ours or message.get_srcComponent() != self._component:
             return
         elif kind == "ATTITUDE":
-            self._attitude.tell(now_ns, math.degrees(message.roll))
+            self._attitude.add(now_ns, math.degrees(message.roll))
         elif kind == "TIMESYNC":
             self.timesync.answered(message.ts1, message.tc1, now_ns)
 
