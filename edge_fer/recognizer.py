@@ -183,7 +183,8 @@ class Recognizer(Closeable):
         return self.result(found, time.monotonic_ns())
 
     def _aligned(self, image: Image, track: Track, frame: Frame) -> AlignedFace:
-        crop = align(image, track.face.landmarks, self.model.crop, self.model.size)
+        model = self.model
+        crop = align(image, track.face.landmarks, model.crop, model.size, colour=model.colour)
         return AlignedFace(track, crop, measure_quality(crop, track.face), frame.captured_ns, frame.scene_ns)
 
     def _reading(self, face: AlignedFace, last: Classification | None, now_ns: int) -> FaceReading:

@@ -100,7 +100,7 @@ class AlignedFace:
 
     Attributes:
         track: the track of the face, with its place in the frame.
-        image: `(size, size)` uint8, grey.
+        image: uint8, `(size, size)` grey, or `(size, size, 3)` BGR for a classifier that takes colour.
         quality: how good the picture is to read an expression from.
         captured_ns: capture time of the frame, CLOCK_MONOTONIC, nanoseconds.
         scene_ns: time of the frame in the scene, nanoseconds; see `Frame`.
@@ -117,7 +117,7 @@ class AlignedFace:
         """A face that is known by its crop alone, as data sets have them: its box, landmarks and quality are zeros.
 
         Args:
-            image: `(size, size)` uint8, grey, aligned.
+            image: aligned, uint8: `(size, size)` grey, or `(size, size, 3)` BGR.
         """
         origin = Point(0.0, 0.0)
         face = Face(Box(0.0, 0.0, 0.0, 0.0), 1.0, Landmarks(origin, origin, origin, origin, origin))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from edge_fer.common.closeable import Closeable
 
 if TYPE_CHECKING:
-    from edge_fer.inference.model_store import CropSpec
+    from edge_fer.inference.manifest import CropSpec
     from edge_fer.inference.supervised import SupervisedBackend
     from edge_fer.types import AlignedFace, Expression, Origin
 
@@ -22,12 +22,14 @@ class ExpressionModel(Closeable):
 
     Attributes:
         size: side of the aligned face that it takes, pixels.
+        colour: whether it takes faces in colour; if not, in grey.
         crop: how faces must be cut out for it.
         parallel: how many threads may call `classify` at a time.
         devices: the supervised devices that it runs on, which may fail and come back; empty on the CPU.
     """
 
     size: int
+    colour: bool = False
     crop: CropSpec
     parallel: int = 1
     devices: tuple[SupervisedBackend, ...] = ()
@@ -42,10 +44,10 @@ class ExpressionModel(Closeable):
         """Read one face.
 
         Args:
-            face: its image is `(size, size)` uint8, grey.
+            face: its image is uint8, `(size, size)` grey, or `(size, size, 3)` BGR where `colour` is true.
 
         Raises:
-            BackendError: when the device fails.
+            BackendError: when the device fails, or what the network gives cannot be read.
         """
 
     def forget(self, ids: frozenset[int]) -> None:

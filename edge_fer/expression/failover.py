@@ -4,7 +4,7 @@
                  | away, failed now, or caught at a wrong answer
                  '-> the CPU           -> expression with the reason in its `origin`
 
-An Edge TPU is in service once it has read two golden faces as the CPU does, so that garbage is not trusted; after
+An Edge TPU is in service once it has read its golden faces as the CPU does, so that garbage is not trusted; after
 that, one face in `classify.check_every` is read on both. The CPU's network is kept ready, so that the first face
 without the Edge TPU does not wait for it.
 """
@@ -26,12 +26,6 @@ from edge_fer.expression.classifier import Classifier
 from edge_fer.inference.supervised import SupervisedBackend
 from edge_fer.types import AlignedFace, Expression, Origin
 
-TOLERANCE = 0.2
-"""Two devices agree on a face while no probability differs by more. Of 2,000 answers of the shipped network made of
-random numbers, 1 % came as near to a right one; the two golden faces' right answers are 0.5 apart."""
-
-_GOLDEN_SEEDS = (4, 12)
-
 _log = logging.getLogger(__name__)
 
 
@@ -42,6 +36,7 @@ class Failover(ExpressionModel):
         readers: a classifier and its device each.
         fallback: the classifier on the CPU.
         check_every: every so many faces one is read on both; 0: never.
+        tolerance: largest difference of a probability between devices that read a face alike, 0..1.
         held: all of them, closed with this.
     """
 
@@ -50,13 +45,15 @@ class Failover(ExpressionModel):
         readers: Sequence[tuple[Classifier, SupervisedBackend]],
         fallback: Classifier,
         check_every: int,
+        tolerance: float,
         held: ExitStack,
     ) -> None:
         first = readers[0][0]
-        self.size, self.crop = first.size, first.crop
+        self.size, self.colour, self.crop = first.size, first.colour, first.crop
         self.parallel = len(readers)
         self.devices = tuple(device for _, device in readers)
-        self._readers, self._fallback, self._check_every, self._held = tuple(readers), fallback, check_every, held
+        self._readers, self._fallback, self._held = tuple(readers), fallback, held
+        self._check_every, self._tolerance = check_every, tolerance
         self._free = list(self._readers)
         self._read = 0
         self._changed, self._cpu = threading.Condition(), threading.Lock()
@@ -83,9 +80,9 @@ class Failover(ExpressionModel):
                 return expression
             wrong = f"{device.name} read a face otherwise than the CPU"
             expected = self._read_on_cpu(face, wrong)
-            if agree(expression, expected):
+            if agree(expression, expected, self._tolerance):
                 return expression
-            device.distrust(wrong)
+            device.mark_unhealthy(wrong)
             return expected
 
     def close(self) -> None:
@@ -124,26 +121,9 @@ class Failover(ExpressionModel):
         return replace(expression, origin=Origin(self._fallback.model, self._fallback.backend, reason))
 
 
-def agree(one: Expression, other: Expression) -> bool:
-    """Whether two devices read a face alike, within what rounding differs in."""
-    return max(abs(p - q) for p, q in zip(one.probabilities, other.probabilities, strict=True)) <= TOLERANCE
-
-
-def golden_faces(size: int) -> tuple[AlignedFace, ...]:
-    """Pictures that a device has to read as the CPU does: soft patches, alike on every machine.
-
-    Args:
-        size: side, pixels.
-
-    Returns:
-        Two faces, their images `(size, size)` uint8, grey, that the shipped classifiers read differently: a device
-        that goes on giving its last answer fails, too.
-    """
-    patches = (np.random.default_rng(seed).integers(0, 256, (6, 6), np.uint8) for seed in _GOLDEN_SEEDS)
-    return tuple(
-        AlignedFace.of_crop(np.asarray(cv2.resize(patch, (size, size), interpolation=cv2.INTER_CUBIC), np.uint8))
-        for patch in patches
-    )
+def agree(one: Expression, other: Expression, tolerance: float) -> bool:
+    """Whether two devices read a face alike: no probability differs by more than `tolerance`."""
+    return max(abs(p - q) for p, q in zip(one.probabilities, other.probabilities, strict=True)) <= tolerance
 
 
 def _fit(face: AlignedFace, size: int) -> AlignedFace:

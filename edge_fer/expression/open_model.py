@@ -10,12 +10,12 @@ from edge_fer.common.backoff import Backoff
 from edge_fer.errors import BackendError, ModelError
 from edge_fer.expression import ExpressionModel
 from edge_fer.expression.classifier import Classifier, open_classifier
-from edge_fer.expression.failover import Failover, agree, golden_faces
-from edge_fer.inference import Backend, TensorSpec
-from edge_fer.inference.cpu import CpuBackend
+from edge_fer.expression.failover import Failover, agree
+from edge_fer.expression.golden_faces import golden_faces
+from edge_fer.inference import Backend, TensorSpec, open_backend
 from edge_fer.inference.edgetpu.backend import CompiledModel, EdgeTpuBackend, EdgeTpuOptions, find_tpus
 from edge_fer.inference.edgetpu.devices import Tpu, device_number, list_tpus
-from edge_fer.inference.edgetpu.recovery import Ladder, usb_rungs
+from edge_fer.inference.edgetpu.recovery import RecoveryPolicy, usb_steps
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.inference.supervised import SupervisedBackend
 from edge_fer.settings import ClassifySettings
@@ -72,33 +72,35 @@ def _open_failover(
 ) -> Failover:
     """Open Edge TPUs, each behind its supervisor, and the CPU behind them; `compiled` is closed with them."""
     spec = store.spec(settings.model, "classify")
+    tolerance = spec.failover.tolerance
     with ExitStack() as stack:
         stack.enter_context(compiled)
         twin = stack.enter_context(_open_on_cpu(settings, store, settings.model))
-        golden = [(face, twin.classify(face)) for face in golden_faces(twin.size)]
+        golden = [(face, twin.classify(face)) for face in golden_faces(spec)]
         fallback = stack.enter_context(_open_fallback(settings, store, twin))
 
         def check(backend: Backend) -> None:
             candidate = Classifier(settings.model, spec, backend)
-            if not all(agree(candidate.classify(face), expected) for face, expected in golden):
+            if not all(agree(candidate.classify(face), expected, tolerance) for face, expected in golden):
                 raise BackendError(
-                    f"expected {backend.name} to read two golden faces as the CPU does, found other answers"
+                    f"expected {backend.name} to read the golden faces as the CPU does, found other answers"
                 )
 
         devices = [
-            stack.enter_context(supervise(tpu, settings, compiled, (twin.input, twin.outputs), check)) for tpu in tpus
+            stack.enter_context(supervise(tpu, settings, compiled, (twin.inputs, twin.outputs), check)) for tpu in tpus
         ]
         for device in devices:
-            device.settle(cancelled)
+            device.wait_until_opened(cancelled)
         readers = [(Classifier(settings.model, spec, device), device) for device in devices]
-        return Failover(readers, fallback, settings.check_every if fallback is twin else 0, stack.pop_all())
+        check_every = settings.check_every if fallback is twin else 0
+        return Failover(readers, fallback, check_every, tolerance, stack.pop_all())
 
 
 def supervise(
     tpu: Tpu,
     settings: ClassifySettings,
     compiled: CompiledModel,
-    specs: tuple[TensorSpec, tuple[TensorSpec, ...]],
+    specs: tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]],
     check: Callable[[Backend], None],
 ) -> SupervisedBackend:
     """Open one Edge TPU behind its supervisor.
@@ -107,21 +109,21 @@ def supervise(
         tpu: the device.
         settings: of the classifier.
         compiled: its network.
-        specs: its input and its outputs.
+        specs: its inputs and its outputs.
         check: raises BackendError when the device's answers are wrong.
     """
     options = EdgeTpuOptions(
         settings.edgetpu_library, settings.performance, settings.deadline_ms / 1e3, settings.start_deadline_s
     )
-    usb = usb_rungs(tpu.path, settings.dev, settings.usb_helper, power=settings.usb_power)
-    rungs = usb if tpu.kind == "usb" else ()
-    ladder = Ladder(rungs, Backoff(settings.retry_s, settings.retry_max_s), settings.park_s, settings.steady_s)
+    usb = usb_steps(tpu.path, settings.dev, settings.usb_helper, power=settings.usb_power)
+    steps = usb if tpu.kind == "usb" else ()
+    policy = RecoveryPolicy(steps, Backoff(settings.retry_s, settings.retry_max_s), settings.park_s, settings.steady_s)
     return SupervisedBackend(
         f"edgetpu:{tpu.name}",
         *specs,
         connect=lambda cancelled: EdgeTpuBackend(tpu, compiled, options, cancelled),
         check=check,
-        ladder=ladder,
+        policy=policy,
         presence=lambda: device_number(tpu.path),
         idle_s=settings.idle_s,
     )
@@ -133,16 +135,16 @@ def _open_fallback(settings: ClassifySettings, store: ModelStore, twin: Classifi
         return twin
     twin.close()
     fallback = _open_on_cpu(settings, store, settings.fallback_model or twin.model)
-    if fallback.crop != twin.crop:
+    if (fallback.crop, fallback.colour) != (twin.crop, twin.colour):
         fallback.close()
         raise ModelError(
             f"expected a fallback_model that takes faces cut out like those of `{twin.model}`, found "
-            f"`{fallback.model}` with {fallback.crop}; choose another"
+            f"`{fallback.model}` with {fallback.crop}{', in colour' if fallback.colour else ''}; choose another"
         )
-    fallback.classify(golden_faces(fallback.size)[0])  # the first one takes longer
+    fallback.classify(golden_faces(store.spec(fallback.model, "classify"))[0])  # the first one takes longer
     return fallback
 
 
 def _open_on_cpu(settings: ClassifySettings, store: ModelStore, model: str, reason: str | None = None) -> Classifier:
-    content = store.load(model, "classify")
-    return Classifier(model, store.spec(model, "classify"), CpuBackend(content, settings.threads, None), reason)
+    backend = open_backend("cpu", store.load(model, "classify"), threads=settings.threads)
+    return Classifier(model, store.spec(model, "classify"), backend, reason)

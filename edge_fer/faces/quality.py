@@ -28,9 +28,11 @@ def measure_quality(crop: Image, face: Face) -> Quality:
     """Measure the picture of one face.
 
     Args:
-        crop: `(size, size)` uint8, grey, aligned.
+        crop: the aligned face, uint8: `(size, size)` grey, or `(size, size, 3)` BGR, which is measured in grey.
         face: the face that the crop shows, in pixels of the frame.
     """
+    if crop.ndim == 3:
+        crop = np.asarray(cv2.cvtColor(crop, cv2.COLOR_BGR2GRAY), np.uint8)
     left, right = face.landmarks.left_eye, face.landmarks.right_eye
     across, down = right.x - left.x, right.y - left.y
     yaw, pitch = head_pose(face.landmarks)

@@ -14,7 +14,8 @@ from typing import Any
 import yaml
 
 from edge_fer.errors import ModelError, OutputError
-from edge_fer.inference.model_store import MANIFEST, ModelSpec, ModelStore
+from edge_fer.inference.manifest import ModelSpec
+from edge_fer.inference.model_store import MANIFEST, ModelStore
 from edge_fer.lab.files import writing
 
 

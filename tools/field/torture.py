@@ -29,6 +29,7 @@ import numpy as np
 from edge_fer.expression.classifier import Classifier, open_classifier
 from edge_fer.expression.failover import Failover, agree
 from edge_fer.expression.open_model import open_expression_model
+from edge_fer.inference.manifest import FailoverSpec
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.pipeline import Pipeline
 from edge_fer.publish import Sink
@@ -40,6 +41,7 @@ from edge_fer.types import AlignedFace, Expression, Image
 from tests.support.fake_edgetpu import INFER_FAULTS, LOAD_FAULTS, FakeEdgeTpu, library, twin_store
 from tests.support.held import Held, held
 
+TOLERANCE = FailoverSpec().tolerance
 FAULTS = (
     *(f"infer {kind}" for kind in INFER_FAULTS),
     *(f"load {kind}" for kind in LOAD_FAULTS),
@@ -71,7 +73,7 @@ class Result:
         worst_gap_ms: longest time between two readings, or, where the source waited for the device, longest time from a
             frame to its reading.
         deadline_ms: of one inference.
-        recovery: rungs that were tried.
+        recovery: recovery steps that were tried.
         returned: how often the Edge TPU took over again.
         before: what the process held before it all.
         early: what it held after a tenth of the frames.
@@ -144,7 +146,7 @@ class Torture:
         self._faces += 1
         expression = self._read(face)
         expected = self._twin.classify(face)
-        self.wrong += not (agree(expression, expected) and expression.label == expected.label)
+        self.wrong += not (agree(expression, expected, TOLERANCE) and expression.label == expected.label)
         assert expression.origin is not None
         self.by_backend[expression.origin.backend] += 1
         return expression

@@ -26,7 +26,8 @@ import numpy as np
 from edge_fer.errors import OutputError, SourceError
 from edge_fer.faces.align import align
 from edge_fer.faces.detectors import Detector, open_detector
-from edge_fer.inference.model_store import CropSpec, ModelSpec, ModelStore
+from edge_fer.inference.manifest import ClassifierSpec, CropSpec
+from edge_fer.inference.model_store import ModelStore
 from edge_fer.lab.console import Reporter
 from edge_fer.lab.datasets.crops import CROPS, Crops
 from edge_fer.lab.datasets.dataset import SPLITS, Dataset, FileImages, Usage
@@ -213,11 +214,9 @@ def _files(photos: Dataset) -> FileImages:
     return photos.images
 
 
-def _crop(spec: ModelSpec, detail: int | None) -> tuple[CropSpec, int]:
+def _crop(spec: ClassifierSpec, detail: int | None) -> tuple[CropSpec, int]:
     """The crop and the size of the faces."""
     crop, size = spec.crop, spec.input.size
-    assert crop is not None  # every classifier in a manifest has both
-    assert size is not None
     return (crop if detail is None else crop.model_copy(update={"detail": min(detail, size)})), size
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_fer.errors import SourceError
-from edge_fer.inference.model_store import CropSpec
+from edge_fer.inference.manifest import CropSpec
 from edge_fer.types import LABELS, Box, Image
 
 SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_fer.errors import ModelError, OutputError
-from edge_fer.inference.model_store import ModelSpec, ModelStore
+from edge_fer.inference.manifest import EdgeTpuFile, ModelSpec
+from edge_fer.inference.model_store import ModelStore
 from edge_fer.lab.edgetpu.check import COMPILED
 from edge_fer.lab.model_folder import update_manifest
 from edge_fer.lab.tflite.graph import Graph
@@ -114,12 +115,10 @@ def record(folder: Path, name: str, compiled: bytes, text: str) -> ModelSpec:
     file = f"{Path(spec.file).stem}_edgetpu.tflite"
     _write(folder / file, compiled)
     _write(folder / Path(file).with_suffix(".log"), text.encode())
-    entry = {
-        "file": file,
-        "sha256": hashlib.sha256(compiled).hexdigest(),
-        "compiler": f"edgetpu_compiler {log.version}",
-    }
-    changed = ModelSpec.model_validate({**spec.model_dump(), "edgetpu": entry})
+    entry = EdgeTpuFile(
+        file=file, sha256=hashlib.sha256(compiled).hexdigest(), compiler=f"edgetpu_compiler {log.version}"
+    )
+    changed = spec.model_copy(update={"edgetpu": entry})
     update_manifest(folder, {name: changed})
     return changed
 

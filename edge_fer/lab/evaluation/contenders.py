@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from edge_fer.errors import ConfigError, ModelError
 from edge_fer.expression.classifier import Classifier
 from edge_fer.inference import open_backend
-from edge_fer.inference.model_store import ModelSpec, ModelStore
+from edge_fer.inference.manifest import ClassifierSpec
+from edge_fer.inference.model_store import ModelStore
 from edge_fer.lab.console import Progress
 from edge_fer.lab.evaluation.metrics import NOT_FOUND, Labels, Logits
 from edge_fer.lab.model_folder import find_entry
@@ -30,7 +31,7 @@ class Artefact:
     """A classifier's file, and what the manifest says of it (or of the one beside which it is measured)."""
 
     name: str
-    spec: ModelSpec
+    spec: ClassifierSpec
     content: bytes
 
 
@@ -80,7 +81,7 @@ def _find_rival(model: Artefact, against: str) -> Artefact:
     if listed := find_entry(path, content):
         return find_artefact(ModelStore(path.parent), listed[0])
     with open_backend("cpu", content) as backend:
-        quantization = "int8" if backend.input.dtype == np.int8 else "float32"
+        quantization = "int8" if backend.inputs[0].dtype == np.int8 else "float32"
     changes = {"file": path.name, "sha256": hashlib.sha256(content).hexdigest(), "quantization": quantization}
     return Artefact(path.stem, model.spec.model_copy(update=changes), content)
 

@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_fer.errors import ConfigError, ModelError, SourceError
-from edge_fer.inference.model_store import Accuracy, CropSpec, InputSpec, ModelSpec, ModelStore
+from edge_fer.inference.manifest import Accuracy, ClassifierSpec, CropSpec
+from edge_fer.inference.model_store import ModelStore
+from edge_fer.inference.picture_spec import InputSpec
 from edge_fer.lab.console import Reporter
 from edge_fer.lab.datasets.dataset import Dataset, Usage
 from edge_fer.lab.datasets.pictures import resized
@@ -172,9 +174,9 @@ def export_classifier(job: Job, folder: Path, store: ModelStore, report: Reporte
     report.say(f"licence of the weights: {job.about.licence}; --about puts your own words on the card")
 
 
-def _spec(job: Job, measured: Validation, artefact: Mapping[str, str]) -> ModelSpec:
+def _spec(job: Job, measured: Validation, artefact: Mapping[str, str]) -> ClassifierSpec:
     """The classifier's entry in the manifest."""
-    return ModelSpec(
+    return ClassifierSpec(
         task="classify",
         input=CLASSIFIER_INPUT,
         quantization="int8",

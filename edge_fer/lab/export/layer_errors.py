@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from edge_fer.errors import ModelError
-from edge_fer.inference.model_store import InputSpec
+from edge_fer.inference.picture_spec import InputSpec
 from edge_fer.lab.console import Progress, silent
 from edge_fer.lab.files import replacing
 from edge_fer.lab.tflite.graph import Graph, Node

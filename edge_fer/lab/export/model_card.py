@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from edge_fer.errors import ModelError
-from edge_fer.inference.model_store import ModelSpec
+from edge_fer.inference.manifest import ClassifierSpec, ModelSpec, MtcnnSpec
 from edge_fer.lab.edgetpu.check import cost
 from edge_fer.lab.edgetpu.latency_model import predict
 from edge_fer.lab.evaluation.record import Evaluation, ModeName
@@ -34,7 +34,7 @@ _FER2013_ANCHORS = (("ResNet-50 of EmoNet (Kumari)", 0.6892),)
 
 def mtcnn_card(
     name: str,
-    spec: ModelSpec,
+    spec: MtcnnSpec,
     graph: Graph,
     parameters: int,
     difference: float,
@@ -85,7 +85,7 @@ a fair sample of mankind. How well it agrees with the package it comes from is t
 
 
 def classifier_card(
-    name: str, spec: ModelSpec, graph: Graph, export: Export, evaluations: Sequence[Evaluation] = ()
+    name: str, spec: ClassifierSpec, graph: Graph, export: Export, evaluations: Sequence[Evaluation] = ()
 ) -> str:
     """The card of a classifier; every figure on it is one of the arguments'.
 
@@ -142,7 +142,7 @@ def _why(validation: Validation) -> str:
             return " (not measured: too few validation faces)"
 
 
-def _check_file(spec: ModelSpec, export: Export, evaluations: Sequence[Evaluation]) -> None:
+def _check_file(spec: ClassifierSpec, export: Export, evaluations: Sequence[Evaluation]) -> None:
     """All records are of the file that the card is of, but those with second labels."""
     found = {"the export": export.sha256}
     found |= {described(one): one.model.sha256 for one in evaluations if one.data.labels == "first"}
@@ -161,7 +161,7 @@ def _facts(name: str, spec: ModelSpec, graph: Graph, parameters: int) -> str:
 |---|---|
 | file | `{name}.tflite`, sha256 `{spec.sha256[:16]}...`, {spec.quantization} |
 | parameters | {parameters:,} |
-| input | {shape}, NHWC, {picture.colour}: (pixel / 255 - {picture.mean:.6g}) / {picture.std:.6g} |"""
+| input | {shape}, NHWC, {picture.colour}: (pixel / 255 - {picture.means[0]:.6g}) / {picture.stds[0]:.6g} |"""
 
 
 def _measured(export: Export, evaluations: Sequence[Evaluation]) -> list[str]:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from torch import nn
 
-from edge_fer.inference.model_store import InputSpec, ModelSpec, Task
+from edge_fer.inference.manifest import MtcnnSpec, MtcnnTask
+from edge_fer.inference.picture_spec import MtcnnInput
 from edge_fer.lab.console import Reporter
 from edge_fer.lab.export.calibration_mtcnn import measure_ranges, what_they_see
 from edge_fer.lab.export.convert import check_agreement, parameters
@@ -18,7 +19,7 @@ from edge_fer.lab.tflite.graph import Graph
 from edge_fer.lab.tflite.writer import write_mtcnn, write_mtcnn_int8
 from edge_fer.lab.weights.mtcnn import MTCNN_NETS, load_mtcnn
 
-TASKS: dict[str, Task] = {"pnet": "propose", "rnet": "refine", "onet": "output"}
+TASKS: dict[str, MtcnnTask] = {"pnet": "propose", "rnet": "refine", "onet": "output"}
 
 _SOURCE = "PyPI package mtcnn 1.0.0, whose weights come from facenet (after Zhang et al. 2016)"
 _QUANTIZATION = """\
@@ -67,13 +68,15 @@ def _keep(
     licence: str,
     difference: float = 0,
     quantization: str = "",
-) -> ModelSpec:
+) -> MtcnnSpec:
     """Write a net's file and card; give its manifest entry."""
     name = f"mtcnn_{net_name}_int8" if quantization else f"mtcnn_{net_name}"
-    spec = ModelSpec(
+    spec = MtcnnSpec(
         task=TASKS[net_name],
         # The manifest's mean and deviation are of pixel / 255: together (pixel - 127.5) / 128.
-        input=InputSpec(size=None if _is_convolutional(net) else net.input_size, colour="rgb", mean=0.5, std=128 / 255),
+        input=MtcnnInput(
+            size=None if _is_convolutional(net) else net.input_size, colour="rgb", mean=0.5, std=128 / 255
+        ),
         quantization="int8" if quantization else "float32",
         source=_SOURCE,
         licence="MIT",

@@ -10,7 +10,7 @@ from ai_edge_quantizer import qtyping
 from ai_edge_quantizer.quantizer import Quantizer
 from numpy.typing import NDArray
 
-from edge_fer.inference.model_store import InputSpec
+from edge_fer.inference.picture_spec import InputSpec
 from edge_fer.lab.console import Progress, silent
 from edge_fer.lab.evaluation.logits import classify
 from edge_fer.lab.evaluation.metrics import agreement, negative_log_likelihood, score
@@ -143,7 +143,7 @@ def _statistics(
         low[column], high[column] = extremes.least[:, column].min(), extremes.greatest[:, column].max()
     for tensor in graph.inputs:
         column = extremes.names.index(graph.name(tensor))
-        low[column], high[column] = ((pixel / 255 - spec.mean) / spec.std for pixel in (0, 255))
+        low[column], high[column] = ((pixel / 255 - spec.means[0]) / spec.stds[0] for pixel in (0, 255))
     return {name: {"min": low[column], "max": high[column]} for column, name in enumerate(extremes.names)}
 
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from edge_fer.common.text import first_line, first_problem
 from edge_fer.errors import ConfigError
-from edge_fer.inference.model_store import ModelSpec
+from edge_fer.inference.manifest import ClassifierSpec, ModelSpec
 
 NOT_STATED = "not stated"
 
@@ -40,7 +40,7 @@ def origin_of(name: str, spec: ModelSpec) -> Origin:
     return Origin(
         source=f"trained further from {name} ({spec.source})",
         licence=spec.licence,
-        abstain_below=spec.abstain_below or None,
+        abstain_below=(spec.abstain_below if isinstance(spec, ClassifierSpec) else 0) or None,
     )
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from edge_fer.errors import SourceError
-from edge_fer.inference.model_store import CropSpec, ModelStore
+from edge_fer.inference.manifest import CropSpec
+from edge_fer.inference.model_store import ModelStore
 from edge_fer.lab.datasets.dataset import Dataset, Usage, hard
 from edge_fer.lab.export.calibration import FEWEST, calibration_faces
 from edge_fer.types import Image

@@ -11,7 +11,9 @@ import torch
 
 from edge_fer.errors import ConfigError, EdgeFerError, ModelError, OutputError, SourceError
 from edge_fer.inference import open_backend
-from edge_fer.inference.model_store import InputSpec, ModelSpec, ModelStore
+from edge_fer.inference.manifest import MtcnnSpec
+from edge_fer.inference.model_store import ModelStore
+from edge_fer.inference.picture_spec import MtcnnInput
 from edge_fer.lab.cli.export import export
 from edge_fer.lab.console import SilentReporter
 from edge_fer.lab.datasets import open_dataset
@@ -80,7 +82,7 @@ def test_the_classifier_from_weights_to_card(tmp_path: Path, weights: Path, face
     assert spec.temperature == 1, "four faces are too few to fit one"
     assert (spec.abstain_below, spec.licence) == (ABSTAIN_BELOW, "none")
     with open_backend("cpu", content) as backend:
-        source, target = backend.input, backend.outputs[0]
+        source, target = backend.inputs[0], backend.outputs[0]
     assert (source.shape, target.shape) == ((1, 224, 224, 3), (1, 7))
     pixels = np.arange(256)
     quantized = np.rint((pixels / 255 - spec.input.mean) / spec.input.std / source.scale) + source.zero_point
@@ -150,9 +152,9 @@ def test_there_must_be_faces_to_measure_on(weights: Path, faces: Dataset) -> Non
         prepare(weights, faces.only(Usage.TRAINING), Plan(faces=4))
 
 
-def spec_of(folder: Path, name: str, content: bytes) -> ModelSpec:
-    return ModelSpec(
-        task="refine", input=InputSpec(size=24, colour="rgb", mean=0.5, std=0.5), quantization="float32",
+def spec_of(folder: Path, name: str, content: bytes) -> MtcnnSpec:
+    return MtcnnSpec(
+        task="refine", input=MtcnnInput(size=24, colour="rgb", mean=0.5, std=0.5), quantization="float32",
         source="here", licence="MIT", **write_artefact(folder, name, content),
     )  # fmt: skip
 
@@ -208,7 +210,7 @@ def test_words_for_the_card_are_checked(tmp_path: Path, content: str | None, mes
 
 
 def test_input_spec_of_the_nets_is_that_of_the_package() -> None:
-    spec = InputSpec(size=None, colour="rgb", mean=0.5, std=128 / 255)
+    spec = MtcnnInput(size=None, colour="rgb", mean=0.5, std=128 / 255)
     for pixel in (0, 127, 255):
         assert (pixel / 255 - spec.mean) / spec.std == pytest.approx((pixel - 127.5) / 128)
 

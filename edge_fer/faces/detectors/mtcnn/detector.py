@@ -12,7 +12,8 @@ from edge_fer.faces.detectors.mtcnn.networks import OutputNet, ProposalNet, Refi
 from edge_fer.faces.detectors.mtcnn.precision import quicker
 from edge_fer.faces.detectors.mtcnn.pyramid import CELL, Canvas
 from edge_fer.faces.resize import fit
-from edge_fer.inference.model_store import ModelStore, Task
+from edge_fer.inference.manifest import Task
+from edge_fer.inference.model_store import ModelStore
 from edge_fer.settings import DetectSettings
 from edge_fer.types import Face, Image
 

@@ -200,7 +200,7 @@ class _Net:
 
     def __init__(self, model: bytes, threads: int, widths: set[int], shape: tuple[int, ...] | None = None) -> None:
         self._backend = open_backend("cpu", model, threads=threads, input_shape=shape)
-        self.shape = self._backend.input.shape
+        self.shape = self._backend.inputs[0].shape
         found = sorted(spec.shape[-1] for spec in self._backend.outputs)
         if found != sorted(widths):
             self._backend.close()
@@ -211,7 +211,7 @@ class _Net:
 
     def run(self, batch: Array) -> Outputs:
         """The network's outputs for a batch of its shape, by their width."""
-        return by_width(self._backend.infer(quantize(batch, self._backend.input)))
+        return by_width(self._backend.infer(quantize(batch, self._backend.inputs[0])))
 
     def close(self) -> None:
         """Free the interpreter."""

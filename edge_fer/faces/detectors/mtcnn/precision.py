@@ -85,7 +85,7 @@ def _measure(
         times: dict[str, list[float]] = {name: [] for name in files}
         for _ in range(1 + RUNS):
             for name, backend in backends.items():
-                batch = np.zeros(shape, backend.input.dtype)
+                batch = np.zeros(shape, backend.inputs[0].dtype)
                 start = clock()
                 backend.infer(batch)
                 times[name].append(clock() - start)
