@@ -104,6 +104,6 @@ def simulate(settings: Settings, plan: Plan, profile: Profile, progress: Progres
         name = redact(viewed.capture.source)
         progress(f"opening {name}", 0.0)
         scene = scene_of(viewed, plan.size)
-        told = partial(progress, f"as on the {profile.name}: {name}")
-        predictions.append(predict_live(scene, profile, plan.length, told))
+        step = partial(progress, f"as on the {profile.name}: {name}")
+        predictions.append(predict_live(scene, profile, plan.length, step))
     return Simulation(profile, tuple(predictions))

@@ -32,7 +32,7 @@ def to_text(report: Report, *, terminal: bool = False) -> str:
     if report.simulation is not None:
         _show_simulation(report.simulation, console)
     _say(console, "  ".join(f"{name}: {value}" for name, value in report.machine.items()))
-    _say(console, f"detector: {', '.join(report.networks)}  governor: {report.governor or 'not told'}")
+    _say(console, f"detector: {', '.join(report.networks)}  governor: {report.governor or 'unknown'}")
     if report.advice is not None:
         _say(console, report.advice)
     return text.getvalue()
@@ -80,7 +80,7 @@ def live_lines(live: Live) -> list[str]:
     degrees = ", ".join(f"{name} {value:.0f} C" for name, value in resources.temperatures.items())
     lines.append(
         f"processor: {resources.cpu_percent:.0f} % of one core; peak memory {resources.rss_mb:.0f} MB{held}; "
-        f"temperature: {degrees or 'not told'}"
+        f"temperature: {degrees or 'unknown'}"
     )
     warm = live.warm_up
     lines.append(

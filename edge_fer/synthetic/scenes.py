@@ -35,7 +35,7 @@ def sample_scene(seed: int, entries: int = 6, size: tuple[int, int] = SIZE) -> S
     story = _Story(np.random.default_rng(seed), size)
     while len(story.cast) < entries:
         story.one_face()
-        story.nobody()
+        story.no_face()
         story.three_faces()
         story.two_passing()
     return Scene(_wall(story.rng, size), tuple(story.cast), story.now, tuple(story.parts))
@@ -102,7 +102,7 @@ class _Story:
         self.parts.append(Part("one face", 1, arrives, departs))
         self.now = departs + self._way(home, sway, sides[1])
 
-    def nobody(self) -> None:
+    def no_face(self) -> None:
         """A second without a face."""
         self.parts.append(Part("nobody", 0, self.now, self.now + FPS))
         self.now += FPS
