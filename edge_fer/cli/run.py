@@ -111,5 +111,5 @@ def _stdout_sinks(settings: Settings, is_stopping: Callable[[], bool]) -> list[S
     if form == "none":
         return [StatusLog()]
     if form == "text" or (form == "auto" and stdout.is_terminal):
-        return [TextLine(stdout.write, living=stdout.is_terminal)]
+        return [TextLine(stdout.write, in_place=stdout.is_terminal)]
     return [JsonLines(stdout.write)]

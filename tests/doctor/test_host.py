@@ -36,7 +36,7 @@ def test_without_a_network_no_device_is_touched(tmp_path: Path) -> None:
     ("fault", "crashed", "words"),
     [
         ("segfault", True, "was ended by SIGSEGV during `pair`"),
-        ("abort", True, "was ended by SIGABRT during `pair`; it last said: F driver/usb/usb_driver.cc"),
+        ("abort", True, "was ended by SIGABRT during `pair`; its last output: F driver/usb/usb_driver.cc"),
         ("hang", True, "no answer to `pair` within 0.5 s"),
         ("no_device", False, "it finds no device that it can use"),
         ("refuse", False, "the option is bogus"),
