@@ -106,8 +106,8 @@ def _processor() -> str:
         return platform.processor()
     parts = [line.partition(":") for line in lines]
     # On Arm the kernel names no model, only the parts of the cores.
-    told = [f"{key.strip()} {value.strip()}" for key, _, value in parts if key.strip() in ("model name", "CPU part")]
-    return f"{platform.machine()} {sorted(set(told))}"
+    names = [f"{key.strip()} {value.strip()}" for key, _, value in parts if key.strip() in ("model name", "CPU part")]
+    return f"{platform.machine()} {sorted(set(names))}"
 
 
 def _interpreter() -> str:
