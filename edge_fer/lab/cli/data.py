@@ -7,13 +7,12 @@ from typing import Annotated
 
 import typer
 
-from edge_fer.lab.cli.options import LAYOUT_HELP, app, layout_of
+from edge_fer.lab.cli.options import LAYOUT_HELP, layout_of
 from edge_fer.lab.datasets.dataset import SPLITS, Dataset
 
 _SHOWN = 20  # problems
 
 
-@app.command()
 def data(
     path: Annotated[Path, typer.Argument(help="An .npz file, fer2013.csv, or a folder.")],
     layout: Annotated[str, typer.Option(help=LAYOUT_HELP)] = "auto",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edge_fer.errors import ConfigError, ModelError
-from edge_fer.lab.cli.options import LAYOUT_HELP, layout_of, split_of
+from edge_fer.lab.cli.options import LAYOUT_HELP, NETWORK, layout_of, split_of
 from edge_fer.lab.datasets.dataset import SPLITS, Usage
 from edge_fer.types import LABELS, Label
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from edge_fer.lab.explain.explanations import Subject
     from edge_fer.lab.export.layer_errors import LayerReport
 
-app = typer.Typer(no_args_is_help=True, help="Looking into a network. Needs the extra `lab`.")
 
 _MARKED = 10
 
@@ -34,10 +33,10 @@ _SEED = typer.Option(min=0, help="Of the draw of faces.")
 _THREADS = typer.Option(min=1, help="Processor threads.")
 
 
-@app.command()
 def layers(
     data: Annotated[Path, _DATA],
     weights: Annotated[Path | None, _WEIGHTS] = None,
+    network: Annotated[str | None, NETWORK] = None,
     float_file: Annotated[
         Path | None, typer.Option("--float", help="Float .tflite file instead of --weights, which take a minute.")
     ] = None,
@@ -71,7 +70,7 @@ def layers(
     int8_model = store.load(model, "classify") if int8 is None else _content(int8)
     pictures = _some_faces(data, layout, Usage.VALIDATION, faces, seed, spec.size)
     report = ConsoleReporter()
-    float_model = _converted(weights, spec.size, report) if float_file is None else _content(float_file)
+    float_model = _converted(weights, network, spec.size, report) if float_file is None else _content(float_file)
     with report.step(f"running both networks on {len(pictures)} faces") as progress:
         found = compare_layers(float_model, int8_model, pictures, spec, threads=threads, progress=progress)
     for line in _table(found):
@@ -88,12 +87,12 @@ def _content(path: Path) -> bytes:
         raise ModelError(f"expected a .tflite file at {path}, found: {error.strerror}; check the path") from error
 
 
-def _converted(weights: Path | None, size: int, report: Reporter) -> bytes:
+def _converted(weights: Path | None, network: str | None, size: int, report: Reporter) -> bytes:
     from edge_fer.lab.export.convert import convert
-    from edge_fer.lab.weights.npz import load_se_resnet50
+    from edge_fer.lab.weights.npz import load_weights
 
     assert weights is not None
-    net = load_se_resnet50(weights)
+    net = load_weights(weights, network).net
     report.say("converting the weights")
     return convert(net, size)
 
@@ -131,11 +130,11 @@ def _table(report: LayerReport) -> list[str]:
     ]
 
 
-@app.command()
 def explain(
     weights: Annotated[Path, _WEIGHTS],
     out: Annotated[Path, typer.Option(help="New folder for pages and pictures. They show faces.")],
     data: Annotated[Path | None, _DATA] = None,
+    network: Annotated[str | None, NETWORK] = None,
     images: Annotated[
         list[Path] | None, typer.Option(help="Picture or folder of pictures instead of --data; may be repeated.")
     ] = None,
@@ -155,7 +154,7 @@ def explain(
     ] = None,
     layer: Annotated[
         str,
-        typer.Option(help="Whose maps: stage2 ... stage5, or auto: the last that has 7x7 places or more."),
+        typer.Option(help="Whose maps: a layer of the network, or auto: the last that has 7x7 places or more."),
     ] = "auto",
     seed: Annotated[int, _SEED] = 0,
     threads: Annotated[int, _THREADS] = 2,
@@ -179,17 +178,17 @@ def explain(
     from edge_fer.inference.model_store import ModelStore
     from edge_fer.lab.console import ConsoleReporter
     from edge_fer.lab.explain.explanations import explain as explain_all
-    from edge_fer.lab.explain.gradcam import as_stage, choose_stage
+    from edge_fer.lab.explain.gradcam import choose_layer
     from edge_fer.lab.explain.pages import check_empty, write_pages
-    from edge_fer.lab.weights.npz import load_se_resnet50
+    from edge_fer.lab.weights.npz import load_weights
     from edge_fer.settings import ClassifySettings
 
-    wanted, chosen_label = as_stage(layer), None if label is None else _label(label)
+    chosen_label = None if label is None else _label(label)
     usage = _usage(split, allowed=look_at_test)
     check_empty(out)
     torch.set_num_threads(threads)
-    net, store, report = load_se_resnet50(weights), ModelStore(models), ConsoleReporter()
-    stage, side = choose_stage(net, wanted)
+    net, store, report = load_weights(weights, network).net, ModelStore(models), ConsoleReporter()
+    mapped, side = choose_layer(net, layer)
     with open_classifier(ClassifySettings(backend="cpu", model=model, threads=threads), store) as classifier:
         if data is not None:
             subjects = _labelled(data, layout, usage, per_class, seed, classifier.size)
@@ -198,10 +197,10 @@ def explain(
         facts = _facts(subjects, data, usage, seed) | {
             "INT8 model": model,
             "float network": weights.name,
-            "maps": f"{stage}, {side}x{side}, of a face looked at in {net.resolution}x{net.resolution} pixels",
+            "maps": f"{mapped}, {side}x{side}, of a face of {net.resolution}x{net.resolution} pixels",
         }
         with report.step(f"explaining {len(subjects)} faces") as progress:
-            explained = explain_all(net, classifier, subjects, stage, label=chosen_label, progress=progress)
+            explained = explain_all(net, classifier, subjects, mapped, label=chosen_label, progress=progress)
             shown = write_pages(out, explained, facts)
     agree = sum(each.explanation.float_label == each.explanation.expression.label for each in shown)
     report.say(f"INT8 and float32 name the same expression on {agree} of {len(shown)} faces")

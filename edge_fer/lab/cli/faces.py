@@ -7,10 +7,7 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Faces out of photos. Needs the extra `lab`.")
 
-
-@app.command()
 def faces(
     photos: Annotated[
         Path,

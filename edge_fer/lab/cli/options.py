@@ -10,10 +10,10 @@ from edge_fer.errors import ConfigError
 from edge_fer.lab.datasets import Layout
 from edge_fer.lab.datasets.dataset import SPLITS, Usage, find_split
 
-app = typer.Typer(no_args_is_help=True, help="Data sets and training. Needs the extra `lab`.")
-
-
 LAYOUT_HELP = "auto, affectnet, fer2013, ferplus, folders or rafdb; needed where class folders are named by numbers."
+
+
+NETWORK = typer.Option(help="Whose weights they are, where the file does not say: see `edge-fer lab networks`.")
 
 
 def layout_of(name: str) -> Layout:

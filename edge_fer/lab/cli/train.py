@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edge_fer.errors import ConfigError
-from edge_fer.lab.cli.options import LAYOUT_HELP, app, layout_of
+from edge_fer.lab.cli.options import LAYOUT_HELP, layout_of
 from edge_fer.lab.datasets.dataset import Dataset
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 _STOPPED = 130
 
 
-@app.command()
 def train(
     recipe: Annotated[str, typer.Argument(help="thesis, edge, finetune, lite, or a .yaml file.")],
     data: Annotated[

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import cv2
 import numpy as np
@@ -21,6 +21,10 @@ from edge_fer.types import LABELS, Box, Image
 
 SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 """Of files that are read as pictures, in lower case."""
+
+
+Colour = Literal["grey", "rgb"]
+"""What a network's input channels hold: `grey`, one luminance value on all three, or `rgb`."""
 
 
 class Usage(IntEnum):
@@ -107,6 +111,29 @@ class FileImages:
             raise SourceError(f"expected a picture in {path}, found {content.size} bytes that are none; remove it")
         pixels = np.asarray(image, np.uint8)
         return pixels if self.boxes is None else cut(pixels, self.boxes[index])
+
+
+def read_picture(images: Images, index: int, colour: Colour) -> Image:
+    """One picture, grey or in colour.
+
+    Args:
+        images: the pictures; those that have no colour become three equal channels.
+        index: the place of the picture among them.
+        colour: what is wanted.
+
+    Returns:
+        `(height, width)` uint8 for `grey`, `(height, width, 3)` uint8, BGR, for `rgb`.
+
+    Raises:
+        SourceError: when it cannot be read.
+    """
+    if colour == "grey":
+        return images[index]
+    if isinstance(images, Subset):
+        return read_picture(images.images, int(images.indices[index]), colour)
+    if isinstance(images, FileImages):
+        return images.colour(index)
+    return np.repeat(images[index][:, :, np.newaxis], 3, axis=2)
 
 
 def name_of(images: Images, index: int) -> str:

@@ -9,11 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from edge_fer.errors import SourceError
@@ -23,9 +21,9 @@ from edge_fer.faces.detectors.mtcnn.detector import Detector
 from edge_fer.lab.console import Progress, silent
 from edge_fer.lab.datasets.dataset import Dataset, FileImages, pictures_below, reading
 from edge_fer.lab.datasets.pictures import resize
-from edge_fer.lab.explain.gradcam import Stage, grad_cam, over_face
-from edge_fer.lab.networks.se_resnet50 import SEResNet50
-from edge_fer.lab.training.augment import standardise
+from edge_fer.lab.explain.gradcam import grad_cam, over_face
+from edge_fer.lab.networks.base import Network
+from edge_fer.lab.training.augment import as_tensor, standardise
 from edge_fer.types import LABELS, Expression, Image, Label
 
 _BATCH = 16
@@ -143,10 +141,10 @@ def _read_colour(path: Path) -> Image:
 
 
 def explain(
-    net: SEResNet50,
+    net: Network,
     classifier: Classifier,
     subjects: Sequence[Subject],
-    stage: Stage,
+    layer: str,
     *,
     label: Label | None = None,
     progress: Progress = silent,
@@ -157,26 +155,26 @@ def explain(
         net: the float network that the classifier was made from.
         classifier: the shipped artefact in the runtime.
         subjects: the faces.
-        stage: whose feature maps are used; see `gradcam.choose_stage`.
-        label: explain this one, whatever the classifier names; null: what it names.
-        progress: told after each face.
+        layer: name of the layer whose maps are used; see `gradcam.choose_layer`.
+        label: explain this one, whatever the classifier names; `None`: what it names.
+        progress: called after each face.
 
     Raises:
         BackendError: when the classifier's device fails.
     """
-    layer: Any = getattr(net, stage)
+    mapped, first_cell = net.get_submodule(layer), net.first_cell(layer)
     for first in range(0, len(subjects), _BATCH):
         batch = subjects[first : first + _BATCH]
         expressions = [classifier.classify(subject.face) for subject in batch]
         explained = [label or expression.label for expression in expressions]
-        faces = torch.from_numpy(np.stack([subject.face for subject in batch])).float()[:, None]
-        cams = grad_cam(net, layer, standardise(faces), np.array([LABELS.index(each) for each in explained]))
+        images = standardise(as_tensor([subject.face for subject in batch]), net.input)
+        cams = grad_cam(net, mapped, images, np.array([LABELS.index(each) for each in explained]))
         for place, subject in enumerate(batch):
             yield Explanation(
                 subject=subject,
                 expression=expressions[place],
                 float_label=LABELS[int(cams.logits[place].argmax())],
                 explained=explained[place],
-                heat=over_face(cams.maps[place], len(subject.face), net.resolution),
+                heat=over_face(cams.maps[place], len(subject.face), net.resolution, first_cell),
             )
             progress(first + place + 1, len(subjects))

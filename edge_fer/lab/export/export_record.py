@@ -107,8 +107,9 @@ class Export(Record):
         about_weights: a paragraph on these weights; empty where nothing is known.
         training_data: a paragraph on what they were trained on; empty where nothing is known.
         limits: a paragraph on what they must not be trusted with; empty where nothing is known.
+        network: name of the network.
         parameters: trained numbers.
-        resolution: side that the network averages its input down to, pixels.
+        resolution: side of the picture that the network's layers work on, pixels.
         operators: of the INT8 file, with versions and counts.
         calibration: of the ranges.
         validation: what was measured.
@@ -122,6 +123,7 @@ class Export(Record):
     about_weights: str = ""
     training_data: str = ""
     limits: str = ""
+    network: str = "se_resnet50"
     parameters: int
     resolution: int
     operators: str

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from edge_fer.errors import SourceError
 from edge_fer.lab.console import Progress, silent
 from edge_fer.lab.datasets.dataset import Dataset
-from edge_fer.lab.networks.se_resnet50 import SEResNet50
+from edge_fer.lab.networks.base import Network
 from edge_fer.lab.training.batches import Batches
 from edge_fer.lab.training.recipe import Stage
 
@@ -28,7 +28,7 @@ def settle_statistics(net: nn.Module, batches: Iterable[Tensor]) -> None:
 
     Args:
         net: evaluates; its batch norms follow convolutions.
-        batches: `(n, 3, size, size)` float32, standardised, as training will give them.
+        batches: `(n, 3, size, size)` float32, as training will give them.
 
     Raises:
         SourceError: when there are none.
@@ -55,7 +55,7 @@ def settle_statistics(net: nn.Module, batches: Iterable[Tensor]) -> None:
 
 
 def settle_on_faces(
-    net: SEResNet50, faces: Dataset, stage: Stage, seed: int, count: int = SETTLED_ON, progress: Progress = silent
+    net: Network, faces: Dataset, stage: Stage, seed: int, count: int = SETTLED_ON, progress: Progress = silent
 ) -> None:
     """`settle_statistics` on the first batches that a stage trains on, varied as it varies them.
 
@@ -70,7 +70,7 @@ def settle_on_faces(
     Raises:
         SourceError: when there are too few faces, or one cannot be read.
     """
-    batches = Batches(faces, stage, (seed, 0))
+    batches = Batches(faces, stage, (seed, 0), net.input)
     steps = math.ceil(count / min(stage.batch, len(faces)))
 
     def images() -> Iterable[Tensor]:

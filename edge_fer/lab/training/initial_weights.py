@@ -13,12 +13,12 @@ from edge_fer.errors import ConfigError
 from edge_fer.lab.console import Reporter
 from edge_fer.lab.datasets.dataset import Dataset, Usage
 from edge_fer.lab.model_folder import find_entry
-from edge_fer.lab.networks.se_resnet50 import SEResNet50
+from edge_fer.lab.networks import open_network
+from edge_fer.lab.networks.base import Network, new_head
 from edge_fer.lab.training.batch_norm import settle_on_faces
-from edge_fer.lab.training.multi_task import TwoHeads, begin, second_head
+from edge_fer.lab.training.multi_task import MultiTaskModel, initialise
 from edge_fer.lab.training.recipe import Recipe
-from edge_fer.lab.weights.keras_vggface import load_vggface
-from edge_fer.lab.weights.npz import load_origin, load_se_resnet50, load_second_head
+from edge_fer.lab.weights.npz import load_weights
 from edge_fer.lab.weights.provenance import Origin, origin_of
 from edge_fer.lab.weights.tflite import find_deployed, weights_from_tflite
 
@@ -35,7 +35,7 @@ class FirstWeights:
         deployed: the .tflite file that they come from, whose batch norms were folded away; null: another one.
     """
 
-    net: SEResNet50
+    net: Network
     second: nn.Linear | None = None
     origin: Origin | None = None
     trained: bool = True
@@ -55,23 +55,30 @@ def first_weights(weights: Path | None, recipe: Recipe) -> FirstWeights:
         ModelError: when they cannot be read, or are another network's.
     """
     torch.manual_seed(recipe.seed)
+    start = recipe.start
     if weights is None:
-        if recipe.start.needs_weights:
+        network = open_network(start.network)
+        if start.needs_weights:
             raise ConfigError(
                 f"expected --weights for the recipe {recipe.name}, which goes on from trained ones, found none; give "
-                "--weights se_resnet50"
+                f"--weights with a file of {start.network}, or the name of a model of it that came along"
             )
-        return FirstWeights(SEResNet50(width=recipe.start.width), trained=False)
-    if weights.suffix == ".h5":
-        return FirstWeights(load_vggface(weights))
+        return FirstWeights(network(start.width, colour=start.colour), trained=False)
+    first = _read(weights, start.network)
+    first.net.colour = start.colour or first.net.colour
+    return first
+
+
+def _read(weights: Path, network: str) -> FirstWeights:
     if deployed := find_deployed(weights):
-        net = weights_from_tflite(deployed)
+        net = weights_from_tflite(deployed, open_network(network))
         entry = find_entry(deployed, deployed.read_bytes())
         return FirstWeights(net, origin=origin_of(*entry) if entry else None, deployed=deployed)
-    return FirstWeights(load_se_resnet50(weights), load_second_head(weights), load_origin(weights))
+    loaded = load_weights(weights, network)
+    return FirstWeights(loaded.net, loaded.second, loaded.origin)
 
 
-def first_model(first: FirstWeights, recipe: Recipe, sets: Mapping[str, Dataset], report: Reporter) -> TwoHeads:
+def first_model(first: FirstWeights, recipe: Recipe, sets: Mapping[str, Dataset], report: Reporter) -> MultiTaskModel:
     """The network as a recipe begins to train it.
 
     A deployed network's batch norms are made fit to be trained on these faces; a second head is added where the
@@ -93,7 +100,7 @@ def first_model(first: FirstWeights, recipe: Recipe, sets: Mapping[str, Dataset]
             settle_on_faces(first.net, faces, stage, recipe.seed, progress=progress)
     second = first.second
     if second is None and recipe.has_second and any((dataset.second >= 0).any() for dataset in sets.values()):
-        second = second_head(first.net)
-    model = TwoHeads(first.net, second, recipe.dropout, first.origin)
-    begin(model, recipe.start, trained=first.trained)
+        second = new_head(first.net.head.in_features)
+    model = MultiTaskModel(first.net, second, recipe.dropout, first.origin)
+    initialise(model, recipe.start, trained=first.trained)
     return model

@@ -23,8 +23,15 @@ from edge_fer.errors import ConfigError, ModelError, SourceError
 from edge_fer.lab.datasets.dataset import Dataset, Usage
 from edge_fer.lab.training.batches import Batch, Batches
 from edge_fer.lab.training.checkpoint import load_checkpoint, save_checkpoint
-from edge_fer.lab.training.multi_task import Average, TwoHeads, set_training
-from edge_fer.lab.training.objective import cross_entropy, inverse_frequency, learning_rate, make_optimizer, towards
+from edge_fer.lab.training.multi_task import MultiTaskModel, WeightEma, set_training
+from edge_fer.lab.training.objective import (
+    cross_entropy,
+    inverse_frequency,
+    learning_rate,
+    make_optimizer,
+    set_learning_rate,
+    towards,
+)
 from edge_fer.lab.training.recipe import Recipe, Stage
 from edge_fer.lab.training.training_log import SilentWatcher, Watcher, plot_curves, write_table
 from edge_fer.lab.training.validation import measure
@@ -100,14 +107,19 @@ class Run:
     """
 
     def __init__(
-        self, model: TwoHeads, recipe: Recipe, data: Mapping[str, Dataset], folder: Path, options: Options | None = None
+        self,
+        model: MultiTaskModel,
+        recipe: Recipe,
+        data: Mapping[str, Dataset],
+        folder: Path,
+        options: Options | None = None,
     ) -> None:
         self._recipe, self._folder = recipe, folder
         self._options = options or Options()
         self._data = {stage.data: _splits(stage.data, data) for stage in recipe.stages}
         layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
         self._model = model.to(self._options.device, memory_format=layout)
-        self._average = Average(self._model, recipe.ema) if recipe.ema else None
+        self._average = WeightEma(self._model, recipe.ema) if recipe.ema else None
         self._forward: Any = torch.compile(self._model) if recipe.compile else self._model
         self._identity = _identity(recipe, data, model.origin)
         self._at = Position()
@@ -165,7 +177,7 @@ class Run:
         """Carry out a stage, or the rest of it; whether its end was reached."""
         training, validation = self._data[stage.data]
         validation = _some(validation, stage.validation_faces)
-        batches = Batches(training, stage, (self._recipe.seed, self._at.stage))
+        batches = Batches(training, stage, (self._recipe.seed, self._at.stage), self._model.net.input)
         weights = inverse_frequency(training.labels, stage.loss.class_weights)
         counted = torch.from_numpy(weights).float().to(self._options.device)
         set_training(self._model, stage.train)
@@ -210,8 +222,7 @@ class Run:
         started = self._options.clock()
         torch.manual_seed(_step_seed(self._recipe.seed, self._at))  # of dropout
         lr = learning_rate(stage, progress)
-        for group in self._optimizer.param_groups:
-            group["lr"] = lr
+        set_learning_rate(self._optimizer, lr)
         device = self._options.device
         images = batch.images.to(device, memory_format=self._format())
         targets, second_targets = batch.targets.to(device), batch.second.to(device)
@@ -276,7 +287,7 @@ class Run:
         )
         set_training(self._model, stage.train)
 
-    def _measured(self) -> TwoHeads:
+    def _measured(self) -> MultiTaskModel:
         return self._average.model if self._average else self._model
 
     def _format(self) -> Any:

@@ -68,6 +68,7 @@ class Optimizer(_Section):
 
     kind: Literal["adam", "adamw"] = "adamw"
     betas: tuple[float, float] = (0.9, 0.999)
+    head_rate: float = Field(1.0, gt=0, description="learning rate of the heads, as a multiple of the trunk's")
     weight_decay: float = Field(0.0, ge=0)
     grad_norm: float | None = Field(None, gt=0, description="gradients are scaled down to this norm; null: never")
 
@@ -95,9 +96,11 @@ class Loss(_Section):
 
 
 class Start(_Section):
-    """Where the weights come from when no file is given, and how the top begins.
+    """Which network is trained, where its weights come from when no file is given, and how the top begins.
 
     Attributes:
+        network: name of the network, see `edge-fer lab networks`.
+        colour: what its three input channels hold; null: what the weights, or else the network, say.
         needs_weights: whether a file must be given, since the stages are made for trained weights.
         width: factor on the channels of the trunk, of a network that starts from random weights.
         block_scale: last batch-norm scale of each block, where a network starts from random weights.
@@ -105,6 +108,8 @@ class Start(_Section):
             distribution.
     """
 
+    network: str = "se_resnet50"
+    colour: Literal["grey", "rgb"] | None = None
     needs_weights: bool = False
     width: float = Field(1.0, ge=0.125, le=1, multiple_of=0.125)
     block_scale: float = Field(1.0, ge=0, le=1)

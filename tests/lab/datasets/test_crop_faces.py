@@ -16,7 +16,7 @@ from edge_fer.errors import EdgeFerError, OutputError, SourceError
 from edge_fer.faces.align import align
 from edge_fer.faces.detectors.mtcnn.detector import open_detector
 from edge_fer.inference.model_store import CropSpec, ModelStore
-from edge_fer.lab.cli.faces import app
+from edge_fer.lab.cli.app import app
 from edge_fer.lab.datasets import open_dataset
 from edge_fer.lab.datasets.crop_faces import cut_face
 from edge_fer.lab.datasets.crops import read_crops
@@ -68,7 +68,7 @@ def _tight() -> Image:
 
 
 def invoke(*arguments: Path | str) -> Any:
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    result = CliRunner().invoke(app, ["faces", *map(str, arguments)])
     if isinstance(result.exception, EdgeFerError):
         raise result.exception
     assert result.exit_code == 0, result.output

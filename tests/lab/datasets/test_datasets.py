@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from edge_fer.errors import ConfigError, SourceError
-from edge_fer.lab.cli.options import app, split_of
+from edge_fer.lab.cli.app import app
+from edge_fer.lab.cli.options import split_of
 from edge_fer.lab.datasets import open_dataset
 from edge_fer.lab.datasets.dataset import SPLITS, Dataset, Usage, hard, with_splits
 from edge_fer.lab.datasets.inspection import find_problems

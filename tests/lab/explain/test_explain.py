@@ -16,12 +16,12 @@ from torch import nn
 from typer.testing import CliRunner
 
 from edge_fer.errors import ConfigError, EdgeFerError, SourceError
-from edge_fer.lab.cli.explain import app
+from edge_fer.lab.cli.app import app
 from edge_fer.lab.explain.explanations import Explanation, Subject, subjects_of_crops, subjects_of_dataset
-from edge_fer.lab.explain.gradcam import as_stage, choose_stage, grad_cam, map_sides, over_face
+from edge_fer.lab.explain.gradcam import choose_layer, grad_cam, map_sides, over_face
 from edge_fer.lab.explain.pages import INDEX, draw, sections, write_pages
 from edge_fer.lab.networks.se_resnet50 import SEResNet50
-from edge_fer.lab.weights.npz import save_se_resnet50
+from edge_fer.lab.weights.npz import Weights, save_weights
 from edge_fer.synthetic.scenes import crowd_scene
 from edge_fer.types import LABELS, Expression, Label
 from tests.lab.datasets.test_datasets import picture
@@ -137,13 +137,13 @@ def test_the_weights_need_not_learn_and_keep_no_gradient() -> None:
 def test_the_stage_follows_from_the_resolution(resolution: int, sides: tuple[int, ...], chosen: str) -> None:
     net = SEResNet50(resolution=resolution).eval()
     assert tuple(map_sides(net).values()) == sides
-    assert choose_stage(net, "auto")[0] == chosen
-    assert choose_stage(net, "stage2") == ("stage2", sides[0])
+    assert choose_layer(net, "auto")[0] == chosen
+    assert choose_layer(net, "stage2") == ("stage2", sides[0])
 
 
 def test_a_stage_that_is_none_is_named() -> None:
-    with pytest.raises(ConfigError, match=r"expected --layer auto, stage2, .* found `stage9`"):
-        as_stage("stage9")
+    with pytest.raises(ConfigError, match=r"expected --layer auto, stage2, .* for se_resnet50, found `stage9`"):
+        choose_layer(SEResNet50(0.125), "stage9")
 
 
 @pytest.mark.parametrize(("resolution", "stage", "cell"), [(192, "stage3", 12), (96, "stage2", 12)])
@@ -288,7 +288,7 @@ def test_pictures_that_are_none_are_named(tmp_path: Path) -> None:
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("weights") / "w.npz"
-    save_se_resnet50(path, SEResNet50(resolution=112))
+    save_weights(path, Weights(SEResNet50(resolution=112)))
     return path
 
 

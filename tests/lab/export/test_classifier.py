@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,12 @@ from edge_fer.lab.console import SilentReporter
 from edge_fer.lab.datasets import open_dataset
 from edge_fer.lab.datasets.dataset import Dataset, Usage
 from edge_fer.lab.edgetpu.rules import check_int8
-from edge_fer.lab.export.classifier import ABSTAIN_BELOW, CLASSIFIER, Plan, export_classifier, prepare
+from edge_fer.lab.export.classifier import ABSTAIN_BELOW, Plan, export_classifier, prepare
 from edge_fer.lab.export.export_record import Export
 from edge_fer.lab.files import read_facts
 from edge_fer.lab.model_folder import assembling, find_entry, update_manifest, write_artefact
 from edge_fer.lab.networks.se_resnet50 import SEResNet50
-from edge_fer.lab.weights.npz import load_origin, load_se_resnet50, load_second_head, save_se_resnet50
+from edge_fer.lab.weights.npz import Weights, load_weights, save_weights
 from edge_fer.lab.weights.provenance import About, Origin, origin_of, read_about
 from edge_fer.types import LABELS
 from tests.lab.support.portraits import portrait_crop
@@ -45,7 +46,7 @@ def test_the_classifier_needs_weights_and_data() -> None:
 def weights(tmp_path: Path) -> Path:
     """An untrained network that looks at 56 pixels, with a second head."""
     torch.manual_seed(0)
-    save_se_resnet50(tmp_path / "weights.npz", SEResNet50(resolution=56), torch.nn.Linear(1000, len(LABELS)))
+    save_weights(tmp_path / "weights.npz", Weights(SEResNet50(resolution=56), torch.nn.Linear(1000, len(LABELS))))
     return tmp_path / "weights.npz"
 
 
@@ -68,8 +69,8 @@ def test_the_classifier_from_weights_to_card(tmp_path: Path, weights: Path, face
     plan = Plan(about=about, faces=4, chosen_on=2, float_file=tmp_path / "kept" / "float.tflite")
     export_classifier(prepare(weights, faces, plan), folder, ModelStore(), SilentReporter())
     store = ModelStore(folder)
-    spec = store.spec(CLASSIFIER, "classify")
-    content = store.load(CLASSIFIER, "classify")
+    spec = store.spec("se_resnet50", "classify")
+    content = store.load("se_resnet50", "classify")
     graph = check_int8(content)
     names = [node.name for node in graph.nodes]
     assert names[0] == "AVERAGE_POOL_2D"
@@ -99,7 +100,7 @@ def test_the_classifier_from_weights_to_card(tmp_path: Path, weights: Path, face
 def test_the_second_head_is_measured_by_the_second_labels(tmp_path: Path, weights: Path, faces: Dataset) -> None:
     plan = Plan(name="other", head="second", faces=2, chosen_on=2)
     origin = Origin(source="trained further from a test", licence="for tests", abstain_below=0.35)
-    save_se_resnet50(weights, load_se_resnet50(weights), load_second_head(weights), origin)
+    save_weights(weights, replace(load_weights(weights), origin=origin))
     export_classifier(prepare(weights, faces, plan), tmp_path / "models", ModelStore(), SilentReporter())
     assert read_facts(tmp_path / "models" / "other.export.json", Export).validation.images == 3
 
@@ -115,10 +116,10 @@ def test_the_origin_stays_with_the_weights_and_ones_own_words_go_before_it(tmp_p
     assert origin.source.startswith("trained further from se_resnet50 (trained by this project")
     assert origin.licence.startswith("research use")
     assert origin.abstain_below == 0.5
-    save_se_resnet50(tmp_path / "w.npz", SEResNet50(width=0.125), None, origin)
-    assert load_origin(tmp_path / "w.npz") == origin
-    save_se_resnet50(tmp_path / "w.npz", SEResNet50(width=0.125))
-    assert load_origin(tmp_path / "w.npz") is None
+    save_weights(tmp_path / "w.npz", Weights(SEResNet50(width=0.125), None, origin))
+    assert load_weights(tmp_path / "w.npz").origin == origin
+    save_weights(tmp_path / "w.npz", Weights(SEResNet50(width=0.125)))
+    assert load_weights(tmp_path / "w.npz").origin is None
     assert About().over(None) == About()
     found = About(licence="mine", limits="At night.").over(origin)
     assert found == About(source=origin.source, licence="mine", limits="At night.")
@@ -191,7 +192,7 @@ def test_a_resolution_that_does_not_fit_is_refused(tmp_path: Path, weights: Path
 
 
 def test_a_missing_second_head_is_told(tmp_path: Path, faces: Dataset) -> None:
-    save_se_resnet50(tmp_path / "one.npz", SEResNet50(resolution=56))
+    save_weights(tmp_path / "one.npz", Weights(SEResNet50(resolution=56)))
     with pytest.raises(ModelError, match="expected a second head"):
         prepare(tmp_path / "one.npz", faces, Plan(head="second"))
 

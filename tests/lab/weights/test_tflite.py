@@ -22,7 +22,7 @@ from edge_fer.lab.datasets.dataset import Dataset, Usage, hard
 from edge_fer.lab.evaluation.logits import classify
 from edge_fer.lab.networks.se_resnet50 import SEResNet50
 from edge_fer.lab.tflite.graph import pack, read
-from edge_fer.lab.training.augment import standardise
+from edge_fer.lab.training.augment import as_tensor, standardise
 from edge_fer.lab.training.batch_norm import settle_on_faces, settle_statistics
 from edge_fer.lab.training.initial_weights import first_model, first_weights
 from edge_fer.lab.training.recipe import Recipe, Stage, load_recipe
@@ -45,7 +45,7 @@ def _one_thread() -> Any:
 
 @pytest.fixture(scope="module")
 def shipped() -> SEResNet50:
-    return weights_from_tflite(SHIPPED)
+    return weights_from_tflite(SHIPPED, SEResNet50)
 
 
 def faces_of_a_portrait(count: int, size: int) -> NDArray[np.uint8]:
@@ -61,7 +61,7 @@ def faces_of_a_portrait(count: int, size: int) -> NDArray[np.uint8]:
 
 
 def logits(net: nn.Module, faces: NDArray[np.uint8]) -> NDArray[np.float32]:
-    images = standardise(torch.from_numpy(faces).float()[:, None])
+    images = standardise(as_tensor(list(faces)), SEResNet50.INPUT)
     with torch.no_grad():
         return torch.cat([net(some) for some in images.split(16)]).numpy()
 
@@ -98,7 +98,7 @@ def test_every_filter_has_a_length_of_one(shipped: SEResNet50) -> None:
 def test_settling_changes_nothing_but_what_training_starts_from(shipped: SEResNet50) -> None:
     net = copy.deepcopy(shipped)
     faces = faces_of_a_portrait(8, 64)
-    images = standardise(torch.from_numpy(faces).float()[:, None])
+    images = standardise(as_tensor(list(faces)), SEResNet50.INPUT)
     before = logits(net, faces)
     unsettled = _in_training(net, images)
     settle_statistics(net, [images[:3], images[3:]])
@@ -229,12 +229,12 @@ def _first(model: Any, graph: Any, name: str) -> Any:
                   r".*changed\.tflite, found CONV_2D with \(255, 1, 1, 64\)"),
         (_strided, r"\(64, 7, 7, 3\) and stride 2 for the layer stem\.conv .* and stride 1; this is another network"),
         (_shorter, r"expected 87 layers with weights in .*, found 86"),
-        (_without_an_addition, r"expected 16 ADD in .*changed\.tflite, as in this lab's SE-ResNet-50, found 15; start"),
+        (_without_an_addition, r"expected 16 ADD in .*changed\.tflite, as in this lab's se_resnet50, found 15; start"),
     ],
 )  # fmt: skip
 def test_another_network_is_refused(tmp_path: Path, change: Any, message: str) -> None:
     with pytest.raises(ModelError, match=message) as caught:
-        weights_from_tflite(changed(tmp_path, change))
+        weights_from_tflite(changed(tmp_path, change), SEResNet50)
     assert "\n" not in str(caught.value)
 
 
@@ -245,20 +245,20 @@ def test_a_network_that_averages_first_looks_at_less(shipped: SEResNet50, tmp_pa
         graph.operators.remove(pool)
 
     assert shipped.resolution == 112
-    assert weights_from_tflite(changed(tmp_path, average_nothing)).resolution == 224
+    assert weights_from_tflite(changed(tmp_path, average_nothing), SEResNet50).resolution == 224
 
 
 def test_what_is_no_model_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"expected a \.tflite file at .*none\.tflite, found: No such file"):
-        weights_from_tflite(tmp_path / "none.tflite")
+        weights_from_tflite(tmp_path / "none.tflite", SEResNet50)
     (tmp_path / "text.tflite").write_bytes(b"not a model at all")
     with pytest.raises(ModelError, match=r"text\.tflite: expected a \.tflite file"):
-        weights_from_tflite(tmp_path / "text.tflite")
+        weights_from_tflite(tmp_path / "text.tflite", SEResNet50)
     (tmp_path / "half.tflite").write_bytes(SHIPPED.read_bytes()[:1_000_000])
     with pytest.raises(ModelError, match=r"half\.tflite: expected a whole \.tflite file, found one of 1000000 bytes"):
-        weights_from_tflite(tmp_path / "half.tflite")
+        weights_from_tflite(tmp_path / "half.tflite", SEResNet50)
 
 
 def test_the_second_of_mtcnns_nets_is_no_classifier() -> None:
-    with pytest.raises(ModelError, match=r"expected \d+ \w+ in .*mtcnn_rnet\.tflite, as in this lab's SE-ResNet-50"):
-        weights_from_tflite(packaged_folder() / "mtcnn_rnet.tflite")
+    with pytest.raises(ModelError, match=r"expected \d+ \w+ in .*mtcnn_rnet\.tflite, as in this lab's se_resnet50"):
+        weights_from_tflite(packaged_folder() / "mtcnn_rnet.tflite", SEResNet50)
