@@ -1,4 +1,4 @@
-"""What several test modules share: records made to order, and the folder of shared data."""
+"""Fixtures and hooks of all tests; what tests import is in `tests/support`."""
 
 from __future__ import annotations
 
@@ -8,12 +8,9 @@ import sys
 from collections.abc import Generator
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from edge_fer.capture.sources.picture import hush_opencv
-from edge_fer.schema import FaceReading, Reading, StageTime, Status
-from edge_fer.types import LABELS, Box, Face, Landmarks, Point
 
 hush_opencv()  # whoever opens a video first sets how much FFmpeg says in this process: here it may be a test
 
@@ -53,64 +50,3 @@ def subnormal_numbers() -> None:
 def shared() -> Path:
     """The folder of shared data beside the checkout."""
     return SHARED
-
-
-def landmarks_at(x: float, y: float, size: float, angle: float = 0.0) -> Landmarks:
-    """Five points of a face whose eyes' middle is at (x, y), `size` apart, turned by `angle` degrees."""
-    turn = np.deg2rad(angle)
-    cos, sin = np.cos(turn) * size, np.sin(turn) * size
-    places = ((-0.5, 0.0), (0.5, 0.0), (0.0, 0.6), (-0.4, 1.1), (0.4, 1.1))
-    return Landmarks(*(Point(float(x + u * cos - v * sin), float(y + u * sin + v * cos)) for u, v in places))
-
-
-def face_at(x: float, y: float, size: float, score: float = 0.99) -> Face:
-    """An upright face in a square box with its top left corner at (x, y)."""
-    return Face(Box(x, y, size, size), score, landmarks_at(x + size / 2, y + size * 0.4, size * 0.4))
-
-
-def make_reading(frame: int = 1, faces: tuple[FaceReading, ...] = (), captured_ns: int = 10**9) -> Reading:
-    """A reading of a healthy run."""
-    return Reading(
-        device="drone-7",
-        run="3f0c",
-        frame=frame,
-        captured_at="2026-11-21T20:23:49.123Z",
-        captured_ns=captured_ns,
-        clock_synced=True,
-        age_ms=21.4,
-        source="sample",
-        size=(640, 360),
-        model="se_resnet50",
-        backend="cpu",
-        degraded=False,
-        reason=None,
-        fps=29.9,
-        dropped=3,
-        faces=faces,
-    )
-
-
-def make_face_reading(label: str | None = "happiness", why: str | None = None) -> FaceReading:
-    """One face of a reading, 93 % of the probability on happiness."""
-    face = face_at(100, 50, 80)
-    probabilities = {name: 0.93 if name == "happiness" else 0.07 / 6 for name in LABELS}
-    return FaceReading(7, face.box, 0.998, face.landmarks, label, 0.93, probabilities, 21.4, why)
-
-
-def make_status(state: str = "running", message: str = "reading frames") -> Status:
-    """A status of a healthy run."""
-    return Status(
-        device="drone-7",
-        run="3f0c",
-        at="2026-11-21T20:23:49.123Z",
-        source="sample",
-        model="se_resnet50",
-        backend="cpu",
-        state=state,
-        fps=29.9,
-        dropped=3,
-        restarts=0,
-        stages={"detect": StageTime(150, 27.13, 31.9)},
-        temperatures={},
-        message=message,
-    )

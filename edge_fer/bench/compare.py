@@ -2,7 +2,7 @@
 
 Contenders take turns, so that whatever else the machine does hits all of them, and ratios are
 formed within a turn. Nothing is timed but the way from a decoded frame to its labels.
-The pipeline gives OpenCV one thread, and baselines in the same process run under that, too.
+The recognizer gives OpenCV one thread, and baselines in the same process run under that, too.
 """
 
 from __future__ import annotations
@@ -22,9 +22,7 @@ from edge_fer.bench.monitor import BenchMonitor
 from edge_fer.bench.records import Comparison, Progress, Result
 from edge_fer.common.closeable import Closeable
 from edge_fer.errors import ConfigError
-from edge_fer.expression.failover import open_reader
-from edge_fer.inference.model_store import ModelStore
-from edge_fer.pipeline import Pipeline
+from edge_fer.recognizer import Recognizer
 from edge_fer.schema import StageTime
 from edge_fer.settings import Settings
 from edge_fer.types import Frame, Image
@@ -63,21 +61,20 @@ class Runtime(Closeable):
 
     Attributes:
         monitor: times the stages.
-        classifier: reads the faces; closed with this.
+        recognizer: finds and reads the faces; closed with this.
     """
 
     name = "edge-fer"
 
     def __init__(self, settings: Settings, fps: float) -> None:
         self.monitor = BenchMonitor()
-        self.classifier = open_reader(settings.classify, ModelStore(settings.models))
-        self._pipeline = Pipeline(settings, monitor=self.monitor, classifier=self.classifier)
+        self.recognizer = Recognizer(settings, self.monitor.stage)
         self._frames, self._period_ns = 0, 1e9 / fps
         self.min_face = settings.detect.min_face
 
     def read(self, images: Iterable[Image]) -> Iterator[int]:
         """See `Contender.read`."""
-        return (len(reading.faces) for reading in self._pipeline.read(map(self._frame, images)))
+        return (len(found.faces) for found in self.recognizer.read(map(self._frame, images)))
 
     def warm_up(self, images: Iterable[Image]) -> None:
         """Read pictures that count for nothing."""
@@ -94,7 +91,7 @@ class Runtime(Closeable):
 
     def close(self) -> None:
         """See `Contender.close`."""
-        self._pipeline.close()
+        self.recognizer.close()
 
 
 def run_comparison(

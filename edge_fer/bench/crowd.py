@@ -15,12 +15,11 @@ from edge_fer.bench.live import Length, run_live
 from edge_fer.bench.records import Crowd, Growth, Live, Progress
 from edge_fer.bench.source import crowd, decode, scene_of
 from edge_fer.common.closeable import Closeable
-from edge_fer.expression.classifier import Classifier
-from edge_fer.expression.failover import Failover
+from edge_fer.expression import ExpressionModel
 from edge_fer.faces.detectors.mtcnn.follower import open_follower
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.settings import Settings
-from edge_fer.types import Box, Image
+from edge_fer.types import AlignedFace, Box, Image
 
 _WARM_UP_FRAMES = 10  # after a change of crowds: a face counts once it was seen a few times
 _UNIT_PASSES = 5  # of each network alone, a turn
@@ -41,7 +40,7 @@ class Units(Closeable):
 
     Args:
         settings: of the run.
-        classifier: what reads faces in this run, while it reads none; it stays open.
+        model: reads expressions in this run, but none meanwhile; it stays open.
         clock: seconds.
 
     Attributes:
@@ -49,18 +48,18 @@ class Units(Closeable):
         follow_ms: of each pass of O-Net.
     """
 
-    def __init__(self, settings: Settings, classifier: Classifier | Failover, clock: Clock = time.perf_counter) -> None:
+    def __init__(self, settings: Settings, model: ExpressionModel, clock: Clock = time.perf_counter) -> None:
         self.classify_ms: list[float] = []
         self.follow_ms: list[float] = []
-        self._classifier, self._clock = classifier, clock
+        self._model, self._clock = model, clock
         self._follower = open_follower(settings.detect, settings.track, ModelStore(settings.models))
-        self._crop = np.zeros((self._classifier.size, self._classifier.size), np.uint8)
-        self._classifier.classify(self._crop)  # the first pass of a network is the slowest
+        self._face = AlignedFace.of_crop(np.zeros((model.size, model.size), np.uint8))
+        model.classify(self._face)  # the first pass of a network is the slowest
 
     def measure(self, image: Image) -> None:
         """Time both a few times more, by turns, the second on a picture `(height, width, 3)` uint8, BGR."""
         for _ in range(_UNIT_PASSES):
-            self.classify_ms.append(self._timed(lambda: self._classifier.classify(self._crop)))
+            self.classify_ms.append(self._timed(lambda: self._model.classify(self._face)))
             self.follow_ms.append(self._timed(lambda: self._follower.follow(image, {0: _FACE})))
 
     def _timed(self, work: Callable[[], object]) -> float:
@@ -100,7 +99,7 @@ def run_crowds(
         lives.append(run_live(scene, length, partial(progress, f"live: {faces} faces")))
     images = {faces: decode(crowd(settings, faces).capture, frames, size) for faces in crowds}
     fps = next(iter(images.values()))[1]
-    with Runtime(settings, fps) as runtime, Units(settings, runtime.classifier) as units:
+    with Runtime(settings, fps) as runtime, Units(settings, runtime.recognizer.model) as units:
         taken = take_turns(runtime, {faces: shown for faces, (shown, _) in images.items()}, turns, units, progress)
         measured = tuple(summarise(faces, taken[faces], live) for faces, live in zip(crowds, lives, strict=True))
         return measured, growth(measured, units.classify_ms, units.follow_ms)

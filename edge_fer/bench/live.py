@@ -19,10 +19,10 @@ from edge_fer.bench.monitor import BenchMonitor
 from edge_fer.bench.records import Live, Resources, WarmUp, percentiles
 from edge_fer.bench.resources import cpu_seconds, peak_rss_mb
 from edge_fer.bench.source import Scene, Watch
-from edge_fer.capture.camera import Camera
 from edge_fer.common.sensors import temperatures
+from edge_fer.common.text import redact
 from edge_fer.errors import SourceError
-from edge_fer.expression.classifier import Classifier
+from edge_fer.expression import ExpressionModel
 from edge_fer.pipeline import Pipeline
 from edge_fer.publish import Sink
 from edge_fer.schema import Reading, Record, StageTime
@@ -161,7 +161,7 @@ def run_live(
     length: Length,
     progress: Callable[[float], None],
     monitor: BenchMonitor | None = None,
-    classifier: Classifier | None = None,
+    model: ExpressionModel | None = None,
 ) -> Live:
     """Run the pipeline before a source that is paced like a camera.
 
@@ -170,7 +170,7 @@ def run_live(
         length: of the run.
         progress: told how much is done, 0..1.
         monitor: times the stages; null: one that stretches nothing.
-        classifier: reads faces, and is closed with the run; null: the one that the settings name.
+        model: reads expressions, and is closed with the run; None: the one that the settings name.
 
     Raises:
         SourceError: when the source gives too few frames.
@@ -179,21 +179,21 @@ def run_live(
     capture = scene.settings.capture.model_copy(update={"realtime": True})
     paced = scene.settings.model_copy(update={"capture": capture})
     watch, stopping, monitor = Watch(scene.opener), threading.Event(), monitor or BenchMonitor()
-    camera = Camera(paced.capture, opener=watch.open)
     probe = Probe(length, monitor, stopping, progress)
-    with Pipeline(paced, [probe], stopping, monitor, classifier, camera) as pipeline:
+    source = redact(paced.capture.source)
+    with Pipeline(paced, [probe], stopping, monitor, model, watch.open) as pipeline:
         pipeline.run(duration_s=length.warm_up_s + length.seconds + _PATIENCE_S)
         memory_mb = peak_rss_mb(os.getpid())
     if (window := probe.window) is None:
         raise SourceError(
-            f"expected frames for {length.warm_up_s + length.seconds:g} s from {camera.name}, found fewer; "
+            f"expected frames for {length.warm_up_s + length.seconds:g} s from {source}, found fewer; "
             "check that the camera goes on"
         )
     cpu_percent = round(100 * window.cpu_s / window.seconds, 1)
     resources = Resources(cpu_percent, round(memory_mb, 1), round(scene.frames_mb, 1), temperatures())
     gap_ms = watch.longest_gap_ms(window.began_ns, window.published_ns[-1])
     beside = _BESIDE if paced.keyframe.enabled else _BESIDE[:1]
-    return summarise(window, camera.name, gap_ms, resources, beside)
+    return summarise(window, source, gap_ms, resources, beside)
 
 
 def summarise(window: Window, source: str, gap_ms: float, resources: Resources, beside: Sequence[str]) -> Live:

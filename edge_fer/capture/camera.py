@@ -1,14 +1,13 @@
-"""The camera thread, and the one frame it holds ready.
+"""The camera thread, and the one frame that it holds ready.
 
     source --read--> camera thread --put--> [one slot] --get--> pipeline
 
-A live source overwrites the slot: the newest frame wins, overwritten ones are counted. A file
-waits until the slot is empty, so that nothing is dropped, unless `realtime` paces it like a
-camera. A live source that stops is opened again with growing pauses until it comes back;
-so is one whose picture is frozen (`picture_health.py`).
+A live source overwrites the slot: the newest frame wins, and overwritten frames are counted. A file waits until the
+slot is empty, so that nothing is dropped, unless `realtime` paces it like a camera. A live source that stops is opened
+again, after pauses that grow, until it comes back; so is one whose picture is frozen (`picture_health.py`).
 
-What happens to the source is told beside the frames: `Camera.condition` is how it is now,
-`Camera.changes` all that happened since the last look.
+What happens to the source is reported beside the frames: `Camera.condition` is its state now, `Camera.changes` are all
+conditions since the last call.
 """
 
 from __future__ import annotations
@@ -16,67 +15,57 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from contextlib import closing
-from typing import Literal, NamedTuple
 
+from edge_fer.capture.condition import CameraState, Condition, ConditionLog
 from edge_fer.capture.picture_health import PictureHealth
 from edge_fer.capture.slot import Slot
 from edge_fer.capture.sources import USUAL_FPS, Source
 from edge_fer.capture.sources.open_source import open_source
 from edge_fer.common.backoff import Backoff
 from edge_fer.common.deadline import Deadline
-from edge_fer.common.text import printable, redact
+from edge_fer.common.text import redact
 from edge_fer.errors import SourceError, SourceLost
 from edge_fer.settings import CaptureSettings
 from edge_fer.types import Frame, Image
-
-CameraState = Literal["starting", "running", "waiting_for_camera", "ended"]
 
 STOP_S = 2.0
 """`Camera.stop` waits so long for the thread to end, and raises when it has not."""
 
 GRACE_S = 20.0
-"""Sources keep their own deadlines; one that outlives them by so much is stuck, see `Camera.deadline`."""
+"""Sources have deadlines of their own; a call that takes so much longer is stuck, see `Camera.deadline`."""
 
-_STILLS_FPS = 1.0  # of the scene, for pictures that are no film
+_STILLS_FPS = 1.0  # pictures that are no film: the time in the scene from one to the next
 _BLIND = {
     "black": "the picture is black: look for a cap on the lens, light, and capture.exposure_ms",
     "white": "the picture is white: overexposed; look at light, and capture.exposure_ms",
 }
-_CHANGES = 32  # remembered until they are asked for; of more, the newest
 
 Opener = Callable[[CaptureSettings, Callable[[], bool], Callable[[str], None]], Source]
 
 
-class Condition(NamedTuple):
-    """How a source is.
-
-    Attributes:
-        state: `ended` is final: it is at its end, failed or was stopped, and its last frame was taken.
-        message: one sentence on it, for a person.
-    """
-
-    state: CameraState
-    message: str
-
-
 class Camera:
-    """Delivers frames of one source from its own thread.
+    """Delivers the frames of one source from a thread of its own.
+
+    Between its thread and the others stand the slot and the log of conditions, each with a lock of its own. The other
+    fields need none: the camera thread alone writes them, each is a single reference, and the error is set before
+    `ended` is reported, so whoever reads that state sees it.
 
     Args:
-        settings: of the source.
-        opener: opens it; see `open_source`.
-        stopping: the thread's own; every pause of the thread waits on it.
+        settings: the source's settings.
+        opener: opens the source; see `open_source`.
+        wake_up: set whenever `get` has something new to say, for a thread that waits for other things, too.
+        stopping: set to end the thread; every pause of the thread waits on it.
         clock: CLOCK_MONOTONIC, nanoseconds.
         wall: seconds since the epoch.
+        stop_s: how long `stop` waits for the thread to end, seconds.
 
     Attributes:
-        name: of the source, without credentials; always encodable.
+        name: the source's name, without credentials; it can always be encoded.
         restarts: how often the source was opened again.
-        blind: why nothing can be seen, in words, while all of the picture is black or white; else null.
-        deadline: of the call of the source that is under way.
+        blind: why nothing can be seen, in words, while the whole picture is black or white; else None.
+        deadline: the deadline of the call to the source that is in progress.
     """
 
     def __init__(
@@ -84,34 +73,33 @@ class Camera:
         settings: CaptureSettings,
         *,
         opener: Opener = open_source,
+        wake_up: threading.Event | None = None,
         stopping: threading.Event | None = None,
         clock: Callable[[], int] = time.monotonic_ns,
         wall: Callable[[], float] = time.time,
+        stop_s: float = STOP_S,
     ) -> None:
         self.name = redact(settings.source)
         self.restarts = 0
         self.blind: str | None = None
         self.deadline = Deadline()
-        self._condition = Condition("starting", f"opening {self.name}")
-        self._changes: deque[Condition] = deque(maxlen=_CHANGES)
-        self._settings = settings
-        self._opener = opener
-        self._stopping = stopping or threading.Event()
-        self._clock = clock
-        self._wall = wall
-        self._slot = Slot()
+        self._log = ConditionLog(f"opening {self.name}")
+        self._error: Exception | None = None
+        self._settings, self._opener = settings, opener
+        self._stopping, self._stop_s = stopping or threading.Event(), stop_s
+        self._clock, self._wall = clock, wall
+        self._slot = Slot(wake_up)
         self._source: Source | None = None
         self._size: tuple[int, ...] = ()
         self._frames = itertools.count()
-        self._error: Exception | None = None
         self._backoff = Backoff(settings.retry_s, settings.retry_max_s)
         self._pause_s = 0.0
         self._thread = threading.Thread(target=self._run, name="camera", daemon=True)
 
     @property
     def condition(self) -> Condition:
-        """How the source is now: state and message of one moment."""
-        condition = self._condition
+        """The source's state and message at one moment."""
+        condition = self._log.current
         early = condition.state == "ended" and self._slot.full
         return Condition("running", f"reading {self.name}") if early else condition
 
@@ -127,12 +115,17 @@ class Camera:
 
     @property
     def live(self) -> bool:
-        """Whether the source goes on by itself; taken for true until it was opened, known at the first frame."""
+        """Whether the source goes on by itself; true until the source is open, and known at the first frame."""
         return self._source is None or self._source.live
 
     @property
+    def drops_frames(self) -> bool:
+        """Whether frames come at a rate of their own and the newest one wins: of a live source, or a paced file."""
+        return self.live or self._settings.realtime
+
+    @property
     def fps(self) -> float | None:
-        """What the source says of its rate, frames a second, known at the first frame; null where unknown."""
+        """The rate that the source states, frames a second, known at the first frame; None where unknown."""
         return self._source.fps if self._source else None
 
     @property
@@ -152,33 +145,27 @@ class Camera:
     def changes(self) -> tuple[Condition, ...]:
         """The conditions since the last call, oldest first; `ended` comes after the last frame was taken.
 
-        For one thread. A loss and a return between two frames are both told; of more than 32, the newest.
+        A loss and a return between two calls are both in it; of more than 32 conditions, the newest.
         """
-        changes = []
-        while self._changes and not (self._changes[0].state == "ended" and self._slot.full):
-            changes.append(self._changes.popleft())
-        return tuple(changes)
+        return self._log.take(with_end=not self._slot.full)
 
     def get(self, timeout_s: float) -> Frame | None:
         """Take the frame that lies ready, waiting for one.
 
+        Args:
+            timeout_s: how long to wait, seconds.
+
         Returns:
-            Null when none came in time or `interrupt` was called; or when none will come any more, and then
-            `state` is `ended`.
+            The frame. None when none came in time, or when none will come any more, and then `state` is `ended`.
 
         Raises:
-            SourceError: after the last frame, when it was an error that ended the source. Every further
-                call raises it too: where `state` became `ended` after a call had given null, the next
-                call still tells why.
+            SourceError: after the last frame, when an error ended the source. Every further call raises it, too: where
+                `state` became `ended` after a call had returned None, the next call still says why.
         """
         frame = self._slot.get(timeout_s)
         if frame is None and self.state == "ended" and self._error is not None:
             raise self._error
         return frame
-
-    def interrupt(self) -> None:
-        """Let the call of `get` that waits, or the next one, return null early; from any thread."""
-        self._slot.interrupt()
 
     def stop(self) -> None:
         """End the thread; may be called at any time, and again.
@@ -189,35 +176,35 @@ class Camera:
         self._stopping.set()
         self._slot.close(discard=True)
         if self._thread.ident is None:
-            self._tell("ended", f"{self.name} was never opened")
+            self._log.report("ended", f"{self.name} was never opened")
             return
-        self._thread.join(STOP_S)
+        self._thread.join(self._stop_s)
         if self._thread.is_alive():
             raise SourceError(
-                f"expected the camera thread to end within {STOP_S:g} s, found it stuck reading {self.name}; "
+                f"expected the camera thread to end within {self._stop_s:g} s, found it stuck reading {self.name}; "
                 "check the disk or device it reads from"
             )
 
     def _run(self) -> None:
         try:
-            while (source := self._connect()) is not None:
+            while (source := self._open()) is not None:
                 with closing(source):
                     try:
                         self._deliver(source)
                         break
                     except SourceLost as error:
                         lost = error
-                self._retry_later(lost)
+                self._wait_to_retry(lost)
         except Exception as error:  # handed to the thread that calls `get`
             if not self._stopping.is_set():
                 self._error = error
         finally:
             skipped = f"; {self.skipped} of its pictures could not be read" if self.skipped else ""
-            self._tell("ended", str(self._error or f"{self.name} has ended{skipped}"))
+            self._log.report("ended", str(self._error or f"{self.name} has ended{skipped}"))
             self._slot.close()
 
-    def _connect(self) -> Source | None:
-        """Open the source, again and again where the settings allow; null when stopping."""
+    def _open(self) -> Source | None:
+        """Open the source, again and again where the settings allow it; None when stopping."""
         while not self._stopping.is_set():
             try:
                 with self.deadline.within(self._settings.open_timeout_s + GRACE_S):
@@ -225,16 +212,16 @@ class Camera:
             except SourceError as error:
                 if self._source is None and not self._settings.wait:
                     raise
-                self._retry_later(error)
+                self._wait_to_retry(error)
                 continue
             self.restarts += self._source is not None
             self._source = source
-            self._tell("running", f"reading {self.name}")
+            self._log.report("running", f"reading {self.name}")
             return source
         return None
 
     def _deliver(self, source: Source) -> None:
-        """Put every frame into the slot until the source ends or the thread is stopping."""
+        """Put every frame into the slot until the source ends or the thread should stop."""
         paced = self._settings.realtime and not source.live
         period_ns = 1e9 / (source.fps or USUAL_FPS)
         started_ns = self._clock()
@@ -250,55 +237,58 @@ class Camera:
             if paced:
                 captured_ns = self._wait_until(started_ns + round(index * period_ns))
             if source.live:
-                self._judge(health, image, captured_ns)
-            # steady for as long as it was away
-            if captured_ns - started_ns >= self._pause_s * 1e9 and (health.alive or not source.live):
+                self._check_picture(health, image, captured_ns)
+            # It has been steady for as long as it was away.
+            if captured_ns - started_ns >= self._pause_s * 1e9 and (health.changing or not source.live):
                 self._backoff.reset()
             live = source.live or paced
             self._slot.put(self._frame(image, captured_ns, None if live else index, source.fps), overwrite=live)
 
-    def _judge(self, health: PictureHealth, image: Image, captured_ns: int) -> None:
-        """Tell, once each, what the pictures of a live source tell of it.
+    def _check_picture(self, health: PictureHealth, image: Image, captured_ns: int) -> None:
+        """Report, once each, what the pictures of a live source show of its health.
 
         Raises:
             SourceLost: when they are frozen.
         """
         before, self._size = self._size, image.shape[1::-1]
         if before not in ((), self._size):
-            self._tell("running", "the picture is now {}x{}, and was {}x{}".format(*self._size, *before))
-        health.look(image, captured_ns)
+            self._log.report("running", "the picture is now {}x{}, and was {}x{}".format(*self._size, *before))
+        health.update(image, captured_ns)
         if health.frozen:
             raise SourceLost(f"{self.name} is frozen: the same picture for {self._settings.frozen_s:g} s")
         blind = _BLIND[health.blind] if health.blind else None
         if blind != self.blind:
             self.blind = blind
-            self._tell("running", blind or "the picture shows something again")
+            self._log.report("running", blind or "the picture shows something again")
 
     def _frame(self, image: Image, captured_ns: int, index: int | None, fps: float | None) -> Frame:
-        """A frame; `index` is its place in a file that is read as fast as it goes."""
+        """Make a frame.
+
+        Args:
+            image: `(height, width, 3)` uint8, BGR.
+            captured_ns: CLOCK_MONOTONIC at capture, nanoseconds.
+            index: the picture's place in a file that is read as fast as it goes; None for all other sources.
+            fps: the source's rate, frames a second; None where unknown.
+        """
         captured_at = self._wall() - (self._clock() - captured_ns) / 1e9
         scene_ns = captured_ns if index is None else round(index * 1e9 / (fps or _STILLS_FPS))
         still = index is not None and fps is None
         return Frame(next(self._frames), image, captured_ns, captured_at, scene_ns, still)
 
     def _wait_until(self, due_ns: int) -> int:
-        """Wait for a moment of the clock and return the time then; a moment that has passed costs nothing."""
+        """Wait until a moment of the clock, and return the time then; a moment that has passed is not waited for."""
         early_ns = due_ns - self._clock()
         if early_ns > 0:
             self._stopping.wait(early_ns / 1e9)
         return self._clock()
 
-    def _retry_later(self, error: SourceError) -> None:
+    def _wait_to_retry(self, error: SourceError) -> None:
         if self._stopping.is_set():
             return
         self._pause_s, self.blind = self._backoff.failed(), None
-        self._tell("waiting_for_camera", f"{error}; trying again in {self._pause_s:g} s")
+        self._log.report("waiting_for_camera", f"{error}; trying again in {self._pause_s:g} s")
         self._stopping.wait(self._pause_s)
 
     def _warn(self, message: str) -> None:
-        """Tell what a source that goes on says of itself."""
-        self._tell("running", message)
-
-    def _tell(self, state: CameraState, message: str) -> None:
-        self._condition = Condition(state, printable(message))
-        self._changes.append(self._condition)
+        """Report a problem of a source that goes on."""
+        self._log.report("running", message)

@@ -1,6 +1,6 @@
-"""What a camera's pictures tell of the camera: whether it is frozen, and whether it sees anything.
+"""What a camera's pictures show of its health: whether it is frozen, and whether anything can be seen.
 
-Looked at are some 5000 pixels of each frame: about 0.05 ms.
+Some 5000 pixels of each frame are compared, which takes about 0.05 ms.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from edge_fer.types import Image
 
 Blind = Literal["black", "white"]
 
-_SAMPLES = 4800  # pixels that are looked at
-_SHARE = 0.99  # of them, that are black or white
+_SAMPLES = 4800  # pixels of each frame
+_MIN_SHARE = 0.99  # share of the pixels that must be black, or white
 
 
 class PictureHealth:
-    """Judges the pictures of a live source, one after the other.
+    """Checks the pictures of a live source, one after the other.
 
-    A picture of one grey, or all black or white, is never frozen: some cameras give no noise there.
+    A picture of a single grey, or all black or white, never counts as frozen: some cameras give no noise there.
 
     Args:
         settings: see `capture.frozen_s`, `blind_s`, `black` and `white`.
 
     Attributes:
-        blind: what all the picture is, once that has lasted; null while something is seen.
-        alive: whether the last picture differs from the one before it, or has nothing that could.
+        blind: what the whole picture is, once that has lasted; None while something can be seen.
+        changing: whether the last picture differs from the one before it, or shows nothing that could change.
     """
 
     def __init__(self, settings: CaptureSettings) -> None:
@@ -39,25 +39,30 @@ class PictureHealth:
         self._seen: Blind | None = None
         self._seen_ns = 0
         self.blind: Blind | None = None
-        self.alive = False
+        self.changing = False
 
-    def look(self, image: Image, captured_ns: int) -> None:
-        """Judge a picture, captured at a moment of CLOCK_MONOTONIC."""
+    def update(self, image: Image, captured_ns: int) -> None:
+        """Check the next picture.
+
+        Args:
+            image: `(height, width, 3)` uint8, BGR.
+            captured_ns: CLOCK_MONOTONIC at capture, nanoseconds.
+        """
         step = max(1, math.isqrt(image.shape[0] * image.shape[1] // _SAMPLES))
         sample = np.ascontiguousarray(image[::step, ::step])
         blue, green, red = sample[:, :, 0], sample[:, :, 1], sample[:, :, 2]
         brightest = np.maximum(np.maximum(blue, green), red)
         darkest = np.minimum(np.minimum(blue, green), red)
         seen: Blind | None = None
-        if (brightest <= self._settings.black).mean() >= _SHARE:
+        if (brightest <= self._settings.black).mean() >= _MIN_SHARE:
             seen = "black"
-        elif (darkest >= self._settings.white).mean() >= _SHARE:
+        elif (darkest >= self._settings.white).mean() >= _MIN_SHARE:
             seen = "white"
-        self._judge_sight(seen, captured_ns)
+        self._update_blind(seen, captured_ns)
         content, before = sample.tobytes(), self._last
         flat = seen is not None or int(brightest.max()) == int(darkest.min())
-        self.alive = flat or before not in (b"", content)
-        if self.alive or not before:
+        self.changing = flat or before not in (b"", content)
+        if self.changing or not before:
             self._last, self._changed_ns = content, captured_ns
         self._still_ns = captured_ns - self._changed_ns
 
@@ -67,8 +72,8 @@ class PictureHealth:
         limit = self._settings.frozen_s
         return limit is not None and self._still_ns >= limit * 1e9
 
-    def _judge_sight(self, seen: Blind | None, now_ns: int) -> None:
-        """A change counts once it has lasted."""
+    def _update_blind(self, seen: Blind | None, now_ns: int) -> None:
+        """Set `blind` once the same has been seen for `blind_s`."""
         if seen != self._seen:
             self._seen, self._seen_ns = seen, now_ns
         limit = self._settings.blind_s

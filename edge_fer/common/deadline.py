@@ -1,4 +1,4 @@
-"""Whether a call in another thread has outlived its deadline: what the service's watchdog goes by."""
+"""Whether a call in another thread has outlived its deadline: the service's watchdog depends on it."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from contextlib import contextmanager
 
 
 def stuck_sentence(loop: str) -> str:
-    """What is told of a loop in which a call has missed its deadline."""
+    """The message about a loop in which a call has missed its deadline."""
     return f"{loop}: a call has outlived its deadline and cannot be ended"
 
 
 class Deadline:
-    """Set around each call that could get stuck, one a thread; any thread may ask.
+    """Set around each call that could get stuck, one a thread; read in any thread.
 
     Args:
         clock: seconds that never go backwards.
@@ -22,19 +22,24 @@ class Deadline:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
+        self._lock = threading.Lock()
         self._due: dict[int, float] = {}
 
     @contextmanager
     def within(self, seconds: float) -> Iterator[None]:
-        """The call in this context ends in so many seconds, if all is well."""
-        self._due[threading.get_ident()] = self._clock() + seconds
+        """State that the call in this context should end within so many seconds."""
+        thread = threading.get_ident()
+        with self._lock:
+            self._due[thread] = self._clock() + seconds
         try:
             yield
         finally:
-            del self._due[threading.get_ident()]
+            with self._lock:
+                del self._due[thread]
 
     @property
     def missed(self) -> bool:
-        """Whether a call is under way that should have ended."""
+        """Whether a call is in progress that should have ended by now."""
         now = self._clock()
-        return any(due < now for due in tuple(self._due.values()))
+        with self._lock:
+            return any(due < now for due in self._due.values())

@@ -11,19 +11,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_fer.common.closeable import Closeable
 from edge_fer.errors import ModelError
+from edge_fer.expression import ExpressionModel
 from edge_fer.inference import Backend, TensorSpec, open_backend
 from edge_fer.inference.model_store import CropSpec, InputSpec, ModelSpec, ModelStore
-from edge_fer.inference.supervised import Change
 from edge_fer.settings import ClassifySettings
-from edge_fer.types import LABELS, Expression, Image, Origin
+from edge_fer.types import LABELS, AlignedFace, Expression, Origin
 
 
 def open_classifier(settings: ClassifySettings, store: ModelStore) -> Classifier:
     """Load the classifier that the settings name onto the CPU, or onto the fake device where they name that one.
 
-    Whoever may use an Edge TPU calls `edge_fer.expression.failover.open_reader`.
+    Whoever may use an Edge TPU calls `open_expression_model`.
 
     Raises:
         ModelError: when the model is missing, corrupt or no classifier of this runtime.
@@ -34,14 +33,12 @@ def open_classifier(settings: ClassifySettings, store: ModelStore) -> Classifier
     return Classifier(settings.model, spec, backend)
 
 
-class Classifier(Closeable):
+class Classifier(ExpressionModel):
     """One classifier on one device.
 
     Attributes:
         model: its name in the manifest.
-        size: side of the aligned face it takes, pixels.
-        crop: how faces must be cut out for it.
-        parallel: how many threads may read faces at a time.
+        (the others are those of `ExpressionModel`)
 
     Args:
         model: its name in the manifest.
@@ -52,8 +49,6 @@ class Classifier(Closeable):
     Raises:
         ModelError: when the network's input or output is not what the manifest says.
     """
-
-    parallel = 1
 
     def __init__(self, model: str, spec: ModelSpec, backend: Backend, reason: str | None = None) -> None:
         self.model = model
@@ -83,26 +78,10 @@ class Classifier(Closeable):
         """What the network gives."""
         return self._backend.outputs
 
-    @property
-    def recovery(self) -> dict[str, int]:
-        """How often it was tried to bring the device back: nobody does; see `edge_fer.expression.failover`."""
-        return {}
-
-    def changes(self) -> tuple[Change, ...]:
-        """What happened to the device since the last call: nothing that it survives."""
-        return ()
-
-    def classify(self, face: Image) -> Expression:
-        """Read one face.
-
-        Args:
-            face: `(size, size)` uint8, grey, aligned.
-
-        Raises:
-            BackendError: when the device fails.
-        """
+    def classify(self, face: AlignedFace) -> Expression:
+        """Read one face; see `ExpressionModel.classify`."""
         channels = self._backend.input.shape[3]
-        batch = np.repeat(self._table[face][np.newaxis, :, :, np.newaxis], channels, axis=3)
+        batch = np.repeat(self._table[face.image][np.newaxis, :, :, np.newaxis], channels, axis=3)
         (answer,) = self._backend.infer(batch)
         logits = dequantize(answer[0], self._backend.outputs[0])
         probabilities = tuple(softmax(logits / self._temperature).tolist())

@@ -32,10 +32,10 @@ def measure_quality(crop: Image, face: Face) -> Quality:
         face: that it was cut from, in pixels of the frame.
     """
     left, right = face.landmarks.left_eye, face.landmarks.right_eye
+    across, down = right.x - left.x, right.y - left.y
     yaw, pitch = head_pose(face.landmarks)
-    return Quality(
-        eye_distance=math.hypot(right.x - left.x, right.y - left.y), blur=edge_width(crop), yaw=yaw, pitch=pitch
-    )
+    roll = math.degrees(math.atan2(down, across))
+    return Quality(math.hypot(across, down), edge_width(crop), yaw, pitch, roll)
 
 
 def edge_width(crop: Image) -> float:

@@ -1,4 +1,4 @@
-"""Where records go: one sink a file, each in a thread of its own (`outbox.py`)."""
+"""Where records go: one sink a file or folder, each with a thread of its own (`sink_queue.py`)."""
 
 from __future__ import annotations
 
@@ -11,24 +11,26 @@ from edge_fer.types import Image
 
 
 class Sink(ABC):
-    """Takes every record of a run, in order, in one thread that is its own to hold up.
+    """Takes every record of a run, in order.
+
+    All methods are called in one thread that belongs to this sink, so they may block; `condition` is read in any.
 
     Attributes:
-        name: what it is called in statuses: `mqtt`, `file`.
-        pictures: whether it wants the frames.
-        ahead: how many records may wait for it at most; few where frames of some megabytes wait with them.
-        auxiliary: whether it tells of the run instead of carrying its readings: statuses do not mention it, and a run
-            does not go on for its sake.
-        attitude: of the vehicle, where the sink hears of it; else null.
-        turn_s: `turn` is called so often while no record comes, seconds; null: never.
+        name: what statuses call it: `mqtt`, `file`.
+        pictures: whether it takes frames, too.
+        queue_size: records that wait for it at most; few where frames of some megabytes wait with them.
+        internal: whether it reports on the run instead of carrying its readings. Statuses do not mention an internal
+            sink, and a run does not go on for its sake.
+        attitude: the vehicle's, where the sink receives it; else None.
+        tick_s: seconds between two calls of `tick` while no record comes; None: it is never called.
     """
 
     name: ClassVar[str] = "sink"
     pictures: ClassVar[bool] = False
-    ahead: ClassVar[int] = 256
-    auxiliary: ClassVar[bool] = False
+    queue_size: ClassVar[int] = 256
+    internal: ClassVar[bool] = False
     attitude: Attitude | None = None
-    turn_s: ClassVar[float | None] = None
+    tick_s: ClassVar[float | None] = None
 
     @abstractmethod
     def publish(self, record: Record, image: Image | None) -> None:
@@ -36,15 +38,15 @@ class Sink(ABC):
 
         Args:
             record: a reading or a status.
-            image: the frame of a reading, `(height, width, 3)` uint8, BGR, not to be written to; null for a status,
-                and for a sink that wants no pictures.
+            image: the frame of a reading, `(height, width, 3)` uint8, BGR, read-only; None for a status, and for a
+                sink without `pictures`.
 
         Raises:
             OutputError: when it cannot be written.
         """
 
-    def turn(self) -> None:
-        """Do what is due by now; see `turn_s`.
+    def tick(self) -> None:
+        """Do what is due by now, such as a flush or another attempt to connect; see `tick_s`.
 
         Raises:
             OutputError: when that fails.
@@ -52,7 +54,7 @@ class Sink(ABC):
 
     @property
     def condition(self) -> SinkStatus | None:
-        """How it is, where it knows better than whoever calls it; from any thread."""
+        """State and counters, where the sink has better ones than its queue; read in any thread."""
         return None
 
     def close(self) -> None:

@@ -58,7 +58,7 @@ class JsonFile(Sink):
     """
 
     name = "file"
-    turn_s = 1.0
+    tick_s = 1.0
 
     def __init__(
         self, settings: FileSettings, *, patient: bool = False, clock: Callable[[], float] = time.monotonic
@@ -82,7 +82,7 @@ class JsonFile(Sink):
         except OSError as error:
             raise self._unwritable(error) from error
 
-    def turn(self) -> None:
+    def tick(self) -> None:
         """Put the file aside, or force it onto the disk, when its time has come."""
         try:
             self._make_room(0)

@@ -12,7 +12,7 @@ from pathlib import Path
 _MODE = 0o640  # it shows people: nothing for everybody on the box
 
 
-class Part:
+class PartialFile:
     """What there is so far of a file, hidden and locked; a process that dies leaves the content, and no lock.
 
     Args:
@@ -60,7 +60,7 @@ class Part:
         self._file.close()
 
 
-def claim(final: Path) -> Part | None:
+def claim(final: Path) -> PartialFile | None:
     """Have the part of a file for oneself, with what an earlier run may have left in it.
 
     Args:
@@ -82,7 +82,7 @@ def claim(final: Path) -> Part | None:
                 return None
             if _is_at(path, file):  # else whoever had it completed or deleted it since it was opened here
                 stack.pop_all()
-                return Part(final, path, file)
+                return PartialFile(final, path, file)
 
 
 def _is_at(path: Path, file: FileIO) -> bool:

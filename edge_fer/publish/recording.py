@@ -16,7 +16,7 @@ from edge_fer.errors import OutputError
 from edge_fer.publish import Sink
 from edge_fer.publish.drawing.annotate import annotate
 from edge_fer.publish.drawing.blur import blur_faces
-from edge_fer.publish.partial_file import Part, claim
+from edge_fer.publish.partial_file import PartialFile, claim
 from edge_fer.schema import Reading, Record
 from edge_fer.settings import Settings
 from edge_fer.types import Image
@@ -70,7 +70,7 @@ class Recording(Sink):
 
     name = "recording"
     pictures = True
-    ahead = 4
+    queue_size = 4
 
     def __init__(self, path: Path, pace: Callable[[], Pace], *, blur: bool = False) -> None:
         self._path, self._blur, self._pace = path, blur, pace
@@ -79,7 +79,7 @@ class Recording(Sink):
         self._written = 0
         self._size = (0, 0)
         self._writer: cv2.VideoWriter | None = None
-        self._part: Part | None = _prepare(path)
+        self._part: PartialFile | None = _prepare(path)
 
     def publish(self, record: Record, image: Image | None) -> None:
         """Write the frame of a reading; see `edge_fer.publish.Sink.publish`."""
@@ -139,7 +139,7 @@ class Recording(Sink):
         return min(max(due, 0), longest)
 
 
-def _prepare(path: Path) -> Part:
+def _prepare(path: Path) -> PartialFile:
     """Find out at the start of the run, not at its first frame, whether the file can be written."""
     part = _claim(path)
     if part is not None and not part.is_empty:
@@ -154,7 +154,7 @@ def _prepare(path: Path) -> Part:
     return part
 
 
-def _claim(path: Path) -> Part | None:
+def _claim(path: Path) -> PartialFile | None:
     """Have a recording for oneself; null where another run has it.
 
     Raises:

@@ -78,8 +78,8 @@ class SystemdSink(Sink):
     """
 
     name = "systemd"
-    ahead = 8
-    auxiliary = True
+    queue_size = 8
+    internal = True
 
     def __init__(self, notifier: Notifier, clock: Callable[[], float] = time.monotonic) -> None:
         self._notifier, self._clock = notifier, clock

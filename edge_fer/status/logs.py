@@ -52,7 +52,7 @@ class StatusLog(Sink):
     """Writes every change that a status tells of to the log, for a run that has no other voice."""
 
     name = "log"
-    auxiliary = True
+    internal = True
 
     def __init__(self) -> None:
         self._told = ("", "")

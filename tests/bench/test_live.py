@@ -16,7 +16,7 @@ from edge_fer.capture.sources import Source
 from edge_fer.errors import SourceError
 from edge_fer.settings import CaptureSettings, load_settings
 from edge_fer.types import Image
-from tests.conftest import make_face_reading, make_reading, make_status
+from tests.support.records import make_face_reading, make_reading, make_status
 
 MS = 10**6
 NO_RESOURCES = Resources(0.0, 0.0, 0.0, {})

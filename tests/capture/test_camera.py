@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_fer.capture.camera import STOP_S, Camera, Condition
-from edge_fer.capture.picture_health import PictureHealth
+from edge_fer.capture.camera import STOP_S, Camera
+from edge_fer.capture.condition import Condition, ConditionLog
 from edge_fer.capture.slot import Slot
 from edge_fer.capture.sources.child_source import ChildSource
 from edge_fer.errors import SourceError, SourceLost
@@ -108,6 +108,14 @@ def follow(camera, reached):
     return changes + list(camera.changes())
 
 
+def join_camera():
+    """Wait until the camera's thread has ended."""
+    for thread in threading.enumerate():
+        if thread.name == "camera":
+            thread.join(PATIENCE_S)
+            assert not thread.is_alive()
+
+
 def value(frame):
     return int(frame.image[0, 0, 0])
 
@@ -130,7 +138,7 @@ def started():
     yield start
     for camera in cameras:
         camera.stop()
-        assert not camera._thread.is_alive()
+    join_camera()
 
 
 # The slot
@@ -178,14 +186,24 @@ def test_closing_wakes_who_waits_for_a_frame():
     assert got == [None]
 
 
-def test_an_interruption_lets_who_waits_go_on_without_a_frame():
-    slot = Slot()
-    slot.interrupt()
-    assert slot.get(60.0) is None
-    slot.interrupt()
+def test_whoever_waits_for_several_things_is_woken():
+    wake_up = threading.Event()
+    slot = Slot(wake_up)
     slot.put(frame(1), overwrite=True)
-    assert slot.get(60.0) is not None, "a frame is not held back"
-    assert slot.get(0.0) is None
+    assert wake_up.is_set()
+    wake_up.clear()
+    slot.close()
+    assert wake_up.is_set()
+
+
+def test_changes_are_taken_once_and_the_end_only_when_it_is_wanted():
+    log = ConditionLog("opening 0")
+    assert (log.current, log.take(with_end=True)) == (("starting", "opening 0"), ())
+    log.report("running", "reading 0")
+    log.report("ended", "0 has ended")
+    assert log.take(with_end=False) == (("running", "reading 0"),)
+    assert log.take(with_end=True) == (log.current,) == (("ended", "0 has ended"),)
+    assert log.take(with_end=True) == ()
 
 
 # Files
@@ -223,7 +241,7 @@ def test_a_file_waits_for_its_reader(started):
 
 def test_the_camera_has_not_ended_before_its_last_frame_was_taken(started):
     camera = started(settings(), opener=opener(Script([7], live=False)))
-    camera._thread.join(PATIENCE_S)
+    join_camera()
     assert camera.condition == ("running", "reading script")
     assert camera.changes() == (("running", "reading script"),)
     assert value(camera.get(0.0)) == 7
@@ -237,7 +255,7 @@ def test_realtime_paces_a_file_at_its_rate_and_drops_what_comes_too_late(started
     stopping = Stopping(clock)
     source = Script(range(50), live=False, fps=25.0, clock=clock)
     camera = started(settings(realtime=True), opener=opener(source), stopping=stopping, clock=clock, wall=lambda: 1e9)
-    camera._thread.join(PATIENCE_S)
+    join_camera()
     last = camera.get(0.0)
     assert last.id == 49
     assert camera.dropped == 49
@@ -250,8 +268,8 @@ def test_a_file_of_unknown_rate_is_paced_at_30(started):
     clock = Clock()
     stopping = Stopping(clock)
     source = Script(range(3), live=False, clock=clock)
-    camera = started(settings(realtime=True), opener=opener(source), stopping=stopping, clock=clock)
-    camera._thread.join(PATIENCE_S)
+    started(settings(realtime=True), opener=opener(source), stopping=stopping, clock=clock)
+    join_camera()
     assert stopping.waits == pytest.approx([1 / 30] * 2, abs=1e-6)
 
 
@@ -264,10 +282,8 @@ def test_a_frame_that_is_late_already_is_not_held_back(started):
             clock.now_ns += SECOND
             return super().read()
 
-    camera = started(
-        settings(realtime=True), opener=opener(Slow(range(3), live=False, fps=10)), stopping=stopping, clock=clock
-    )
-    camera._thread.join(PATIENCE_S)
+    started(settings(realtime=True), opener=opener(Slow(range(3), live=False, fps=10)), stopping=stopping, clock=clock)
+    join_camera()
     assert stopping.waits == []
 
 
@@ -287,7 +303,7 @@ def test_the_wall_clock_of_a_frame_is_that_of_its_capture(started):
 
 def test_an_error_after_the_last_frame_is_raised_when_that_was_taken(started):
     camera = started(settings(), opener=opener(Script([1, SourceError("cut short")], live=False)))
-    camera._thread.join(PATIENCE_S)
+    join_camera()
     assert camera.state == "running"
     assert value(camera.get(PATIENCE_S)) == 1
     with pytest.raises(SourceError, match="cut short"):
@@ -300,7 +316,7 @@ def test_an_error_that_comes_after_a_call_gave_up_is_raised_by_the_next(started)
     camera = started(settings(), opener=opener(Script([gate, SourceError("cut short")], live=False)))
     assert camera.get(0.0) is None
     gate.set()
-    camera._thread.join(PATIENCE_S)
+    join_camera()
     assert camera.state == "ended"
     for _ in range(2):
         with pytest.raises(SourceError, match="cut short"):
@@ -321,7 +337,7 @@ def test_a_live_source_gives_its_newest_frame(started):
     camera = started(settings(), opener=opener(Script([*range(10), gate, 77])))
     first = camera.get(PATIENCE_S)
     gate.set()
-    camera._thread.join(PATIENCE_S)
+    join_camera()
     last = camera.get(PATIENCE_S)
     assert value(last) == 77
     assert last.id == 10
@@ -358,7 +374,7 @@ def test_pauses_grow_to_their_cap_and_every_change_is_told(started):
         stopping=stopping,
         clock=clock,
     )
-    camera._thread.join(PATIENCE_S)
+    join_camera()
     camera.get(0.0)
     told = camera.changes()
     assert stopping.waits == [1.0, 2.0, 4.0, 4.0, 4.0]
@@ -373,7 +389,7 @@ def test_of_too_many_changes_the_newest_are_told(started):
     errors = [SourceError(f"none yet ({number})") for number in range(50)]
     results = opener(*errors, Script([], live=False))
     camera = started(settings(wait=True), opener=results, stopping=Stopping(clock), clock=clock)
-    camera._thread.join(PATIENCE_S)
+    join_camera()
     told = camera.changes()
     assert len(told) == 32
     assert told[0].message == "none yet (20); trying again in 1 s"
@@ -391,13 +407,13 @@ def test_the_pause_is_short_again_once_the_source_was_steady(started):
 
     flaky = [Script([1, SourceLost("gone")], clock=clock) for _ in range(2)]
     steady = Steady([1, 2, 3, SourceLost("gone")], clock=clock)
-    camera = started(
+    started(
         settings(retry_s=1.0, retry_max_s=4.0),
         opener=opener(*flaky, steady, Script([])),
         stopping=stopping,
         clock=clock,
     )
-    camera._thread.join(PATIENCE_S)
+    join_camera()
     assert stopping.waits == [1.0, 2.0, 1.0]
 
 
@@ -469,15 +485,14 @@ def test_start_returns_while_the_source_still_opens():
     assert camera.get(0.0) is None
 
 
-def test_a_thread_that_does_not_end_is_an_error(monkeypatch):
-    monkeypatch.setattr("edge_fer.capture.camera.STOP_S", 0.05)
+def test_a_thread_that_does_not_end_is_an_error():
     gate = threading.Event()
-    camera = Camera(settings(), opener=opener(Script([gate, 1])))
+    camera = Camera(settings(), opener=opener(Script([gate, 1])), stop_s=0.05)
     camera.start()
     with pytest.raises(SourceError, match=r"end within 0.05 s, found it stuck reading script"):
         camera.stop()
     gate.set()
-    camera._thread.join(PATIENCE_S)
+    join_camera()
 
 
 # What the pictures tell
@@ -508,7 +523,7 @@ def watched(started, *shows, **more):
     stopping = Stopping(clock)
     sources = opener(*(Show(pictures, clock) for pictures in shows))
     camera = started(settings(**more), opener=sources, stopping=stopping, clock=clock)
-    camera._thread.join(PATIENCE_S)
+    join_camera()
     camera.get(0.0)
     return camera, stopping, list(camera.changes())
 
@@ -541,14 +556,21 @@ def test_a_black_picture_is_told_once_and_when_it_is_over(started):
 
 
 def test_why_nothing_is_seen_is_known_until_the_camera_is_lost(started):
+    shown, lose = threading.Event(), threading.Event()
+
+    def pictures():
+        yield from (noise(second, 251, 256) for second in range(3))
+        shown.set()
+        assert lose.wait(PATIENCE_S)
+        yield SourceLost("gone")
+
     clock = Clock()
-    stopping = Stopping(clock)
-    camera = Camera(settings(blind_s=1, frozen_s=None), opener=opener(), stopping=stopping, clock=clock)
-    health = PictureHealth(settings(blind_s=1))
-    for second in range(3):
-        camera._judge(health, noise(second, 251, 256), second * SECOND)
+    sources = opener(Show(pictures(), clock), Show([], clock))
+    camera = started(settings(blind_s=1, frozen_s=None), opener=sources, stopping=Stopping(clock), clock=clock)
+    assert shown.wait(PATIENCE_S)
     assert camera.blind == "the picture is white: overexposed; look at light, and capture.exposure_ms"
-    camera._retry_later(SourceLost("gone"))
+    lose.set()
+    join_camera()
     assert camera.blind is None
 
 
@@ -666,4 +688,4 @@ def test_stop_works_at_once_while_an_open_blocks():
         connection.close()
     assert took_s < STOP_S
     assert camera.state == "ended"
-    assert not camera._thread.is_alive()
+    join_camera()

@@ -16,9 +16,9 @@ import cv2
 
 from edge_fer.synthetic.scenes import crowd_scene
 from edge_fer.types import LABELS
-from tests.conftest import make_face_reading, make_reading
 from tests.support import ROOT
 from tests.support.brokers import Broker, Reader, closing_all, need_mosquitto, wait_until
+from tests.support.records import make_face_reading, make_reading
 
 EXAMPLES = ROOT / "examples"
 

@@ -16,9 +16,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from edge_fer.schema import SinkStatus, StageTime
 from edge_fer.settings import load_settings
-from tests.conftest import make_face_reading, make_reading, make_status
 from tests.support import ROOT
 from tests.support.http_site import ask, serving
+from tests.support.records import make_face_reading, make_reading, make_status
 
 GRAFANA = ROOT / "deploy/grafana"
 DASHBOARD = json.loads((GRAFANA / "dashboard.json").read_text())

@@ -14,7 +14,7 @@ from edge_fer.inference import TensorSpec
 from edge_fer.inference.fake import FakeBackend
 from edge_fer.inference.model_store import InputSpec, ModelSpec, ModelStore
 from edge_fer.settings import ClassifySettings
-from edge_fer.types import LABELS
+from edge_fer.types import LABELS, AlignedFace
 
 GREY = InputSpec(size=224, colour="grey", mean=0.508, std=0.255)
 
@@ -75,7 +75,7 @@ def test_probabilities_sum_to_one_and_keep_the_order(logits: list[float]) -> Non
 def test_the_answer_is_dequantized_tempered_and_labelled(spec: ModelSpec) -> None:
     backend = Recorded([5, 5, 5, 25, 5, 5, 5], tensor(np.int8, 1 / 255 / 0.255, 2))
     classifier = Classifier("net", spec.model_copy(update={"temperature": 2.0, "abstain_below": 0.4}), backend)
-    expression = classifier.classify(np.zeros((224, 224), np.uint8))
+    expression = classifier.classify(AlignedFace.of_crop(np.zeros((224, 224), np.uint8)))
     assert expression.label == "happiness"
     assert expression.confidence == pytest.approx(np.e / (np.e + 6))
     assert expression.probabilities[0] == pytest.approx(1 / (np.e + 6))
@@ -85,7 +85,7 @@ def test_the_answer_is_dequantized_tempered_and_labelled(spec: ModelSpec) -> Non
 def test_one_grey_face_fills_three_channels(spec: ModelSpec) -> None:
     backend = Recorded([0] * 7, tensor(np.int8, 1 / 255 / 0.255, 2))
     face = np.arange(224 * 224, dtype=np.uint32).reshape(224, 224).astype(np.uint8)
-    Classifier("net", spec, backend).classify(face)
+    Classifier("net", spec, backend).classify(AlignedFace.of_crop(face))
     assert backend.asked.shape == (1, 224, 224, 3)
     assert backend.asked.dtype == np.int8
     expected = quantization_table(spec.input, backend.input)[face]
@@ -117,7 +117,8 @@ def test_a_network_with_eight_outputs_is_refused(spec: ModelSpec) -> None:
 @pytest.mark.parametrize("device", ["cpu", "fake"])
 def test_the_shipped_classifier_reads_a_face(device: Any) -> None:
     with open_classifier(ClassifySettings(backend=device), ModelStore()) as classifier:
-        face = np.random.default_rng(3).integers(0, 256, (classifier.size, classifier.size), dtype=np.uint8)
+        crop = np.random.default_rng(3).integers(0, 256, (classifier.size, classifier.size), dtype=np.uint8)
+        face = AlignedFace.of_crop(crop)
         expression = classifier.classify(face)
         assert classifier.backend == device
         assert expression == classifier.classify(face)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from edge_fer.faces.align import align, eye_transform
 from edge_fer.inference.model_store import CropSpec
-from tests.conftest import landmarks_at
+from tests.support.records import landmarks_at
 
 CROP = CropSpec(eye_distance=0.4, eye_y=0.4, detail=224)
 

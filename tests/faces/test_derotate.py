@@ -15,7 +15,7 @@ from edge_fer.settings import DetectSettings, Settings
 from edge_fer.status.monitor import Monitor
 from edge_fer.synthetic.scenes import crowd_scene
 from edge_fer.types import Box, Image, Track
-from tests.conftest import face_at
+from tests.support.records import face_at
 
 # `auto` would go by a measurement, and boxes differ a little with it.
 SETTINGS = Settings(detect=DetectSettings(precision="float32"))

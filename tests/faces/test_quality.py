@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from edge_fer.faces.quality import edge_width, head_pose, measure_quality
 from edge_fer.types import Box, Face, Image, Landmarks, Point
-from tests.conftest import landmarks_at
+from tests.support.records import landmarks_at
 
 SIZE = 224
 HEAD = np.array([[-0.5, 0, 0], [0.5, 0, 0], [0, 0.59, 0.57], [-0.39, 1.1, 0.07], [0.39, 1.1, 0.07]])

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from edge_fer.faces.tracker import Tracker
 from edge_fer.settings import TrackSettings
 from edge_fer.types import Box, Face
-from tests.conftest import face_at
+from tests.support.records import face_at
 
 MS = 1_000_000
 AT_ONCE = TrackSettings(confirm=1)

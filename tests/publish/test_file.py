@@ -14,7 +14,7 @@ from edge_fer.publish import file as file_module
 from edge_fer.publish.file import JsonFile, check
 from edge_fer.schema import to_json
 from edge_fer.settings import FileSettings, load_settings
-from tests.conftest import make_reading, make_status
+from tests.support.records import make_reading, make_status
 
 LINE = len(to_json(make_reading(1))) + 1
 
@@ -87,13 +87,13 @@ def test_a_file_that_is_old_is_put_aside_without_waiting_for_a_record(tmp_path: 
     sink = sink_at(path, clock, max_hours=2)
     sink.publish(make_reading(1), None)
     clock.now = 2 * 3600 - 1
-    sink.turn()
+    sink.tick()
     assert frames(path) == [1]
     clock.now += 1
-    sink.turn()
+    sink.tick()
     assert (frames(path), frames(tmp_path / "readings.jsonl.1")) == ([], [1])
     clock.now += 10 * 3600
-    sink.turn()
+    sink.tick()
     sink.close()
     assert not (tmp_path / "readings.jsonl.2").exists(), "an empty file is not put aside"
 
@@ -122,7 +122,7 @@ def test_the_disk_is_forced_as_often_as_the_policy_says(
         clock.now = at
         sink.publish(make_reading(frame), None)
     clock.now = 5.0
-    sink.turn()
+    sink.tick()
     sink.close()
     assert len(calls) == synced
 

@@ -29,8 +29,8 @@ from edge_fer.publish.text import TextLine
 from edge_fer.schema import FaceReading, Record, json_schema, to_json
 from edge_fer.settings import Settings
 from edge_fer.types import LABELS, Box, Label
-from tests.conftest import face_at, make_face_reading, make_reading, make_status
 from tests.support import ROOT
+from tests.support.records import face_at, make_face_reading, make_reading, make_status
 
 PICTURE = np.full((360, 640, 3), 90, np.uint8)
 
@@ -350,7 +350,7 @@ from pathlib import Path
 import numpy as np
 from edge_fer.publish.partial_file import claim
 from edge_fer.publish.recording import Pace, Recording
-from tests.conftest import make_reading
+from tests.support.records import make_reading
 sink = Recording(Path(sys.argv[1]), lambda: Pace(25, live=False))
 noise = np.random.default_rng(0)
 for frame in range(100):

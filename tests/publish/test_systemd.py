@@ -8,7 +8,7 @@ import pytest
 
 from edge_fer.errors import OutputError
 from edge_fer.publish.systemd import Notifier, SystemdSink, summary
-from tests.conftest import make_face_reading, make_reading, make_status
+from tests.support.records import make_face_reading, make_reading, make_status
 
 
 class Clock:

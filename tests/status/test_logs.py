@@ -12,7 +12,7 @@ import pytest
 
 from edge_fer.schema import SinkStatus, State
 from edge_fer.status.logs import LogFormat, StatusLog, set_up_logs
-from tests.conftest import make_reading, make_status
+from tests.support.records import make_reading, make_status
 
 log = logging.getLogger("edge_fer.somewhere")
 

@@ -22,7 +22,7 @@ from pymavlink.dialects.v20 import common
 
 from edge_fer.schema import Reading
 from edge_fer.types import Box
-from tests.conftest import make_face_reading, make_reading
+from tests.support.records import make_face_reading, make_reading
 
 SYSTEM = 42
 DEADLINE_S = 8.0

@@ -10,7 +10,7 @@ import pytest
 from edge_fer.publish.jsonl import JsonLines
 from edge_fer.schema import FaceReading
 from edge_fer.types import LABELS, Box, Label, Point
-from tests.conftest import make_face_reading, make_reading, make_status
+from tests.support.records import make_face_reading, make_reading, make_status
 from tools.same_readings import Comparison, compare, readings_of
 
 FACE = make_face_reading()

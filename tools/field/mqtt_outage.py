@@ -24,8 +24,8 @@ from pathlib import Path
 
 from edge_fer.publish.mqtt.sink import Mqtt
 from edge_fer.settings import MqttSettings
-from tests.conftest import make_face_reading, make_reading
 from tests.support.brokers import Broker, Reader, Wire, closing_all, wait_until
+from tests.support.records import make_face_reading, make_reading
 
 IN_FLIGHT = 20
 TOPIC = "edge-fer/+/reading"

@@ -38,10 +38,10 @@ def open_source(
         from edge_fer.capture.sources.picamera2 import open_picamera2
 
         return open_picamera2(named, cancelled)
-    from edge_fer.capture.sources.oriented import upright
+    from edge_fer.capture.sources.oriented import oriented
 
     source = _open_live(kind, named, cancelled) if kind in _LIVE else _open_file(kind, named, warn)
-    return upright(source, hflip=settings.hflip, vflip=settings.vflip, rotate=settings.rotate)
+    return oriented(source, hflip=settings.hflip, vflip=settings.vflip, rotate=settings.rotate)
 
 
 def _open_live(kind: SourceKind, settings: CaptureSettings, cancelled: Callable[[], bool]) -> Source:

@@ -11,12 +11,12 @@ from edge_fer.types import Image
 _TURNS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
 
 
-def upright(source: Source, *, hflip: bool, vflip: bool, rotate: int) -> Source:
-    """The source, its pictures mirrored and turned where that is asked; see `Upright`."""
-    return Upright(source, hflip=hflip, vflip=vflip, rotate=rotate) if hflip or vflip or rotate else source
+def oriented(source: Source, *, hflip: bool, vflip: bool, rotate: int) -> Source:
+    """The source, its pictures mirrored and turned where that is asked; see `Oriented`."""
+    return Oriented(source, hflip=hflip, vflip=vflip, rotate=rotate) if hflip or vflip or rotate else source
 
 
-class Upright:
+class Oriented:
     """Mirrors each picture of a source, then turns it.
 
     Args:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from edge_fer.capture.sources import Source
 from edge_fer.capture.sources.child_source import ChildSource
-from edge_fer.capture.sources.oriented import upright
+from edge_fer.capture.sources.oriented import oriented
 from edge_fer.settings import CaptureSettings
 
 CHILD = Path(__file__).with_name("picamera2_child.py")
@@ -43,7 +43,7 @@ def open_picamera2(settings: CaptureSettings, cancelled: Callable[[], bool]) -> 
             "controls": {**_controls(settings), **settings.controls},
         },
     )
-    return upright(source, hflip=source.info["hflip"], vflip=source.info["vflip"], rotate=settings.rotate)
+    return oriented(source, hflip=source.info["hflip"], vflip=source.info["vflip"], rotate=settings.rotate)
 
 
 def _controls(settings: CaptureSettings) -> dict[str, float]:

@@ -19,7 +19,7 @@ from edge_fer.inference.model_store import ModelSpec, ModelStore
 from edge_fer.lab.console import Progress
 from edge_fer.lab.evaluation.metrics import NOT_FOUND, Labels, Logits
 from edge_fer.lab.model_folder import find_entry
-from edge_fer.types import LABELS, Image
+from edge_fer.types import LABELS, AlignedFace, Image
 
 Views = Sequence[Image | None]
 """One face as each classifier sees it, `(size, size)` uint8, grey; null where it was not found."""
@@ -103,7 +103,8 @@ def open_reader(artefact: Artefact, threads: int, stack: ExitStack) -> Reader:
     backend = open_backend("cpu", artefact.content, threads=threads)
     stack.callback(backend.close)
     classifier = Classifier(artefact.name, artefact.spec, backend)
-    classifier.classify(np.zeros((classifier.size, classifier.size), np.uint8))  # the first call is the slowest
+    blank = np.zeros((classifier.size, classifier.size), np.uint8)
+    classifier.classify(AlignedFace.of_crop(blank))  # the first call is the slowest
     return Reader(classifier, artefact.spec.temperature)
 
 
@@ -158,7 +159,7 @@ def read_all(
         for place, (reader, view) in enumerate(zip(readers, views, strict=True)):
             if view is not None:
                 start = clock()
-                expression = reader.classifier.classify(view)
+                expression = reader.classifier.classify(AlignedFace.of_crop(view))
                 seconds[place].append(clock() - start)
                 chances = np.maximum(expression.probabilities, smallest)
                 logits[place, number] = reader.temperature * np.log(chances)

@@ -18,7 +18,7 @@ from edge_fer.lab.datasets.dataset import Dataset
 from edge_fer.lab.datasets.degradations import darken
 from edge_fer.lab.datasets.pasting import Pasted, find, paste
 from edge_fer.settings import Settings
-from edge_fer.types import LABELS, Image
+from edge_fer.types import LABELS, AlignedFace, Image
 
 LIGHTS = (1.0, 0.5, 0.25, 0.15, 0.1)
 """Shares of the light."""
@@ -78,7 +78,7 @@ def compare(settings: Settings, faces: Dataset, progress: Progress, lights: Sequ
                     if face is not None:
                         crop = align(frame, face.landmarks, classifier.crop, classifier.size)
                         found += 1
-                        right += classifier.classify(crop).label == LABELS[faces.labels[index]]
+                        right += classifier.classify(AlignedFace.of_crop(crop)).label == LABELS[faces.labels[index]]
                 rows.append(Lit(light, way, len(faces), found, right, enhanced))
             progress(number + 1, len(lights))
     return rows

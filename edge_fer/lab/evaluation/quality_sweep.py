@@ -11,8 +11,8 @@ from typing import Literal
 import numpy as np
 
 from edge_fer.errors import SourceError
-from edge_fer.expression.classifier import Classifier
-from edge_fer.expression.failover import Failover, open_reader
+from edge_fer.expression import ExpressionModel
+from edge_fer.expression.open_model import open_expression_model
 from edge_fer.faces.align import align
 from edge_fer.faces.detectors.mtcnn.detector import open_detector
 from edge_fer.faces.quality import measure_quality
@@ -23,7 +23,7 @@ from edge_fer.lab.datasets.degradations import Random, blur, turn
 from edge_fer.lab.datasets.pasting import Pasted, find, paste
 from edge_fer.lab.datasets.pictures import resize
 from edge_fer.settings import Settings
-from edge_fer.types import LABELS, Face, Image, Quality
+from edge_fer.types import LABELS, AlignedFace, Face, Image, Quality
 
 _SEED = 0
 _SIDES = 100, 200  # of crops in pictures, pixels
@@ -104,7 +104,7 @@ def show(settings: Settings, faces: Dataset, report: Reporter) -> dict[SeriesNam
     detect = settings.detect.model_copy(update={"score": settings.track.score})
     if detect.precision == "auto":
         detect = detect.model_copy(update={"precision": "float32"})
-    with closing(open_reader(settings.classify, store)) as classifier:
+    with closing(open_expression_model(settings.classify, store)) as classifier:
         for name, (present, smallest) in _WAYS.items():
             near = detect if smallest is None else detect.model_copy(update={"min_face": smallest})
             with closing(open_detector(near, store)) as detector, report.step(name) as progress:
@@ -123,11 +123,12 @@ def _pictures(faces: Dataset, present: _Present) -> Iterator[Pasted]:
         yield present(faces.images[number], number, np.random.default_rng([number, 1]))
 
 
-def _look(pasted: Pasted, face: Face, classifier: Classifier | Failover, label: int) -> Look:
+def _look(pasted: Pasted, face: Face, classifier: ExpressionModel, label: int) -> Look:
     crop = align(pasted.frame, face.landmarks, classifier.crop, classifier.size)
     left, right = face.landmarks.left_eye, face.landmarks.right_eye
     roll = math.degrees(math.atan2(right.y - left.y, right.x - left.x))
-    return Look(measure_quality(crop, face), roll, classifier.classify(crop).label == LABELS[label])
+    expression = classifier.classify(AlignedFace.of_crop(crop))
+    return Look(measure_quality(crop, face), roll, expression.label == LABELS[label])
 
 
 def _at_a_size(face: Image, sides: tuple[int, int], seed: int, rng: Random) -> Pasted:

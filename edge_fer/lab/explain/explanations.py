@@ -24,7 +24,7 @@ from edge_fer.lab.datasets.pictures import resize
 from edge_fer.lab.explain.gradcam import grad_cam, over_face
 from edge_fer.lab.networks.base import Network
 from edge_fer.lab.training.augment import as_tensor, standardise
-from edge_fer.types import LABELS, Expression, Image, Label
+from edge_fer.types import LABELS, AlignedFace, Expression, Image, Label
 
 _BATCH = 16
 
@@ -165,7 +165,7 @@ def explain(
     mapped, first_cell = net.get_submodule(layer), net.first_cell(layer)
     for first in range(0, len(subjects), _BATCH):
         batch = subjects[first : first + _BATCH]
-        expressions = [classifier.classify(subject.face) for subject in batch]
+        expressions = [classifier.classify(AlignedFace.of_crop(subject.face)) for subject in batch]
         explained = [label or expression.label for expression in expressions]
         images = standardise(as_tensor([subject.face for subject in batch]), net.input)
         cams = grad_cam(net, mapped, images, np.array([LABELS.index(each) for each in explained]))

@@ -15,9 +15,9 @@ from edge_fer.lab.console import Progress
 from edge_fer.lab.datasets.dataset import Dataset
 from edge_fer.lab.datasets.pasting import FRAME, LARGEST, SMALLEST
 from edge_fer.lab.realtime.baseline import Plain
-from edge_fer.pipeline import Pipeline
-from edge_fer.schema import Reading
+from edge_fer.recognizer import RecognizedFaces, Recognizer
 from edge_fer.settings import Settings
+from edge_fer.status.monitor import Monitor
 from edge_fer.types import LABELS, Expression, Face, Frame, Image, Label
 
 _FPS = 30.0
@@ -69,14 +69,14 @@ def compare(settings: Settings, faces: Dataset, each: int, frames: int, progress
     chosen = {label: np.flatnonzero(faces.labels == index)[:each] for index, label in enumerate(LABELS)}
     total, done = sum(map(len, chosen.values())), 0
     rows = []
-    with Plain() as plain, Pipeline(settings) as pipeline:
+    with Plain() as plain, Recognizer(settings, Monitor(1.0).stage) as recognizer:
         clock = _Clock()
         for label, indices in chosen.items():
             counts: Counter[str] = Counter()
             for index in indices.tolist():
                 images = list(moving(faces.images[index], index, frames))
                 theirs = [_largest(plain.process(image)) for image in images]
-                ours = [_likeliest(reading) for reading in pipeline.read(clock.frames(images))]
+                ours = [_likeliest(found) for found in recognizer.read(clock.frames(images))]
                 counts += _counted(theirs, ours, label)
                 done += 1
                 progress(done, total)
@@ -150,9 +150,9 @@ def _largest(readings: Sequence[tuple[Face, Expression]]) -> Label | None:
     return None if largest is None else largest[1].label
 
 
-def _likeliest(reading: Reading) -> Label | None:
+def _likeliest(found: RecognizedFaces) -> Label | None:
     """The same of the runtime's, before smoothing and whether it abstains or not."""
-    face = max(reading.faces, key=lambda face: face.box.width * face.box.height, default=None)
+    face = max(found.faces, key=lambda face: face.box.width * face.box.height, default=None)
     if face is None:
         return None
     return max(LABELS, key=face.probabilities.__getitem__)

@@ -16,9 +16,9 @@ from starlette.websockets import WebSocket
 from edge_fer.common.version import VERSION
 from edge_fer.publish.http.guard import COOKIE, LOGIN, LONGEST_BODY, Guard, address_of
 from edge_fer.publish.http.hub import HEALTH
-from edge_fer.publish.http.news import News
 from edge_fer.publish.http.page import Page
 from edge_fer.publish.http.security import SESSION_S, Hosts, Limiter, Token
+from edge_fer.publish.http.state import HttpState
 from edge_fer.publish.http.streams import EventStream, Mjpeg, serve_web_socket
 from edge_fer.schema import json_schema
 from edge_fer.settings import HttpSettings
@@ -31,7 +31,7 @@ class Site:
 
     Args:
         settings: what is served, and to whom.
-        news: what is told.
+        state: what is told.
         token: what a client must know; null: nothing.
         device: name of the box.
         notice: to the people concerned; empty: none.
@@ -40,8 +40,8 @@ class Site:
         app: the site, guarded.
     """
 
-    def __init__(self, settings: HttpSettings, news: News, token: Token | None, device: str, notice: str) -> None:
-        self._news, self._token = news, token
+    def __init__(self, settings: HttpSettings, state: HttpState, token: Token | None, device: str, notice: str) -> None:
+        self._state, self._token = state, token
         self._page = Page("page.html")
         self._html = self._page.html(
             device=device,
@@ -55,7 +55,7 @@ class Site:
             token,
             Hosts(settings.hosts),
             Limiter(settings.rate, settings.rate * _BURST_S),
-            news.strangers,
+            state.unauthenticated,
             Page("login.html", notice=notice),
         )
         self.app: ASGIApp = self._guard
@@ -82,11 +82,11 @@ class Site:
         return HTMLResponse(self._html, headers={"Content-Security-Policy": self._page.policy})
 
     async def _healthz(self, request: Request) -> Response:
-        health = self._news.observed.health()
+        health = self._state.observed.health()
         return JSONResponse(HEALTH.dump_python(health, mode="json"), 200 if health.healthy else 503)
 
     async def _metrics(self, request: Request) -> Response:
-        return Response(self._news.metrics.text(), media_type=CONTENT_TYPE_LATEST)
+        return Response(self._state.metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
     async def _schema(self, request: Request) -> Response:
         return JSONResponse({**json_schema(), "edge-fer/health/1": HEALTH.json_schema(mode="serialization")})
@@ -94,18 +94,18 @@ class Site:
     async def _readings(self, request: Request) -> Response:
         if request.method == "HEAD":
             return Response(media_type=EventStream.media_type)
-        return EventStream(self._news.hub, self._news.places) if self._news.places.free else _no_room()
+        return EventStream(self._state.hub, self._state.places) if self._state.places.free else _no_room()
 
     async def _readings_socket(self, socket: WebSocket) -> None:
-        if self._news.places.free:
-            await serve_web_socket(self._news.hub, self._news.places, socket)
+        if self._state.places.free:
+            await serve_web_socket(self._state.hub, self._state.places, socket)
         else:
             await _no_room()(socket.scope, socket.receive, socket.send)
 
     async def _live(self, request: Request) -> Response:
         if request.method == "HEAD":
             return Response(media_type=Mjpeg.media_type)
-        return Mjpeg(self._news.live, self._news.places) if self._news.places.free else _no_room()
+        return Mjpeg(self._state.live, self._state.places) if self._state.places.free else _no_room()
 
     async def _log_in(self, request: Request) -> Response:
         """Give a browser a cookie for the token; so it need never stand in an address."""

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from edge_fer.publish.http.page import Page
 from edge_fer.publish.http.protocol import LONGEST_HEAD
-from edge_fer.publish.http.security import Hosts, Limiter, Strangers, Token, Verdict
+from edge_fer.publish.http.security import Hosts, Limiter, Token, UnauthenticatedConnections, Verdict
 
 LOGIN = "/login"
 COOKIE = "edge_fer_session"
@@ -42,7 +42,7 @@ class Guard:
         token: what a client must know; null: nothing.
         hosts: names by which the box may be called.
         requests: how often a client may ask.
-        strangers: connections that have not shown the token.
+        unauthenticated: connections that have not shown the token.
         login: shown to a browser that must log in.
     """
 
@@ -52,11 +52,11 @@ class Guard:
         token: Token | None,
         hosts: Hosts,
         requests: Limiter,
-        strangers: Strangers,
+        unauthenticated: UnauthenticatedConnections,
         login: Page,
     ) -> None:
         self._app, self._token, self._hosts, self._requests = app, token, hosts, requests
-        self._strangers, self._login = strangers, login
+        self._unauthenticated, self._login = unauthenticated, login
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or let the app do it."""
@@ -80,7 +80,7 @@ class Guard:
         verdict = "right" if self._token is None else _judge(self._token, client)
         if verdict == "right":
             if client.client is not None:
-                self._strangers.go(client.client)
+                self._unauthenticated.discard(client.client)
         elif not logs_in:
             return self.unauthorised(client, verdict)
         refusal = self._misfit(client, logs_in=logs_in)
@@ -88,7 +88,7 @@ class Guard:
 
     def _misfit(self, client: HTTPConnection, *, logs_in: bool) -> Response | None:
         """What is wrong with a request, whoever sent it."""
-        if not self._hosts.know(client.headers.get("host", "")):
+        if not self._hosts.is_allowed(client.headers.get("host", "")):
             return _plain(421, "this box is not known by that name; see publish.http.hosts")
         if _is_foreign(client, logs_in=logs_in):
             return _plain(403, "a page of another origin may not ask this")

@@ -11,14 +11,14 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-from edge_fer.publish.http.security import Strangers
+from edge_fer.publish.http.security import UnauthenticatedConnections
 
 REQUEST_S = 10.0
 """A request must be complete so long after the connection was made, or the last answer given."""
 
 SPEAK_S = 0.2
-"""So long after a connection came, strangers of its address that are too many are ended: not at once, as of many that
-come together, as after our start, all are accepted before the first is heard."""
+"""So long after a connection was made, the excess of unauthenticated ones from its address is closed: not at once: of
+many that come together, as after a restart, all are accepted before the first request is read."""
 
 STALLED_S = 20.0
 """A client that takes nothing of what it asked for is cut off after so long."""
@@ -79,15 +79,15 @@ class BoundedHttp(_Impatient, H11Protocol):
     """HTTP/1.1 that also cuts off who takes too long to ask, and who comes when all places are taken.
 
     Args:
-        strangers: to be counted among, until the app knows better.
+        unauthenticated: to be counted among, until the app knows better.
         uvicorn: what its protocols are given.
     """
 
     _late: asyncio.TimerHandle | None = None
 
-    def __init__(self, *, strangers: Strangers, **uvicorn: Any) -> None:
+    def __init__(self, *, unauthenticated: UnauthenticatedConnections, **uvicorn: Any) -> None:
         super().__init__(**uvicorn)
-        self._strangers = strangers
+        self._unauthenticated = unauthenticated
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         """A client has come."""
@@ -96,8 +96,8 @@ class BoundedHttp(_Impatient, H11Protocol):
         transport.set_write_buffer_limits(_BUFFER)
         self._await_request()
         if self.client is not None:
-            self._strangers.come(self.client, transport.abort)
-            self.loop.call_later(SPEAK_S, self._strangers.thin_out, self.client[0])
+            self._unauthenticated.add(self.client, transport.abort)
+            self.loop.call_later(SPEAK_S, self._unauthenticated.close_excess, self.client[0])
         if len(self.connections) > (self.config.limit_concurrency or 0) + _REFUSALS:
             transport.abort()
 
@@ -126,7 +126,7 @@ class BoundedHttp(_Impatient, H11Protocol):
 
     def _go(self) -> None:
         if self.client is not None:
-            self._strangers.go(self.client)
+            self._unauthenticated.discard(self.client)
 
     def _await_request(self) -> None:
         self._stop_waiting()
@@ -159,15 +159,15 @@ class BoundedWebSocket(_Impatient, WebSocketsSansIOProtocol):
             self.handshake_complete = True  # uvicorn takes a refusal for an app that says nothing, and complains
 
 
-def uvicorn_limits(max_streams: int, strangers: Strangers) -> dict[str, Any]:
+def uvicorn_limits(max_streams: int, unauthenticated: UnauthenticatedConnections) -> dict[str, Any]:
     """What uvicorn's own settings bound: heads, messages, connections, answers to pings.
 
     Args:
         max_streams: streams at once.
-        strangers: who has not shown the token.
+        unauthenticated: who has not shown the token.
     """
     return {
-        "http": partial(BoundedHttp, strangers=strangers),
+        "http": partial(BoundedHttp, unauthenticated=unauthenticated),
         "ws": BoundedWebSocket,
         "limit_concurrency": max_streams + SPARE_CONNECTIONS,
         "h11_max_incomplete_event_size": LONGEST_HEAD,

@@ -165,47 +165,48 @@ class Limiter:
         return min(left + (self._clock() - at) * self._rate, self._burst)
 
 
-class Strangers:
-    """Connections whose clients have not shown the token, so many of each address.
+class UnauthenticatedConnections:
+    """Connections whose clients have not shown the token, bounded for each address.
 
-    Of more, the oldest end: so that who opens many and says nothing keeps nobody out, not even at the same address.
+    When an address has too many, its oldest ones are closed: so a client that opens many connections and sends nothing
+    locks nobody out, not even another client at its own address. Used in the server's thread; `closed` is read in any.
 
     Args:
         limit: connections of one address.
 
     Attributes:
-        ended: connections that were ended.
+        closed: connections that were closed for newer ones.
     """
 
     def __init__(self, limit: float) -> None:
-        self.ended = 0
+        self.closed = 0
         self._limit = limit
-        self._ends: dict[str, dict[int, Callable[[], None]]] = {}  # by address and port, the oldest first
+        self._open: dict[str, dict[int, Callable[[], None]]] = {}  # by address and port, oldest first
 
-    def come(self, client: tuple[str, int], end: Callable[[], None]) -> None:
-        """A connection was made.
+    def add(self, client: tuple[str, int], close: Callable[[], None]) -> None:
+        """Note a new connection.
 
         Args:
             client: address and port.
-            end: ends it.
+            close: closes the connection.
         """
         address, port = client
-        self._ends.setdefault(address, {})[port] = end
+        self._open.setdefault(address, {})[port] = close
 
-    def thin_out(self, address: str) -> None:
-        """End connections of an address that are too many."""
-        ends = self._ends.get(address, {})
-        while len(ends) > self._limit:
-            self.ended += 1
-            ends.pop(next(iter(ends)))()
+    def close_excess(self, address: str) -> None:
+        """Close the oldest connections of an address until no more than the limit are left."""
+        connections = self._open.get(address, {})
+        while len(connections) > self._limit:
+            self.closed += 1
+            connections.pop(next(iter(connections)))()
 
-    def go(self, client: tuple[str, int]) -> None:
-        """The connection has ended, or its client is no stranger any more."""
+    def discard(self, client: tuple[str, int]) -> None:
+        """Forget a connection that has ended, or whose client has shown the token."""
         address, port = client
-        ends = self._ends.get(address, {})
-        ends.pop(port, None)
-        if not ends:
-            self._ends.pop(address, None)
+        connections = self._open.get(address, {})
+        connections.pop(port, None)
+        if not connections:
+            self._open.pop(address, None)
 
 
 class Hosts:
@@ -222,7 +223,7 @@ class Hosts:
         own = socket.gethostname().lower()
         self._names = {"localhost", own, f"{own}.local", *(name.lower().rstrip(".") for name in names)}
 
-    def know(self, host: str) -> bool:
+    def is_allowed(self, host: str) -> bool:
         """Whether a `Host` header names this box."""
         name = _without_port(host.lower())
         try:

@@ -14,8 +14,8 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from edge_fer.errors import OutputError
-from edge_fer.publish.http.news import News
 from edge_fer.publish.http.protocol import uvicorn_limits
+from edge_fer.publish.http.state import HttpState
 from edge_fer.settings import HttpSettings
 
 STOP_S = 4.0
@@ -80,7 +80,7 @@ class Server:
 
     Args:
         app: answers requests.
-        news: what is told; its streams end with the server.
+        state: what is told; its streams end with the server.
         settings: where, and how many clients.
 
     Attributes:
@@ -90,8 +90,8 @@ class Server:
         OutputError: when it cannot listen there.
     """
 
-    def __init__(self, app: ASGIApp, news: News, settings: HttpSettings) -> None:
-        self._news = news
+    def __init__(self, app: ASGIApp, state: HttpState, settings: HttpSettings) -> None:
+        self._state = state
         self._listener = listen(settings.address, settings.port)
         self.port: int = self._listener.getsockname()[1]
         config = uvicorn.Config(
@@ -105,7 +105,7 @@ class Server:
             headers=[("Server", SERVER)],
             proxy_headers=False,
             timeout_graceful_shutdown=_GRACE_S,
-            **uvicorn_limits(settings.max_clients, news.strangers),
+            **uvicorn_limits(settings.max_clients, state.unauthenticated),
         )
         self._uvicorn = uvicorn.Server(config)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -136,19 +136,19 @@ class Server:
         try:
             asyncio.run(self._serve())
         except Exception:
-            _log.exception("the web server failed in a way that nobody foresaw; it is started again")
+            _log.exception("the web server failed unexpectedly; it is started again")
         finally:
             self._running.set()
-            self._news.attach(None)
-            self._news.close()
+            self._state.attach(None)
+            self._state.close()
             self._listener.close()
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._news.attach(self._loop)
+        self._state.attach(self._loop)
         self._running.set()
         await self._uvicorn.serve(sockets=[self._listener])
 
     def _stop(self) -> None:
-        self._news.close()
+        self._state.close()
         self._uvicorn.should_exit = True

@@ -9,9 +9,9 @@ from edge_fer.common.backoff import Backoff
 from edge_fer.errors import OutputError
 from edge_fer.publish import Sink
 from edge_fer.publish.http.app import Site
-from edge_fer.publish.http.news import News
 from edge_fer.publish.http.security import read_token
 from edge_fer.publish.http.server import NotYet, Server
+from edge_fer.publish.http.state import HttpState
 from edge_fer.schema import Record, SinkState, SinkStatus
 from edge_fer.settings import HttpSettings, PrivacySettings
 from edge_fer.types import Image
@@ -33,7 +33,7 @@ class HttpSink(Sink):
     """
 
     name = "http"
-    turn_s = 1.0
+    tick_s = 1.0
 
     def __init__(
         self,
@@ -44,14 +44,14 @@ class HttpSink(Sink):
     ) -> None:
         self._settings = settings
         token = read_token(settings.token_file)
-        self._news = News(settings, token, blur=privacy.blur_faces)
-        self._site = Site(settings, self._news, token, device, privacy.notice or "")
+        self._state = HttpState(settings, token, blur=privacy.blur_faces)
+        self._site = Site(settings, self._state, token, device, privacy.notice or "")
         self._retry = Backoff(_RETRY_S, _RETRY_MAX_S, clock)
         self._server: Server | None = None
-        self._state: SinkState = "waiting"
+        self._sink_state: SinkState = "waiting"
         self._reason: str | None = None
         self._sent = self._unserved = 0
-        self.turn()
+        self.tick()
 
     @property
     def port(self) -> int | None:
@@ -60,14 +60,14 @@ class HttpSink(Sink):
 
     def publish(self, record: Record, image: Image | None) -> None:
         """Take one record; see `edge_fer.publish.Sink.publish`."""
-        self.turn()
-        self._news.tell(record, image)
+        self.tick()
+        self._state.tell(record, image)
         if self._server is not None:
             self._sent += 1
         else:
             self._unserved += 1
 
-    def turn(self) -> None:
+    def tick(self) -> None:
         """Start the server where it does not run, now and then."""
         if self._server is not None and self._server.is_alive:
             return
@@ -77,17 +77,17 @@ class HttpSink(Sink):
         if not self._retry.ready:
             return
         try:
-            self._server = Server(self._site.app, self._news, self._settings)
+            self._server = Server(self._site.app, self._state, self._settings)
         except OutputError as error:
             self._note("waiting" if isinstance(error, NotYet) else "failed", str(error))
         else:
             self._retry.reset()
-            self._state, self._reason = "ok", None
+            self._sink_state, self._reason = "ok", None
 
     @property
     def condition(self) -> SinkStatus:
         """How it is; what slow clients lost counts as dropped."""
-        return SinkStatus(self._state, self._sent, dropped=self._unserved + self._news.lost, reason=self._reason)
+        return SinkStatus(self._sink_state, self._sent, dropped=self._unserved + self._state.lost, reason=self._reason)
 
     def close(self) -> None:
         """End every stream, and the server.
@@ -101,11 +101,11 @@ class HttpSink(Sink):
 
     def _note(self, state: SinkState, reason: str) -> None:
         self._retry.failed()
-        self._state, self._reason = state, reason
+        self._sink_state, self._reason = state, reason
 
 
 class LiveHttpSink(HttpSink):
     """The same, with the camera's picture."""
 
     pictures = True
-    ahead = 4
+    queue_size = 4

@@ -114,7 +114,7 @@ class Mavlink(Sink):
                 self._set("waiting", str(error))
             except Exception as error:  # nobody waits for this thread: it is told in `condition`
                 if not isinstance(error, OutputError):
-                    _log.exception("mavlink failed in a way that nobody foresaw")
+                    _log.exception("mavlink failed unexpectedly")
                 self._set("failed", str(error) or type(error).__name__)
             self._stopping.wait(0 if self._stopping.is_set() else self._backoff.failed())
 

@@ -23,7 +23,7 @@ class Message(NamedTuple):
 
 
 @dataclass(slots=True, eq=False)
-class Parcel:
+class PendingRecord:
     """The messages of one record.
 
     Attributes:
@@ -59,7 +59,7 @@ class Buffer:
 
     def __init__(self, max_bytes: float, max_age_s: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._max_bytes, self._max_age_s, self._clock = max_bytes, max_age_s, clock
-        self._parcels: deque[Parcel] = deque()
+        self._records: deque[PendingRecord] = deque()
         self._bytes = self._sent = self._dropped = 0
         self._lock = threading.Lock()
 
@@ -67,69 +67,69 @@ class Buffer:
         """Take the messages of one record."""
         size = sum(len(message.payload) for message in messages)
         with self._lock:
-            self._parcels.append(Parcel(deque(messages), self._clock(), size))
+            self._records.append(PendingRecord(deque(messages), self._clock(), size))
             self._bytes += size
             self._drop_old()
             while self._bytes > self._max_bytes and self._drop_oldest():
                 pass
 
-    def take(self) -> tuple[Parcel, Message] | None:
+    def take(self) -> tuple[PendingRecord, Message] | None:
         """Hand over the next message; null when none waits."""
         with self._lock:
             self._drop_old()
-            parcel = next((parcel for parcel in self._parcels if parcel.waiting), None)
-            if parcel is None:
+            record = next((record for record in self._records if record.waiting), None)
+            if record is None:
                 return None
-            message = parcel.waiting.popleft()
-            parcel.handed.append(message)
-            return parcel, message
+            message = record.waiting.popleft()
+            record.handed.append(message)
+            return record, message
 
-    def settle(self, parcel: Parcel, message: Message, *, refused: bool) -> None:
+    def settle(self, record: PendingRecord, message: Message, *, refused: bool) -> None:
         """Note that a message was acknowledged, or refused; the record counts once all of its messages are settled."""
         with self._lock:
-            parcel.handed.remove(message)
-            parcel.refused |= refused
-            if not parcel.waiting and not parcel.handed:
-                self._forget(parcel)
-                self._sent += not parcel.refused
-                self._dropped += parcel.refused
+            record.handed.remove(message)
+            record.refused |= refused
+            if not record.waiting and not record.handed:
+                self._forget(record)
+                self._sent += not record.refused
+                self._dropped += record.refused
 
     def rewind(self) -> None:
         """Have everything handed over anew that was not acknowledged, before all that waits."""
         with self._lock:
-            for parcel in self._parcels:
-                parcel.waiting.extendleft(reversed(parcel.handed))
-                parcel.handed.clear()
+            for record in self._records:
+                record.waiting.extendleft(reversed(record.handed))
+                record.handed.clear()
 
     @property
     def counts(self) -> tuple[int, int, int]:
         """Records that were sent, dropped, and are still here."""
         with self._lock:
-            return self._sent, self._dropped, len(self._parcels)
+            return self._sent, self._dropped, len(self._records)
 
     def _drop_old(self) -> None:
         oldest_allowed = self._clock() - self._max_age_s
-        while (parcel := self._oldest_idle()) is not None and parcel.born < oldest_allowed:
+        while (record := self._oldest_idle()) is not None and record.born < oldest_allowed:
             self._drop_oldest()
 
     def _drop_oldest(self) -> bool:
         """Drop the oldest record that is not under way; false when there is none."""
-        parcel = self._oldest_idle()
-        if parcel is not None:
-            self._forget(parcel)
+        record = self._oldest_idle()
+        if record is not None:
+            self._forget(record)
             self._dropped += 1
-        return parcel is not None
+        return record is not None
 
-    def _oldest_idle(self) -> Parcel | None:
-        # No more parcels are passed over than messages may be in flight.
-        return next((parcel for parcel in self._parcels if parcel.is_idle), None)
+    def _oldest_idle(self) -> PendingRecord | None:
+        # No more records are passed over than messages may be in flight.
+        return next((record for record in self._records if record.is_idle), None)
 
-    def _forget(self, parcel: Parcel) -> None:
-        self._parcels.remove(parcel)
-        self._bytes -= parcel.size
+    def _forget(self, record: PendingRecord) -> None:
+        self._records.remove(record)
+        self._bytes -= record.size
 
 
-class Board:
+class RetainedMessages:
     """What should stand on the broker: of each topic the newest, published retained; for any threads."""
 
     def __init__(self) -> None:

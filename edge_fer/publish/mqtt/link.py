@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from edge_fer.common.backoff import Backoff
-from edge_fer.publish.mqtt.buffer import Board, Buffer, Message, Parcel
+from edge_fer.publish.mqtt.buffer import Buffer, Message, PendingRecord, RetainedMessages
 from edge_fer.publish.mqtt.client import Connection, LinkError
 from edge_fer.schema import SinkState
 
@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 
 
 class Link:
-    """Empties a buffer and a board into a broker, whenever there is one.
+    """Empties a buffer and a retained into a broker, whenever there is one.
 
     A record that was handed over stays in the buffer until the broker has acknowledged it. After a break, handshakes
     go on where they stopped if the broker remembers them; if it does not, or at QoS 0, everything that was not
@@ -42,12 +42,12 @@ class Link:
     Args:
         connection: to the broker.
         buffer: records, to be published at `qos`.
-        board: what should stand there, published retained at QoS 1, and again whenever the link is new.
+        retained: what should stand there, published retained at QoS 1, and again whenever the link is new.
         qos: 0, 1 or 2.
         in_flight: messages that are sent and not yet acknowledged, at most.
         retry_s: pause before the broker is tried again, doubled each time, seconds.
         retry_max_s: longest pause, taken at once where somebody has to mend something, seconds.
-        birth: topic on which somebody says `online` who wants everything on the board again; null: nobody.
+        birth: topic on which somebody says `online` who wants everything on the retained again; null: nobody.
         clock: seconds that never go backwards.
     """
 
@@ -55,7 +55,7 @@ class Link:
         self,
         connection: Connection,
         buffer: Buffer,
-        board: Board,
+        retained: RetainedMessages,
         *,
         qos: int,
         in_flight: int,
@@ -64,12 +64,12 @@ class Link:
         birth: str | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._connection, self._buffer, self._board = connection, buffer, board
+        self._connection, self._buffer, self._retained = connection, buffer, retained
         self._qos, self._in_flight, self._retry_max_s, self._birth = qos, in_flight, retry_max_s, birth
         self._clock, self._backoff = clock, Backoff(retry_s, retry_max_s, clock)
-        self._pending: dict[int, tuple[Message, Parcel | None]] = {}  # by message id; null: it is the board's
+        self._pending: dict[int, tuple[Message, PendingRecord | None]] = {}  # by message id; null: it is the retained's
         self._refused_at: float | None = None  # when the broker did not want a message, until it has taken all for long
-        self._show_again_at = math.inf  # when what it did not want on the board is shown again
+        self._show_again_at = math.inf  # when what it did not want on the retained is shown again
         self.condition: tuple[SinkState, str | None] = ("waiting", None)  # without a reason: not tried yet
         self._stopping = threading.Event()
         self._settled = threading.Condition()
@@ -83,7 +83,7 @@ class Link:
         self._thread.start()
 
     def wake(self) -> None:
-        """Have a look at the buffer and the board now."""
+        """Have a look at the buffer and the retained now."""
         with contextlib.suppress(BlockingIOError):  # then it is being woken already
             self._nudge.send(b"\0")
 
@@ -106,8 +106,8 @@ class Link:
 
     @property
     def _is_done(self) -> bool:
-        """Whether the broker has all there is; without a link what stands on the board is not waited for."""
-        is_shown = self._board.is_done and not self._pending
+        """Whether the broker has all there is; without a link what stands on the retained is not waited for."""
+        is_shown = self._retained.is_done and not self._pending
         return self._buffer.counts[2] == 0 and (is_shown or self.condition[0] == "waiting")
 
     @property
@@ -124,7 +124,7 @@ class Link:
             except LinkError as error:
                 self._pause(error, held_s=self._clock() - begun)
             except Exception as error:
-                _log.exception("mqtt failed in a way that nobody foresaw")
+                _log.exception("mqtt failed unexpectedly")
                 self._pause(LinkError(str(error) or type(error).__name__, lasting=True), held_s=0)
         self._connection.close(with_will=True)
 
@@ -145,7 +145,7 @@ class Link:
         self._stopping.wait(self._retry_max_s if self.condition[0] == "failed" else pause)
 
     def _begin(self, *, resumed: bool) -> None:
-        self._board.renew()
+        self._retained.renew()
         if not resumed or self._qos == 0:
             self._pending.clear()
             self._buffer.rewind()
@@ -158,25 +158,25 @@ class Link:
         """Give paho what there is, as long as the window has room."""
         if self._clock() >= self._show_again_at:
             self._show_again_at = math.inf
-            self._board.renew()
+            self._retained.renew()
         window = min(self._in_flight, self._connection.window)
         while len(self._pending) < window:
             with self._settled:  # whoever waits for the end sees a message as due or as pending, never as neither
-                if (notice := self._board.take()) is not None:
+                if (notice := self._retained.take()) is not None:
                     self._publish(notice, 1, None)
                 elif (taken := self._buffer.take()) is not None:
-                    parcel, message = taken
-                    self._publish(message, self._qos, parcel)
+                    record, message = taken
+                    self._publish(message, self._qos, record)
                 else:
                     return
 
-    def _publish(self, message: Message, qos: int, parcel: Parcel | None) -> None:
+    def _publish(self, message: Message, qos: int, record: PendingRecord | None) -> None:
         length = len(message.topic.encode()) + len(message.payload) + _OVERHEAD
         if length > self._connection.max_packet:
-            self._settle(message, parcel, f"its {length} bytes are more than it takes")
+            self._settle(message, record, f"its {length} bytes are more than it takes")
             return
-        sent = self._connection.client.publish(message.topic, message.payload, qos, retain=parcel is None)
-        self._pending[sent.mid] = message, parcel
+        sent = self._connection.client.publish(message.topic, message.payload, qos, retain=record is None)
+        self._pending[sent.mid] = message, record
 
     def _on_publish(self, _client: Client, _data: Any, mid: int, code: ReasonCode, _properties: Any) -> None:
         if mid in self._pending:
@@ -186,14 +186,14 @@ class Link:
         if self._birth is not None and codes[0].is_failure:
             self._refuse(self._birth, str(codes[0]).lower())
 
-    def _settle(self, message: Message, parcel: Parcel | None, refusal: str | None) -> None:
+    def _settle(self, message: Message, record: PendingRecord | None, refusal: str | None) -> None:
         """Note that a message is through, or why the broker does not want it."""
         self._connection.fruitless = 0
-        if parcel is not None:
-            self._buffer.settle(parcel, message, refused=refusal is not None)
+        if record is not None:
+            self._buffer.settle(record, message, refused=refusal is not None)
         if refusal is not None:
             self._refuse(message.topic, refusal)
-            if parcel is None:
+            if record is None:
                 self._show_again_at = self._clock() + _SHOW_AGAIN_S
         elif self._refused_at is not None and self._clock() - self._refused_at >= _STEADY_S:
             self._refused_at = None
@@ -210,4 +210,4 @@ class Link:
 
     def _on_message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
         if message.payload == b"online":
-            self._board.renew()
+            self._retained.renew()

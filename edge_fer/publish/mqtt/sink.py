@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from edge_fer.common import sensors
 from edge_fer.publish import Sink
-from edge_fer.publish.mqtt.buffer import Board, Buffer, Message
+from edge_fer.publish.mqtt.buffer import Buffer, Message, RetainedMessages
 from edge_fer.publish.mqtt.client import Connection
 from edge_fer.publish.mqtt.homeassistant import Summary, discovery
 from edge_fer.publish.mqtt.identity import default_client_id, fitting
@@ -53,15 +53,15 @@ class Mqtt(Sink):
         self._prefix = settings.prefix.replace("{device}", fitting(device, _UNFIT))
         self._next_reading_ns = 0.0
         self._summary = Summary(temperatures, clock) if settings.homeassistant else None
-        self._buffer, self._board = Buffer(settings.buffer_mb * 1e6, settings.buffer_s, clock), Board()
-        self._board.put(self._message("availability", ONLINE))
-        self._board.put(self._message("privacy", (notice or "").encode()))
+        self._buffer, self._retained = Buffer(settings.buffer_mb * 1e6, settings.buffer_s, clock), RetainedMessages()
+        self._retained.put(self._message("availability", ONLINE))
+        self._retained.put(self._message("privacy", (notice or "").encode()))
         birth = None
         if settings.homeassistant:
             birth = f"{settings.homeassistant_prefix}/status"
             topics = self._topic("summary"), self._topic("state"), self._topic("availability")
             for message in discovery(device, settings.homeassistant_prefix, *topics):
-                self._board.put(message)
+                self._retained.put(message)
         connection = Connection(
             settings,
             settings.client_id or default_client_id(device),
@@ -71,7 +71,7 @@ class Mqtt(Sink):
         self._link = Link(
             connection,
             self._buffer,
-            self._board,
+            self._retained,
             qos=settings.qos,
             in_flight=settings.in_flight,
             retry_s=settings.retry_s,
@@ -86,9 +86,9 @@ class Mqtt(Sink):
             payload = to_json(record).encode()
             self._buffer.put(list(self._messages(record, payload)))
             if isinstance(record, Status):
-                self._board.put(self._message("state", payload))
+                self._retained.put(self._message("state", payload))
         if self._summary is not None and (summary := self._summary.take(record)) is not None:
-            self._board.put(self._message("summary", summary))
+            self._retained.put(self._message("summary", summary))
         self._link.wake()
 
     @property

@@ -11,7 +11,7 @@ from edge_fer.capture.sources.sample import CLIP
 from edge_fer.publish.drawing.blur import blur_faces
 from edge_fer.publish.recording import Pace, Recording
 from edge_fer.types import Box
-from tests.conftest import make_face_reading, make_reading
+from tests.support.records import make_face_reading, make_reading
 
 FACE = make_face_reading()
 NOISE = np.random.default_rng(0).integers(0, 255, (360, 640, 3), dtype=np.uint8)

@@ -22,12 +22,12 @@ from edge_fer.publish.http.handover import Handover
 from edge_fer.publish.http.observed import Observed
 from edge_fer.publish.http.server import Server
 from edge_fer.publish.http.sink import HttpSink
-from edge_fer.publish.outbox import Outbox
+from edge_fer.publish.sink_queue import SinkQueue
 from edge_fer.schema import SinkStatus, StageTime, json_schema, to_json
 from edge_fer.settings import HttpSettings, PrivacySettings, Settings
-from tests.conftest import make_face_reading, make_reading, make_status
 from tests.support.chromium import until
 from tests.support.http_site import ask, events, raw, serving, settings_with, streaming, write_token
+from tests.support.records import make_face_reading, make_reading, make_status
 
 READING = make_reading(faces=(make_face_reading(), make_face_reading(None, "unsure")))
 PICTURE = np.random.default_rng(0).integers(0, 255, (360, 640, 3), dtype=np.uint8)
@@ -390,7 +390,7 @@ def test_the_settings_open_it() -> None:
 def test_it_ends_in_time_whoever_listens() -> None:
     request = b"GET /readings HTTP/1.1\r\nHost: localhost\r\n\r\n"
     with serving(live=True) as sink:
-        outbox = Outbox(sink, essential=False)
+        queue = SinkQueue(sink, essential=False)
         with (
             streaming(sink, "/readings") as listener,
             streaming(sink, "/live") as watcher,
@@ -398,8 +398,8 @@ def test_it_ends_in_time_whoever_listens() -> None:
             raw(sink, request, buffer=4096),
         ):
             until(lambda: b"edge_fer_http_streams 4.0" in ask(sink, "/metrics").body)
-            outbox.close()
-            assert outbox.condition.state == "ok"
+            queue.close()
+            assert queue.condition.state == "ok"
             assert sink.port is None
             listener.read()
             watcher.read()
@@ -421,10 +421,10 @@ def test_a_port_in_use_is_told_and_tried_again(monkeypatch: pytest.MonkeyPatch) 
         condition = sink.condition
         assert (condition.state, condition.sent, condition.dropped) == ("failed", 0, 1)
         assert "Address already in use" in str(condition.reason)
-    sink.turn()
+    sink.tick()
     assert sink.condition.state == "failed", "not tried again so soon"
     clock.now += 1.1
-    sink.turn()
+    sink.tick()
     assert sink.condition.state == "ok"
     assert ask(sink, "/healthz").status == 200 or ask(sink, "/healthz").status == 503
     sink.close()
@@ -479,11 +479,11 @@ def test_a_server_that_died_is_started_again(monkeypatch: pytest.MonkeyPatch, ca
         patch.setattr("uvicorn.Server.serve", fail)
         sink = HttpSink(HttpSettings(enabled=True, port=0), PrivacySettings(), "drone-7", clock)
         until(lambda: not sink._server.is_alive)  # type: ignore[union-attr]  # it was opened
-    sink.turn()
+    sink.tick()
     assert sink.condition.state == "waiting"
-    assert "nobody foresaw" in caplog.text
+    assert "failed unexpectedly" in caplog.text
     clock.now += 1.1
-    sink.turn()
+    sink.tick()
     assert sink.condition.state == "ok"
     assert ask(sink, "/").status == 200
     sink.close()

@@ -14,10 +14,10 @@ from edge_fer.publish.http.sink import HttpSink
 from edge_fer.schema import Reading, SinkStatus, StageTime
 from edge_fer.settings import PrivacySettings
 from edge_fer.types import LABELS
-from tests.conftest import make_face_reading, make_reading, make_status
 from tests.support import ROOT
 from tests.support.chromium import Browser, until
 from tests.support.http_site import TOKEN, serving, write_token
+from tests.support.records import make_face_reading, make_reading, make_status
 
 OUT = ROOT / "out"
 TAB, ENTER, SPACE = ("Tab", 9), ("Enter", 13, "\r"), (" ", 32, " ")

@@ -19,12 +19,12 @@ from websockets.sync.client import connect
 
 from edge_fer.errors import ConfigError
 from edge_fer.publish.http import check, open_sink, protocol
-from edge_fer.publish.http.security import SESSION_S, Hosts, Limiter, Strangers, Token, read_token
+from edge_fer.publish.http.security import SESSION_S, Hosts, Limiter, Token, UnauthenticatedConnections, read_token
 from edge_fer.publish.http.sink import HttpSink
 from edge_fer.settings import HttpSettings, PrivacySettings, load_settings
-from tests.conftest import make_face_reading, make_reading, make_status
 from tests.support.chromium import until
 from tests.support.http_site import BEARER, TOKEN, ask, is_cut_off, raw, serving, settings_with, streaming, write_token
+from tests.support.records import make_face_reading, make_reading, make_status
 
 PATHS = ("/", "/healthz", "/metrics", "/readings", "/schema", "/live", "/login", "/logout")
 LOGIN = b"POST /login HTTP/1.1\r\nHost: localhost\r\n"
@@ -220,7 +220,7 @@ def test_another_address_needs_a_token() -> None:
         load_settings(environment={}, flags={**flags, "publish.http.address": "drone.local"})
 
 
-# ---- Strangers in the browser
+# ---- Pages of other origins
 
 
 @pytest.mark.parametrize(
@@ -235,7 +235,7 @@ def test_our_own_names_are_known() -> None:
     hosts = Hosts(["Drone.Example."])
     for name in ("127.0.0.1:8080", "[::1]:8080", "192.168.1.9", "localhost", "LOCALHOST:80", "drone.example:8080",
                  socket.gethostname(), f"{socket.gethostname()}.local"):  # fmt: skip
-        assert hosts.know(name), name
+        assert hosts.is_allowed(name), name
 
 
 @pytest.mark.parametrize(
@@ -402,24 +402,24 @@ def test_without_a_token_nobody_is_a_stranger() -> None:
 
 def test_strangers_of_one_address_do_not_touch_another() -> None:
     ended: list[tuple[str, int]] = []
-    strangers = Strangers(2)
+    unauthenticated = UnauthenticatedConnections(2)
     for client in (("a", 1), ("b", 1), ("a", 2)):
-        strangers.come(client, partial(ended.append, client))
-    strangers.go(("b", 9))
-    strangers.thin_out("a")
+        unauthenticated.add(client, partial(ended.append, client))
+    unauthenticated.discard(("b", 9))
+    unauthenticated.close_excess("a")
     assert ended == []
-    strangers.come(("a", 3), partial(ended.append, ("a", 3)))
+    unauthenticated.add(("a", 3), partial(ended.append, ("a", 3)))
     for address in ("a", "b", "c"):
-        strangers.thin_out(address)
-    assert (ended, strangers.ended) == ([("a", 1)], 1)
-    strangers.go(("a", 1))
-    strangers.go(("a", 2))
-    strangers.come(("a", 4), partial(ended.append, ("a", 4)))
-    strangers.thin_out("a")
+        unauthenticated.close_excess(address)
+    assert (ended, unauthenticated.closed) == ([("a", 1)], 1)
+    unauthenticated.discard(("a", 1))
+    unauthenticated.discard(("a", 2))
+    unauthenticated.add(("a", 4), partial(ended.append, ("a", 4)))
+    unauthenticated.close_excess("a")
     assert ended == [("a", 1)]
     for client in (("a", 3), ("a", 4), ("b", 1)):
-        strangers.go(client)
-    assert not strangers._ends
+        unauthenticated.discard(client)
+    assert not unauthenticated._open
 
 
 def test_who_takes_nothing_of_what_it_asked_for_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:

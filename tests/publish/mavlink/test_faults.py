@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from edge_fer.publish.mavlink.faults import ERROR, HOLD_S, NOTICE, WARNING, Faults, chunks
 from edge_fer.schema import Record, SinkStatus
-from tests.conftest import make_reading, make_status
+from tests.support.records import make_reading, make_status
 
 LOST = make_status("waiting_for_camera", "no frame from 0 for 5 s")
 DEGRADED = replace(make_reading(), degraded=True, reason="faces are read on the CPU")

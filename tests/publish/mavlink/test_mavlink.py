@@ -26,13 +26,13 @@ from edge_fer.publish.mavlink.computer import Computer
 from edge_fer.publish.mavlink.link import Link
 from edge_fer.publish.mavlink.sink import Mavlink
 from edge_fer.publish.mavlink.tunnel import PAYLOAD_TYPE, decode
-from edge_fer.publish.outbox import Outbox
+from edge_fer.publish.sink_queue import SinkQueue
 from edge_fer.schema import Record, SinkStatus
 from edge_fer.settings import MavlinkSettings, load_settings
 from edge_fer.types import Box
-from tests.conftest import make_reading, make_status
 from tests.support import ROOT
 from tests.support.mavlink_peer import SYSTEM, Cable, Peer, crowd, free_port, peer, until
+from tests.support.records import make_reading, make_status
 
 HOST = "127.0.0.1"
 DOCUMENT = ROOT / "docs" / "mavlink.md"
@@ -314,7 +314,7 @@ def test_an_error_that_nobody_foresaw_is_told_and_tried_again(monkeypatch: pytes
     assert sink.condition.reason == "what is this?"
     until(lambda: sink.condition.state == "ok")
     sink.close()
-    assert "nobody foresaw" in caplog.text
+    assert "failed unexpectedly" in caplog.text
 
 
 def test_a_thread_that_is_stuck_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -360,13 +360,13 @@ def test_the_settings_open_it_in_an_outbox() -> None:
     port = free_port()
     settings = load_settings(flags={"publish.mavlink.url": f"udpout:{HOST}:{port}"})
     (sink,) = configured_sinks(settings)
-    with peer(f"udpin:{HOST}:{port}") as ground, closing(Outbox(sink, essential=False)) as outbox:
+    with peer(f"udpin:{HOST}:{port}") as ground, closing(SinkQueue(sink, essential=False)) as queue:
         ground.receive("HEARTBEAT")
-        until(lambda: outbox.condition.state == "ok")
-        outbox.publish(make_reading(5, crowd(5).faces, time.monotonic_ns()), None)
+        until(lambda: queue.condition.state == "ok")
+        queue.publish(make_reading(5, crowd(5).faces, time.monotonic_ns()), None)
         assert decode(ground.receive("TUNNEL").payload).frame == 5
-        until(lambda: outbox.condition.sent == 1)
-        assert outbox.condition.dropped == 0
+        until(lambda: queue.condition.sent == 1)
+        assert queue.condition.dropped == 0
 
 
 def test_the_documented_example_reads_labels() -> None:

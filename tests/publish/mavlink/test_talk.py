@@ -22,8 +22,8 @@ from edge_fer.publish.mavlink.topics import values
 from edge_fer.publish.mavlink.tunnel import PAYLOAD_TYPE, decode
 from edge_fer.schema import Reading, Record
 from edge_fer.settings import MavlinkSettings
-from tests.conftest import make_face_reading, make_reading, make_status
 from tests.support.mavlink_peer import SYSTEM, Jitter, crowd
+from tests.support.records import make_face_reading, make_reading, make_status
 
 S = 10**9
 START = 5000 * S

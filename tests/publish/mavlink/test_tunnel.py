@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from edge_fer.publish.mavlink import tunnel
 from edge_fer.publish.mavlink.tunnel import SIZE, TunnelFace, decode, encode, tunnel_face
 from edge_fer.types import LABELS, Box, Why
-from tests.conftest import make_face_reading, make_reading
 from tests.support import ROOT
+from tests.support.records import make_face_reading, make_reading
 
 DOCUMENT = ROOT / "docs" / "mavlink.md"
 

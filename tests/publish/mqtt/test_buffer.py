@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_fer.publish.mqtt.buffer import Board, Buffer, Message, Parcel
+from edge_fer.publish.mqtt.buffer import Buffer, Message, PendingRecord, RetainedMessages
 
 
 class Clock:
@@ -26,14 +26,14 @@ def message(number: int, size: int = 10) -> Message:
     return Message("t", f"{number}".encode().rjust(size))
 
 
-def take_all(buffer: Buffer) -> list[tuple[Parcel, Message]]:
+def take_all(buffer: Buffer) -> list[tuple[PendingRecord, Message]]:
     taken = []
     while (one := buffer.take()) is not None:
         taken.append(one)
     return taken
 
 
-def numbers(taken: list[tuple[Parcel, Message]]) -> list[int]:
+def numbers(taken: list[tuple[PendingRecord, Message]]) -> list[int]:
     return [int(one.payload) for _, one in taken]
 
 
@@ -44,8 +44,8 @@ def test_records_come_out_in_order_and_stay_until_they_are_acknowledged(clock: C
     taken = take_all(buffer)
     assert numbers(taken) == [0, 1, 2]
     assert buffer.counts == (0, 0, 3)
-    for parcel, one in taken:
-        buffer.settle(parcel, one, refused=False)
+    for record, one in taken:
+        buffer.settle(record, one, refused=False)
     assert buffer.counts == (3, 0, 0)
 
 
@@ -152,12 +152,12 @@ def test_nothing_is_ever_lost_uncounted_or_out_of_order(steps: list[str]) -> Non
 
 
 def test_of_each_topic_the_newest_stands_on_the_board() -> None:
-    board = Board()
-    board.put(Message("a", b"1"))
-    board.put(Message("b", b"2"))
-    board.put(Message("a", b"3"))
-    assert [board.take(), board.take(), board.take()] == [Message("a", b"3"), Message("b", b"2"), None]
-    assert board.is_done
-    board.renew()
-    assert not board.is_done
-    assert board.take() == Message("a", b"3")
+    retained = RetainedMessages()
+    retained.put(Message("a", b"1"))
+    retained.put(Message("b", b"2"))
+    retained.put(Message("a", b"3"))
+    assert [retained.take(), retained.take(), retained.take()] == [Message("a", b"3"), Message("b", b"2"), None]
+    assert retained.is_done
+    retained.renew()
+    assert not retained.is_done
+    assert retained.take() == Message("a", b"3")

@@ -30,8 +30,8 @@ from edge_fer.publish.mqtt.identity import default_client_id, fitting
 from edge_fer.publish.mqtt.sink import Mqtt, try_broker
 from edge_fer.schema import SinkStatus, json_schema, to_json
 from edge_fer.settings import MqttSettings, load_settings
-from tests.conftest import make_face_reading, make_reading, make_status
 from tests.support.brokers import Broker, Reader, Wire, closing_all, free_port, need_mosquitto, scripted, wait_until
+from tests.support.records import make_face_reading, make_reading, make_status
 
 PREFIX = "edge-fer/drone-7"
 READINGS = f"{PREFIX}/reading"
@@ -363,7 +363,7 @@ def test_handshakes_of_a_process_that_was_killed_do_not_confuse_the_next(stack: 
     wire = open_wire(stack, broker)
     script = (
         "import sys, time; from edge_fer.publish.mqtt.sink import Mqtt; from edge_fer.settings import MqttSettings\n"
-        "from tests.conftest import make_reading\n"
+        "from tests.support.records import make_reading\n"
         "sink = Mqtt(MqttSettings(host='127.0.0.1', port=int(sys.argv[1]), qos=2), 'drone-7')\n"
         "for frame in range(1000, 1020): sink.publish(make_reading(frame), None)\n"
         "time.sleep(60)"
@@ -427,7 +427,7 @@ def test_closing_does_not_end_amid_the_handing_over(
         return publish_it(self, topic, *rest, **options)
 
     monkeypatch.setattr(Client, "publish", dawdle)
-    sink._board.put(Message(f"{PREFIX}/state", b"the last"))
+    sink._retained.put(Message(f"{PREFIX}/state", b"the last"))
     sink._link.wake()
     assert taken.wait(8)
     sink.close()
@@ -584,7 +584,7 @@ def test_what_nobody_foresaw_fails_the_sink_and_is_tried_again(
         sink = open_sink(stack, broker.port)
         wait_for(sink, lambda condition: condition.state == "failed")
         assert "division by zero" in str(sink.condition.reason)
-        assert "nobody foresaw" in caplog.text
+        assert "failed unexpectedly" in caplog.text
     wait_for(sink, lambda condition: condition.state == "ok")
 
 

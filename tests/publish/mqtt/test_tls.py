@@ -15,8 +15,8 @@ from edge_fer.publish.mqtt import client as mqtt_client
 from edge_fer.publish.mqtt.sink import Mqtt, try_broker
 from edge_fer.schema import SinkStatus
 from edge_fer.settings import MqttSettings
-from tests.conftest import make_reading
 from tests.support.brokers import Broker, Certificates, closing_all, need_mosquitto, scripted, wait_until
+from tests.support.records import make_reading
 
 
 @pytest.fixture(scope="module")

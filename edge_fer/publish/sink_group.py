@@ -1,4 +1,4 @@
-"""All the sinks of a run, each behind its outbox."""
+"""All the sinks of a run, each behind its queue."""
 
 from __future__ import annotations
 
@@ -8,50 +8,51 @@ from contextlib import ExitStack, closing
 from edge_fer.common.closeable import Closeable
 from edge_fer.publish import Sink
 from edge_fer.publish.attitude import Attitude
-from edge_fer.publish.outbox import Outbox
+from edge_fer.publish.sink_queue import SinkQueue
 from edge_fer.schema import Record, SinkStatus
 from edge_fer.types import Image
 
 
-class Outlets(Closeable):
+class SinkGroup(Closeable):
     """Hands every record to every sink.
 
     Args:
-        waits: asked while an essential sink's queue is full: whether to wait for it.
+        waits: whether to wait while the queue of an essential sink is full; asked again while waiting.
 
     Attributes:
-        attitude: of the vehicle, where a sink hears of it; else null.
+        attitude: the vehicle's, where a sink receives it; else None.
     """
 
     def __init__(self, waits: Callable[[], bool]) -> None:
         self.attitude: Attitude | None = None
         self._waits = waits
-        self._outboxes: list[Outbox] = []
+        self._queues: list[SinkQueue] = []
         self._opened = ExitStack()
 
     def add(self, sink: Sink, *, essential: bool) -> None:
-        """Give a sink its thread; it is closed with the others, the last one first.
+        """Start a sink's thread; it is closed with the others, the last one first.
 
         Args:
             sink: takes records from here on.
-            essential: see `Outbox`.
+            essential: see `SinkQueue`.
         """
-        self._outboxes.append(self._opened.enter_context(closing(Outbox(sink, essential=essential, waits=self._waits))))
+        queue = SinkQueue(sink, essential=essential, waits=self._waits)
+        self._queues.append(self._opened.enter_context(closing(queue)))
         self.attitude = self.attitude or sink.attitude
 
     def publish(self, record: Record, image: Image | None) -> None:
-        """Hand over one record; see `edge_fer.publish.Sink.publish`.
+        """Queue one record for each sink; see `edge_fer.publish.Sink.publish`.
 
         Raises:
             Exception: what an essential sink failed with.
         """
-        for outbox in self._outboxes:
-            outbox.publish(record, image)
+        for queue in self._queues:
+            queue.publish(record, image)
 
     @property
     def conditions(self) -> dict[str, SinkStatus]:
-        """How each sink is that carries readings, by name."""
-        return {outbox.name: outbox.condition for outbox in self._outboxes if not outbox.auxiliary}
+        """State and counters of each sink that carries readings, by name."""
+        return {queue.name: queue.condition for queue in self._queues if not queue.internal}
 
     def close(self) -> None:
         """Hand over what waits, and close all sinks, whichever fails."""

@@ -13,17 +13,17 @@ from edge_fer.publish.http.hub import Hub
 from edge_fer.publish.http.live import Live
 from edge_fer.publish.http.metrics import Metrics, counter, gauge
 from edge_fer.publish.http.observed import Observed
-from edge_fer.publish.http.security import Strangers, Token
+from edge_fer.publish.http.security import Token, UnauthenticatedConnections
 from edge_fer.publish.http.streams import Places
 from edge_fer.schema import Record
 from edge_fer.settings import HttpSettings
 from edge_fer.types import Image
 
-_STRANGERS = 32
+_MAX_UNAUTHENTICATED = 32
 """Connections of one address that have not shown the token; fewer than `protocol.SPARE_CONNECTIONS`."""
 
 
-class News:
+class HttpState:
     """Keeps the newest records, counts them, and passes them on to those who listen.
 
     Args:
@@ -37,7 +37,7 @@ class News:
         hub: who listens to readings.
         live: who watches pictures.
         places: for both.
-        strangers: who has not shown the token.
+        unauthenticated: who has not shown the token.
     """
 
     def __init__(self, settings: HttpSettings, token: Token | None, *, blur: bool) -> None:
@@ -46,7 +46,7 @@ class News:
         self.hub = Hub(settings.queue, self.observed)
         self.live = Live(settings, blur=blur)
         self.places = Places(settings.max_clients)
-        self.strangers = Strangers(math.inf if token is None else _STRANGERS)
+        self.unauthenticated = UnauthenticatedConnections(math.inf if token is None else _MAX_UNAUTHENTICATED)
         self._token = token
         self._records: Handover[Record] = Handover(settings.queue, self.hub.publish)
 
@@ -79,4 +79,4 @@ class News:
         refused = 0 if self._token is None else self._token.refused
         yield counter("http_refused_tokens", "Tokens that were wrong, or came too soon after wrong ones.", refused)
         ended = "Connections without the token that were ended for newer ones of the same address."
-        yield counter("http_ended_connections", ended, self.strangers.ended)
+        yield counter("http_ended_connections", ended, self.unauthenticated.closed)
