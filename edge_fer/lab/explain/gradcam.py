@@ -5,6 +5,7 @@ Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via Gradient
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -106,7 +107,7 @@ def over_face(cam: NDArray[np.float32], size: int, resolution: int, first: float
 
     Cell `i` of a map sees what lies around pixel `first + i * stride` of the picture, and not around the middle of
     the i-th part of it: spreading the map evenly over the face would move it, by half a cell (16 of 224 pixels)
-    where `first` is 0.
+    where `first` is 0. The stride is the product of the layers' strides, a power of two.
 
     Args:
         cam: `(side, side)` float32, not negative.
@@ -118,8 +119,9 @@ def over_face(cam: NDArray[np.float32], size: int, resolution: int, first: float
         `(size, size)` float32, 0..1, bilinear; 0 everywhere where the map is.
     """
     shrink = size // resolution if size % resolution == 0 else 1
-    stride = size / cam.shape[0]
-    cells = ((np.arange(size) - (shrink - 1) / 2 - first * shrink) / stride).astype(np.float32)
+    stride = 2 ** round(math.log2(size / shrink / cam.shape[0]))
+    pixels = (np.arange(size) - (shrink - 1) / 2) / shrink
+    cells = ((pixels - first) / stride).astype(np.float32)
     x, y = np.meshgrid(cells, cells)
     spread = cv2.remap(cam, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     greatest = float(spread.max())

@@ -163,7 +163,7 @@ def test_training_starts_from_a_deployed_model(shipped: SEResNet50) -> None:
 
 def test_what_goes_on_from_trained_weights_is_not_begun_without() -> None:
     recipe = load_recipe("finetune")
-    with pytest.raises(ConfigError, match=r"recipe finetune, .* found none; give --weights se_resnet50"):
+    with pytest.raises(ConfigError, match=r"recipe finetune, .* found none; give --weights with a file of se_resnet50"):
         first_weights(None, recipe)
     random = first_weights(None, load_recipe("lite"))
     assert (random.trained, random.origin, random.net.width) == (False, None, 0.375)
