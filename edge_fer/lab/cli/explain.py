@@ -9,7 +9,7 @@ import typer
 
 from edge_fer.errors import ConfigError, ModelError
 from edge_fer.lab.cli.options import LAYOUT_HELP, NETWORK, layout_of, split_of
-from edge_fer.lab.datasets.dataset import SPLITS, Usage
+from edge_fer.lab.datasets.dataset import SPLITS, Split
 from edge_fer.types import LABELS, Label
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def layers(
     spec = store.spec(model, "classify").input
     assert spec.size is not None
     int8_model = store.load(model, "classify") if int8 is None else _content(int8)
-    pictures = _some_faces(data, layout, Usage.VALIDATION, faces, seed, spec.size)
+    pictures = _some_faces(data, layout, Split.VALIDATION, faces, seed, spec.size)
     report = ConsoleReporter()
     float_model = _converted(weights, network, spec.size, report) if float_file is None else _content(float_file)
     with report.step(f"running both networks on {len(pictures)} faces") as progress:
@@ -97,18 +97,18 @@ def _converted(weights: Path | None, network: str | None, size: int, report: Rep
     return convert(net, size)
 
 
-def _some_faces(data: Path, layout: str, usage: Usage, count: int, seed: int, size: int) -> NDArray[np.uint8]:
+def _some_faces(data: Path, layout: str, split: Split, count: int, seed: int, size: int) -> NDArray[np.uint8]:
     import numpy as np
 
     from edge_fer.errors import SourceError
     from edge_fer.lab.datasets import open_dataset
     from edge_fer.lab.datasets.pictures import resized
 
-    split = open_dataset(data, layout_of(layout)).only(usage)
-    if not len(split):
-        raise SourceError(f"expected faces in the split {SPLITS[usage]} of {data}, found none; check its splits")
-    drawn = np.random.default_rng(seed).permutation(len(split))[:count]
-    return resized(split.take(np.sort(drawn)).images, size)
+    dataset = open_dataset(data, layout_of(layout)).only(split)
+    if not len(dataset):
+        raise SourceError(f"expected faces in the split {SPLITS[split]} of {data}, found none; check its splits")
+    drawn = np.random.default_rng(seed).permutation(len(dataset))[:count]
+    return resized(dataset.take(np.sort(drawn)).images, size)
 
 
 def _table(report: LayerReport) -> list[str]:
@@ -184,17 +184,17 @@ def explain(
     from edge_fer.settings import ClassifySettings
 
     chosen_label = None if label is None else _label(label)
-    usage = _usage(split, allowed=look_at_test)
+    chosen = _split(split, allowed=look_at_test)
     check_empty(out)
     torch.set_num_threads(threads)
     net, store, report = load_weights(weights, network).net, ModelStore(models), ConsoleReporter()
     mapped, side = choose_layer(net, layer)
     with open_classifier(ClassifySettings(backend="cpu", model=model, threads=threads), store) as classifier:
         if data is not None:
-            subjects = _labelled(data, layout, usage, per_class, seed, classifier.size)
+            subjects = _labelled(data, layout, chosen, per_class, seed, classifier.size)
         else:
             subjects = _from_pictures(images or [], store, classifier, crops=crops)
-        facts = _facts(subjects, data, usage, seed) | {
+        facts = _facts(subjects, data, chosen, seed) | {
             "INT8 model": model,
             "float network": weights.name,
             "maps": f"{mapped}, {side}x{side}, of a face of {net.resolution}x{net.resolution} pixels",
@@ -214,24 +214,24 @@ def _label(name: str) -> Label:
     raise ConfigError(f"expected --label {', '.join(LABELS)}, found `{name}`")
 
 
-def _usage(split: str, *, allowed: bool) -> Usage:
-    usage = split_of(split)
-    if usage == Usage.TEST and not allowed:
+def _split(name: str, *, allowed: bool) -> Split:
+    split = split_of(name)
+    if split == Split.TEST and not allowed:
         raise ConfigError(
             "expected --split train or valid, found test, whose faces are for the last figure; give "
             "--look-at-test as well if that is past"
         )
-    return usage
+    return split
 
 
-def _labelled(data: Path, layout: str, usage: Usage, per_class: int, seed: int, size: int) -> list[Subject]:
+def _labelled(data: Path, layout: str, split: Split, per_class: int, seed: int, size: int) -> list[Subject]:
     from edge_fer.errors import SourceError
     from edge_fer.lab.datasets import open_dataset
     from edge_fer.lab.explain.explanations import subjects_of_dataset
 
-    faces = open_dataset(data, layout_of(layout)).only(usage)
+    faces = open_dataset(data, layout_of(layout)).only(split)
     if not len(faces):
-        raise SourceError(f"expected faces in the split {SPLITS[usage]} of {data}, found none; check its splits")
+        raise SourceError(f"expected faces in the split {SPLITS[split]} of {data}, found none; check its splits")
     return subjects_of_dataset(faces, per_class, size, seed)
 
 
@@ -246,7 +246,7 @@ def _from_pictures(paths: list[Path], store: ModelStore, classifier: Classifier,
         return subjects_of_frames(paths, detector, classifier)
 
 
-def _facts(subjects: list[Subject], data: Path | None, usage: Usage, seed: int) -> dict[str, str]:
+def _facts(subjects: list[Subject], data: Path | None, split: Split, seed: int) -> dict[str, str]:
     if data is None:
         return {"faces": f"{len(subjects)}, in pictures"}
-    return {"faces": f"{len(subjects)} of the split {SPLITS[usage]} of {data.name}, drawn with seed {seed}"}
+    return {"faces": f"{len(subjects)} of the split {SPLITS[split]} of {data.name}, drawn with seed {seed}"}

@@ -54,14 +54,14 @@ def export(
     from edge_fer.lab.export.classifier import Plan, export_classifier, prepare
     from edge_fer.lab.export.mtcnn import export_mtcnn
     from edge_fer.lab.model_folder import assembling
-    from edge_fer.lab.weights.provenance import About, read_about
+    from edge_fer.lab.weights.provenance import Provenance, read_provenance
 
     report, job = ConsoleReporter(), None
     if classifier and weights is not None and data is not None:
         plan = Plan(
             name=name,
             network=network,
-            about=About() if about is None else read_about(about),
+            about=Provenance() if about is None else read_provenance(about),
             head="second" if head == "second" else "first",
             resolution=resolution,
             faces=faces,

@@ -8,7 +8,7 @@ import typer
 
 from edge_fer.errors import ConfigError
 from edge_fer.lab.datasets import Layout
-from edge_fer.lab.datasets.dataset import SPLITS, Usage, find_split
+from edge_fer.lab.datasets.dataset import SPLITS, Split, find_split
 
 LAYOUT_HELP = "auto, affectnet, fer2013, ferplus, folders or rafdb; needed where class folders are named by numbers."
 
@@ -28,7 +28,7 @@ def layout_of(name: str) -> Layout:
     raise ConfigError(f"expected a layout ({', '.join(get_args(Layout))}), found `{name}`")
 
 
-def split_of(name: str) -> Usage:
+def split_of(name: str) -> Split:
     """The split of that name.
 
     Raises:

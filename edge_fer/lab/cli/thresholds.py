@@ -34,13 +34,13 @@ def thresholds(
     """
     from edge_fer.lab.console import ConsoleReporter, SilentReporter
     from edge_fer.lab.datasets import open_dataset
-    from edge_fer.lab.datasets.dataset import Usage
+    from edge_fer.lab.datasets.dataset import Split
     from edge_fer.lab.evaluation.quality_sweep import draw, show
     from edge_fer.lab.evaluation.thresholds import examine
     from edge_fer.settings import load_settings
 
     settings = load_settings(config)
-    drawn = draw(open_dataset(data, layout_of(layout)).only(Usage.VALIDATION), faces)
+    drawn = draw(open_dataset(data, layout_of(layout)).only(Split.VALIDATION), faces)
     report = ConsoleReporter()
     series = show(settings, drawn, SilentReporter() if as_json else report)
     found = examine(series, settings.smooth)
@@ -57,7 +57,7 @@ def _to_json(series: dict[SeriesName, Series], found: tuple[Finding, ...]) -> di
     return {
         "rule": {"drop": DROP, "least_faces": LEAST},
         "series": {
-            name: {"shown": one.shown, "found": len(one.looks), "accuracy": one.accuracy}
+            name: {"shown": one.shown, "found": len(one.observations), "accuracy": one.accuracy}
             for name, one in series.items()
         },
         "measures": [
@@ -83,7 +83,7 @@ def _lines(series: dict[SeriesName, Series], found: tuple[Finding, ...]) -> list
     """Tables in Markdown, and what they come to."""
     from edge_fer.lab.evaluation.tables import percent, table
 
-    shown = [[name, str(one.shown), str(len(one.looks)), percent(one.accuracy)] for name, one in series.items()]
+    shown = [[name, str(one.shown), str(len(one.observations)), percent(one.accuracy)] for name, one in series.items()]
     lines = [table(["faces", "shown", "found", "right of the found"], shown)]
     for one in found:
         rows = [[_span(one.measure, each), str(each.faces), _right(each)] for each in one.bins]
@@ -140,13 +140,13 @@ def light(
     """
     from edge_fer.lab.console import ConsoleReporter, SilentReporter
     from edge_fer.lab.datasets import open_dataset
-    from edge_fer.lab.datasets.dataset import Usage
+    from edge_fer.lab.datasets.dataset import Split
     from edge_fer.lab.evaluation.low_light import compare
     from edge_fer.lab.evaluation.quality_sweep import draw
     from edge_fer.lab.evaluation.tables import percent, table
     from edge_fer.settings import load_settings
 
-    drawn = draw(open_dataset(data, layout_of(layout)).only(Usage.VALIDATION), faces)
+    drawn = draw(open_dataset(data, layout_of(layout)).only(Split.VALIDATION), faces)
     report = ConsoleReporter()
     with (SilentReporter() if as_json else report).step("turning the light down") as progress:
         rows = compare(load_settings(config), drawn, progress)

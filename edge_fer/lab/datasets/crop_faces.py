@@ -29,7 +29,7 @@ from edge_fer.faces.detectors.mtcnn.detector import Detector, open_detector
 from edge_fer.inference.model_store import CropSpec, ModelSpec, ModelStore
 from edge_fer.lab.console import Reporter
 from edge_fer.lab.datasets.crops import CROPS, Crops
-from edge_fer.lab.datasets.dataset import SPLITS, Dataset, FileImages, Usage
+from edge_fer.lab.datasets.dataset import SPLITS, Dataset, FileImages, Split
 from edge_fer.settings import DetectSettings
 from edge_fer.types import LABELS, Face, Image, Landmarks, Point
 
@@ -131,7 +131,7 @@ def cut_faces(
         work.leave_out_unread()
         with report.step(f"cutting faces out of {len(images)} photos") as progress:
             for index, path in enumerate(images.paths):
-                work.take(images, index, path, SPLITS[Usage(photos.usage[index])], LABELS[photos.labels[index]])
+                work.take(images, index, path, SPLITS[Split(photos.splits[index])], LABELS[photos.labels[index]])
                 progress(index + 1, len(images))
         if not work.faces:
             raise SourceError(f"expected photos with faces in {folder}, found none in {len(images)}; check the photos")
@@ -183,7 +183,7 @@ class _Work:
             size=self._size,
             photos=len(photos),
             faces={name: {label: self.faces[name, label] for label in LABELS} for name in SPLITS.values()},
-            drawn=tuple(SPLITS[usage] for usage in photos.drawn),
+            drawn=tuple(SPLITS[split] for split in photos.drawn),
             bordered=self._bordered,
             several=self._several,
             left_out=dict(sorted((self._left_out + Counter(photos.left_out)).items())),
@@ -271,7 +271,7 @@ def _tell(crops: Crops, out: Path, report: Reporter) -> None:
         report.say(f"left out: {count} ({reason})")
     if crops.left_out:
         report.say(f"which ones, and why: {out / LEFT_OUT}")
-    for usage, why in ((Usage.TRAINING, "will not name it"), (Usage.VALIDATION, "is not judged by it")):
+    for split, why in ((Split.TRAINING, "will not name it"), (Split.VALIDATION, "is not judged by it")):
         for label in LABELS:
-            if not crops.faces[SPLITS[usage]][label]:
-                report.say(f"no faces of {label} in {SPLITS[usage]}: a network trained on these {why}")
+            if not crops.faces[SPLITS[split]][label]:
+                report.say(f"no faces of {label} in {SPLITS[split]}: a network trained on these {why}")

@@ -14,7 +14,7 @@ import numpy as np
 
 from edge_fer.errors import SourceError
 from edge_fer.lab.datasets.crops import read_crops
-from edge_fer.lab.datasets.dataset import Dataset, FileImages, Usage, find_split, hard, pictures_below, with_splits
+from edge_fer.lab.datasets.dataset import Dataset, FileImages, Split, find_split, hard, pictures_below, with_splits
 from edge_fer.lab.datasets.labels import NOT_OURS, NUMBERINGS, index_of
 from edge_fer.types import LABELS
 
@@ -37,14 +37,14 @@ def load_folders(folder: Path, numbering: str | None = None, seed: int = 0) -> D
     """
     if not folder.is_dir():
         raise SourceError(f"expected a folder of class folders at {folder}, found none; check the path")
-    splits = {path: usage for path in _folders(folder) if (usage := find_split(path.name)) is not None}
+    splits = {path: split for path in _folders(folder) if (split := find_split(path.name)) is not None}
     if splits:
         _check_beside(folder, splits)
-    faces: list[tuple[Path, str, Usage]] = []
-    for split, usage in (splits or {folder: Usage.TRAINING}).items():
-        for inner in _folders(split):
+    faces: list[tuple[Path, str, Split]] = []
+    for part, split in (splits or {folder: Split.TRAINING}).items():
+        for inner in _folders(part):
             name = _class(inner, numbering)
-            faces += [(path, name, usage) for path in pictures_below(inner)]
+            faces += [(path, name, split) for path in pictures_below(inner)]
     ours = [face for face in faces if index_of(face[1]) != NOT_OURS]
     if not ours:
         raise SourceError(f"expected class folders ({', '.join(LABELS)}) with pictures in {folder}, found none")
@@ -53,11 +53,11 @@ def load_folders(folder: Path, numbering: str | None = None, seed: int = 0) -> D
         folder.resolve().name,
         FileImages(tuple(path for path, _, _ in ours)),
         np.array([index_of(name) for _, name, _ in ours], np.int64),
-        np.array([usage for _, _, usage in ours], np.uint8),
+        np.array([split for _, _, split in ours], np.uint8),
         Counter(name for _, name, _ in faces if index_of(name) == NOT_OURS),
     )
-    wanted = (Usage.VALIDATION, Usage.TEST) if len(set(splits.values())) < 2 else (Usage.VALIDATION,)
-    missing = tuple(usage for usage in wanted if usage not in splits.values())
+    wanted = (Split.VALIDATION, Split.TEST) if len(set(splits.values())) < 2 else (Split.VALIDATION,)
+    missing = tuple(split for split in wanted if split not in splits.values())
     names = [path.relative_to(folder).as_posix() for path, _, _ in ours]
     return replace(with_splits(dataset, missing, seed=seed, names=names), crop=crops.crop if crops else None)
 

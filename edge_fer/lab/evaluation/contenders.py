@@ -86,14 +86,14 @@ def _find_rival(model: Artefact, against: str) -> Artefact:
 
 
 @dataclass(frozen=True, slots=True)
-class Reader:
+class Contender:
     """An opened classifier and the temperature that its probabilities were divided by."""
 
     classifier: Classifier
     temperature: float
 
 
-def open_reader(artefact: Artefact, threads: int, stack: ExitStack) -> Reader:
+def open_contender(artefact: Artefact, threads: int, stack: ExitStack) -> Contender:
     """Open a classifier on the processor, as the runtime does.
 
     Raises:
@@ -105,7 +105,7 @@ def open_reader(artefact: Artefact, threads: int, stack: ExitStack) -> Reader:
     classifier = Classifier(artefact.name, artefact.spec, backend)
     blank = np.zeros((classifier.size, classifier.size), np.uint8)
     classifier.classify(AlignedFace.of_crop(blank))  # the first call is the slowest
-    return Reader(classifier, artefact.spec.temperature)
+    return Contender(classifier, artefact.spec.temperature)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +131,9 @@ class Answers:
         return np.where(self.found, np.nan_to_num(self.logits).argmax(axis=1), NOT_FOUND)
 
 
-def read_all(
+def classify_all(
     faces: Iterable[Views],
-    readers: Sequence[Reader],
+    contenders: Sequence[Contender],
     total: int,
     progress: Progress,
     clock: Callable[[], float] = time.perf_counter,
@@ -143,8 +143,8 @@ def read_all(
     The runtime gives probabilities at the model's temperature; logits are their logarithms times it.
 
     Args:
-        faces: a view for each reader.
-        readers: the classifiers.
+        faces: a view for each contender.
+        contenders: the classifiers.
         total: how many faces there are.
         progress: told after each of them.
         clock: seconds.
@@ -152,16 +152,16 @@ def read_all(
     Raises:
         BackendError: when a network fails.
     """
-    logits = np.full((len(readers), total, len(LABELS)), np.nan)
-    seconds: list[list[float]] = [[] for _ in readers]
+    logits = np.full((len(contenders), total, len(LABELS)), np.nan)
+    seconds: list[list[float]] = [[] for _ in contenders]
     smallest = np.finfo(np.float64).tiny  # of a probability that has run out of digits
     for number, views in enumerate(faces):
-        for place, (reader, view) in enumerate(zip(readers, views, strict=True)):
+        for place, (contender, view) in enumerate(zip(contenders, views, strict=True)):
             if view is not None:
                 start = clock()
-                expression = reader.classifier.classify(AlignedFace.of_crop(view))
+                expression = contender.classifier.classify(AlignedFace.of_crop(view))
                 seconds[place].append(clock() - start)
                 chances = np.maximum(expression.probabilities, smallest)
-                logits[place, number] = reader.temperature * np.log(chances)
+                logits[place, number] = contender.temperature * np.log(chances)
         progress(number + 1, total)
     return tuple(Answers(rows, np.array(times)) for rows, times in zip(logits, seconds, strict=True))

@@ -38,7 +38,7 @@ SeriesName = Literal["as they are", "smaller", "blurred", "turned in the plane"]
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Observation:
     """What the runtime made of a face that it found.
 
     Attributes:
@@ -58,16 +58,17 @@ class Series:
 
     Attributes:
         shown: how many.
-        looks: of those that were found.
+        observations: of those that were found.
     """
 
     shown: int
-    looks: tuple[Look, ...]
+    observations: tuple[Observation, ...]
 
     @property
     def accuracy(self) -> float | None:
         """Of the faces that were found, 0..1; null where none was."""
-        return sum(look.right for look in self.looks) / len(self.looks) if self.looks else None
+        right = sum(observation.right for observation in self.observations)
+        return right / len(self.observations) if self.observations else None
 
 
 def draw(faces: Dataset, count: int) -> Dataset:
@@ -108,13 +109,13 @@ def show(settings: Settings, faces: Dataset, report: Reporter) -> dict[SeriesNam
         for name, (present, smallest) in _WAYS.items():
             near = detect if smallest is None else detect.model_copy(update={"min_face": smallest})
             with closing(open_detector(near, store)) as detector, report.step(name) as progress:
-                looks = []
+                observations = []
                 for number, pasted in enumerate(_pictures(faces, present)):
                     face = find(detector, pasted)
                     if face is not None:
-                        looks.append(_look(pasted, face, classifier, int(faces.labels[number])))
+                        observations.append(_observe(pasted, face, classifier, int(faces.labels[number])))
                     progress(number + 1, len(faces))
-            found[name] = Series(len(faces), tuple(looks))
+            found[name] = Series(len(faces), tuple(observations))
     return found
 
 
@@ -123,12 +124,12 @@ def _pictures(faces: Dataset, present: _Present) -> Iterator[Pasted]:
         yield present(faces.images[number], number, np.random.default_rng([number, 1]))
 
 
-def _look(pasted: Pasted, face: Face, classifier: ExpressionModel, label: int) -> Look:
+def _observe(pasted: Pasted, face: Face, classifier: ExpressionModel, label: int) -> Observation:
     crop = align(pasted.frame, face.landmarks, classifier.crop, classifier.size)
     left, right = face.landmarks.left_eye, face.landmarks.right_eye
     roll = math.degrees(math.atan2(right.y - left.y, right.x - left.x))
     expression = classifier.classify(AlignedFace.of_crop(crop))
-    return Look(measure_quality(crop, face), roll, expression.label == LABELS[label])
+    return Observation(measure_quality(crop, face), roll, expression.label == LABELS[label])
 
 
 def _at_a_size(face: Image, sides: tuple[int, int], seed: int, rng: Random) -> Pasted:

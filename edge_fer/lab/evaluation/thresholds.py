@@ -19,7 +19,7 @@ import numpy as np
 
 from edge_fer.errors import SourceError
 from edge_fer.lab.evaluation.metrics import Interval, wilson
-from edge_fer.lab.evaluation.quality_sweep import Look, Series, SeriesName
+from edge_fer.lab.evaluation.quality_sweep import Observation, Series, SeriesName
 from edge_fer.settings import SmoothSettings
 
 DROP = 0.1
@@ -43,7 +43,7 @@ class Measure:
     name: str
     setting: Literal["too_small", "blurred", "turned_away"] | None
     series: SeriesName
-    value: Callable[[Look], float]
+    value: Callable[[Observation], float]
     edges: tuple[float, ...]
 
     @property
@@ -57,29 +57,29 @@ MEASURES: tuple[Measure, ...] = (
         "eye distance, pixels",
         "too_small",
         "smaller",
-        lambda look: look.quality.eye_distance,
+        lambda face: face.quality.eye_distance,
         (40, 30, 25, 20, 17, 15, 13, 12, 11, 10, 9, 8, 7, 6, 5),
     ),
     Measure(
         "blur, part of the side",
         "blurred",
         "blurred",
-        lambda look: look.quality.blur,
+        lambda face: face.quality.blur,
         (0.020, 0.022, 0.024, 0.026, 0.028, 0.030, 0.032, 0.034, 0.036, 0.038, 0.040, 0.045, 0.050),
     ),
     Measure(
         "turn, the larger of yaw and pitch, degrees",
         "turned_away",
         "as they are",
-        lambda look: max(abs(look.quality.yaw), abs(look.quality.pitch)),
+        lambda face: max(abs(face.quality.yaw), abs(face.quality.pitch)),
         (5, 10, 15, 20, 25, 30, 35, 40, 45, 50),
     ),
-    Measure("yaw, degrees", None, "as they are", lambda look: abs(look.quality.yaw), (5, 10, 15, 20, 25, 30, 35, 40)),
+    Measure("yaw, degrees", None, "as they are", lambda face: abs(face.quality.yaw), (5, 10, 15, 20, 25, 30, 35, 40)),
     Measure(
-        "pitch, degrees", None, "as they are", lambda look: abs(look.quality.pitch), (5, 10, 15, 20, 25, 30, 35, 40)
+        "pitch, degrees", None, "as they are", lambda face: abs(face.quality.pitch), (5, 10, 15, 20, 25, 30, 35, 40)
     ),
     Measure(
-        "roll, degrees", None, "turned in the plane", lambda look: abs(look.roll), (5, 10, 15, 20, 25, 30, 35, 40, 50)
+        "roll, degrees", None, "turned in the plane", lambda face: abs(face.roll), (5, 10, 15, 20, 25, 30, 35, 40, 50)
     ),
 )
 """What is measured, each by the faces that vary in it."""
@@ -153,18 +153,18 @@ def examine(series: Mapping[SeriesName, Series], settings: SmoothSettings) -> tu
         raise SourceError("expected faces in the pictures, the detector found none; see `edge-fer lab faces`")
     findings = []
     for measure in MEASURES:
-        found = bins(measure, series[measure.series].looks)
+        found = bins(measure, series[measure.series].observations)
         now = None if measure.setting is None else getattr(settings, measure.setting)
         findings.append(Finding(measure, found, propose(found, reference), now))
     return tuple(findings)
 
 
-def bins(measure: Measure, looks: Sequence[Look]) -> tuple[Bin, ...]:
+def bins(measure: Measure, observations: Sequence[Observation]) -> tuple[Bin, ...]:
     """Faces by how good they are, best first; a face on a boundary belongs to the better side, as in `smooth`."""
     sign = -1 if measure.falls else 1
     boundaries = sign * np.array(measure.edges)
-    places = np.searchsorted(boundaries, [sign * measure.value(look) for look in looks])
-    right = [look.right for look in looks]
+    places = np.searchsorted(boundaries, [sign * measure.value(observation) for observation in observations])
+    right = [observation.right for observation in observations]
     length = len(measure.edges) + 1
     counts, hits = np.bincount(places, minlength=length), np.bincount(places, right, minlength=length)
     ends = (None, *measure.edges, None)

@@ -12,7 +12,7 @@ from edge_fer.errors import SourceError
 from edge_fer.faces.detectors.mtcnn.detector import open_detector
 from edge_fer.inference.model_store import CropSpec, ModelStore
 from edge_fer.lab.console import Progress, silent
-from edge_fer.lab.datasets.dataset import Dataset, Usage
+from edge_fer.lab.datasets.dataset import Dataset, Split
 from edge_fer.lab.datasets.pasting import through_runtime
 from edge_fer.lab.datasets.pictures import resize
 from edge_fer.settings import DetectSettings
@@ -34,7 +34,7 @@ def check_faces(dataset: Dataset, crop: CropSpec, count: int) -> None:
             f"expected faces in {dataset.name} cut as the classifier sees them ({crop}), found {dataset.crop}; "
             "cut them again with `edge-fer lab faces`"
         )
-    _check_count(dataset, int((dataset.usage == Usage.TRAINING).sum()), count)
+    _check_count(dataset, int((dataset.splits == Split.TRAINING).sum()), count)
 
 
 def _check_count(dataset: Dataset, found: int, count: int, more: str = "") -> None:
@@ -78,7 +78,7 @@ def calibration_faces(
             (or `count`, where that is less).
     """
     check_faces(dataset, crop, count)
-    training = dataset.only(Usage.TRAINING)
+    training = dataset.only(Split.TRAINING)
     order = np.random.default_rng(seed).permutation(len(training))
     drawn = (training.images[int(index)] for index in order)
     faces = _found(drawn, store, crop, size) if dataset.crop is None else (resize(face, size) for face in drawn)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from edge_fer.errors import ConfigError, ModelError, SourceError
 from edge_fer.inference.model_store import Accuracy, CropSpec, InputSpec, ModelSpec, ModelStore
 from edge_fer.lab.console import Reporter
-from edge_fer.lab.datasets.dataset import Dataset, Usage
+from edge_fer.lab.datasets.dataset import Dataset, Split
 from edge_fer.lab.datasets.pictures import resized
 from edge_fer.lab.edgetpu.rules import check_int8
 from edge_fer.lab.evaluation.logits import classify
@@ -24,11 +24,11 @@ from edge_fer.lab.export.export_record import Candidate, Export, LayerError, Ran
 from edge_fer.lab.export.layer_errors import LayerReport, compare_layers
 from edge_fer.lab.export.model_card import classifier_card
 from edge_fer.lab.export.quantize import Choice, choose_percentile, measure_extremes
-from edge_fer.lab.files import write_facts
+from edge_fer.lab.files import write_record
 from edge_fer.lab.model_folder import update_manifest, write_artefact, write_card
 from edge_fer.lab.networks.base import Network, NetworkInput
 from edge_fer.lab.weights.npz import Weights, load_weights
-from edge_fer.lab.weights.provenance import About, Origin
+from edge_fer.lab.weights.provenance import Origin, Provenance
 from edge_fer.types import LABELS
 
 CROP = CropSpec(eye_distance=0.3, eye_y=0.37, detail=64)
@@ -69,7 +69,7 @@ class Plan:
 
     name: str | None = None
     network: str | None = None
-    about: About = field(default_factory=About)
+    about: Provenance = field(default_factory=Provenance)
     head: Literal["first", "second"] = "first"
     resolution: int | None = None
     faces: int = 512
@@ -95,7 +95,7 @@ class Job:
 
     plan: Plan
     name: str
-    about: About
+    about: Provenance
     net: Network
     origin: Origin | None
     dataset: Dataset
@@ -129,7 +129,7 @@ def prepare(weights: Path, dataset: Dataset, plan: Plan) -> Job:
     loaded, crop = load_weights(weights, plan.network), dataset.crop or CROP
     net = _network(loaded, weights, plan)
     check_faces(dataset, crop, plan.faces)
-    validation = (dataset.by_second() if plan.head == "second" else dataset).only(Usage.VALIDATION)
+    validation = (dataset.by_second() if plan.head == "second" else dataset).only(Split.VALIDATION)
     if not len(validation):
         raise SourceError(f"expected validation faces in {dataset.name} to measure on, found none; check its splits")
     name = plan.name or net.name()
@@ -151,7 +151,7 @@ def export_classifier(job: Job, folder: Path, store: ModelStore, report: Reporte
         OutputError: when the folder cannot be written.
     """
     plan, net, dataset, name = job.plan, job.net, job.dataset, job.name
-    count = min(plan.faces, int((dataset.usage == Usage.TRAINING).sum()))
+    count = min(plan.faces, int((dataset.splits == Split.TRAINING).sum()))
     doing = "finding and aligning" if dataset.crop is None else "reading"
     with report.step(f"{doing} {count} faces to calibrate on") as progress:
         faces = calibration_faces(
@@ -181,7 +181,7 @@ def export_classifier(job: Job, folder: Path, store: ModelStore, report: Reporte
     spec = _spec(job, measured, artefact)
     if plan.float_file is not None:
         write_artefact(plan.float_file.parent, plan.float_file.stem, float_model)
-    write_facts(folder / f"{name}.export.json", facts)
+    write_record(folder / f"{name}.export.json", facts)
     write_card(folder, spec, classifier_card(name, spec, graph, facts))
     update_manifest(folder, {name: spec})
     report.say(f"licence of the weights: {job.about.licence}; --about puts your own words on the card")

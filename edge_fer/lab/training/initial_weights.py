@@ -11,7 +11,7 @@ from torch import nn
 
 from edge_fer.errors import ConfigError
 from edge_fer.lab.console import Reporter
-from edge_fer.lab.datasets.dataset import Dataset, Usage
+from edge_fer.lab.datasets.dataset import Dataset, Split
 from edge_fer.lab.model_folder import find_entry
 from edge_fer.lab.networks import open_network
 from edge_fer.lab.networks.base import Network, new_head
@@ -24,7 +24,7 @@ from edge_fer.lab.weights.tflite import find_deployed, weights_from_tflite
 
 
 @dataclass(frozen=True, slots=True)
-class FirstWeights:
+class InitialWeights:
     """What training begins with.
 
     Attributes:
@@ -42,7 +42,7 @@ class FirstWeights:
     deployed: Path | None = None
 
 
-def first_weights(weights: Path | None, recipe: Recipe) -> FirstWeights:
+def initial_weights(weights: Path | None, recipe: Recipe) -> InitialWeights:
     """Read the weights that training goes on from, or draw random ones.
 
     Args:
@@ -63,22 +63,24 @@ def first_weights(weights: Path | None, recipe: Recipe) -> FirstWeights:
                 f"expected --weights for the recipe {recipe.name}, which goes on from trained ones, found none; give "
                 f"--weights with a file of {start.network}, or the name of a model of it that came along"
             )
-        return FirstWeights(network(start.width, colour=start.colour), trained=False)
+        return InitialWeights(network(start.width, colour=start.colour), trained=False)
     first = _read(weights, start.network)
     first.net.colour = start.colour or first.net.colour
     return first
 
 
-def _read(weights: Path, network: str) -> FirstWeights:
+def _read(weights: Path, network: str) -> InitialWeights:
     if deployed := find_deployed(weights):
         net = weights_from_tflite(deployed, open_network(network))
         entry = find_entry(deployed, deployed.read_bytes())
-        return FirstWeights(net, origin=origin_of(*entry) if entry else None, deployed=deployed)
+        return InitialWeights(net, origin=origin_of(*entry) if entry else None, deployed=deployed)
     loaded = load_weights(weights, network)
-    return FirstWeights(loaded.net, loaded.second, loaded.origin)
+    return InitialWeights(loaded.net, loaded.second, loaded.origin)
 
 
-def first_model(first: FirstWeights, recipe: Recipe, sets: Mapping[str, Dataset], report: Reporter) -> MultiTaskModel:
+def initial_model(
+    first: InitialWeights, recipe: Recipe, sets: Mapping[str, Dataset], report: Reporter
+) -> MultiTaskModel:
     """The network as a recipe begins to train it.
 
     A deployed network's batch norms are made fit to be trained on these faces; a second head is added where the
@@ -96,7 +98,7 @@ def first_model(first: FirstWeights, recipe: Recipe, sets: Mapping[str, Dataset]
     if first.deployed is not None:
         stage = recipe.stages[0]
         with report.step(f"starting from {first.deployed}: statistics of its batch norms") as progress:
-            faces = sets[stage.data].only(Usage.TRAINING)
+            faces = sets[stage.data].only(Split.TRAINING)
             settle_on_faces(first.net, faces, stage, recipe.seed, progress=progress)
     second = first.second
     if second is None and recipe.has_second and any((dataset.second >= 0).any() for dataset in sets.values()):

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from edge_fer.errors import ConfigError, ModelError, SourceError
-from edge_fer.lab.datasets.dataset import Dataset, Usage
+from edge_fer.lab.datasets.dataset import Dataset, Split
 from edge_fer.lab.training.batches import Batch, Batches
 from edge_fer.lab.training.checkpoint import load_checkpoint, save_checkpoint
 from edge_fer.lab.training.multi_task import MultiTaskModel, WeightEma, set_training
@@ -63,7 +63,7 @@ class Options:
 
 
 @dataclass(slots=True)
-class Position:
+class TrainingState:
     """How far a run is.
 
     Attributes:
@@ -91,7 +91,7 @@ class Position:
     epoch_s: float = 0.0
 
 
-class Run:
+class Trainer:
     """A recipe being carried out on a network.
 
     Args:
@@ -122,7 +122,7 @@ class Run:
         self._average = WeightEma(self._model, recipe.ema) if recipe.ema else None
         self._forward: Any = torch.compile(self._model) if recipe.compile else self._model
         self._identity = _identity(recipe, data, model.origin)
-        self._at = Position()
+        self._at = TrainingState()
         self._rows: list[dict[str, str | int | float]] = []
         self._optimizer: Any = None
         self._optimizer_state: dict[str, Any] | None = None
@@ -146,12 +146,12 @@ class Run:
         if self._average:
             self._average.model.load_state_dict(state["average"])
         self._optimizer_state = state["optimizer"]
-        self._at, self._rows = Position(**state["position"]), state["rows"]
+        self._at, self._rows = TrainingState(**state["position"]), state["rows"]
         stage = self._recipe.stages[min(self._at.stage, len(self._recipe.stages) - 1)]
         self._look_at(stage.size)
         self._options.watcher.say(f"resuming after step {self._at.step} of stage {stage.name}")
 
-    def carry_out(self) -> bool:
+    def fit(self) -> bool:
         """Train to the end, or until `stopping` is set.
 
         Returns:
@@ -167,7 +167,7 @@ class Run:
             if not self._stage(stage):
                 self._save()
                 return False
-            self._at = Position(stage=self._at.stage + 1, updates=self._at.updates)
+            self._at = TrainingState(stage=self._at.stage + 1, updates=self._at.updates)
             self._optimizer = self._optimizer_state = None
             self._save()
         self._measured().save(self._folder / LAST)
@@ -314,7 +314,7 @@ def _splits(name: str, data: Mapping[str, Dataset]) -> tuple[Dataset, Dataset]:
         raise ConfigError(
             f"expected a data set for `{name}`, found {', '.join(data) or 'none'}; give --data {name}=PATH"
         )
-    training, validation = (data[name].only(usage) for usage in (Usage.TRAINING, Usage.VALIDATION))
+    training, validation = (data[name].only(split) for split in (Split.TRAINING, Split.VALIDATION))
     if not len(validation):
         raise SourceError(f"expected faces to validate on in {data[name].name}, found none; check its splits")
     return training, validation
@@ -332,10 +332,10 @@ def _identity(recipe: Recipe, data: Mapping[str, Dataset], origin: Origin | None
     digest = hashlib.sha256(recipe.model_dump_json().encode())
     digest.update(origin.model_dump_json().encode() if origin else b"")
     for name in sorted({stage.data for stage in recipe.stages}):
-        for values in (data[name].labels, data[name].targets, data[name].usage, data[name].second):
+        for values in (data[name].labels, data[name].targets, data[name].splits, data[name].second):
             digest.update(np.ascontiguousarray(values).tobytes())
     return digest.hexdigest()
 
 
-def _step_seed(seed: int, at: Position) -> int:
+def _step_seed(seed: int, at: TrainingState) -> int:
     return int(np.random.SeedSequence([seed, at.stage, at.step]).generate_state(1, np.uint64)[0] >> np.uint64(1))

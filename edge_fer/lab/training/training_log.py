@@ -19,7 +19,7 @@ from typing_extensions import Self
 from edge_fer.lab.files import replacing
 
 Row = Mapping[str, str | int | float]
-"""What is known at the end of an epoch, by name; see `train.Run`."""
+"""What is known at the end of an epoch, by name; see `train.Trainer`."""
 
 
 class Watcher(Protocol):

@@ -44,7 +44,7 @@ def origin_of(name: str, spec: ModelSpec) -> Origin:
     )
 
 
-class About(BaseModel):
+class Provenance(BaseModel):
     """What the card says of the weights and no measurement can: a YAML file beside them.
 
     Attributes:
@@ -63,27 +63,27 @@ class About(BaseModel):
     training_data: str = ""
     limits: str = ""
 
-    def over(self, origin: Origin | None) -> About:
+    def over(self, origin: Origin | None) -> Provenance:
         """The same, with source and licence of the origin where this says nothing of its own."""
         if origin is None:
             return self
         known = {"source": origin.source, "licence": origin.licence}
-        return About.model_validate(known | self.model_dump(exclude_unset=True))
+        return Provenance.model_validate(known | self.model_dump(exclude_unset=True))
 
 
-def read_about(path: Path) -> About:
+def read_provenance(path: Path) -> Provenance:
     """Read what a card should say of the weights.
 
     Raises:
         ConfigError: when the file cannot be read or has other keys.
     """
     try:
-        return About.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        return Provenance.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise ConfigError(f"expected a YAML file about the weights at {path}, found: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"expected YAML in {path}, found: {first_line(error)}") from error
     except ValidationError as error:
         where, what = first_problem(error)
-        known = ", ".join(About.model_fields)
+        known = ", ".join(Provenance.model_fields)
         raise ConfigError(f"expected the keys {known} in {path}, found at `{where}`: {what}") from error

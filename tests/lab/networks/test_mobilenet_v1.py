@@ -11,7 +11,7 @@ import torch
 
 from edge_fer.errors import ConfigError, ModelError
 from edge_fer.lab.datasets import open_dataset
-from edge_fer.lab.datasets.dataset import Usage
+from edge_fer.lab.datasets.dataset import Split
 from edge_fer.lab.networks.mobilenet_v1 import MobileNetV1, SameConv
 from edge_fer.lab.networks.se_resnet50 import SEResNet50
 from edge_fer.lab.training.batches import plain_batches
@@ -149,7 +149,7 @@ def test_the_published_weights_read_faces(shared: Path) -> None:
     if not path.is_file():
         pytest.skip("the published weights are not here")
     net = load_weights(path, "mobilenet_v1").net
-    validation = open_dataset(shared / "data" / "ferplus.npz").only(Usage.VALIDATION)
+    validation = open_dataset(shared / "data" / "ferplus.npz").only(Split.VALIDATION)
     some = validation.take(np.arange(0, len(validation), 18))
     with torch.inference_mode():
         labels = np.concatenate([net(images).argmax(1).numpy() for images in plain_batches(some, 160, 32, net.input)])

@@ -24,7 +24,7 @@ from edge_fer.lab.networks.se_resnet50 import VARIANTS, SEResNet50
 from edge_fer.lab.training import loop as train
 from edge_fer.lab.training.augment import as_tensor, degrade, erase, standardise, warp
 from edge_fer.lab.training.batches import Batches, fitting, mixed, plain_batches, resize
-from edge_fer.lab.training.loop import Options, Run
+from edge_fer.lab.training.loop import Options, Trainer
 from edge_fer.lab.training.multi_task import MultiTaskModel, WeightEma, initialise, set_training
 from edge_fer.lab.training.objective import cross_entropy, inverse_frequency, learning_rate, make_optimizer, towards
 from edge_fer.lab.training.recipe import Augmentation, Recipe, Stage, Start
@@ -120,9 +120,9 @@ def log(folder: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def finish(run: Run, folder: Path) -> tuple[dict[str, Any], list[dict[str, str]], dict[str, np.ndarray]]:
+def finish(run: Trainer, folder: Path) -> tuple[dict[str, Any], list[dict[str, str]], dict[str, np.ndarray]]:
     """Carry out a run; the state that it leaves, its log but for the times, and its weights."""
-    assert run.carry_out()
+    assert run.fit()
     state = torch.load(folder / train.CHECKPOINT, weights_only=True)
     rows = [{key: value for key, value in row.items() if key not in TIMES} for row in log(folder)]
     with np.load(folder / train.LAST) as arrays:
@@ -133,7 +133,7 @@ def finish(run: Run, folder: Path) -> tuple[dict[str, Any], list[dict[str, str]]
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Any:
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("whole")
-    return finish(Run(tiny(), recipe(), {"faces": faces()}, folder), folder)
+    return finish(Trainer(tiny(), recipe(), {"faces": faces()}, folder), folder)
 
 
 def check_same(found: Any, expected: Any) -> None:
@@ -151,9 +151,9 @@ def test_a_stopped_run_goes_on_to_the_same_result(tmp_path: Path, uninterrupted:
     """In the middle of an epoch, at its end, at the end of a stage, and in the last step."""
     options = Options()
     stopped = Options(stopping=options.stopping, watcher=FailsAt(step, options.stopping.set))
-    ended = Run(tiny(), recipe(), {"faces": faces()}, tmp_path, stopped).carry_out()
+    ended = Trainer(tiny(), recipe(), {"faces": faces()}, tmp_path, stopped).fit()
     assert ended == (step == 18)
-    run = Run(tiny(seed=9), recipe(), {"faces": faces()}, tmp_path, Options(workers=3))
+    run = Trainer(tiny(seed=9), recipe(), {"faces": faces()}, tmp_path, Options(workers=3))
     run.resume()
     check_same(finish(run, tmp_path), uninterrupted)
 
@@ -161,14 +161,14 @@ def test_a_stopped_run_goes_on_to_the_same_result(tmp_path: Path, uninterrupted:
 def test_a_killed_run_goes_on_from_its_last_checkpoint(tmp_path: Path, uninterrupted: Any) -> None:
     options = Options(checkpoint_s=0, watcher=FailsAt(14, fail))
     with pytest.raises(Interrupted):
-        Run(tiny(), recipe(), {"faces": faces()}, tmp_path, options).carry_out()
-    run = Run(tiny(seed=9), recipe(), {"faces": faces()}, tmp_path)
+        Trainer(tiny(), recipe(), {"faces": faces()}, tmp_path, options).fit()
+    run = Trainer(tiny(seed=9), recipe(), {"faces": faces()}, tmp_path)
     run.resume()
     check_same(finish(run, tmp_path), uninterrupted)
 
 
 def test_the_run_depends_on_its_seed(tmp_path: Path, uninterrupted: Any) -> None:
-    state, _, _ = finish(Run(tiny(), recipe(seed=4), {"faces": faces()}, tmp_path), tmp_path)
+    state, _, _ = finish(Trainer(tiny(), recipe(seed=4), {"faces": faces()}, tmp_path), tmp_path)
     assert not torch.equal(state["model"]["net.head.weight"], uninterrupted[0]["model"]["net.head.weight"])
 
 
@@ -184,7 +184,7 @@ def test_the_log_says_what_happened(uninterrupted: Any) -> None:
 
 
 def test_a_run_leaves_log_curves_and_weights(tmp_path: Path) -> None:
-    assert Run(tiny(), simple(), {"faces": faces()}, tmp_path).carry_out()
+    assert Trainer(tiny(), simple(), {"faces": faces()}, tmp_path).fit()
     assert {path.name for path in tmp_path.iterdir()} == {
         "checkpoint.pt",
         "best.npz",
@@ -196,7 +196,7 @@ def test_a_run_leaves_log_curves_and_weights(tmp_path: Path) -> None:
 
 
 def test_it_learns(tmp_path: Path) -> None:
-    Run(tiny(), simple(epochs=6), {"faces": faces(280)}, tmp_path).carry_out()
+    Trainer(tiny(), simple(epochs=6), {"faces": faces(280)}, tmp_path).fit()
     rows = log(tmp_path)
     assert float(rows[-1]["train_loss"]) < 0.8 * float(rows[0]["train_loss"])
     assert float(rows[-1]["val_accuracy"]) > 0.9
@@ -204,7 +204,7 @@ def test_it_learns(tmp_path: Path) -> None:
 
 def test_bfloat16_and_channels_last_train_too(tmp_path: Path) -> None:
     plan = simple(epochs=6).model_copy(update={"bf16": True, "channels_last": True, "ema": 0.9})
-    Run(tiny(), plan, {"faces": faces(280)}, tmp_path).carry_out()
+    Trainer(tiny(), plan, {"faces": faces(280)}, tmp_path).fit()
     rows = log(tmp_path)
     assert float(rows[-1]["val_accuracy"]) > 0.9
 
@@ -212,7 +212,7 @@ def test_bfloat16_and_channels_last_train_too(tmp_path: Path) -> None:
 def test_the_trunk_stands_still_while_the_top_learns(tmp_path: Path) -> None:
     model = tiny()
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    Run(model, simple(train="top"), {"faces": faces()}, tmp_path).carry_out()
+    Trainer(model, simple(train="top"), {"faces": faces()}, tmp_path).fit()
     changed = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
     assert changed == {"net.dense.weight", "net.dense.bias", "net.head.weight", "net.head.bias"}
     set_training(model, "all")
@@ -221,14 +221,14 @@ def test_the_trunk_stands_still_while_the_top_learns(tmp_path: Path) -> None:
 
 
 def test_a_stage_ends_early_when_nothing_gets_better(tmp_path: Path) -> None:
-    Run(tiny(), simple(epochs=9, lr=1e-12, patience=2), {"faces": faces()}, tmp_path).carry_out()
+    Trainer(tiny(), simple(epochs=9, lr=1e-12, patience=2), {"faces": faces()}, tmp_path).fit()
     assert len(log(tmp_path)) == 3
 
 
 def test_minutes_end_a_stage_and_bring_the_learning_rate_down(tmp_path: Path) -> None:
     seconds = iter(range(10**6))
     plan = simple(epochs=1000, minutes=1.0, epoch_faces=24, schedule="cosine")
-    Run(tiny(), plan, {"faces": faces()}, tmp_path, Options(clock=lambda: float(next(seconds)))).carry_out()
+    Trainer(tiny(), plan, {"faces": faces()}, tmp_path, Options(clock=lambda: float(next(seconds)))).fit()
     rows = log(tmp_path)
     assert 1 < len(rows) < 10
     assert 60 <= float(rows[-1]["elapsed_s"]) < 80
@@ -236,46 +236,46 @@ def test_minutes_end_a_stage_and_bring_the_learning_rate_down(tmp_path: Path) ->
 
 
 def test_validation_may_look_at_some_faces_only(tmp_path: Path) -> None:
-    first = Run(tiny(), simple(epochs=1, validation_faces=7), {"faces": faces(280)}, tmp_path)
-    assert first.carry_out()
+    first = Trainer(tiny(), simple(epochs=1, validation_faces=7), {"faces": faces(280)}, tmp_path)
+    assert first.fit()
     accuracy = float(log(tmp_path)[0]["val_accuracy"])
     assert accuracy * 7 == pytest.approx(round(accuracy * 7))
 
 
 def test_a_loss_that_is_no_number_ends_the_run(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"expected a finite loss in stage all, step \d+, found (nan|inf)"):
-        Run(tiny(), simple(lr=1e30, epochs=9), {"faces": faces()}, tmp_path).carry_out()
+        Trainer(tiny(), simple(lr=1e30, epochs=9), {"faces": faces()}, tmp_path).fit()
 
 
 def test_what_cannot_be_resumed_is_named(tmp_path: Path) -> None:
     data = {"faces": faces()}
     with pytest.raises(ModelError, match=r"expected a checkpoint at .*checkpoint\.pt, found: No such file"):
-        Run(tiny(), simple(), data, tmp_path).resume()
-    Run(tiny(), simple(epochs=1), data, tmp_path).carry_out()
+        Trainer(tiny(), simple(), data, tmp_path).resume()
+    Trainer(tiny(), simple(epochs=1), data, tmp_path).fit()
     for plan, others in ((simple(epochs=3), data), (simple(epochs=1), {"faces": faces(70)})):
         with pytest.raises(ConfigError, match=r"expected the recipe, the data and the first weights that .* was made"):
-            Run(tiny(), plan, others, tmp_path).resume()
+            Trainer(tiny(), plan, others, tmp_path).resume()
     other = tiny()
     other.origin = Origin(source="elsewhere", licence="another")
     with pytest.raises(ConfigError, match=r"first weights that .* was made with, found others"):
-        Run(other, simple(epochs=1), data, tmp_path).resume()
+        Trainer(other, simple(epochs=1), data, tmp_path).resume()
     path = tmp_path / train.CHECKPOINT
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(ModelError, match=r"found a damaged file"):
-        Run(tiny(), simple(epochs=1), data, tmp_path).resume()
+        Trainer(tiny(), simple(epochs=1), data, tmp_path).resume()
     torch.save({"format": 99}, path)
     with pytest.raises(ModelError, match=r"expected a checkpoint of format 1 .* found 99"):
-        Run(tiny(), simple(epochs=1), data, tmp_path).resume()
+        Trainer(tiny(), simple(epochs=1), data, tmp_path).resume()
 
 
 def test_missing_data_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"expected a data set for `faces`, found none; give --data faces=PATH"):
-        Run(tiny(), simple(), {}, tmp_path)
+        Trainer(tiny(), simple(), {}, tmp_path)
     data = faces()
     with pytest.raises(SourceError, match=r"expected faces to validate on in bars"):
-        Run(tiny(), simple(), {"faces": data.take(np.flatnonzero(data.usage == 0))}, tmp_path)
+        Trainer(tiny(), simple(), {"faces": data.take(np.flatnonzero(data.splits == 0))}, tmp_path)
     with pytest.raises(SourceError, match=r"expected faces to train on in bars, found 0"):
-        Run(tiny(), simple(), {"faces": data.take(np.flatnonzero(data.usage == 1))}, tmp_path).carry_out()
+        Trainer(tiny(), simple(), {"faces": data.take(np.flatnonzero(data.splits == 1))}, tmp_path).fit()
 
 
 def write_half(path: Path) -> None:

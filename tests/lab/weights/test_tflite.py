@@ -18,13 +18,13 @@ from edge_fer.errors import ConfigError, ModelError, SourceError
 from edge_fer.inference.model_store import ModelStore, packaged_folder
 from edge_fer.lab.console import SilentReporter
 from edge_fer.lab.datasets import open_dataset
-from edge_fer.lab.datasets.dataset import Dataset, Usage, hard
+from edge_fer.lab.datasets.dataset import Dataset, Split, hard
 from edge_fer.lab.evaluation.logits import classify
 from edge_fer.lab.networks.se_resnet50 import SEResNet50
 from edge_fer.lab.tflite.graph import pack, read
 from edge_fer.lab.training.augment import as_tensor, standardise
 from edge_fer.lab.training.batch_norm import settle_on_faces, settle_statistics
-from edge_fer.lab.training.initial_weights import first_model, first_weights
+from edge_fer.lab.training.initial_weights import initial_model, initial_weights
 from edge_fer.lab.training.recipe import Recipe, Stage, load_recipe
 from edge_fer.lab.weights.tflite import find_deployed, weights_from_tflite
 from edge_fer.types import LABELS
@@ -82,7 +82,7 @@ def test_the_network_computes_what_the_file_computes(shipped: SEResNet50) -> Non
 
 @pytest.mark.shared
 def test_both_name_the_same_expression(shipped: SEResNet50, shared: Path) -> None:
-    validation = open_dataset(shared / "data" / "ferplus.npz").only(Usage.VALIDATION)
+    validation = open_dataset(shared / "data" / "ferplus.npz").only(Split.VALIDATION)
     faces = np.stack([cv2.resize(validation.images[index], (224, 224)) for index in range(100)])
     same = logits(shipped, faces).argmax(axis=1) == deployed_logits(faces).argmax(axis=1)
     assert same.mean() >= 0.98
@@ -152,7 +152,7 @@ def test_settling_goes_by_the_stage(shipped: SEResNet50) -> None:
 
 def test_training_starts_from_a_deployed_model(shipped: SEResNet50) -> None:
     recipe = Recipe(name="x", stages=(Stage(name="all", size=32, batch=8, epochs=1, lr=1e-4),))
-    model = first_model(first_weights(Path("se_resnet50"), recipe), recipe, {"faces": bars(8)}, SilentReporter())
+    model = initial_model(initial_weights(Path("se_resnet50"), recipe), recipe, {"faces": bars(8)}, SilentReporter())
     assert model.second is None
     assert model.origin is not None
     assert model.origin.licence == ModelStore().spec("se_resnet50", "classify").licence
@@ -164,21 +164,21 @@ def test_training_starts_from_a_deployed_model(shipped: SEResNet50) -> None:
 def test_what_goes_on_from_trained_weights_is_not_begun_without() -> None:
     recipe = load_recipe("finetune")
     with pytest.raises(ConfigError, match=r"recipe finetune, .* found none; give --weights with a file of se_resnet50"):
-        first_weights(None, recipe)
-    random = first_weights(None, load_recipe("lite"))
+        initial_weights(None, recipe)
+    random = initial_weights(None, load_recipe("lite"))
     assert (random.trained, random.origin, random.net.width) == (False, None, 0.375)
 
 
 def test_the_origin_goes_from_one_training_to_the_next(tmp_path: Path) -> None:
     recipe = Recipe(name="x", stages=(Stage(name="all", size=32, batch=8, epochs=1, lr=1e-4),))
-    first = first_weights(Path("lite"), recipe)
-    model = first_model(replace(first, deployed=None), recipe, {}, SilentReporter())
+    first = initial_weights(Path("lite"), recipe)
+    model = initial_model(replace(first, deployed=None), recipe, {}, SilentReporter())
     model.save(tmp_path / "best.npz")
     assert first.origin is not None
     assert first.origin.source.startswith("trained further from lite (")
-    assert first_weights(tmp_path / "best.npz", recipe).origin == first.origin
+    assert initial_weights(tmp_path / "best.npz", recipe).origin == first.origin
     (tmp_path / "copy.tflite").write_bytes((packaged_folder() / "lite.tflite").read_bytes())
-    assert first_weights(tmp_path / "copy.tflite", recipe).origin is None, "nothing beside it says what it is"
+    assert initial_weights(tmp_path / "copy.tflite", recipe).origin is None, "nothing beside it says what it is"
 
 
 def test_a_deployed_model_has_a_file_or_a_name(tmp_path: Path) -> None:
