@@ -60,7 +60,7 @@ def read_npz(path: Path) -> dict[str, NDArray[Any]]:
     """
     try:
         with path.open("rb") as file:
-            # numpy says of a file that is no archive that it might be a pickle.
+            # For a file that is no archive numpy's message suggests a pickle.
             if not zipfile.is_zipfile(file):
                 size = file.seek(0, os.SEEK_END)
                 raise ModelError(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from edge_fer.lab.console import Reporter
     from edge_fer.lab.evaluation.record import Evaluation, LabelSet, ModeName
 
-_MODELS = typer.Option(help="Folder with manifest.yaml; default: the models that came along.")
+_MODELS = typer.Option(help="Folder with manifest.yaml; default: the models that edge-fer ships.")
 _MODEL = typer.Option(help="Name of the classifier in the manifest.")
 _DEFAULT_MODEL = "se_resnet50"
 
@@ -29,7 +29,7 @@ def evaluate(
     against: Annotated[
         str | None,
         typer.Option(
-            help="Measure this beside it: name of a model that came along, or a .tflite file.", metavar="MODEL"
+            help="Measure this beside it: name of a model that edge-fer ships, or a .tflite file.", metavar="MODEL"
         ),
     ] = None,
     mode: Annotated[

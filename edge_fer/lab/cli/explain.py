@@ -1,4 +1,4 @@
-"""`edge-fer lab layers` and `edge-fer lab explain`: what quantization costs where, and what the network looks at."""
+"""`edge-fer lab layers` and `edge-fer lab explain`: what quantization costs, and what answers rest on."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _MARKED = 10
 
 _WEIGHTS = typer.Option(help="Weights (.npz) of the float network that the INT8 one was made from.")
-_MODELS = typer.Option(help="Folder of artefacts with their manifest; default: those that came along.")
+_MODELS = typer.Option(help="Folder of artefacts with their manifest; default: those that edge-fer ships.")
 _MODEL = typer.Option(help="Name of the classifier in the manifest.")
 _DATA = typer.Option(help="Labelled faces: an .npz file, fer2013.csv, or a folder.")
 _SEED = typer.Option(min=0, help="Of the draw of faces.")
@@ -143,7 +143,7 @@ def explain(
     layout: Annotated[str, typer.Option(help=LAYOUT_HELP)] = "auto",
     split: Annotated[str, typer.Option(help="train or valid, of --data.")] = "valid",
     look_at_test: Annotated[
-        bool, typer.Option("--look-at-test", help="Allow --split test, which is no longer a test once looked at.")
+        bool, typer.Option("--look-at-test", help="Allow --split test, whose faces should be kept for the last figure.")
     ] = False,
     per_class: Annotated[int, typer.Option(min=1, help="Faces of each label, of --data.")] = 12,
     crops: Annotated[
@@ -159,12 +159,12 @@ def explain(
     seed: Annotated[int, _SEED] = 0,
     threads: Annotated[int, _THREADS] = 2,
 ) -> None:
-    """Show what in a face speaks for the expression that the classifier names (Grad-CAM).
+    """Show which places of a face raise the expression that the classifier names (Grad-CAM).
 
     In: the weights, the INT8 model made from them, and faces: of a data set, or in pictures, where the runtime's
     own detector finds them and cuts them out. Out: index.html, a page for each expression with hits and misses,
     and a picture of each face beside the same with heat over it. What is explained is what the INT8 model names;
-    where the float network names something else, that is said.
+    where the float network names another one, that is written beside it.
 
     Example: edge-fer lab explain --weights best.npz --models my-models --data faces/ --out pages
 

@@ -61,7 +61,7 @@ def export(
         plan = Plan(
             name=name,
             network=network,
-            about=Provenance() if about is None else read_provenance(about),
+            provenance=Provenance() if about is None else read_provenance(about),
             head="second" if head == "second" else "first",
             resolution=resolution,
             faces=faces,

@@ -126,8 +126,8 @@ def steps(
     settings = load_settings(config, flags={"capture.source": source})
     images, fps = decode(settings.capture, frames, settings.detect.size)
     report = ConsoleReporter()
-    with (SilentReporter() if as_json else report).step("taking turns") as told:
-        measured = measure(settings, images, fps, turns, lambda _, done: told(round(done * 100), 100))
+    with (SilentReporter() if as_json else report).step("taking turns") as progress:
+        measured = measure(settings, images, fps, turns, lambda _, done: progress(round(done * 100), 100))
     typer.echo(json.dumps(to_json(measured), indent=2) if as_json else to_markdown(measured))
 
 

@@ -28,7 +28,7 @@ def thresholds(
     In: validation faces, pasted into pictures as they are, at drawn sizes, blurred, and turned in the plane; found,
     cut out, measured and read by the runtime. Out: how many are right (95 % interval) by each measure of quality, and
     beside each setting of `smooth` the boundary beyond which accuracy stays more than 10 points below that of the
-    faces as they are. How far heads are turned is what the faces come with; it says where these are too few to tell.
+    faces as they are. How far heads are turned is what the faces come with; the report states where these are too few.
 
     Example: edge-fer lab thresholds --data faces/
     """
@@ -111,7 +111,7 @@ def _verdict(found: Finding) -> str:
 
     threshold, tail = found.proposal.threshold, found.proposal.tail
     if threshold is None:
-        verdict = f"nowhere seen more than {DROP * 100:g} points below the faces as they are"
+        verdict = f"nowhere more than {DROP * 100:g} points below the faces as they are"
     else:
         side = "below" if found.measure.falls else "above"
         verdict = f"{side} {threshold:g} more than {DROP * 100:g} points below the faces as they are"

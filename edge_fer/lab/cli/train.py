@@ -37,7 +37,7 @@ def train(
         str | None, typer.Option(help="Classifier to learn from, for recipes that ask for one.", metavar="MODEL")
     ] = None,
     models: Annotated[
-        Path | None, typer.Option(help="Folder of the teacher; default: the models that came along.", metavar="DIR")
+        Path | None, typer.Option(help="Folder of the teacher; default: the models that edge-fer ships.", metavar="DIR")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the same command from its checkpoint.")] = False,
     layout: Annotated[list[str] | None, typer.Option(help=f"LAYOUT, or NAME=LAYOUT: {LAYOUT_HELP}")] = None,
@@ -63,7 +63,7 @@ def train(
     from edge_fer.lab.training.initial_weights import initial_model, initial_weights
     from edge_fer.lab.training.loop import Options, Trainer
     from edge_fer.lab.training.recipe import load_recipe
-    from edge_fer.lab.training.training_log import ConsoleWatcher
+    from edge_fer.lab.training.training_log import ConsoleTrainingReporter
 
     plan = load_recipe(recipe, change or (), skip or ())
     folder = out if out is not None else Path("out") / "train" / plan.name
@@ -79,18 +79,20 @@ def train(
     sets = _with_teacher(plan, _datasets(plan, data, layout or []), teacher, models, folder)
     model = initial_model(first, plan, sets, ConsoleReporter())
     stopping = _stop_on_signals()
-    with ConsoleWatcher() as watcher:
+    with ConsoleTrainingReporter() as reporter:
         if slow:
-            watcher.say("this processor has no fast bfloat16: training in float32")
+            reporter.say("this processor has no fast bfloat16: training in float32")
         if not first.trained and not resume:
-            watcher.say("starting from random weights")
-        options = Options(chosen_device, workers, checkpoint_minutes * 60, stopping=stopping, watcher=watcher)
+            reporter.say("starting from random weights")
+        options = Options(chosen_device, workers, checkpoint_minutes * 60, stopping=stopping, reporter=reporter)
         run = Trainer(model, plan, sets, folder, options)
         if resume:
             run.resume()
         _keep_recipe(folder, plan)
         ended = run.fit()
-        watcher.say(f"weights, log and curves are in {folder}" if ended else f"stopped; go on with --resume ({folder})")
+        reporter.say(
+            f"weights, log and curves are in {folder}" if ended else f"stopped; go on with --resume ({folder})"
+        )
     if not ended:
         raise typer.Exit(_STOPPED)
 

@@ -4,7 +4,7 @@ Every face is found by the runtime's detector at its default settings and cut ou
 crop of the classifier, so that a network is trained on the very pixels that it will be handed later. That
 holds for the sampling, too: a face is sampled at the crop's `detail` and enlarged to the network's input, as
 the runtime does, although the photo may show more. A network that was trained on finer faces would see
-nothing but blurred ones once it is deployed. Whoever wants it finer asks for another `detail`: it is written
+nothing but blurred ones once it is deployed. For finer faces give another `detail`: it is written
 down beside the faces, and goes with them into the manifest of the network that is trained on them.
 """
 
@@ -64,7 +64,7 @@ def cut_face(detector: Detector, photo: Image, crop: CropSpec, size: int) -> Cut
     """Cut out the largest face.
 
     Args:
-        detector: of the runtime.
+        detector: the runtime's detector.
         photo: `(height, width, 3)` uint8, BGR.
         crop: of the classifier.
         size: of its input, pixels.
@@ -114,7 +114,7 @@ def cut_faces(
         store: has the detector's networks, and the classifier.
         classifier: whose crop is used.
         detail: instead of the crop's own, pixels.
-        report: told what goes on.
+        report: receives lines and progress.
 
     Raises:
         SourceError: when the photos are no files, are cut already, or show no face at all.
@@ -254,7 +254,7 @@ def _replacing(out: Path) -> Iterator[Path]:
 
 
 def _tell(crops: Crops, out: Path, report: Reporter) -> None:
-    """Say what came out."""
+    """Report the counts."""
     if crops.drawn:
         report.say(
             f"there are no folders for {' and '.join(crops.drawn)}: about a tenth of each expression was drawn "

@@ -52,12 +52,12 @@ _SPLIT_NAMES = {
 
 
 def find_split(name: str) -> Split | None:
-    """The split that a folder or somebody calls so; null where it is none."""
+    """The split of a name, as folders and options give it; None where there is none."""
     return _SPLIT_NAMES.get(name.lower())
 
 
 class Images(Protocol):
-    """Grey pictures, `(height, width)` uint8 each, read when they are asked for."""
+    """Grey pictures, `(height, width)` uint8 each, read when they are needed."""
 
     def __len__(self) -> int:
         """How many there are."""
@@ -77,8 +77,8 @@ class FileImages:
     """Pictures in files, of any size and colour.
 
     Attributes:
-        paths: of the files.
-        boxes: the part of each picture that counts, pixels; null: all of it.
+        paths: paths of the files.
+        boxes: the part of each picture that is used, pixels; None: all of it.
     """
 
     paths: tuple[Path, ...]
@@ -160,16 +160,16 @@ class Dataset:
     """Labelled faces.
 
     Attributes:
-        name: of the data set.
+        name: name of the data set.
         images: `n` grey pictures.
         labels: `(n,)` int64, indices into `LABELS`.
-        targets: `(n, 7)` float32, each row summing to 1: what annotators said, or all on the label.
+        targets: `(n, 7)` float32, each row summing to 1: the annotators' votes, or all on the label.
         splits: `(n,)` uint8, the `Split` of each face.
         second: `(n,)` int64, another annotator's label of the same picture; -1 where there is none.
-        left_out: how many faces did not count, by reason.
-        contempt: how many of these, by `Split`, are led by contempt; null where the data do not say.
+        left_out: how many faces were left out, by reason.
+        contempt: how many of these, by `Split`, are led by contempt; None where that is not known.
         drawn: splits that it does not come with and that were drawn from its training faces.
-        crop: how the runtime's alignment has cut every face already; null: they are pictures as their
+        crop: how the runtime's alignment has cut every face already; None: they are pictures as their
             owners give them out.
     """
 
@@ -232,10 +232,10 @@ def with_splits(
     Args:
         dataset: has training faces.
         missing: the splits to make.
-        share: of the training faces of each label that goes into each of them; at least one face, where one is
-            left to train on.
-        seed: of the draw.
-        names: of the faces; none: their places are their names.
+        share: the part of the training faces of each label that goes into each of them, 0..1; at least one face,
+            where one is left to train on.
+        seed: seed of the draw.
+        names: names of the faces; empty: their places are their names.
     """
     splits = dataset.splits.copy()
     keys = [_key(name, seed) for name in names or map(str, range(len(dataset)))]

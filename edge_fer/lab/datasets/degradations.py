@@ -52,7 +52,7 @@ def compress(image: Image, quality: int) -> Image:
 
 
 def turn(image: Image, degrees: float) -> Image:
-    """A picture, grey or BGR, turned about its middle, clockwise as seen; its edge is repeated."""
+    """A picture, grey or BGR, turned about its middle, clockwise in the picture; its edge is repeated."""
     height, width = image.shape[:2]
     return _warp(image, cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), -degrees, 1.0))
 

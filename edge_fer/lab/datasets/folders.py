@@ -1,6 +1,6 @@
 """Any folder of class folders: `happy/1.png`, or `train/happy/1.png` and `test/happy/2.png`.
 
-What `edge-fer lab faces` writes is one, too: its record beside the folders says how the faces were cut.
+What `edge-fer lab faces` writes is one, too: its record beside the folders states how the faces were cut.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from edge_fer.types import LABELS
 
 
 def load_folders(folder: Path, numbering: str | None = None, seed: int = 0) -> Dataset:
-    """Faces whose folder says their label, in splits where there are folders for these.
+    """Faces whose folder is named by their label, in splits where there are folders for these.
 
     Without a folder of validation (or test) faces, a tenth of each label's training faces is drawn for
     them, always the same ones. A data set that has only folders of training and test faces gets validation
@@ -28,11 +28,11 @@ def load_folders(folder: Path, numbering: str | None = None, seed: int = 0) -> D
 
     Args:
         folder: of class folders, or of `train`, `valid` and `test` with class folders in them.
-        numbering: whose numbers the class folders are named by, a key of `NUMBERINGS`; null: they have names.
-        seed: of the draw.
+        numbering: whose numbers the class folders are named by, a key of `NUMBERINGS`; None: they have names.
+        seed: seed of the draw.
 
     Raises:
-        SourceError: when there is no such folder, pictures lie beside the splits, a class folder's name says nothing,
+        SourceError: when there is no such folder, pictures lie beside the splits, a class folder's name is not known,
             or the record of how the faces were cut is damaged.
     """
     if not folder.is_dir():
@@ -83,7 +83,7 @@ def _class(folder: Path, numbering: str | None) -> str:
         if numbering is None:
             raise SourceError(
                 f"expected class folders with names such as {LABELS[0]}, found the number {folder}; "
-                f"say whose numbers these are with --layout {', '.join(NUMBERINGS)}"
+                f"state whose numbers these are with --layout {', '.join(NUMBERINGS)}"
             )
         numbers: Mapping[int, str] = NUMBERINGS[numbering]
         if int(name) not in numbers:

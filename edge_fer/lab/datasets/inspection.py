@@ -14,7 +14,7 @@ from edge_fer.types import LABELS
 FEW = 20
 """A label with fewer faces in a split is not learned, or not measured, well."""
 
-_FLAT = 2.0  # standard deviation of grey values, below which nobody sees a face
+_FLAT = 2.0  # standard deviation of grey values, below which no face can be made out
 _SMALL = 32  # pixels
 
 
@@ -23,8 +23,8 @@ def find_problems(dataset: Dataset, check: int, progress: Callable[[int, int], N
 
     Args:
         dataset: the faces.
-        check: how many of the pictures are looked at, evenly spaced.
-        progress: told how many of them are done.
+        check: how many of the pictures are read, evenly spaced.
+        progress: called with how many of them are done.
     """
     problems = []
     for split in Split:

@@ -111,7 +111,7 @@ class Prediction:
 
 
 def predict() -> tuple[Prediction, ...]:
-    """Every classifier that comes along, on a Pi 4 and on a Pi 5."""
+    """Every classifier that is shipped, on a Pi 4 and on a Pi 5."""
     here = facts().here
     cost = check(ModelStore().load(_ANCHOR, "classify")).cost
     times = sorted(cost.macs / model.rate for model in facts().models)

@@ -1,4 +1,4 @@
-"""Faces shown to the runtime as they are, smaller, blurred and turned, and what it makes of each."""
+"""Faces read by the runtime as they are, smaller, blurred and turned: quality and correctness of each."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _SEED = 0
 _SIDES = 100, 200  # of crops in pictures, pixels
 _SMALL_SIDES = 10, 60  # of those that are to be small
 _SMALL_FACE = 12  # the smallest that the detector can find, pixels
-_AROUND = 60  # pixels that a picture has more than its largest crop: searching a wall teaches nothing
+_AROUND = 60  # pixels that a picture has more than its largest crop: a larger wall takes time and shows nothing
 _DETAILED = 192  # side at which crops are blurred and turned, pixels
 _MOST_BLUR = 0.06  # standard deviation, part of the crop's side
 _MOST_TURN = 60.0  # degrees
@@ -39,12 +39,12 @@ SeriesName = Literal["as they are", "smaller", "blurred", "turned in the plane"]
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What the runtime made of a face that it found.
+    """A face that the runtime found: its quality, and whether it was read rightly.
 
     Attributes:
-        quality: as it measured it.
-        roll: of the line through the eyes, degrees, -180..180.
-        right: whether the label is the annotators'.
+        quality: the face's quality as the runtime measured it.
+        roll: angle of the line through the eyes, degrees, -180..180.
+        right: whether the label is that of the annotators.
     """
 
     quality: Quality
@@ -54,11 +54,11 @@ class Observation:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """All faces, shown in one way.
+    """All faces, presented in one way.
 
     Attributes:
-        shown: how many.
-        observations: of those that were found.
+        shown: how many faces there were.
+        observations: one for each face that was found.
     """
 
     shown: int
@@ -66,7 +66,7 @@ class Series:
 
     @property
     def accuracy(self) -> float | None:
-        """Of the faces that were found, 0..1; null where none was."""
+        """Accuracy on the faces that were found, 0..1; None where none was."""
         right = sum(observation.right for observation in self.observations)
         return right / len(self.observations) if self.observations else None
 
@@ -85,13 +85,13 @@ def draw(faces: Dataset, count: int) -> Dataset:
 
 
 def show(settings: Settings, faces: Dataset, report: Reporter) -> dict[SeriesName, Series]:
-    """Show faces to the runtime in every way.
+    """Have the runtime read faces presented in every way.
 
     Args:
-        settings: of the detector and the classifier. `detect.precision: auto` counts as float32, since what a short
-            measurement chooses may differ from one run to the next.
+        settings: settings of the detector and the classifier. `detect.precision: auto` counts as float32, since
+            `auto` chooses by a short measurement, which may differ from one run to the next.
         faces: labelled crops.
-        report: told how far it is.
+        report: receives lines and progress.
 
     Returns:
         By name. Whatever the detector finds above `track.score` counts: a face that is followed is read so long.
@@ -164,4 +164,4 @@ _WAYS: dict[SeriesName, tuple[_Present, int | None]] = {
     "blurred": (_blurred, None),
     "turned in the plane": (_turned, None),
 }
-"""Of each series: how a face becomes a picture, and the smallest face sought in it; null: what the settings say."""
+"""For each series: how a face becomes a picture, and the smallest face searched for; None: as the settings say."""

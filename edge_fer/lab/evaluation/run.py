@@ -58,14 +58,14 @@ class Plan:
     """What to measure.
 
     Attributes:
-        models: folder with the manifest; null: the models that came along.
+        models: folder with the manifest; None: the shipped models.
         model: name of the classifier.
         data: an .npz file, `fer2013.csv`, or a folder.
-        layout: of the data.
+        layout: layout of the data.
         split: whose faces are read.
         labels: the data's first labels, or those of the second annotator.
-        against: see `find_rival`; null: nothing.
-        modes: ways of showing faces.
+        against: see `find_rival`; None: nothing.
+        modes: ways of presenting faces.
         degradations: whether the crops are made worse, too.
         faces: how many, drawn at random; 0: all of the split.
         threads: processor threads of a classification.
@@ -147,7 +147,7 @@ def _pictures(images: Images) -> Iterator[Image]:
 def _views(
     mode: ModeName, images: Images, contenders: Sequence[Contender], store: ModelStore, stack: ExitStack
 ) -> Iterator[Views]:
-    """Each face as each classifier sees it."""
+    """Each face as each classifier takes it."""
     if mode == "crops":
         return _crops(images, contenders)
     return _end_to_end(images, contenders, stack.enter_context(open_detector(DetectSettings(), store)))

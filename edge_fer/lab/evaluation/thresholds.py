@@ -33,10 +33,10 @@ class Measure:
     """Something by which a face can be too poor to read.
 
     Attributes:
-        name: with its unit.
-        setting: of the section `smooth` that is held against it; null where there is none.
+        name: name of the measure, with its unit.
+        setting: the setting of the section `smooth` that it is compared with; None where there is none.
         series: the faces that it is measured on.
-        value: of one of them; more is worse, or less where `edges` fall.
+        value: gives the measure of one face; more is worse, or less where `edges` fall.
         edges: boundaries of the bins, from good to poor.
     """
 
@@ -90,8 +90,8 @@ class Bin:
     """Faces about equally good.
 
     Attributes:
-        good: boundary towards the better faces; null for the best bin.
-        poor: boundary towards the poorer ones; null for the last bin.
+        good: boundary towards the better faces; None for the best bin.
+        poor: boundary towards the poorer ones; None for the last bin.
         faces: how many.
         right: how many of them got the annotators' label.
     """
@@ -103,22 +103,22 @@ class Bin:
 
     @property
     def accuracy(self) -> float | None:
-        """0..1; null without faces."""
+        """0..1; None without faces."""
         return self.right / self.faces if self.faces else None
 
     @property
     def interval(self) -> Interval | None:
-        """The 95 % interval of the accuracy; null without faces."""
+        """The 95 % interval of the accuracy; None without faces."""
         return wilson(self.right, self.faces) if self.faces else None
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """What the bins of a measure say.
+    """What follows from the bins of a measure.
 
     Attributes:
-        threshold: labels beyond it should be withheld; null where accuracy never falls so far.
-        tail: the poorest faces, which are too few to be told apart; null where there are enough in every bin.
+        threshold: labels beyond it should be withheld; None where accuracy never falls so far.
+        tail: the poorest faces, which are too few for a bin of their own; None where there are enough in every bin.
     """
 
     threshold: float | None
@@ -130,10 +130,10 @@ class Finding:
     """What was found by one measure.
 
     Attributes:
-        measure: by which.
+        measure: the measure that the faces are sorted by.
         bins: best first.
-        proposal: that follows from them.
-        now: the setting as it is; null where there is none, or it is switched off.
+        proposal: the proposal that follows from the bins.
+        now: the setting as it is; None where there is none, or it is switched off.
     """
 
     measure: Measure
@@ -172,11 +172,11 @@ def bins(measure: Measure, observations: Sequence[Observation]) -> tuple[Bin, ..
 
 
 def propose(found: Sequence[Bin], reference: float) -> Proposal:
-    """Where the rule says that faces are too poor.
+    """The boundary beyond which faces are too poor.
 
     Args:
         found: best first.
-        reference: accuracy of faces as they are, 0..1.
+        reference: accuracy on faces as they are, 0..1.
     """
     groups = _grouped(found)
     threshold = None

@@ -1,7 +1,7 @@
-"""Why the classifier names a face as it does: Grad-CAM on the float network of what the shipped one says.
+"""Grad-CAM on the float network, for the expression that the exported classifier names.
 
 INT8 has no gradients. So the float network that it was made from is explained, for the very expression that
-the shipped artefact names; where the float network would name another one, that is told beside the picture.
+the exported classifier names; where the float network names another one, that is written beside the picture.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What was said of a face, and what spoke for it.
+    """The answer to a face, and which parts of it raised that answer.
 
     Attributes:
         subject: the face.
-        expression: the shipped classifier's answer.
+        expression: the exported classifier's answer.
         float_label: what the float network names.
         explained: the label that `heat` is for.
         heat: `(size, size)` float32, 0..1, over the face.
@@ -67,10 +67,10 @@ def subjects_of_dataset(faces: Dataset, per_class: int, size: int, seed: int) ->
     """Some faces of each label, drawn at random.
 
     Args:
-        faces: of one split.
-        per_class: of each label at most so many.
-        size: side in pixels that they are brought to.
-        seed: of the draw.
+        faces: the faces of one split.
+        per_class: faces of each label, at most.
+        size: side that they are brought to, pixels.
+        seed: seed of the draw.
     """
     drawn = np.random.default_rng(seed).permutation(len(faces))
     chosen = [index for label in range(len(LABELS)) for index in drawn[faces.labels[drawn] == label][:per_class]]
@@ -89,7 +89,7 @@ def subjects_of_crops(paths: Sequence[Path], size: int) -> list[Subject]:
 
     Args:
         paths: pictures, or folders of them.
-        size: side in pixels that they are brought to.
+        size: side that they are brought to, pixels.
 
     Raises:
         SourceError: when one cannot be read, or there is none.
@@ -104,8 +104,8 @@ def subjects_of_frames(paths: Sequence[Path], detector: Detector, classifier: Cl
 
     Args:
         paths: pictures, or folders of them.
-        detector: of the runtime.
-        classifier: says how faces are cut out.
+        detector: the runtime's detector.
+        classifier: the classifier, which states how faces are cut out for it.
 
     Raises:
         SourceError: when a picture cannot be read, or no face is found in any.
@@ -156,7 +156,7 @@ def explain(
         classifier: the shipped artefact in the runtime.
         subjects: the faces.
         layer: name of the layer whose maps are used; see `gradcam.choose_layer`.
-        label: explain this one, whatever the classifier names; `None`: what it names.
+        label: explain this one, whatever the classifier names; None: what it names.
         progress: called after each face.
 
     Raises:

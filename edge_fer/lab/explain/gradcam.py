@@ -1,4 +1,4 @@
-"""Which parts of a face speak for an expression, by the network's last feature maps.
+"""Which parts of a face raise the logit of an expression, by the network's feature maps.
 
 Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization", 2017.
 """
@@ -20,7 +20,7 @@ from edge_fer.lab.networks.base import Network
 
 AUTO = "auto"
 SMALLEST_MAP = 7
-"""Side of the coarsest map that still tells eyes from mouth; of the published network's last one."""
+"""Side of the coarsest map that separates eyes from mouth; of the published network's last one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +28,8 @@ class Cams:
     """The logits of some faces, and which places raised one of them.
 
     Attributes:
-        maps: `(n, height, width)` float32, not negative; how much each place speaks for the label, as the
-            logit rises by it. Of the size of the feature map.
+        maps: `(n, height, width)` float32, not negative; how much each place of the feature map raises the label's
+            logit.
         logits: `(n, classes)` float32.
     """
 
@@ -49,14 +49,14 @@ def grad_cam(net: nn.Module, layer: nn.Module, images: Tensor, labels: NDArray[n
         images: `(n, 3, size, size)` float32, as the network takes them.
         labels: `(n,)` which logit of each image is explained.
     """
-    seen: list[Tensor] = []
-    handle = layer.register_forward_hook(lambda _module, _inputs, output: seen.append(output))
+    outputs: list[Tensor] = []
+    handle = layer.register_forward_hook(lambda _module, _inputs, output: outputs.append(output))
     try:
         # Gradients must reach the layer even where a network's weights stand still.
         logits = net(images.detach().requires_grad_())
     finally:
         handle.remove()
-    (features,) = seen
+    (features,) = outputs
     # The sum of the images' logits has the gradients of each, as no logit depends on another image.
     chosen = logits.gather(1, torch.from_numpy(labels)[:, None]).sum()
     (gradients,) = torch.autograd.grad(chosen, features)

@@ -31,7 +31,7 @@ def check_faces(dataset: Dataset, crop: CropSpec, count: int) -> None:
     """
     if dataset.crop not in (None, crop):
         raise SourceError(
-            f"expected faces in {dataset.name} cut as the classifier sees them ({crop}), found {dataset.crop}; "
+            f"expected faces in {dataset.name} cut as the classifier takes them ({crop}), found {dataset.crop}; "
             "cut them again with `edge-fer lab faces`"
         )
     _check_count(dataset, int((dataset.splits == Split.TRAINING).sum()), count)
@@ -63,12 +63,12 @@ def calibration_faces(
 
     Args:
         dataset: the faces.
-        store: has the detector's networks.
-        crop: of the classifier.
-        count: at most so many; all that there are, where there are fewer.
-        size: side in pixels.
-        seed: of the draw.
-        progress: told how many there are, of how many there may be at most.
+        store: the folder with the detector's networks.
+        crop: how faces are cut out for the classifier.
+        count: how many faces at most; all that there are, where there are fewer.
+        size: side of the faces, pixels.
+        seed: seed of the draw.
+        progress: called after each face with how many there are, of how many at most.
 
     Returns:
         `(n, size, size)` uint8, grey.

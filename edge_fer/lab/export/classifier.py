@@ -33,10 +33,10 @@ from edge_fer.types import LABELS
 
 CROP = CropSpec(eye_distance=0.3, eye_y=0.37, detail=64)
 """How faces are cut out for a classifier whose training faces were not cut by `edge-fer lab faces`."""
-_LAYER_FACES, _LAYERS_TOLD = 32, 10
+_LAYER_FACES, _LAYERS_LISTED = 32, 10
 _FEWEST = 100  # validation faces that a temperature can be fitted to
 ABSTAIN_BELOW = 0.5
-"""Confidence below which labels are withheld where nothing is known: that of the models that came along."""
+"""Confidence below which labels are withheld where nothing is known: that of the models that edge-fer ships."""
 
 _FROM: dict[ThresholdOrigin, str] = {
     "measured": "below it they are more often wrong than right on the validation faces",
@@ -54,22 +54,22 @@ class Plan:
     """How a classifier is exported.
 
     Attributes:
-        name: name of the classifier in the manifest; `None`: the network's.
-        network: name of the network; `None`: what the weights say.
-        about: what the card says of the weights.
+        name: name of the classifier in the manifest; None: the network's.
+        network: name of the network; None: what the weights say.
+        provenance: what the card states of the weights.
         head: `first`, or `second` for the head that was trained on the second labels; it is then those that
             the network is measured by.
-        resolution: side of the picture that the network's layers work on, pixels; `None`: the size that it was last
+        resolution: side of the picture that the network's layers work on, pixels; None: the size that it was last
             trained at.
         faces: faces of the training split that ranges are measured on.
         chosen_on: validation faces that ways of setting the ranges are compared on.
         seed: seed of the draw of both.
-        float_file: where the network before quantization goes; `None`: nowhere.
+        float_file: where the network before quantization goes; None: nowhere.
     """
 
     name: str | None = None
     network: str | None = None
-    about: Provenance = field(default_factory=Provenance)
+    provenance: Provenance = field(default_factory=Provenance)
     head: Literal["first", "second"] = "first"
     resolution: int | None = None
     faces: int = 512
@@ -85,7 +85,7 @@ class Job:
     Attributes:
         plan: how to export.
         name: name of the classifier in the manifest.
-        about: what the card says of the weights, by the plan and their origin.
+        provenance: what the card states of the weights, by the plan and their origin.
         net: the network, with the head and at the resolution of the plan.
         origin: what is known of the weights.
         dataset: the faces, those of the training split among them.
@@ -95,7 +95,7 @@ class Job:
 
     plan: Plan
     name: str
-    about: Provenance
+    provenance: Provenance
     net: Network
     origin: Origin | None
     dataset: Dataset
@@ -133,7 +133,7 @@ def prepare(weights: Path, dataset: Dataset, plan: Plan) -> Job:
     if not len(validation):
         raise SourceError(f"expected validation faces in {dataset.name} to measure on, found none; check its splits")
     name = plan.name or net.name()
-    return Job(plan, name, plan.about.over(loaded.origin), net, loaded.origin, dataset, validation, crop)
+    return Job(plan, name, plan.provenance.over(loaded.origin), net, loaded.origin, dataset, validation, crop)
 
 
 def export_classifier(job: Job, folder: Path, store: ModelStore, report: Reporter) -> None:
@@ -143,7 +143,7 @@ def export_classifier(job: Job, folder: Path, store: ModelStore, report: Reporte
         job: what to export, and how.
         folder: the folder of the artefacts.
         store: the folder with the detector, for faces that `edge-fer lab faces` has not cut.
-        report: told what is done and found.
+        report: receives lines and progress.
 
     Raises:
         ModelError: when the graph breaks a rule of the Edge TPU.
@@ -169,7 +169,7 @@ def export_classifier(job: Job, folder: Path, store: ModelStore, report: Reporte
     artefact = write_artefact(folder, name, choice.model)
     facts = Export(
         sha256=artefact["sha256"],
-        **job.about.model_dump(),
+        **job.provenance.model_dump(),
         network=net.name(),
         parameters=parameters(net),
         resolution=net.resolution,
@@ -184,7 +184,7 @@ def export_classifier(job: Job, folder: Path, store: ModelStore, report: Reporte
     write_record(folder / f"{name}.export.json", facts)
     write_card(folder, spec, classifier_card(name, spec, graph, facts))
     update_manifest(folder, {name: spec})
-    report.say(f"licence of the weights: {job.about.licence}; --about puts your own words on the card")
+    report.say(f"licence of the weights: {job.provenance.licence}; --about puts your own words on the card")
 
 
 def _spec(job: Job, measured: Validation, artefact: Mapping[str, str]) -> ModelSpec:
@@ -204,8 +204,8 @@ def _spec(job: Job, measured: Validation, artefact: Mapping[str, str]) -> ModelS
             int8=round(measured.int8, 4),
             agreement=round(measured.agreement, 4),
         ),
-        source=job.about.source,
-        licence=job.about.licence,
+        source=job.provenance.source,
+        licence=job.provenance.licence,
         **artefact,
     )
 
@@ -307,5 +307,5 @@ def _way(percentile: float) -> str:
 def _worst(report: LayerReport) -> tuple[LayerError, ...]:
     return tuple(
         LayerError(name=layer.name, operator=layer.operator, snr_db=layer.snr_db, drop_db=layer.drop_db)
-        for layer in report.worst(_LAYERS_TOLD)
+        for layer in report.worst(_LAYERS_LISTED)
     )

@@ -41,9 +41,9 @@ def check_agreement(net: nn.Module, content: bytes, shapes: Sequence[tuple[int, 
     """Compare a float .tflite file with its network on random input.
 
     Args:
-        net: takes NCHW.
-        content: of the file, which takes NHWC.
-        shapes: of the inputs, NHWC.
+        net: a network that takes NCHW.
+        content: content of its file, which takes NHWC.
+        shapes: shapes of the inputs to compare on, NHWC.
 
     Returns:
         The greatest difference, as a part of the output's range (at least 1).

@@ -42,7 +42,7 @@ def open_network(name: str) -> type[Network]:
 
 
 def _find(module_name: str) -> type[Network] | None:
-    """The network that a file of this package defines; `None` for a file without one."""
+    """The network that a file of this package defines; None for a file without one."""
     module = importlib.import_module(f"{__name__}.{module_name}")
     for value in vars(module).values():
         if isinstance(value, type) and issubclass(value, Network) and value.__module__ == module.__name__:

@@ -43,9 +43,9 @@ class Network(nn.Module):
 
     Args:
         width: factor on the channels of the layers, one of `WIDTHS`.
-        resolution: side of the picture that the layers work on, pixels; `None`: that of `INPUT`. Training sets it
+        resolution: side of the picture that the layers work on, pixels; None: that of `INPUT`. Training sets it
             to the size of its last stage.
-        colour: what the three channels hold; `None`: what `INPUT` says.
+        colour: what the three channels hold; None: what `INPUT` says.
 
     Attributes:
         PURPOSE: what the network is for, one line.

@@ -29,7 +29,7 @@ class Variant:
         stem_padding: zeros before and behind the map, in each direction, at the first convolution.
         pool_padding: zeros around the map at the max-pool.
         channel_means: subtracted from pixels of 0..255, one for each input channel, as the network's
-            first operation; `None` where the input arrives standardised.
+            first operation; None where the input arrives standardised.
     """
 
     epsilon: float = BATCH_NORM_EPSILON

@@ -1,7 +1,7 @@
 """Faces on their way into a network, by number of step.
 
 A batch follows from the seed and its step alone, so that a run that was interrupted goes on with the
-batches that it would have seen, and batches can be made ahead of time in any number of threads.
+batches that would have come next, and batches can be made ahead of time in any number of threads.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def smoothed(targets: NDArray[np.float64], part: float) -> NDArray[np.float64]:
 def mixed(batch: Batch, part: float) -> Batch:
     """Each face with a part of another. Zhang et al., "mixup: Beyond Empirical Risk Minimization", 2018.
 
-    A face without a second label takes none from its partner, as no loss could be told of the mixture.
+    A face without a second label takes none from its partner, since the mixture would have no known target.
     """
     other = [tensor.flip(0) for tensor in (batch.images, batch.targets, batch.second)]
     images, targets, second = (

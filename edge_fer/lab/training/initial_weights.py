@@ -1,4 +1,4 @@
-"""The first weights of a training: read and judged before the faces, put to use with them."""
+"""The first weights of a training: read and checked before the faces are, and made a model with them."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from edge_fer.lab.weights.tflite import find_deployed, weights_from_tflite
 
 @dataclass(frozen=True, slots=True)
 class InitialWeights:
-    """What training begins with.
+    """The first weights of a training.
 
     Attributes:
         net: the network.
-        second: its second head, where the weights have one.
-        origin: what is known of the weights.
-        trained: whether they were given.
-        deployed: the .tflite file that they come from, whose batch norms were folded away; null: another one.
+        second: its second head; None where the weights have none.
+        origin: what is known of the weights; None: nothing.
+        trained: whether the weights come from a file; else they are random.
+        deployed: the .tflite file that they come from, whose batch norms were folded away; None: another one.
     """
 
     net: Network
@@ -46,9 +46,9 @@ def initial_weights(weights: Path | None, recipe: Recipe) -> InitialWeights:
     """Read the weights that training goes on from, or draw random ones.
 
     Args:
-        weights: name of a classifier that came along, its .tflite file, an .npz file or keras-vggface's .h5; null:
-            none.
-        recipe: says whether there must be any.
+        weights: name of a shipped classifier, a .tflite file, an .npz file, or another file that the network can
+            read, such as keras-vggface's .h5; None: random weights.
+        recipe: the recipe, which says which network is trained and whether it needs weights.
 
     Raises:
         ConfigError: when the recipe needs weights and there are none.
@@ -60,8 +60,8 @@ def initial_weights(weights: Path | None, recipe: Recipe) -> InitialWeights:
         network = open_network(start.network)
         if start.needs_weights:
             raise ConfigError(
-                f"expected --weights for the recipe {recipe.name}, which goes on from trained ones, found none; give "
-                f"--weights with a file of {start.network}, or the name of a model of it that came along"
+                f"expected --weights for the recipe {recipe.name}, which starts from trained weights, found none; give "
+                f"--weights with a file of {start.network}, or the name of a model of it that is shipped"
             )
         return InitialWeights(network(start.width, colour=start.colour), trained=False)
     first = _read(weights, start.network)
@@ -87,10 +87,10 @@ def initial_model(
     recipe and the faces have a use for one.
 
     Args:
-        first: the weights; they become those of the model.
-        recipe: what to do.
+        first: the weights, which become those of the model.
+        recipe: the recipe.
         sets: the data set of each name in the recipe.
-        report: is told what the network begins with.
+        report: receives a line about the first weights.
 
     Raises:
         SourceError: when there are too few faces, or one cannot be read.

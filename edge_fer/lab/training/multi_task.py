@@ -22,11 +22,11 @@ class MultiTaskModel(nn.Module):
     """A network with one or two heads: the second learns another annotator's labels from the same features.
 
     The input is that of the network. The outputs are `(n, 7)` logits of the network's own head, and of the second
-    head or `None`.
+    head or None.
 
     Args:
         net: the network.
-        second: the second head; `None` for a network with one head.
+        second: the second head; None for a network with one head.
         dropout: share of the features that training drops before the heads, 0..1.
         origin: what the first weights are; it is written with the weights.
     """

@@ -21,7 +21,7 @@ def cross_entropy(logits: Tensor, targets: Tensor, weights: Tensor | None = None
     Args:
         logits: `(n, 7)`.
         targets: `(n, 7)`, rows summing to 1, or 0 for a face that does not count.
-        weights: `(7,)`, of each label.
+        weights: `(7,)`, the weight of each label.
     """
     terms = -targets * torch.log_softmax(logits.float(), dim=1)
     if weights is not None:
@@ -33,7 +33,7 @@ def inverse_frequency(labels: NDArray[np.int64], power: float = 1.0) -> NDArray[
     """`(7,)`: a weight for each label, 1 on the average face; 0 for a label without faces.
 
     Args:
-        labels: of the faces.
+        labels: `(n,)`, the faces' labels.
         power: 1 makes all labels weigh the same in all; less lets the frequent ones keep some of their lead.
     """
     counts = np.bincount(labels, minlength=len(LABELS))
@@ -42,7 +42,7 @@ def inverse_frequency(labels: NDArray[np.int64], power: float = 1.0) -> NDArray[
 
 
 def towards(targets: Tensor, logits: Tensor, part: float) -> Tensor:
-    """Targets `(n, 7)` of which a part is replaced by what a teacher's logits `(n, 7)` say.
+    """Targets `(n, 7)` of which a part is replaced by the softmax of a teacher's logits `(n, 7)`.
 
     Tarvainen and Valpola, "Mean teachers are better role models", 2017, as a mixture of targets.
     """

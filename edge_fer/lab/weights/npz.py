@@ -32,8 +32,8 @@ class Weights:
 
     Attributes:
         net: the network, ready to run.
-        second: another head on the same features; `None` where the file has none.
-        origin: what training went on from; `None` where the file does not say.
+        second: another head on the same features; None where the file has none.
+        origin: what training went on from; None where the file does not say.
     """
 
     net: Network
@@ -47,9 +47,9 @@ def load_weights(path: Path, network: str | None = None) -> Weights:
     Args:
         path: an .npz file of this lab: arrays named like the network's parameters, with
             `bn.{gamma,beta,mean,variance}`, `head_ferplus` and perhaps `head_fer2013`, float16 or float32; beside
-            them `network` (without it, SE-ResNet-50) and the network's settings. Or a file of somebody else's that
+            them `network` (without it, SE-ResNet-50) and the network's settings. Or a file of another project that
             `network` can read.
-        network: whose weights they must be; `None`: any network's.
+        network: whose weights they must be; None: any network's.
 
     Raises:
         ConfigError: when there is no such network.

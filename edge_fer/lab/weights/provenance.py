@@ -1,4 +1,4 @@
-"""What is known of weights besides their numbers: what they began from, and what a card should say of them."""
+"""What is known of weights besides their numbers: which weights they were trained from, and notes for their card."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Origin(BaseModel):
 
     Attributes:
         source: where the weights come from.
-        licence: of the weights that training began with, which holds for what became of them, too.
-        abstain_below: confidence below which labels of the first network were guesses; null: not known.
+        licence: licence of the weights that training began with, which holds for the result, too.
+        abstain_below: confidence below which labels of the first network were guesses; None: not known.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -31,10 +31,10 @@ class Origin(BaseModel):
 
 
 def origin_of(name: str, spec: ModelSpec) -> Origin:
-    """What becomes of a deployed classifier that is trained further.
+    """The origin of weights that are trained further from a deployed classifier.
 
     Args:
-        name: in the manifest.
+        name: name of the classifier in the manifest.
         spec: its entry there.
     """
     return Origin(
@@ -45,11 +45,11 @@ def origin_of(name: str, spec: ModelSpec) -> Origin:
 
 
 class Provenance(BaseModel):
-    """What the card says of the weights and no measurement can: a YAML file beside them.
+    """What the card states about the weights beside measurements: a YAML file.
 
     Attributes:
         source: where the weights come from.
-        licence: of the weights.
+        licence: licence of the weights.
         about_weights: a paragraph on them.
         training_data: a paragraph on what they were trained on.
         limits: a paragraph on what they must not be trusted with.
@@ -64,7 +64,7 @@ class Provenance(BaseModel):
     limits: str = ""
 
     def over(self, origin: Origin | None) -> Provenance:
-        """The same, with source and licence of the origin where this says nothing of its own."""
+        """The same, with source and licence of the origin where this states none."""
         if origin is None:
             return self
         known = {"source": origin.source, "licence": origin.licence}
@@ -72,7 +72,7 @@ class Provenance(BaseModel):
 
 
 def read_provenance(path: Path) -> Provenance:
-    """Read what a card should say of the weights.
+    """Read what a card should state about the weights.
 
     Raises:
         ConfigError: when the file cannot be read or has other keys.

@@ -2,7 +2,7 @@
 
 Quantized weights times their scales are the weights, but for the rounding; what they were before it is
 lost, and training does not need it. Batch norms were folded into the convolutions by the converter: they
-come back as norms that change nothing, and `settle_statistics` gives them work again.
+come back as norms that change nothing, until `settle_statistics` gives them statistics.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ def find_deployed(weights: Path) -> Path | None:
     """The .tflite file that is meant.
 
     Args:
-        weights: a .tflite file, or the name of a classifier in the manifest that came along.
+        weights: a .tflite file, or the name of a shipped classifier.
 
     Returns:
-        `None` where it is neither.
+        None where it is neither.
     """
     if weights.suffix == ".tflite":
         return weights

@@ -259,7 +259,7 @@ def test_a_picture_shows_the_face_as_it_is_beside_the_heat() -> None:
     assert image.shape[1] == 112
     assert (image[:56, :56] == 120).all()
     heated = image[:56, 56:]
-    assert (heated[:20] == 120).all(), "where nothing speaks for it the face stays as it is"
+    assert (heated[:20] == 120).all(), "where nothing raises it the face stays as it is"
     assert (heated[20:30, 20:30] != 120).any(axis=2).all()
     assert (image[56:] < 200).any(), "and below stands what was said"
 

@@ -44,7 +44,7 @@ def test_the_classifier_needs_weights_and_data() -> None:
 
 @pytest.fixture
 def weights(tmp_path: Path) -> Path:
-    """An untrained network that looks at 56 pixels, with a second head."""
+    """An untrained network at a resolution of 56 pixels, with a second head."""
     torch.manual_seed(0)
     save_weights(tmp_path / "weights.npz", Weights(SEResNet50(resolution=56), torch.nn.Linear(1000, len(LABELS))))
     return tmp_path / "weights.npz"
@@ -66,7 +66,7 @@ def faces(tmp_path: Path) -> Dataset:
 def test_the_classifier_from_weights_to_card(tmp_path: Path, weights: Path, faces: Dataset) -> None:
     folder = tmp_path / "models"
     about = Provenance(source="a test", licence="none", limits="It was never trained.")
-    plan = Plan(about=about, faces=4, chosen_on=2, float_file=tmp_path / "kept" / "float.tflite")
+    plan = Plan(provenance=about, faces=4, chosen_on=2, float_file=tmp_path / "kept" / "float.tflite")
     export_classifier(prepare(weights, faces, plan), folder, ModelStore(), SilentReporter())
     store = ModelStore(folder)
     spec = store.spec("se_resnet50", "classify")

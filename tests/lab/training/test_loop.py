@@ -28,7 +28,7 @@ from edge_fer.lab.training.loop import Options, Trainer
 from edge_fer.lab.training.multi_task import MultiTaskModel, WeightEma, initialise, set_training
 from edge_fer.lab.training.objective import cross_entropy, inverse_frequency, learning_rate, make_optimizer, towards
 from edge_fer.lab.training.recipe import Augmentation, Recipe, Stage, Start
-from edge_fer.lab.training.training_log import SilentWatcher
+from edge_fer.lab.training.training_log import SilentTrainingReporter
 from edge_fer.lab.weights.npz import Weights, load_weights, save_weights
 from edge_fer.lab.weights.provenance import Origin
 from edge_fer.types import LABELS
@@ -99,7 +99,7 @@ class Interrupted(Exception):
     """The power failed."""
 
 
-class FailsAt(SilentWatcher):
+class FailsAt(SilentTrainingReporter):
     """Calls something at the step of a number."""
 
     def __init__(self, number: int, act: Callable[[], None]) -> None:
@@ -150,7 +150,7 @@ def check_same(found: Any, expected: Any) -> None:
 def test_a_stopped_run_goes_on_to_the_same_result(tmp_path: Path, uninterrupted: Any, step: int) -> None:
     """In the middle of an epoch, at its end, at the end of a stage, and in the last step."""
     options = Options()
-    stopped = Options(stopping=options.stopping, watcher=FailsAt(step, options.stopping.set))
+    stopped = Options(stopping=options.stopping, reporter=FailsAt(step, options.stopping.set))
     ended = Trainer(tiny(), recipe(), {"faces": faces()}, tmp_path, stopped).fit()
     assert ended == (step == 18)
     run = Trainer(tiny(seed=9), recipe(), {"faces": faces()}, tmp_path, Options(workers=3))
@@ -159,7 +159,7 @@ def test_a_stopped_run_goes_on_to_the_same_result(tmp_path: Path, uninterrupted:
 
 
 def test_a_killed_run_goes_on_from_its_last_checkpoint(tmp_path: Path, uninterrupted: Any) -> None:
-    options = Options(checkpoint_s=0, watcher=FailsAt(14, fail))
+    options = Options(checkpoint_s=0, reporter=FailsAt(14, fail))
     with pytest.raises(Interrupted):
         Trainer(tiny(), recipe(), {"faces": faces()}, tmp_path, options).fit()
     run = Trainer(tiny(seed=9), recipe(), {"faces": faces()}, tmp_path)
