@@ -29,7 +29,7 @@ from edge_fer.expression.scheduler import Classification, ClassificationSchedule
 from edge_fer.expression.smoother import Smoother
 from edge_fer.faces.align import align
 from edge_fer.faces.enhance import Enhancer
-from edge_fer.faces.finder import Finder
+from edge_fer.faces.finder import open_finder
 from edge_fer.faces.quality import measure_quality
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.schema import FaceReading, Loop
@@ -101,7 +101,7 @@ class Recognizer(Closeable):
         self._stage, self._roll = stage, settings.detect.roll
         self._enhancer, self._smoother = Enhancer(settings.enhance), Smoother(settings.smooth)
         with ExitStack() as stack:
-            self._finder = stack.enter_context(Finder(settings, store, stage))
+            self._finder = stack.enter_context(open_finder(settings, store, stage))
             self.model = stack.enter_context(model or open_expression_model(settings.classify, store, cancelled))
             self._scheduler = ClassificationScheduler(self.model, stage, wake_up or threading.Event(), duty_cycle)
             stack.callback(self._scheduler.stop)

@@ -173,7 +173,7 @@ class Status:
         throttled: what a Raspberry Pi reports of its supply and clock: `under_voltage`, `capped`, `throttled`,
             `soft_limit`, each also with `_since_boot`; empty where all is well or nothing is known.
         label_rate: share of a camera's labels that are read: 1, or 0.5 or 0.25 while the box is too hot.
-        recovery: how often each rung of the Edge TPU's recovery was tried: `restart`, `usb_reset`, `reauthorise`,
+        recovery: how often each step of the Edge TPU's recovery was tried: `restart`, `usb_reset`, `reauthorise`,
             `port_power`, `parked`; empty while it never failed.
         abandoned: child processes that not even SIGKILL ends, stuck in a driver: a sign to restart the box.
         stuck: what is in a call that has outlived its deadline and cannot be ended: `camera`, `labels` or `search`; the

@@ -75,7 +75,7 @@ class Service:
         except OutputClosed:
             if self._ended_by is None:  # Ctrl-C ends the reader of a pipe, too
                 raise
-        self._notifier.tell("STOPPING=1")
+        self._notifier.notify("STOPPING=1")
         return _SIGINT_EXIT if self._ended_by == signal.SIGINT else 0
 
     def _run_all(self) -> None:
@@ -155,7 +155,7 @@ class Service:
             if not isinstance(error, EdgeFerError):
                 _log.exception("the settings were read in a way that nobody foresaw")
             _log.warning("the settings are not read again, the old ones are kept: %s", error)
-            self._notifier.tell("READY=1")
+            self._notifier.notify("READY=1")
             assert self._pipeline is not None
             self._pipeline.say(f"the settings are not read again, the old ones are kept: {error}")
         else:

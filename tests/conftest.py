@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from edge_fer.capture.sources.picture import hush_opencv
+from edge_fer.capture.sources.picture import silence_opencv
 
-hush_opencv()  # whoever opens a video first sets how much FFmpeg says in this process: here it may be a test
+silence_opencv()  # whoever opens a video first sets how much FFmpeg says in this process: here it may be a test
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

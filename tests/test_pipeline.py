@@ -88,7 +88,7 @@ def test_a_run_reads_every_frame_in_order(two_faces: Path) -> None:
 
 def test_a_reading_keeps_its_promises(two_faces: Path) -> None:
     sink = Kept()
-    with Pipeline(settings_for(two_faces, smooth__unsure=0), [sink]) as pipeline:
+    with Pipeline(settings_for(two_faces, smooth__min_confidence=0), [sink]) as pipeline:
         pipeline.run(max_frames=2)
     reading = sink.readings[1]
     assert len(sink.readings) == 2

@@ -10,7 +10,6 @@ The live run comes first: peak memory is then its own.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -22,7 +21,7 @@ from edge_fer.bench.simulate import predict_live
 from edge_fer.bench.source import crowd, decode, scene_of
 from edge_fer.common.machine import Profile, advice_on, board, governor_of, machine
 from edge_fer.common.text import redact
-from edge_fer.faces.detectors.mtcnn.detector import choose_nets
+from edge_fer.faces.detectors import chosen_networks
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.settings import Settings
 
@@ -72,7 +71,7 @@ def run_bench(settings: Settings, plan: Plan, progress: Progress) -> Report:
         EdgeFerError: whatever else ends a run.
     """
     source = redact(settings.capture.source)
-    facts = Report(board(), machine(), source, networks_of(settings))
+    facts = Report(board(), machine(), source, chosen_networks(settings.detect, ModelStore(settings.models)))
     if plan.profile is not None:
         return replace(facts, simulation=simulate(settings, plan, plan.profile, progress))
     live = run_live(scene_of(settings, plan.size), plan.length, partial(progress, f"live: {source}"))
@@ -102,16 +101,3 @@ def simulate(settings: Settings, plan: Plan, profile: Profile, progress: Progres
         told = partial(progress, f"as on the {profile.name}: {name}")
         predictions.append(predict_live(scene, profile, plan.length, told))
     return Simulation(profile, tuple(predictions))
-
-
-def networks_of(settings: Settings) -> tuple[str, ...]:
-    """The detector's networks that the settings choose, by their names in the manifest.
-
-    Raises:
-        ModelError: when one is missing or corrupt.
-        BackendError: when the processor cannot run one.
-    """
-    store = ModelStore(settings.models)
-    names = {spec.sha256: name for name, spec in store.specs.items()}
-    chosen = choose_nets(settings.detect, store).values()
-    return tuple(names[hashlib.sha256(content).hexdigest()] for content in chosen)

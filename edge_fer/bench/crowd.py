@@ -16,7 +16,7 @@ from edge_fer.bench.records import Crowd, Growth, Live, Progress
 from edge_fer.bench.source import crowd, decode, scene_of
 from edge_fer.common.closeable import Closeable
 from edge_fer.expression import ExpressionModel
-from edge_fer.faces.detectors.mtcnn.follower import open_follower
+from edge_fer.faces.detectors import open_follower
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.settings import Settings
 from edge_fer.types import AlignedFace, Box, Image
@@ -60,7 +60,9 @@ class Units(Closeable):
         """Time both a few times more, by turns, the second on a picture `(height, width, 3)` uint8, BGR."""
         for _ in range(_UNIT_PASSES):
             self.classify_ms.append(self._timed(lambda: self._model.classify(self._face)))
-            self.follow_ms.append(self._timed(lambda: self._follower.follow(image, {0: _FACE})))
+            if self._follower is not None:
+                follow = partial(self._follower.follow, image, {0: _FACE})
+                self.follow_ms.append(self._timed(follow))
 
     def _timed(self, work: Callable[[], object]) -> float:
         start = self._clock()
@@ -69,7 +71,8 @@ class Units(Closeable):
 
     def close(self) -> None:
         """Free O-Net."""
-        self._follower.close()
+        if self._follower is not None:
+            self._follower.close()
 
 
 def run_crowds(
@@ -164,7 +167,7 @@ def growth(crowds: Sequence[Crowd], classify_ms: Sequence[float], follow_ms: Seq
     times = np.array([crowd.frame_ms for crowd in crowds])
     slope, base = np.polyfit(faces, times, 1).tolist()
     worst = float(np.abs(times - (base + slope * faces)).max())
-    alone = (statistics.median(classify_ms), statistics.median(follow_ms))
+    alone = (statistics.median(classify_ms), statistics.median(follow_ms or [0.0]))
     return Growth(*(round(value, 2) for value in (slope, base, worst, *alone)))
 
 

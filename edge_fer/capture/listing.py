@@ -1,6 +1,6 @@
-"""Which cameras there are, what each gives and how to name it: what `edge-fer cameras` prints.
+"""The cameras of this machine, what each offers and how to name it: what `edge-fer cameras` prints.
 
-Devices are looked at in child processes: a driver may block, and picamera2 needs the system's interpreter.
+Devices are examined in child processes: a driver may block, and picamera2 needs the system's interpreter.
 """
 
 from __future__ import annotations
@@ -15,20 +15,26 @@ from edge_fer.errors import WorkerError
 from edge_fer.process.worker import Worker
 
 _START_S = 20.0  # loading OpenCV or picamera2 takes seconds on a cold SD card
-_LOOK_S = 5.0
+_DESCRIBE_S = 5.0
 _V4L2_CHILD = "edge_fer.capture.sources.v4l2.child:Listing"
+
+RIBBON = ("unicam", "rp1-cfe")
+"""Drivers of a Pi's ribbon cameras: they give raw pixels, which only libcamera makes pictures of."""
+
+NO_CAMERAS = ("bcm2835-codec", "bcm2835-isp", "pispbe", "rpi-hevc-dec", "rpivid")
+"""Drivers of a Pi's codecs and image processors, which have video nodes, too."""
 
 
 def list_cameras(python: str, dev: Path = Path("/dev")) -> list[dict[str, Any]]:
     """All cameras, V4L2's first.
 
     Args:
-        python: interpreter that has picamera2.
-        dev: where device nodes are.
+        python: path of the interpreter that has picamera2.
+        dev: folder of the device nodes.
 
     Returns:
-        For each camera `sources`, the names that `--camera` takes, and what its child says: see `v4l2_child.Listing`
-        and `picamera2_child.Listing`; or `error`, why it cannot be looked at.
+        For each camera `sources`, the names that `--camera` takes, and the description from its child process, see
+        `v4l2/child.py` and `picamera2_child.py`; or `error`, the reason why there is none.
     """
     return [*_v4l2(dev), *_picamera2(python)]
 
@@ -37,29 +43,29 @@ def _v4l2(dev: Path) -> Iterator[dict[str, Any]]:
     nodes = [path for path in dev.glob("video*") if path.name.removeprefix("video").isdigit()]
     links = {path: path.resolve() for path in (*dev.glob("v4l/by-id/*"), *dev.glob("v4l/by-path/*"))}
     for node in sorted(nodes, key=lambda path: int(path.name.removeprefix("video"))):
-        found = _look(node)
+        found = _describe(node)
         if found is not None and not str(found.get("driver")).startswith((*RIBBON, *NO_CAMERAS)):
             aliases = sorted(str(link) for link, target in links.items() if target == node.resolve())
             yield {"sources": [node.name.removeprefix("video"), str(node), *aliases], **found}
 
 
-def _look(node: Path) -> dict[str, Any] | None:
-    """What a node says of itself; null when it is no camera."""
+def _describe(node: Path) -> dict[str, Any] | None:
+    """The description of a device node; None when it is no camera."""
     with Worker(_V4L2_CHILD, name=str(node)) as worker:
         try:
             worker.start(_START_S)
-            return worker.call("look", deadline_s=_LOOK_S, path=str(node))
+            return worker.call("describe", deadline_s=_DESCRIBE_S, path=str(node))
         except WorkerError as error:
             reason = str(error)
     return None if reason.startswith("it takes no pictures") else {"error": reason}
 
 
 def _picamera2(python: str) -> Iterator[dict[str, Any]]:
-    """What picamera2 sees; without picamera2, nothing."""
+    """The cameras that picamera2 finds; without picamera2, none."""
     with Worker(f"{CHILD}:Listing", name="picamera2", python=python, environment=ENVIRONMENT) as worker:
         try:
             worker.start(_START_S)
-            cameras = worker.call("look", deadline_s=_START_S)["cameras"]
+            cameras = worker.call("describe", deadline_s=_START_S)["cameras"]
         except WorkerError as error:
             if "No module named" not in str(error) and "cannot start a child process" not in str(error):
                 yield {"sources": ["picamera2"], "error": str(error)}
@@ -70,7 +76,11 @@ def _picamera2(python: str) -> Iterator[dict[str, Any]]:
 
 
 def to_text(cameras: list[dict[str, Any]]) -> str:
-    """The cameras for a person."""
+    """The cameras as text for a person.
+
+    Args:
+        cameras: what `list_cameras` returned.
+    """
     if not cameras:
         return "no camera: plug one in; on a Raspberry Pi's ribbon cable: sudo apt install python3-picamera2"
     return "\n\n".join("\n".join(_lines(one)) for one in cameras)
@@ -99,11 +109,3 @@ def _size(size: dict[str, Any]) -> str:
     rates = "/".join(f"{rate:g}" for rate in size["rates"])
     least = f"{size['smallest'][0]}x{size['smallest'][1]} to " if size["smallest"] else ""
     return f"{least}{size['width']}x{size['height']}" + (f" at {rates}" if rates else "")
-
-
-RIBBON = ("unicam", "rp1-cfe")
-"""A Pi's receivers of a ribbon camera give raw pixels, and only libcamera makes pictures of them."""
-
-
-NO_CAMERAS = ("bcm2835-codec", "bcm2835-isp", "pispbe", "rpi-hevc-dec", "rpivid")
-"""A Pi's codecs and image processors have video nodes, too."""

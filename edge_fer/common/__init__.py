@@ -1,1 +1,1 @@
-"""Small things that many rooms share."""
+"""Small helpers that many packages share."""

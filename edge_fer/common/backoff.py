@@ -8,12 +8,15 @@ from collections.abc import Callable
 
 
 class Backoff:
-    """When to try again: after `initial_s`, then twice as long each time, at most `cap_s`.
+    """Pauses before new attempts: the first is `initial_s`, each further one twice as long, none longer than `cap_s`.
 
     Args:
         initial_s: first pause, seconds.
         cap_s: longest pause, seconds.
-        clock: seconds, monotonic.
+        clock: seconds that never go backwards.
+
+    Attributes:
+        failures: failures since the last success.
     """
 
     def __init__(self, initial_s: float, cap_s: float, clock: Callable[[], float] = time.monotonic) -> None:

@@ -1,4 +1,4 @@
-"""What holds a device, a network or a thread, and gives it back."""
+"""A base class for objects that hold a device, a network or a thread and release it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 
 
 class Closeable(ABC):
-    """A context manager that closes what it holds on the way out."""
+    """A context manager that is closed when its block ends."""
 
     @abstractmethod
     def close(self) -> None:
-        """Give everything back; may be called again."""
+        """Release everything; may be called again."""
 
     def __enter__(self) -> Self:
         return self

@@ -1,4 +1,4 @@
-"""What lies at a path."""
+"""What kind of file is at a path."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from edge_fer.errors import SourceError
 
 
 def mode_of(path: Path) -> int | None:
-    """Type and permissions of what lies at a path; null where nothing does.
+    """Type and permissions of the file at a path, as `os.stat_result.st_mode`; None where there is none.
+
+    Args:
+        path: the path.
 
     Raises:
-        SourceError: when this user may not look, or no file can have such a name.
+        SourceError: when this user may not read the folder, or no file can have such a name.
     """
     try:
         return path.stat().st_mode

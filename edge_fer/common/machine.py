@@ -8,21 +8,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _SYSFS = Path("/sys")
-_FULL_SPEED = 0.95  # of the highest clock: what a governor that has noticed the work gives
+_FULL_SPEED = 0.95  # share of the highest clock rate that a governor gives under load
 _MAKE_STEADY = "echo performance | sudo tee /sys/devices/system/cpu/cpu*/cpufreq/scaling_governor"
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What is assumed of a board to predict its figures; nothing here was measured on one.
+    """What is assumed about a board to predict its figures; nothing here was measured on one.
 
     Attributes:
-        name: on the command line.
-        title: for a person.
+        name: its name on the command line.
+        title: its name for a person.
         label_ms: the accelerator's time for one face, milliseconds.
-        label_source: where that comes from.
-        stretch: every stage on the processor takes so many times as long as here.
-        stretch_source: where that comes from.
+        label_source: where `label_ms` comes from.
+        stretch: how many times as long as on this machine each stage on the processor takes.
+        stretch_source: where `stretch` comes from.
     """
 
     name: str
@@ -73,12 +73,12 @@ PROFILES = {
 
 
 def board() -> str:
-    """What references are kept by: the board's or the processor's name, and its cores."""
+    """The key of this machine in reference figures: the board's or the processor's name, and its cores."""
     return f"{processor()}, {os.cpu_count()} cores"
 
 
 def machine() -> dict[str, str]:
-    """What figures were measured on."""
+    """Processor, cores, system and Python of this machine, to be printed with figures."""
     return {
         "processor": processor(),
         "cores": str(os.cpu_count()),
@@ -88,7 +88,7 @@ def machine() -> dict[str, str]:
 
 
 def processor() -> str:
-    """The processor's name, or the board's where the kernel knows no name (on Arm)."""
+    """The processor's name, or the board's where the kernel has no name for the processor (on Arm)."""
     for path, key in ((Path("/proc/cpuinfo"), "model name"), (Path("/proc/device-tree/model"), "")):
         if path.is_file():
             for line in path.read_text(errors="replace").splitlines():
@@ -98,17 +98,21 @@ def processor() -> str:
 
 
 def governor_of(sysfs: Path = _SYSFS) -> str | None:
-    """The cpufreq governors of all cores, each once; null in a virtual machine, which sees none."""
+    """The cpufreq governors of all cores, each once; None where there are none, as in a virtual machine.
+
+    Args:
+        sysfs: where the kernel's sysfs is mounted; another folder in tests.
+    """
     found = {name for path in _policies(sysfs) if (name := _read(path / "scaling_governor"))}
     return ", ".join(sorted(found)) or None
 
 
 def advice_on(governor: str | None, sysfs: Path = _SYSFS) -> str | None:
-    """What to type where the processor's clock may change under the measurement; null where it stands at its highest.
+    """What to type where the processor's clock rate may change during a measurement; None where it is at its highest.
 
     Args:
         governor: see `governor_of`.
-        sysfs: where the kernel tells of the clocks.
+        sysfs: where the kernel's sysfs is mounted; another folder in tests.
     """
     if governor in (None, "performance") or (governor == "schedutil" and _at_full_speed(sysfs)):
         return None
@@ -125,7 +129,7 @@ def _policies(sysfs: Path) -> list[Path]:
 
 
 def _read(path: Path) -> str:
-    """One value of sysfs; empty where it cannot be read."""
+    """A value from sysfs; empty where it cannot be read."""
     try:
         return path.read_text().strip()
     except OSError:

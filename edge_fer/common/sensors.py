@@ -1,4 +1,4 @@
-"""Thermometers, and what a Raspberry Pi reports of its supply: read once, by whoever asks."""
+"""Temperature sensors, and what a Raspberry Pi reports about its power supply."""
 
 from __future__ import annotations
 
@@ -8,28 +8,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SYSFS = Path("/sys")
-
-
 VCGENCMD = Path("/usr/bin/vcgencmd")
-
 
 _FLAGS = ("under_voltage", "capped", "throttled", "soft_limit")  # bits 0-3; bits 16-19: at any time since boot
 
+VCGENCMD_S = 1.0
+"""How long `vcgencmd` may take, seconds."""
 
-_VCGENCMD_S = 1.0
-
-
-_SHEDDING = {"passive", "hot"}  # kinds of trip points; `active` switches a fan, at `critical` the box is off
+_SHEDDING = {"passive", "hot"}  # types of trip points; `active` switches a fan on, `critical` switches the machine off
 
 
 @dataclass(frozen=True, slots=True)
 class Sensor:
-    """One thermometer.
+    """A temperature sensor.
 
     Attributes:
-        name: `0:cpu-thermal` of a thermal zone, `apex_0` of an Edge TPU.
-        celsius: what it shows.
-        trips: temperatures at which the box should do less, degrees Celsius, ascending; empty where none is known.
+        name: `0:cpu-thermal` for a thermal zone, `apex_0` for an Edge TPU.
+        celsius: its temperature, degrees Celsius.
+        trips: temperatures at which the load should be reduced, degrees Celsius, ascending; empty where none is known.
     """
 
     name: str
@@ -39,12 +35,12 @@ class Sensor:
 
 @dataclass(frozen=True, slots=True)
 class Vitals:
-    """How the box is.
+    """Temperatures and throttling.
 
     Attributes:
-        sensors: all thermometers that can be read.
-        throttled: names of what a Raspberry Pi's firmware reports: `under_voltage`, `capped`, `throttled` and
-            `soft_limit` now, and each with `_since_boot`.
+        sensors: all temperature sensors that can be read.
+        throttled: the flags that a Raspberry Pi's firmware has set: `under_voltage`, `capped`, `throttled` and
+            `soft_limit` for now, and each with `_since_boot`.
     """
 
     sensors: tuple[Sensor, ...] = ()
@@ -57,30 +53,45 @@ class Vitals:
 
 
 def temperatures(sysfs: Path = SYSFS) -> dict[str, float]:
-    """Degrees Celsius by sensor; one that cannot be read is left out."""
+    """Degrees Celsius by sensor; a sensor that cannot be read is left out.
+
+    Args:
+        sysfs: where the kernel's sysfs is mounted; another folder in tests.
+    """
     return Vitals(read_sensors(sysfs)).temperatures
 
 
 def read_sensors(sysfs: Path = SYSFS) -> tuple[Sensor, ...]:
-    """Every thermal zone and Edge TPU on PCIe; a sensor that cannot be read is left out."""
+    """Every thermal zone and Edge TPU on PCIe; a sensor that cannot be read is left out.
+
+    Args:
+        sysfs: where the kernel's sysfs is mounted; another folder in tests.
+    """
     zones = (_zone(path) for path in sorted(sysfs.glob("class/thermal/thermal_zone*")))
     tpus = (_apex(path) for path in sorted(sysfs.glob("class/apex/apex_*")))
     return tuple(sensor for sensor in (*zones, *tpus) if sensor is not None)
 
 
-def throttled_flags(sysfs: Path = SYSFS, vcgencmd: Path = VCGENCMD) -> tuple[str, ...] | None:
-    """What a Raspberry Pi's firmware reports; null where nothing can be asked.
+def throttled_flags(
+    sysfs: Path = SYSFS, vcgencmd: Path = VCGENCMD, timeout_s: float = VCGENCMD_S
+) -> tuple[str, ...] | None:
+    """The flags that a Raspberry Pi's firmware has set; None on other machines.
 
     Source: the Raspberry Pi documentation of `vcgencmd get_throttled`, and the kernel's hwmon driver of its voltage.
 
+    Args:
+        sysfs: where the kernel's sysfs is mounted; another folder in tests.
+        vcgencmd: path of the program.
+        timeout_s: how long the program may take, seconds.
+
     Raises:
-        OSError: when `vcgencmd` is there and does not answer.
+        OSError: when `vcgencmd` exists and does not answer.
     """
     alarms = _voltage_alarms(sysfs)
-    # The kernel calls its file deprecated, once a boot and in its log only; starting a program each time costs more.
+    # The kernel calls this file deprecated, once a boot and in its log only; starting a program each time costs more.
     bits = next((_number(path, 16) for path in sysfs.glob("devices/platform/soc*/*firmware*/get_throttled")), None)
     if bits is None and vcgencmd.exists():
-        bits = _ask(vcgencmd)
+        bits = _read_bits(vcgencmd, timeout_s)
     if bits is None and not alarms:
         return None
     bits = (bits or 0) | any(alarms)
@@ -89,12 +100,18 @@ def throttled_flags(sysfs: Path = SYSFS, vcgencmd: Path = VCGENCMD) -> tuple[str
     return (*now, *since_boot)
 
 
-def _flags_or_none(sysfs: Path, vcgencmd: Path) -> tuple[str, ...]:
-    """The flags; none where the firmware does not answer, which `edge-fer doctor` explains."""
+def read_vitals(sysfs: Path = SYSFS, vcgencmd: Path = VCGENCMD) -> Vitals:
+    """Temperatures and flags; without flags where the firmware does not answer, which `edge-fer doctor` explains.
+
+    Args:
+        sysfs: where the kernel's sysfs is mounted; another folder in tests.
+        vcgencmd: path of the program.
+    """
     try:
-        return throttled_flags(sysfs, vcgencmd) or ()
+        flags = throttled_flags(sysfs, vcgencmd) or ()
     except OSError:
-        return ()
+        flags = ()
+    return Vitals(read_sensors(sysfs), flags)
 
 
 def _zone(path: Path) -> Sensor | None:
@@ -114,23 +131,23 @@ def _apex(path: Path) -> Sensor | None:
 
 
 def _celsius(millidegrees: Iterable[int | None]) -> tuple[float, ...]:
-    """Trip points in degrees, ascending; zero and below stand for one that is not set."""
+    """Trip points in degrees Celsius, ascending; zero and below mean that a point is not set."""
     return tuple(sorted(value / 1e3 for value in millidegrees if value is not None and value > 0))
 
 
 def _voltage_alarms(sysfs: Path) -> list[bool]:
-    """Whether the voltage is too low, by each of the kernel's monitors of it (one on a Raspberry Pi)."""
+    """Whether the voltage is too low, for each of the kernel's voltage monitors (one on a Raspberry Pi)."""
     monitors = [path for path in sysfs.glob("class/hwmon/hwmon*") if _text(path / "name") == "rpi_volt"]
     return [_number(path / "in0_lcrit_alarm") == 1 for path in monitors]
 
 
-def _ask(vcgencmd: Path) -> int:
+def _read_bits(vcgencmd: Path, timeout_s: float) -> int:
     try:
         answer = subprocess.run(
-            [vcgencmd, "get_throttled"], capture_output=True, text=True, timeout=_VCGENCMD_S, check=False
+            [vcgencmd, "get_throttled"], capture_output=True, text=True, timeout=timeout_s, check=False
         )
     except subprocess.TimeoutExpired as error:
-        raise OSError(f"no answer within {_VCGENCMD_S:g} s") from error
+        raise OSError(f"no answer within {timeout_s:g} s") from error
     name, _, value = answer.stdout.strip().partition("=")
     if name != "throttled":
         raise OSError(" ".join((answer.stderr or answer.stdout).split()) or f"exit status {answer.returncode}")
@@ -149,7 +166,7 @@ def _number(path: Path, base: int = 10) -> int | None:
 
 
 def _text(path: Path) -> str | None:
-    """What a file says; null where there is none, or its device does not answer."""
+    """The text of a file; None where there is none, or its device does not answer."""
     try:
         return path.read_text(errors="replace").strip()
     except OSError:

@@ -1,4 +1,4 @@
-"""One line for a person out of a library's long complaint."""
+"""Short, printable messages without secrets, from library errors, file names and URLs."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from pydantic import ValidationError
 
 def first_problem(error: ValidationError) -> tuple[str, str]:
     """Where the first problem is, and what it is.
+
+    Args:
+        error: pydantic's error.
 
     Returns:
         A dotted path such as `detect.min_face`, and a sentence with the value that was found.
@@ -23,28 +26,27 @@ def first_problem(error: ValidationError) -> tuple[str, str]:
 
 
 def first_line(error: Exception) -> str:
-    """The first line of a message, or the error's name where there is none."""
+    """The first line of an error's message, or the error's type where there is no message."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
 
 
-_SECRETS = "pass|pwd|token|key|secret|auth|sig|cred"  # what names of fields with one have in them
-
+_SECRETS = "pass|pwd|token|key|secret|auth|sig|cred"  # a field whose name contains one of these holds a secret
 
 _HARMLESS = "w|h|width|height|size|res|resolution|fps|rate|channel|camera|stream|subtype|profile|codec|quality|action"
 
 
 def printable(text: str) -> str:
-    """A text on one line that every encoder of UTF-8 takes: bytes of file names that are none are spelt out."""
+    """A text on one line that can be encoded as UTF-8: bytes of file names that cannot be are written as escapes."""
     return " ".join(text.split()).encode(errors="backslashreplace").decode()
 
 
 def redact(text: str) -> str:
-    """A printable text without the user names, passwords and keys of URLs in it.
+    """A printable text in which the user names, passwords and keys of URLs are replaced by `***`.
 
-    A password may hold any character, so all between a word's first colon and its last @ is taken
-    for one, as is what follows `password=`, `token=` and the like up to the next `&`. Cameras have many
-    names for it: of a query all is hidden that is not known to be harmless.
+    A password may hold any character, so everything between a word's first colon and its last @ is taken for one, and
+    so is what follows `password=`, `token=` and the like up to the next `&`. Cameras have many names for it: of a query
+    everything is hidden that is not known to be harmless.
     """
     hidden = re.sub(r":(/*)\S*@", r":\1***@", printable(text))
     hidden = re.sub(rf"((?:{_SECRETS})[\w-]*=)[^&\s]*", r"\1***", hidden, flags=re.IGNORECASE)

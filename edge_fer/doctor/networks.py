@@ -1,4 +1,4 @@
-"""The networks: whether every file is what its manifest says."""
+"""The networks: whether every file is the one in the manifest."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from edge_fer.inference.model_store import ModelStore
 
 
 def open_store(folder: Path | None) -> tuple[ModelStore | None, tuple[Finding, ...]]:
-    """The networks of a folder, or what is wrong with its manifest."""
+    """The networks of a folder, or findings about its manifest."""
     try:
         return ModelStore(folder), ()
     except ModelError as error:
@@ -32,6 +32,6 @@ def check_networks(store: ModelStore) -> Iterator[Finding]:
 
 
 def _broken(error: ModelError) -> Finding:
-    """A file that cannot be used; the error's message ends with what to do."""
+    """A finding about a file that cannot be used; the end of the error's message says what to do."""
     found, _, mend = str(error).rpartition("; ")
     return fail(found, mend)

@@ -1,1 +1,1 @@
-"""Child processes that may crash or hang, and their supervision."""
+"""Supervised child processes for code that may crash or hang."""

@@ -1,19 +1,19 @@
-"""The child's side of `worker.py`: standard library only, runnable by any Python >= 3.10.
+"""The child's side of `worker.py`: standard library only, for any Python >= 3.10.
 
-Run as `python -I worker_child.py SOCKET_FD MEMORY_FD PARENT_PID`. It imports nothing of
-edge-fer, so that a system interpreter with vendor libraries can run it as well as our own.
+Run as `python -I child.py SOCKET_FD MEMORY_FD PARENT_PID`. It imports nothing of edge-fer, so that a system interpreter
+with vendor libraries can run it, too.
 
-A target is a class that the child builds once and then serves:
+A target is a class. The child makes one instance of it and calls its methods:
 
     class Target:
-        info: dict                          # optional; JSON values, the answer to `Worker.start`
+        info: dict                          # optional; JSON values, returned by `Worker.start`
         def __init__(self, memory: Memory, **arguments): ...
         def method(self, **arguments) -> dict | None: ...    # JSON values in and out
-        def close(self): ...                # optional; called when the parent hangs up
+        def close(self): ...                # optional; called when the parent closes the connection
 
-Arrays travel in `memory`. A target raises OSError for failures that it expects (a device that
-is missing, busy, gone): the text reaches the parent as it is. Any other exception arrives with
-its type in front and leaves its traceback on stderr.
+Arrays are passed in `memory`. A target raises OSError for failures that it expects (a device that is missing, busy,
+gone): the text reaches the parent as it is. Any other exception arrives with its type in front, and its traceback is
+written to stderr.
 """
 
 from __future__ import annotations
@@ -40,13 +40,12 @@ _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
 
 class Memory:
-    """Bytes that parent and child both see: a memfd that grows and never shrinks.
+    """Bytes that parent and child share: a memfd that grows and never shrinks.
 
-    Whoever needs more room asks for a larger view; the other side sees the growth when it
-    asks for its own next view.
+    A side that needs more room takes a larger view; the other side sees the growth with its own next view.
 
     Args:
-        descriptor: of the memfd; owned from here on.
+        descriptor: the memfd's file descriptor, which this object owns from now on.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -54,29 +53,32 @@ class Memory:
         self._map: mmap.mmap | None = None
 
     def view(self, size: int) -> memoryview:
-        """The first `size` bytes (at least one), writable, growing the memory where needed.
+        """The first bytes of the memory, writable; it grows where needed.
 
-        Views taken earlier stay valid and show the same bytes.
+        Views that were taken earlier stay valid and show the same bytes.
+
+        Args:
+            size: how many bytes, at least one.
         """
         if self._map is None or len(self._map) < size:
             if os.fstat(self._descriptor).st_size < size:
                 os.ftruncate(self._descriptor, size)
-            self._map = mmap.mmap(self._descriptor, 0)  # the former map goes with its last view
+            self._map = mmap.mmap(self._descriptor, 0)  # the former map is freed with its last view
         return memoryview(self._map)[:size]
 
     def close(self) -> None:
-        """Give the descriptor back; the memory itself goes with the last view."""
+        """Close the descriptor; the memory itself is freed with the last view."""
         self._map = None
         os.close(self._descriptor)
 
 
 def serve(channel: socket.socket, memory: Memory) -> None:
-    """Answer requests until the parent hangs up.
+    """Answer requests until the parent closes the connection.
 
     Args:
-        channel: SOCK_SEQPACKET; one JSON object a message. A request is `{"method", "arguments"}`,
-            a reply `{"result"}` or `{"error"}`; the first request's method is `start`.
-        memory: for arrays.
+        channel: a SOCK_SEQPACKET socket with one JSON object a message. A request is `{"method", "arguments"}`, a reply
+            `{"result"}` or `{"error"}`; the first request's method is `start`.
+        memory: the shared memory, for arrays.
     """
     target: Any = None
     while True:
@@ -96,7 +98,7 @@ def serve(channel: socket.socket, memory: Memory) -> None:
             reply = {"result": result or {}}
         except OSError as error:
             reply = {"error": str(error)[:TEXT_LIMIT]}
-        except Exception as error:  # whatever foreign code raises is an answer, not the child's end
+        except Exception as error:  # whatever foreign code raises is a reply, and does not end the child
             _print_traceback()
             reply = {"error": f"{type(error).__name__}: {error}"[:TEXT_LIMIT]}
         try:
@@ -108,7 +110,7 @@ def serve(channel: socket.socket, memory: Memory) -> None:
 
 
 def _print_traceback() -> None:
-    import traceback  # loaded only when needed: a camera that comes back waits for this module's imports
+    import traceback  # imported only when needed: a camera that comes back waits for this module's imports
 
     traceback.print_exc()
 
@@ -129,19 +131,24 @@ def _build(memory: Memory, target: str, path: list[str], arguments: dict[str, An
 
 
 def _die_with(parent: int) -> None:
-    """Have the kernel end this process when the parent's thread that started it ends."""
+    """Let the kernel end this process when the parent's thread that started it ends."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL)) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
-    if os.getppid() != parent:  # it ended before the call above could tell
+    if os.getppid() != parent:  # it had ended before the call above
         os._exit(1)
 
 
 def main(socket_fd: int, memory_fd: int, parent: int) -> None:
-    """Serve the parent on the descriptors it handed over.
+    """Serve the parent.
 
-    Only the parent ends this process: a terminal's Ctrl-C and systemd's SIGTERM to the whole
-    group are the parent's business.
+    Only the parent ends this process: a terminal's Ctrl-C and systemd's SIGTERM to the whole group are handled by the
+    parent.
+
+    Args:
+        socket_fd: the connection's file descriptor.
+        memory_fd: the shared memory's file descriptor.
+        parent: process id of the parent.
     """
     _die_with(parent)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

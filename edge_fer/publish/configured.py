@@ -1,4 +1,4 @@
-"""The sinks that the settings ask for."""
+"""Opens the sinks that the settings name."""
 
 from __future__ import annotations
 
@@ -12,19 +12,25 @@ from edge_fer.settings import Settings
 
 
 class SinkModule(Protocol):
-    """What the file of a sink has."""
+    """The functions that each sink's module has."""
 
     def open_sink(self, settings: Settings) -> Sink:
-        """Open it.
+        """Open the sink.
+
+        Args:
+            settings: the run's settings.
 
         Raises:
-            ConfigError: when its library is missing, or what the settings name does not fit together.
-            OutputError: when it will not work by itself later, either, such as a folder that is not there.
+            ConfigError: when its library is missing, or its settings contradict each other.
+            OutputError: when a person must change something before it can work, as when its folder does not exist.
         """
         ...
 
     def validate(self, settings: Settings) -> None:
-        """Find out whether it could be opened, without opening it: not whether its link works.
+        """Check whether the sink could be opened, without opening it; its link is not tried.
+
+        Args:
+            settings: the run's settings.
 
         Raises:
             ConfigError: as `open_sink`.
@@ -33,7 +39,10 @@ class SinkModule(Protocol):
         ...
 
     def check(self, settings: Settings) -> None:
-        """Try its link once, within seconds.
+        """Try the sink's link once, within seconds.
+
+        Args:
+            settings: the run's settings.
 
         Raises:
             ConfigError: as `open_sink`.
@@ -43,19 +52,42 @@ class SinkModule(Protocol):
 
 
 def configured_sinks(settings: Settings) -> Iterator[Sink]:
-    """Open each sink that the settings name, and import its library only then; see `SinkModule.open_sink`."""
+    """Open each sink that the settings name, and import its library only then.
+
+    Args:
+        settings: the run's settings.
+
+    Raises:
+        ConfigError: see `SinkModule.open_sink`.
+        OutputError: see `SinkModule.open_sink`.
+    """
     for name in sink_names(settings):
         yield _module(name).open_sink(settings)
 
 
 def validate_sinks(settings: Settings) -> None:
-    """Find out whether each sink that the settings name could be opened; see `SinkModule.validate`."""
+    """Check whether each sink that the settings name could be opened.
+
+    Args:
+        settings: the run's settings.
+
+    Raises:
+        ConfigError: see `SinkModule.validate`.
+        OutputError: see `SinkModule.validate`.
+    """
     for name in sink_names(settings):
         _module(name).validate(settings)
 
 
 def check_sinks(settings: Settings) -> Iterator[tuple[str, Exception | None]]:
-    """Try each sink that the settings name; its name and what is wrong with it, if anything."""
+    """Try each sink that the settings name.
+
+    Args:
+        settings: the run's settings.
+
+    Yields:
+        The sink's name, and its error; None where it works.
+    """
     recording = ("recording",) if settings.publish.record is not None else ()
     for name in (*sink_names(settings), *recording):
         try:
@@ -67,7 +99,11 @@ def check_sinks(settings: Settings) -> Iterator[tuple[str, Exception | None]]:
 
 
 def sink_names(settings: Settings) -> tuple[str, ...]:
-    """Names of the sinks that the settings switch on; each is a file of this package."""
+    """Names of the sinks that the settings switch on; each is a module of this package.
+
+    Args:
+        settings: the run's settings.
+    """
     publish = settings.publish
     wanted = {
         "file": publish.file.path is not None,

@@ -1,4 +1,4 @@
-"""Records in a file, a JSON object a line, put aside when it has grown large or old."""
+"""Records in a file, one JSON object a line, which is rotated when it is large or old."""
 
 from __future__ import annotations
 
@@ -15,25 +15,32 @@ from edge_fer.settings import FileSettings, Settings
 from edge_fer.types import Image
 
 _MODE = 0o640
-"""Of a new file: readings are about people, and nothing for everybody on the box."""
+"""Permissions of a new file: readings are about people, and not every user of the machine may read them."""
 
 
 def open_sink(settings: Settings) -> JsonFile:
-    """The file that the settings name; see `JsonFile`."""
-    return JsonFile(settings.publish.file, patient=settings.publish.keep_going)
+    """Open the file that the settings name; see `JsonFile`.
+
+    Args:
+        settings: the run's settings.
+    """
+    return JsonFile(settings.publish.file, retry_open=settings.publish.keep_going)
 
 
 def validate(settings: Settings) -> None:
-    """Find out whether the file can be written; where there was none, there is none afterwards.
+    """Check whether the file can be written; a file that did not exist before does not exist afterwards.
+
+    Args:
+        settings: the run's settings.
 
     Raises:
-        OutputError: when it cannot.
+        OutputError: when it cannot be written.
     """
     path = settings.publish.file.path
     assert path is not None
     was_there = path.exists()
     JsonFile(settings.publish.file).close()
-    if not was_there:  # else it would be the checker's, perhaps root's
+    if not was_there:  # else it would belong to the user who checks, perhaps root
         path.unlink()
 
 
@@ -43,32 +50,33 @@ check = validate
 class JsonFile(Sink):
     """Appends each record to a file.
 
-    A file that is put aside is renamed: PATH becomes PATH.1, PATH.1 becomes PATH.2, and the oldest goes. When a write
-    fails the line is lost, what stands in the file stays whole lines, and the next record tries anew. What a power cut
-    left of a line stays a line of its own. Somebody else may move or delete the file, as logrotate does: the next
-    record begins a new one.
+    A rotation renames files: PATH becomes PATH.1, PATH.1 becomes PATH.2, and the oldest is deleted. When a write fails,
+    its line is lost, the file keeps complete lines only, and the next record is tried again. What a power cut left of a
+    line stays a line of its own. Other programs may move or delete the file, as logrotate does: then the next record
+    starts a new one.
 
     Args:
-        settings: where, how large and how old a file may get, how many are kept, how soon they are on the disk.
-        patient: whether a file that cannot be written yet, as on a disk that is not mounted, is tried at each record.
+        settings: the path, how large and how old a file may get, how many are kept, and when they are flushed to disk.
+        retry_open: whether a file that cannot be opened now, as on a disk that is not mounted, is tried with each
+            record; otherwise this constructor raises.
         clock: seconds that never go backwards.
 
     Raises:
-        OutputError: when there is no folder for it, or it cannot be written, and nobody is patient.
+        OutputError: when its folder does not exist or the file cannot be written, unless `retry_open`.
     """
 
     name = "file"
     tick_s = 1.0
 
     def __init__(
-        self, settings: FileSettings, *, patient: bool = False, clock: Callable[[], float] = time.monotonic
+        self, settings: FileSettings, *, retry_open: bool = False, clock: Callable[[], float] = time.monotonic
     ) -> None:
         assert settings.path is not None
         self._path, self._settings, self._clock = settings.path, settings, clock
         self._file: FileIO | None = None
         self._begun = self._synced = clock()
         self._is_dirty = False
-        if not patient:
+        if not retry_open:
             self._open()
 
     def publish(self, record: Record, image: Image | None) -> None:
@@ -83,7 +91,7 @@ class JsonFile(Sink):
             raise self._unwritable(error) from error
 
     def tick(self) -> None:
-        """Put the file aside, or force it onto the disk, when its time has come."""
+        """Rotate the file, or flush it to disk, when that is due."""
         try:
             self._make_room(0)
             self._sync_if_due()
@@ -91,7 +99,7 @@ class JsonFile(Sink):
             raise self._unwritable(error) from error
 
     def close(self) -> None:
-        """Force onto the disk what the policy says, and close the file."""
+        """Flush the file to disk, unless the settings say never, and close it."""
         if self._file is None:
             return
         file, self._file = self._file, None
@@ -103,7 +111,7 @@ class JsonFile(Sink):
             raise self._unwritable(error) from error
 
     def _append(self, line: bytes) -> None:
-        """Write a whole line, or nothing of it."""
+        """Write a complete line, or nothing of it."""
         file = self._file or self._open()
         end = file.seek(0, os.SEEK_END)
         try:
@@ -115,7 +123,7 @@ class JsonFile(Sink):
             raise
 
     def _make_room(self, length: int) -> None:
-        """Put the file aside when another line would make it too large, or when it is too old; open one if none is."""
+        """Rotate the file when another line would make it too large, or when it is too old; open one where none is."""
         if self._is_gone():
             self.close()
         file = self._file or self._open()
@@ -125,8 +133,8 @@ class JsonFile(Sink):
         if size and (size + length > limit or is_old):
             self.close()
             for number in range(self._settings.keep, 0, -1):
-                older = self._aside(number)
-                newer = self._aside(number - 1) if number > 1 else self._path
+                older = self._rotated_path(number)
+                newer = self._rotated_path(number - 1) if number > 1 else self._path
                 if newer.exists():
                     newer.replace(older)
             if self._settings.keep == 0:
@@ -134,7 +142,7 @@ class JsonFile(Sink):
             self._open()
 
     def _is_gone(self) -> bool:
-        """Whether the path no longer leads to the file that is open."""
+        """Whether the open file is no longer the one at the path."""
         if self._file is None:
             return False
         try:
@@ -142,7 +150,7 @@ class JsonFile(Sink):
         except FileNotFoundError:
             return True
 
-    def _aside(self, number: int) -> Path:
+    def _rotated_path(self, number: int) -> Path:
         return self._path.with_name(f"{self._path.name}.{number}")
 
     def _sync_if_due(self) -> None:
@@ -159,7 +167,7 @@ class JsonFile(Sink):
                     f"expected a file for readings at {self._path}, found something else; "
                     "choose another place (publish.file.path)"
                 )
-            # Unbuffered: what was written survives a crash of ours, and a full disk is told of the line it hits.
+            # Unbuffered: what was written survives a crash of this process, and a full disk fails the very line.
             self._file = FileIO(self._path, "ab+", opener=lambda path, flags: os.open(path, flags, _MODE))
             end = self._file.seek(0, os.SEEK_END)
             if end and os.pread(self._file.fileno(), 1, end - 1) != b"\n":  # a power cut tore the last line

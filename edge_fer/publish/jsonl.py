@@ -13,7 +13,7 @@ class JsonLines(Sink):
     """Writes each record as one line, at once.
 
     Args:
-        write: takes text; may raise OutputError.
+        write: writes text to its destination; may raise OutputError.
     """
 
     name = "stdout"

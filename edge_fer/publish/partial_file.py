@@ -1,4 +1,4 @@
-"""A file that grows beside its name and takes it when it is complete, for one run at a time."""
+"""A file that is written under a hidden name and gets its own when it is complete, by one run at a time."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from contextlib import ExitStack
 from io import FileIO
 from pathlib import Path
 
-_MODE = 0o640  # it shows people: nothing for everybody on the box
+_MODE = 0o640  # it shows people: not every user of the machine may read it
 
 
 class PartialFile:
-    """What there is so far of a file, hidden and locked; a process that dies leaves the content, and no lock.
+    """The unfinished file, hidden and locked; when its process dies, the content stays and the lock goes.
 
     Args:
-        final: the name that it takes when it is complete.
-        path: where it grows.
-        file: the same, open and locked.
+        final: the path that it gets when it is complete.
+        path: its path until then.
+        file: the open and locked file.
 
     Attributes:
-        path: see above.
+        path: its path until it is complete.
     """
 
     def __init__(self, final: Path, path: Path, file: FileIO) -> None:
@@ -29,45 +29,49 @@ class PartialFile:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing was written; right after `claim`: whether no run before was interrupted."""
+        """Whether nothing was written; right after `claim`: whether no earlier run was interrupted."""
         return os.fstat(self._file.fileno()).st_size == 0
 
     def complete(self) -> None:
-        """Give it its name; a file of that name is replaced."""
+        """Give the file its final name; an existing file of that name is replaced."""
         self.path.replace(self._final)
         self._file.close()
 
-    def put_aside(self) -> Path:
-        """Give it a name that shows and that no file has; what the name is. It can be claimed anew."""
+    def set_aside(self) -> Path:
+        """Give the unfinished file a visible name that no file has; the final name can then be claimed again.
+
+        Returns:
+            The new path.
+        """
         for number in itertools.count(1):
-            number_if_any = f"-{number}" if number > 1 else ""
-            aside = self._final.with_name(f"{self._final.stem}-interrupted{number_if_any}{self._final.suffix}")
+            suffix = f"-{number}" if number > 1 else ""
+            aside = self._final.with_name(f"{self._final.stem}-interrupted{suffix}{self._final.suffix}")
             if not aside.exists():
                 break
         self.path.rename(aside)
         self._file.close()
         return aside
 
-    def leave(self) -> None:
-        """Give it up: what was written stays, an empty one goes."""
+    def release(self) -> None:
+        """Unlock the file: content stays, an empty file is deleted."""
         if self.is_empty:
             self.path.unlink(missing_ok=True)
         self._file.close()
 
     def discard(self) -> None:
-        """Delete it."""
+        """Delete the file."""
         self.path.unlink(missing_ok=True)
         self._file.close()
 
 
 def claim(final: Path) -> PartialFile | None:
-    """Have the part of a file for oneself, with what an earlier run may have left in it.
+    """Open and lock the unfinished file, with what an interrupted run may have left in it.
 
     Args:
-        final: the file's name when it is complete.
+        final: the path that the file gets when it is complete.
 
     Returns:
-        Null where another process has it.
+        The file; None where another process has locked it.
 
     Raises:
         OSError: when it cannot be written there.
@@ -80,7 +84,7 @@ def claim(final: Path) -> PartialFile | None:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 return None
-            if _is_at(path, file):  # else whoever had it completed or deleted it since it was opened here
+            if _is_at(path, file):  # else another process has completed or deleted it since it was opened here
                 stack.pop_all()
                 return PartialFile(final, path, file)
 

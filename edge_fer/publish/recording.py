@@ -11,7 +11,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from edge_fer.capture.sources.picture import hush_opencv
+from edge_fer.capture.sources.picture import silence_opencv
 from edge_fer.errors import OutputError
 from edge_fer.publish import Sink
 from edge_fer.publish.drawing.annotate import annotate
@@ -23,28 +23,36 @@ from edge_fer.types import Image
 
 _CODECS = {".mp4": "mp4v", ".avi": "MJPG", ".mkv": "mp4v"}
 _USUAL_FPS = 25.0
-_FASTEST_LIVE_FPS = 30.0  # streams of variable rate claim up to 1000
-_LONGEST_STILL_S = 1.0
-_RESERVE_BYTES = 16 * 2**20  # left free on the disk: a file whose index cannot be written does not play
+_MAX_LIVE_FPS = 30.0  # streams of variable rate state up to 1000
+_MAX_STILL_S = 1.0
+_RESERVE_BYTES = 16 * 2**20  # stays free on the disk: a file whose index cannot be written does not play
 _FRAMES_BETWEEN_CHECKS = 30
 
 _log = logging.getLogger(__name__)
 
 
 def check(settings: Settings) -> None:
-    """Find out whether the recording that the settings name can be written, and change nothing.
+    """Check whether the recording that the settings name can be written, and change nothing.
+
+    Args:
+        settings: the run's settings.
 
     Raises:
-        OutputError: when it cannot. That a run records it right now is no fault: the settings may be that run's.
+        OutputError: when it cannot. That a run is recording it right now is no error: it may have the same settings.
     """
     assert settings.publish.record is not None
     part = _claim(settings.publish.record)
     if part is not None:
-        part.leave()
+        part.release()
 
 
 class Pace(NamedTuple):
-    """How a source delivers: frames a second (null where unknown), and whether at the time they show."""
+    """The pace of a source.
+
+    Attributes:
+        fps: frames a second; None where unknown.
+        live: whether frames arrive at the time that they show.
+    """
 
     fps: float | None
     live: bool
@@ -53,19 +61,18 @@ class Pace(NamedTuple):
 class Recording(Sink):
     """Writes each reading's frame with its faces drawn in.
 
-    It grows beside its final name and takes that name when it is complete, so that no file is
-    lost for a recording that did not come about. What a run that was killed left of one is put aside
-    under a name that shows. Frames of another size than the first are scaled to fit into it, with
-    black bars. A live source's frames are repeated where the loop was slower than the playback, so
-    that it plays at the speed of life.
+    The file is written under a hidden name and gets its own when it is complete, so that a recording that fails
+    replaces nothing. What a killed run left of a recording is renamed to a visible name. Frames of another size than
+    the first are scaled to fit, with black bars. Where the loop was slower than the playback, a live source's frames
+    are repeated, so that the video plays at the true speed.
 
     Args:
-        path: .mp4, .mkv or .avi; replaced at the end when it exists.
-        pace: of the source; asked at the first frame.
-        blur: make faces unrecognisable.
+        path: the file, .mp4, .mkv or .avi; replaced at the end where it exists.
+        pace: the source's pace; called with the first frame, in the sink's thread.
+        blur: whether to make faces unrecognisable.
 
     Raises:
-        OutputError: when the file cannot be written there, or another run records it.
+        OutputError: when the file cannot be written there, or another run is recording it.
     """
 
     name = "recording"
@@ -98,10 +105,10 @@ class Recording(Sink):
             self._written += 1
 
     def close(self) -> None:
-        """Complete the file and give it its name; without a frame, nothing is left.
+        """Complete the file and give it its name; without any frame, no file is left.
 
         Raises:
-            OutputError: when it turns out not to play.
+            OutputError: when the file does not play.
         """
         part, self._part = self._part, None
         if part is None:
@@ -119,9 +126,9 @@ class Recording(Sink):
     def _open(self) -> cv2.VideoWriter:
         assert self._part is not None
         _check_space(self._path)
-        hush_opencv()
+        silence_opencv()
         fps, self._live = self._pace()
-        self._fps = min(fps or _USUAL_FPS, _FASTEST_LIVE_FPS) if self._live else fps or _USUAL_FPS
+        self._fps = min(fps or _USUAL_FPS, _MAX_LIVE_FPS) if self._live else fps or _USUAL_FPS
         codec = cv2.VideoWriter.fourcc(*_CODECS[self._path.suffix.lower()])
         writer = cv2.VideoWriter(str(self._part.path), codec, self._fps, self._size)
         if not writer.isOpened():
@@ -129,21 +136,21 @@ class Recording(Sink):
         return writer
 
     def _copies(self, captured_ns: int) -> int:
-        """How many frames of the video this picture fills; 0 where the video is ahead of it."""
+        """How often this picture is written; 0 where the video is ahead of it."""
         if not self._live:
             return 1
         due = round((captured_ns - self._started_ns) / 1e9 * self._fps) + 1 - self._written
-        longest = round(self._fps * _LONGEST_STILL_S)
-        if due > longest:  # the camera was away: cut the gap out instead of filling it
+        longest = round(self._fps * _MAX_STILL_S)
+        if due > longest:  # the camera was lost for a while: the gap is cut out and not filled
             self._started_ns += round((due - longest) / self._fps * 1e9)
         return min(max(due, 0), longest)
 
 
 def _prepare(path: Path) -> PartialFile:
-    """Find out at the start of the run, not at its first frame, whether the file can be written."""
+    """Claim the file when the run starts, so that an error does not wait for the first frame."""
     part = _claim(path)
     if part is not None and not part.is_empty:
-        aside = part.put_aside()
+        aside = part.set_aside()
         advice = "; an .mp4 does not play without its end, an .mkv would" if path.suffix.lower() == ".mp4" else ""
         _log.warning("an earlier run that recorded %s was interrupted; what it wrote is %s%s", path, aside, advice)
         part = _claim(path)
@@ -155,7 +162,7 @@ def _prepare(path: Path) -> PartialFile:
 
 
 def _claim(path: Path) -> PartialFile | None:
-    """Have a recording for oneself; null where another run has it.
+    """Lock a recording; None where another run has locked it.
 
     Raises:
         OutputError: when it cannot be written.
@@ -191,7 +198,12 @@ def _check_name(path: Path) -> None:
 
 
 def _check_space(path: Path, so_far: int = 0) -> None:
-    """Raise OutputError where a recording has no room to go on, with so many frames so far."""
+    """Raise OutputError where there is too little free space.
+
+    Args:
+        path: the recording.
+        so_far: how many frames it has already.
+    """
     free = shutil.disk_usage(path.parent).free
     if free < _RESERVE_BYTES:
         kept = "; what was recorded so far is kept" if so_far else ""
@@ -209,7 +221,7 @@ def _plays(path: Path) -> bool:
 
 
 def _fitted(picture: Image, width: int, height: int) -> Image:
-    """A picture scaled into a size, with black bars where its shape is another."""
+    """A picture scaled to fit a size, with black bars where its shape differs; `(height, width, 3)` uint8, BGR."""
     if picture.shape[:2] == (height, width):
         return picture
     scale = min(width / picture.shape[1], height / picture.shape[0])

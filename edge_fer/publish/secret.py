@@ -1,4 +1,4 @@
-"""Files with secrets in them, which are not for everybody on the box."""
+"""Files with secrets in them, which not every user of the machine may read."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from edge_fer.errors import ConfigError
 
 
 def open_secret(path: Path, what: str) -> BinaryIO:
-    """Open a file that its owner and group alone may read.
+    """Open a file that only its owner and group may read.
 
     Args:
         path: the file.
-        what: is in it, for the message: `a token`.
+        what: what is in it, for the message: `a token`.
 
     Raises:
-        ConfigError: when everybody may read it.
+        ConfigError: when every user may read it.
         OSError: when it cannot be opened.
     """
     file = path.open("rb")

@@ -1,4 +1,4 @@
-"""Standard output that can be full, closed or read by nobody, and never holds up a stop."""
+"""Standard output, which may be full, closed or not read any more, and never delays a stop."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from collections.abc import Callable
 
 from edge_fer.errors import OutputClosed, OutputError
 
-_SLICE_S = 0.1  # how often a write that nobody reads looks whether it should stop
+_SLICE_S = 0.1  # a write that waits for its reader checks this often whether to stop
 
 
 class Stdout:
     """Writes text to standard output at once.
 
-    A reader that stalls holds up the writer, as pipes do; but while it waits it asks whether to
-    stop, so that a signal ends a run whose reader has fallen asleep.
+    A reader that does not read blocks the writer, as with any pipe; but while it waits, the writer checks whether to
+    stop, so that a signal ends a run whose reader is stuck.
 
     Args:
-        descriptor: of the stream.
-        stopping: asked ten times a second while the reader stalls.
+        descriptor: file descriptor of the stream.
+        stopping: whether to stop; called ten times a second while the reader does not read.
     """
 
     def __init__(self, descriptor: int = 1, stopping: Callable[[], bool] = lambda: False) -> None:
@@ -28,20 +28,23 @@ class Stdout:
 
     @property
     def is_terminal(self) -> bool:
-        """Whether a person watches."""
+        """Whether it is a terminal."""
         return os.isatty(self._descriptor)
 
     def write(self, text: str) -> None:
-        """Write all of a text.
+        """Write a text completely.
+
+        Args:
+            text: the text, with its line ends.
 
         Raises:
-            OutputClosed: when the reader has gone, or stalls while the run is stopping.
+            OutputClosed: when the reader has gone, or does not read while the run is stopping.
             OutputError: when the stream cannot be written.
         """
         rest = memoryview(text.encode(errors="replace"))
         while rest:
             self._wait()
-            # A pipe that is ready has room for PIPE_BUF bytes; more could block beyond reach.
+            # A pipe that is ready has room for PIPE_BUF bytes; writing more could block without a time-out.
             rest = rest[self._write_some(rest[: select.PIPE_BUF]) :]
 
     def _write_some(self, data: memoryview) -> int:

@@ -1,7 +1,7 @@
-"""Telling systemd how the service is.
+"""Reports the service's state to systemd.
 
-A datagram of `NAME=value` lines to the socket that `NOTIFY_SOCKET` names, as sd_notify(3) describes; without one,
-nobody wants to know.
+A datagram of `NAME=value` lines to the socket that `NOTIFY_SOCKET` names, as sd_notify(3) describes; without that
+variable nothing is sent.
 """
 
 from __future__ import annotations
@@ -23,12 +23,14 @@ _STATUS_S = 1.0  # between two lines for `systemctl status`
 class Notifier(Closeable):
     """Sends to the service manager, if there is one.
 
+    `notify` may be called in any thread: each call sends one datagram. `beat` and the others belong to the main thread.
+
     Args:
-        environment: has `NOTIFY_SOCKET`, and `WATCHDOG_USEC` where the service is watched.
+        environment: environment variables: `NOTIFY_SOCKET`, and `WATCHDOG_USEC` where systemd watches the service.
         clock: CLOCK_MONOTONIC, seconds.
 
     Raises:
-        OutputError: when the socket that it names cannot be reached.
+        OutputError: when the socket cannot be reached.
     """
 
     def __init__(
@@ -39,11 +41,14 @@ class Notifier(Closeable):
         self._beat_at = float("-inf")
         self._socket = _connect(environment.get("NOTIFY_SOCKET", ""))
 
-    def tell(self, *lines: str) -> bool:
-        """Send assignments, such as `READY=1`. A manager that does not take them is not waited for.
+    def notify(self, *lines: str) -> bool:
+        """Send assignments. A manager that does not take them is not waited for.
+
+        Args:
+            lines: the assignments, such as `READY=1`.
 
         Returns:
-            Whether it took them: its mailbox may be full, or itself be starting anew.
+            Whether the manager took them: its queue may be full, or it may be restarting.
         """
         if self._socket is None:
             return True
@@ -54,26 +59,26 @@ class Notifier(Closeable):
         return True
 
     def beat(self) -> None:
-        """Feed the watchdog, four times in its interval at most; call it whenever all is well."""
+        """Reset the watchdog, at most four times in its interval; call it whenever all is well."""
         now = self._clock()
-        if self._beat_s and now - self._beat_at >= self._beat_s and self.tell("WATCHDOG=1"):
+        if self._beat_s and now - self._beat_at >= self._beat_s and self.notify("WATCHDOG=1"):
             self._beat_at = now
 
     def close(self) -> None:
-        """Give the socket back."""
+        """Close the socket."""
         if self._socket is not None:
             self._socket.close()
 
     def reloading(self) -> None:
-        """Say that the settings are being read again; `READY=1` ends it."""
-        self.tell("RELOADING=1", f"MONOTONIC_USEC={round(self._clock() * 1e6)}")
+        """Report that the settings are being read again; `READY=1` ends that state."""
+        self.notify("RELOADING=1", f"MONOTONIC_USEC={round(self._clock() * 1e6)}")
 
 
 class SystemdSink(Sink):
-    """Shows the newest state in `systemctl status`; the first turn of the loop makes the service ready.
+    """Shows the newest state in `systemctl status`; the first record after the start makes the service ready.
 
     Args:
-        notifier: sends it.
+        notifier: sends the state.
         clock: seconds that never go backwards.
     """
 
@@ -84,23 +89,27 @@ class SystemdSink(Sink):
     def __init__(self, notifier: Notifier, clock: Callable[[], float] = time.monotonic) -> None:
         self._notifier, self._clock = notifier, clock
         self._ready = False
-        self._told_at = float("-inf")
+        self._shown_at = float("-inf")
 
     def publish(self, record: Record, image: Image | None) -> None:
-        """Tell of one record; see `edge_fer.publish.Sink.publish`."""
+        """Show one record; see `edge_fer.publish.Sink.publish`."""
         now = self._clock()
-        if isinstance(record, Reading) and now - self._told_at < _STATUS_S:
+        if isinstance(record, Reading) and now - self._shown_at < _STATUS_S:
             return
         lines = [f"STATUS={summary(record)}"]
         is_ready = self._ready or isinstance(record, Reading) or record.state != "starting"
         if is_ready and not self._ready:
             lines.append("READY=1")
-        if self._notifier.tell(*lines):
-            self._told_at, self._ready = now, is_ready
+        if self._notifier.notify(*lines):
+            self._shown_at, self._ready = now, is_ready
 
 
 def summary(record: Record) -> str:
-    """One line on how the box is: rate, device, faces, and what is wrong."""
+    """One line on the run: rate, device, faces, and what is wrong.
+
+    Args:
+        record: the newest record.
+    """
     if isinstance(record, Reading):
         count = f"{len(record.faces)} face{'s' * (len(record.faces) != 1)}"
         wrong = f"; degraded: {record.reason}" if record.degraded else ""

@@ -1,4 +1,4 @@
-"""One living line for a person at a terminal."""
+"""Readings as text for a person at a terminal."""
 
 from __future__ import annotations
 
@@ -15,39 +15,40 @@ _START_OF_LINE = "\r\x1b[K"
 class TextLine(Sink):
     """Shows the newest reading in place on a terminal; elsewhere, one line a reading.
 
-    Statuses stand on lines of their own, each sentence once; the last one says where the time went.
+    Statuses have lines of their own, and a message is not repeated; the last one is followed by the times of the
+    stages.
 
     Args:
-        write: takes text; may raise OutputError.
-        living: whether lines can be written over.
+        write: writes text to its destination; may raise OutputError.
+        in_place: whether a reading overwrites the one before it, as on a terminal.
     """
 
     name = "stdout"
 
-    def __init__(self, write: Callable[[str], None], *, living: bool) -> None:
+    def __init__(self, write: Callable[[str], None], *, in_place: bool) -> None:
         self._write = write
-        self._living = living
+        self._in_place = in_place
         self._unfinished = False
-        self._told = ""
+        self._last_message = ""
 
     def publish(self, record: Record, image: Image | None) -> None:
         """Show one record; see `edge_fer.publish.Sink.publish`."""
         if isinstance(record, Reading):
             self._show(_sentence(record))
-        elif record.message != self._told:
-            self._told = record.message
-            self._tell(record.message)
+        elif record.message != self._last_message:
+            self._last_message = record.message
+            self._write_line(record.message)
         if isinstance(record, Status) and record.state == "stopping" and record.stages:
-            self._tell(_stages(record))
+            self._write_line(_stages(record))
 
     def _show(self, text: str) -> None:
-        if self._living:
+        if self._in_place:
             self._write(_START_OF_LINE + text[: shutil.get_terminal_size().columns - 1])
             self._unfinished = True
         else:
             self._write(text + "\n")
 
-    def _tell(self, text: str) -> None:
+    def _write_line(self, text: str) -> None:
         self._write("\n" * self._unfinished + text + "\n")
         self._unfinished = False
 

@@ -20,6 +20,8 @@ ENVIRONMENT_PREFIX = "EDGE_FER_"
 
 _NAMES = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge")  # a word, and `<<`, which takes in an anchor's keys
 
+_CLOSE = 0.75  # names less alike than this are no typing errors of each other
+
 
 class _OnceLoader(yaml.SafeLoader):
     """Refuses a key that stands twice, of which YAML would silently take the last."""
@@ -172,8 +174,8 @@ def _is_text(name: str) -> bool:
 
 def _nearest(where: str) -> str:
     valid = _names(Settings)
-    close = difflib.get_close_matches(where, valid, n=1) or difflib.get_close_matches(
-        where.rpartition(".")[2], [name.rpartition(".")[2] for name in valid], n=1
+    close = difflib.get_close_matches(where, valid, 1, _CLOSE) or difflib.get_close_matches(
+        where.rpartition(".")[2], [name.rpartition(".")[2] for name in valid], 1, _CLOSE
     )
     if not close:
         return ""

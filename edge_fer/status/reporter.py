@@ -7,7 +7,7 @@ import uuid
 from datetime import datetime, timezone
 
 from edge_fer.expression.face_reading import age_ms
-from edge_fer.process.worker import abandoned
+from edge_fer.process.running_child import abandoned
 from edge_fer.publish.sink_group import SinkGroup
 from edge_fer.recognizer import RecognizedFaces
 from edge_fer.schema import Reading, State, Status

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from edge_fer.expression.classifier import open_classifier
-from edge_fer.faces.detectors.mtcnn.detector import open_detector
+from edge_fer.faces.detectors import open_detector
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.lab.datasets import open_dataset
 from edge_fer.lab.datasets.dataset import Usage

@@ -14,9 +14,9 @@ import pytest
 from edge_fer.common.backoff import Backoff
 from edge_fer.errors import WorkerCrashed, WorkerFailed, WorkerTimeout
 from edge_fer.process import child as worker_child
-from edge_fer.process import worker as worker_module
 from edge_fer.process.child import Memory
-from edge_fer.process.worker import Worker, abandoned
+from edge_fer.process.running_child import abandoned
+from edge_fer.process.worker import Worker
 from tests.support import ROOT
 from tests.support.child_odd import HERE
 
@@ -73,12 +73,12 @@ def test_both_sides_see_the_shared_memory(odd):
 
 
 @pytest.mark.parametrize("text", ["transfer failed", "[1]", '{"answer": 42}', '{"result": 7}', "[" * 60_000])
-def test_a_child_gone_mad_is_killed(odd, text):
+def test_a_child_whose_message_is_no_reply_is_killed(odd, text):
     pid = odd.pid
     with pytest.raises(WorkerCrashed) as caught:
         odd.call("babble", deadline_s=30.0, text=text)
     assert str(caught.value) == (
-        f"odd: expected a reply to `babble`, found {text[:80]!r}; the child process has gone mad and was killed"
+        f"odd: expected a reply to `babble`, found {text[:80]!r}; the child process is faulty and was killed"
     )
     assert odd.pid is None
     assert gone(pid)
@@ -94,15 +94,20 @@ def test_the_memory_grows_from_either_side_and_keeps_its_content(odd):
 
 
 def test_the_child_cannot_shrink_the_memory_under_its_parent(odd):
-    odd.memory(4096)
-    with pytest.raises(PermissionError):
-        os.ftruncate(odd._child.memory._descriptor, 0)
+    content = odd.memory(4096)
+    with pytest.raises(WorkerFailed, match="Operation not permitted"):
+        odd.call("shrink", deadline_s=30.0)
+    assert bytes(content) == bytes(4096)
 
 
 @pytest.mark.parametrize(
     ("method", "arguments", "expected"),
     [
-        ("abort", {}, "odd: the child process was ended by SIGABRT during `abort`; it last said: USB transfer failed"),
+        (
+            "abort",
+            {},
+            "odd: the child process was ended by SIGABRT during `abort`; its last output: USB transfer failed",
+        ),
         ("leave", {"status": 3}, "odd: the child process exited with status 3 during `leave`"),
         (
             "signal_itself",
@@ -121,17 +126,18 @@ def test_a_crash_is_one_clear_line(odd, method, arguments, expected):
     assert not Path(f"/proc/{pid}").exists()
 
 
-def test_a_child_that_hangs_up_but_stays_is_killed(odd, monkeypatch):
-    monkeypatch.setattr(worker_module, "KILL_WAIT_S", 0.2)
-    pid = odd.pid
-    with pytest.raises(WorkerCrashed, match="the child process closed its connection during `hang_up`"):
-        odd.call("hang_up", deadline_s=30.0)
-    assert gone(pid)
-    assert odd.abandoned == 0
+def test_a_child_that_closes_its_connection_but_stays_is_killed():
+    with Worker(ODD, name="odd", kill_wait_s=0.2) as worker:
+        worker.start(30.0)
+        pid = worker.pid
+        with pytest.raises(WorkerCrashed, match="the child process closed its connection during `hang_up`"):
+            worker.call("hang_up", deadline_s=30.0)
+        assert gone(pid)
+        assert worker.abandoned == 0
 
 
 def test_a_result_that_is_no_json_is_a_crash_that_names_the_reason(odd):
-    with pytest.raises(WorkerCrashed, match=r"status 1 during `unspeakable`; it last said: TypeError: .*set"):
+    with pytest.raises(WorkerCrashed, match=r"status 1 during `unspeakable`; its last output: TypeError: .*set"):
         odd.call("unspeakable", deadline_s=30.0)
 
 
@@ -186,7 +192,7 @@ def test_an_unexpected_failure_arrives_with_its_type(odd):
     with pytest.raises(WorkerFailed) as caught:
         odd.call("fault", deadline_s=30.0)
     assert str(caught.value) == "KeyError: 'x'"
-    assert odd.last_words == "KeyError: 'x'"
+    assert odd.last_output == "KeyError: 'x'"
     assert odd.call("echo", deadline_s=30.0, a=1) == {"a": 1}
 
 
@@ -225,9 +231,11 @@ def test_an_interpreter_that_is_not_there_leaks_nothing():
 
 
 def test_chatter_never_blocks_the_child_and_only_its_end_is_kept(odd):
-    odd.call("chatter", deadline_s=30.0, size=300_000)
-    assert odd.last_words == "last of it"
-    assert len(odd._heard) <= 4096
+    odd.call("chatter", deadline_s=30.0, size=300_000, end="\nlast of it\n")
+    assert odd.last_output == "last of it"
+    odd.call("chatter", deadline_s=30.0, size=300_000, end="last of it")
+    assert odd.last_output.endswith("xlast of it")
+    assert len(odd.last_output) <= 4096
 
 
 def test_a_child_that_closes_its_stderr_is_still_served(odd):
@@ -313,9 +321,8 @@ class Unkillable:
         raise subprocess.TimeoutExpired("child", timeout)
 
 
-def test_an_unkillable_child_is_abandoned_counted_and_reaped_later(monkeypatch):
-    monkeypatch.setattr(worker_module, "MAX_ABANDONED", 1)
-    worker = Worker(ODD, name="odd")
+def test_an_unkillable_child_is_abandoned_counted_and_reaped_later():
+    worker = Worker(ODD, name="odd", max_abandoned=1)
     worker.start(30.0)
     before, real = open_descriptors(), worker._child.process
     stuck = Unkillable(real)

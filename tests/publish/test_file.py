@@ -171,7 +171,7 @@ def test_what_a_power_cut_left_of_a_line_costs_no_other(tmp_path: Path) -> None:
 
 def test_a_disk_that_is_mounted_later_gets_what_comes_then(tmp_path: Path) -> None:
     folder = tmp_path / "disk"
-    sink = JsonFile(FileSettings(path=folder / "readings.jsonl"), patient=True)
+    sink = JsonFile(FileSettings(path=folder / "readings.jsonl"), retry_open=True)
     with pytest.raises(OutputError, match=r"expected to write readings to .* No such file or directory"):
         sink.publish(make_reading(1), None)
     folder.mkdir()

@@ -85,17 +85,17 @@ def test_json_lines_are_written_one_by_one() -> None:
 
 def test_text_lives_on_one_line_of_a_terminal() -> None:
     written: list[str] = []
-    sink = TextLine(written.append, living=True)
+    sink = TextLine(written.append, in_place=True)
     sink.publish(make_status(message="opening sample"), None)
     sink.publish(make_reading(), PICTURE)
     sink.publish(make_reading(faces=(make_face_reading(),)), PICTURE)
     sink.publish(make_status("stopping", "sample has ended"), None)
     sink.close()
-    opening, living, ended, stages, rest = "".join(written).split("\n")
+    opening, in_place, ended, stages, rest = "".join(written).split("\n")
     assert opening == "opening sample"
-    assert living.count("\r") == 2
-    assert "29.9 FPS" in living
-    assert living.endswith("[7] happiness 93%"), "the last reading stays readable"
+    assert in_place.count("\r") == 2
+    assert "29.9 FPS" in in_place
+    assert in_place.endswith("[7] happiness 93%"), "the last reading stays readable"
     assert ended == "sample has ended"
     assert "detect 27.1/31.9" in stages
     assert rest == ""
@@ -103,7 +103,7 @@ def test_text_lives_on_one_line_of_a_terminal() -> None:
 
 def test_text_repeats_no_sentence() -> None:
     written: list[str] = []
-    sink = TextLine(written.append, living=True)
+    sink = TextLine(written.append, in_place=True)
     for _ in range(3):
         sink.publish(make_status("waiting_for_camera", "no camera; trying again in 1 s"), None)
     assert written == ["no camera; trying again in 1 s\n"]
@@ -111,7 +111,7 @@ def test_text_repeats_no_sentence() -> None:
 
 def test_text_elsewhere_is_one_line_a_reading() -> None:
     written: list[str] = []
-    sink = TextLine(written.append, living=False)
+    sink = TextLine(written.append, in_place=False)
     sink.publish(make_reading(), PICTURE)
     sink.publish(make_reading(faces=(make_face_reading(None, "too small"),)), PICTURE)
     lines = "".join(written).splitlines()

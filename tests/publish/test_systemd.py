@@ -60,7 +60,7 @@ def test_the_watchdog_is_fed_four_times_an_interval_at_most(manager: Manager) ->
 def test_nobody_is_told_where_nobody_listens() -> None:
     notifier = Notifier({})
     notifier.beat()
-    notifier.tell("READY=1")
+    notifier.notify("READY=1")
     notifier.close()
 
 
@@ -83,7 +83,7 @@ def test_an_abstract_socket_is_reached() -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind("\0" + name)
         notifier = Notifier({"NOTIFY_SOCKET": "@" + name})
-        notifier.tell("READY=1")
+        notifier.notify("READY=1")
         assert listener.recv(100) == b"READY=1"
         notifier.close()
 
@@ -91,7 +91,7 @@ def test_an_abstract_socket_is_reached() -> None:
 def test_a_manager_that_does_not_listen_is_not_waited_for(manager: Manager) -> None:
     notifier = Notifier({"NOTIFY_SOCKET": str(manager.path)})
     for _ in range(10_000):
-        notifier.tell("STATUS=" + "x" * 1000)
+        notifier.notify("STATUS=" + "x" * 1000)
     assert 0 < len(manager.heard()) < 10_000
     notifier.close()
 
@@ -116,7 +116,7 @@ def test_the_service_is_ready_once_it_runs_or_waits_for_its_camera(manager: Mana
 def test_what_the_manager_did_not_take_is_told_again(manager: Manager) -> None:
     clock = Clock()
     notifier = Notifier({"NOTIFY_SOCKET": str(manager.path), "WATCHDOG_USEC": "8000000"}, clock)
-    while notifier.tell("STATUS=full"):
+    while notifier.notify("STATUS=full"):
         pass
     sink = SystemdSink(notifier, clock)
     sink.publish(make_reading(1), None)
@@ -126,7 +126,7 @@ def test_what_the_manager_did_not_take_is_told_again(manager: Manager) -> None:
     notifier.beat()
     assert manager.heard()[0][1:] == ["READY=1"]
     manager.close()
-    assert not notifier.tell("STATUS=nobody there"), "while it starts anew, as after an upgrade"
+    assert not notifier.notify("STATUS=nobody there"), "while it starts anew, as after an upgrade"
     notifier.close()
 
 

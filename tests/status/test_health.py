@@ -145,13 +145,10 @@ def test_a_box_without_firmware_has_no_flags(tmp_path: Path) -> None:
     [("echo Cannot open /dev/vcio >&2; exit 255", "Cannot open /dev/vcio"), ("exit 1", "exit status 1"),
      ("exec sleep 60", "no answer within 0.2 s")],
 )  # fmt: skip
-def test_a_program_that_does_not_answer_says_why(
-    script: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("edge_fer.common.sensors._VCGENCMD_S", 0.2)
+def test_a_program_that_does_not_answer_says_why(script: str, words: str, tmp_path: Path) -> None:
     vcgencmd = program(tmp_path / "vcgencmd", script)
     with pytest.raises(OSError, match=words):
-        throttled_flags(tmp_path, vcgencmd)
+        throttled_flags(tmp_path, vcgencmd, timeout_s=0.2)
 
 
 def health(root: Path, clock: list[float], enabled: bool = True) -> Health:

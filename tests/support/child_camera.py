@@ -55,12 +55,12 @@ class Generator:
         raise OSError("it gives no more frames")
 
 
-class Looks:
+class Cameras:
     """Lists a camera at video0, one in use at video10, and no camera elsewhere."""
 
     def __init__(self, memory): ...
 
-    def look(self, path):
+    def describe(self, path):
         if path.endswith("video10"):
             raise OSError("another program reads from it")
         if path.endswith("video1"):

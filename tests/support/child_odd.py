@@ -63,8 +63,11 @@ class Odd:
             except OSError:
                 continue
 
-    def chatter(self, size):
-        os.write(1, b"x" * size + b"\nlast of it\n")
+    def chatter(self, size, end):
+        os.write(1, b"x" * size + end.encode())
+
+    def shrink(self):
+        os.ftruncate(self._memory._descriptor, 0)
 
     def mute(self):
         os.close(1)

@@ -14,17 +14,16 @@ from edge_fer.process.worker import Worker
 from edge_fer.settings import CaptureSettings
 from edge_fer.types import Image
 
-_BROKEN = 30  # so many frames in a row that cannot be decoded are no accident
+_MAX_BROKEN = 30  # after so many frames in a row that cannot be decoded the source is given up
 
 
 class ChildSource:
     """A camera or stream that a child process reads.
 
-    The child's target opens it in its constructor, first frame included, and says
-    `info = {"fps": frames a second or null, ...}`. Its method `read` waits for a frame, writes it to
-    the shared memory and returns `{"width", "height", "pixel_format", "stride", "bytes", "captured_ns"}`;
-    `pixels.py` says what formats there are. It raises OSError with a short reason when either fails.
-    A frame that cannot be decoded is left out.
+    The child's target opens it in its constructor, including the first frame, and sets `info = {"fps": frames a second
+    or None, ...}`. Its method `read` waits for a frame, writes it to the shared memory and returns `{"width", "height",
+    "pixel_format", "stride", "bytes", "captured_ns"}`; `pixels.py` lists the formats. The target raises OSError with a
+    short reason when either fails. A frame that cannot be decoded is left out.
 
     Args:
         settings: the source's name and deadlines.
@@ -36,8 +35,8 @@ class ChildSource:
         arguments: JSON values for the target's constructor.
 
     Attributes:
-        info: what the target said of itself.
-        skipped: frames that could not be decoded.
+        info: the target's `info`.
+        skipped: how many frames could not be decoded.
 
     Raises:
         SourceError: when it does not open, or gives no frame, within the deadline.
@@ -72,14 +71,14 @@ class ChildSource:
         self.fps: float | None = self.info.get("fps")
 
     def read(self) -> tuple[Image, int]:
-        """The newest frame; see `edge_fer.capture.sources.Source.read`."""
+        """Read the newest frame; see `edge_fer.capture.sources.Source.read`."""
         end = time.monotonic() + self._deadline_s
-        for _ in range(_BROKEN):
+        for _ in range(_MAX_BROKEN):
             image, captured_ns = self._read(max(end - time.monotonic(), 0.0))
             if image is not None:
                 return image, captured_ns
             self.skipped += 1
-        raise SourceLost(f"{self.name} gave {_BROKEN} frames in a row that cannot be decoded")
+        raise SourceLost(f"{self.name} gave {_MAX_BROKEN} frames in a row that cannot be decoded")
 
     def _read(self, deadline_s: float) -> tuple[Image | None, int]:
         try:
@@ -92,11 +91,11 @@ class ChildSource:
         return decode(content, **reply), captured_ns  # the one copy of a frame in this process
 
     def close(self) -> None:
-        """End the child at once: a camera's own farewell could block."""
+        """End the child at once: closing the camera properly could block."""
         self._worker.kill()
 
     def _reason(self, error: WorkerError) -> str:
-        """One line on what went wrong in the child, with FFmpeg's own word where it left one."""
-        words = re.sub(r"^\[[^]]*\]\s*", "", self._worker.last_words)
-        known = words in str(error) or isinstance(error, WorkerCrashed)  # a crash quotes them already
-        return redact(str(error) if known else f"{error} ({words})")
+        """One line about what went wrong in the child, with FFmpeg's own message where there is one."""
+        output = re.sub(r"^\[[^]]*\]\s*", "", self._worker.last_output)
+        quoted = output in str(error) or isinstance(error, WorkerCrashed)  # the message of a crash quotes it already
+        return redact(str(error) if quoted else f"{error} ({output})")

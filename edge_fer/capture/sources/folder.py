@@ -1,4 +1,4 @@
-"""A folder of pictures, in the order of their names; folders inside it are left alone."""
+"""A folder of pictures, in the order of their names; folders inside it are not read."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from edge_fer.errors import SourceError
 from edge_fer.types import Image
 
 SUFFIXES = frozenset((".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"))
-"""Files with these suffixes are taken for pictures, in small or capital letters."""
+"""Files with these suffixes are taken for pictures, in lower or upper case."""
 
 
 class Folder:
     """A folder of pictures. One that cannot be read is skipped and counted.
 
     Args:
-        path: of the folder.
-        warn: told about every picture that is skipped.
+        path: the folder.
+        warn: called with a message about every picture that is skipped.
 
     Raises:
         SourceError: when the folder cannot be read or has no pictures.
@@ -46,7 +46,7 @@ class Folder:
         self._left = iter(pictures)
 
     def read(self) -> tuple[Image, int] | None:
-        """The next picture that can be read; see `edge_fer.capture.sources.Source.read`."""
+        """Read the next picture that can be read; see `edge_fer.capture.sources.Source.read`."""
         for path in self._left:
             try:
                 return read_picture(path), time.monotonic_ns()
@@ -61,5 +61,5 @@ class Folder:
         return None
 
     def close(self) -> None:
-        """Leave out what is left."""
+        """Read no more pictures."""
         self._left = iter(())

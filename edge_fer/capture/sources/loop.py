@@ -12,7 +12,7 @@ class Loop:
     """Opens a source again whenever it is at its end.
 
     Args:
-        opener: opens it.
+        opener: opens the source.
     """
 
     live = False
@@ -25,11 +25,11 @@ class Loop:
 
     @property
     def skipped(self) -> int:
-        """Pictures left out, in every turn."""
+        """How many pictures were left out so far, in all passes."""
         return self._skipped_before + self._source.skipped
 
     def read(self) -> tuple[Image, int] | None:
-        """The next frame, the first one after the last; see `edge_fer.capture.sources.Source.read`."""
+        """Read the next frame: after the last one, the first; see `edge_fer.capture.sources.Source.read`."""
         taken = self._source.read()
         if taken is None:
             self._source.close()
@@ -39,5 +39,5 @@ class Loop:
         return taken
 
     def close(self) -> None:
-        """Close it."""
+        """Close the source."""
         self._source.close()

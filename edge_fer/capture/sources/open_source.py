@@ -1,4 +1,4 @@
-"""Opens a source by the way it is named."""
+"""Opens a source; its name decides which kind it is."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ def open_source(
     """Open the source that the settings name.
 
     Args:
-        settings: its name, and what is asked of it.
-        cancelled: asked while a live source is waited for; when true, opening or reading fails at once.
-        warn: told, in one line each, about pictures that are left out.
+        settings: the source's name, and the size, rate and so on that it should have.
+        cancelled: called again and again while waiting for a live source; once it returns true, opening or reading
+            fails at once.
+        warn: called with one line about each picture that is left out.
 
     Raises:
         SourceError: when it is missing, busy, or not what its name says.
@@ -87,10 +88,13 @@ def _open_file(kind: SourceKind, settings: CaptureSettings, warn: Callable[[str]
 
 
 def kind_of(source: str) -> SourceKind:
-    """Which kind of source a name means.
+    """The kind of source that a name stands for.
+
+    Args:
+        source: the name, as in the setting `capture.source`.
 
     Raises:
-        SourceError: when it means none.
+        SourceError: when it stands for none.
     """
     name = path_of(source)
     for pattern, kind in SOURCE_NAMES:
@@ -113,7 +117,7 @@ def kind_of(source: str) -> SourceKind:
         )
     import cv2
 
-    from edge_fer.capture.sources.picture import hush_opencv
+    from edge_fer.capture.sources.picture import silence_opencv
 
-    hush_opencv()
+    silence_opencv()
     return "picture" if cv2.haveImageReader(name) else "video"

@@ -1,11 +1,11 @@
-"""Cameras on a Raspberry Pi's ribbon, and all others that libcamera knows, through the system's picamera2.
+"""Cameras on a Raspberry Pi's ribbon cable, and all others that libcamera supports, through the system's picamera2.
 
-It runs in a child process under the system's own interpreter, with nothing of ours but `picamera2_child.py`, so that
-our environment and the system's numpy never meet.
+It runs in a child process under the system's own interpreter, which loads nothing of this package but
+`picamera2_child.py`: so the package's environment and the system's numpy never meet.
 
-Only one stream is asked for, which the camera's image processor makes as BGR. A second, small one for detection would
-save resizing to `detect.size` and cost a second copy and the conversion from YUV: from 1280x720, 0.9 ms against 0.15 ms
-on the development machine, of the 19 ms that a frame takes. That does not pay for two pictures in every frame.
+Only one stream is requested, which the camera's image processor makes as BGR. A second, small one for detection would
+save resizing to `detect.size`, but cost a second copy and the conversion from YUV: from 1280x720, 0.9 ms against
+0.15 ms on the development machine, of the 19 ms that a frame takes. So one stream is faster.
 """
 
 from __future__ import annotations
@@ -24,7 +24,12 @@ ENVIRONMENT = {"LIBCAMERA_LOG_LEVELS": "*:ERROR"}
 
 
 def open_picamera2(settings: CaptureSettings, cancelled: Callable[[], bool]) -> Source:
-    """Open a camera, which mirrors the picture itself where it can; see `open_source`."""
+    """Open a camera, which mirrors the picture itself where it can.
+
+    Args:
+        settings: see `open_source`; `source` is `picamera2` or `picamera2:NUMBER`.
+        cancelled: see `open_source`.
+    """
     source = ChildSource(
         settings,
         f"{CHILD}:Camera",
@@ -47,7 +52,7 @@ def open_picamera2(settings: CaptureSettings, cancelled: Callable[[], bool]) -> 
 
 
 def _controls(settings: CaptureSettings) -> dict[str, float]:
-    """What the settings ask, in libcamera's words and units."""
+    """The settings in libcamera's names and units."""
     controls: dict[str, float] = {}
     if settings.exposure_ms is not None:
         controls["ExposureTime"] = round(settings.exposure_ms * 1000)  # us

@@ -1,6 +1,6 @@
-"""What runs in the child processes of `picamera2.py`, under the system's interpreter; see `child.py` for its duties.
+"""What runs in the child processes of `picamera2.py`, under the system's interpreter; see `child_source.py`.
 
-The standard library and the system's picamera2 only.
+It imports the standard library and the system's picamera2 only.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ _FORMATS = {
     "YUYV": "yuyv422", "UYVY": "uyvy422",
 }  # fmt: skip
 _BEST = "RGB888"
-_STAMP_AGE_NS = 5_000_000_000  # an older stamp, or one that is yet to come, is none of the boot clock
+_MAX_STAMP_AGE_NS = 5_000_000_000  # an older time stamp, or one in the future, is not of the boot clock
 
 
 class Camera:
     """One camera.
 
     Args:
-        memory: takes the frames.
-        number: of the camera, as picamera2 counts.
-        pixel_format: libcamera's name; null: BGR, or what comes next to it.
-        width: pixels; null: 1280.
-        height: pixels; null: 720.
-        fps: frames a second; null: picamera2's choice.
-        hflip: mirror left to right.
-        vflip: mirror top to bottom.
-        controls: libcamera's names and values.
+        memory: the shared memory that frames are written to.
+        number: the camera's number, as picamera2 counts.
+        pixel_format: libcamera's name of the format; None: BGR, or the nearest to it.
+        width: pixels; None: 1280.
+        height: pixels; None: 720.
+        fps: frames a second; None: picamera2's choice.
+        hflip: whether to mirror left to right.
+        vflip: whether to mirror top to bottom.
+        controls: values by libcamera's names.
 
     Raises:
-        OSError: when there is no such camera, it is busy, or has not what is asked of it.
+        OSError: when there is no such camera, it is busy, or lacks what the settings ask for.
     """
 
     def __init__(
@@ -82,11 +82,11 @@ class Camera:
         self._stride = stream["stride"]
         self._format = _FORMATS[stream["format"]]
         self._first: dict[str, Any] | None = self._take()
-        # What a camera cannot mirror is left to the parent.
+        # What the camera cannot mirror, the parent mirrors.
         self.info = {"fps": fps, "hflip": hflip != bool(transform.hflip), "vflip": vflip != bool(transform.vflip)}
 
     def read(self) -> dict[str, Any]:
-        """Wait for a frame and write it to the memory."""
+        """Wait for a frame and write it to the shared memory."""
         taken, self._first = self._first, None
         return taken or self._take()
 
@@ -111,7 +111,7 @@ class Camera:
 
 
 class Listing:
-    """Looks at all cameras.
+    """Describes all cameras.
 
     Args:
         memory: not used.
@@ -119,31 +119,35 @@ class Listing:
 
     def __init__(self, memory: Any) -> None: ...
 
-    def look(self) -> dict[str, Any]:
-        """The cameras, in the order of their numbers."""
+    def describe(self) -> dict[str, Any]:
+        """Describe the cameras, in the order of their numbers."""
         return {"cameras": [_describe(number) for number in range(len(Picamera2.global_camera_info()))]}
 
 
 def monotonic_ns(stamp_ns: int | None) -> int:
-    """A moment of the boot clock, which goes on while the box sleeps, on CLOCK_MONOTONIC; where it is none, now."""
+    """Convert a time of the boot clock, which goes on while the machine sleeps, to CLOCK_MONOTONIC.
+
+    Args:
+        stamp_ns: CLOCK_BOOTTIME, nanoseconds; where it is None or impossible, the result is the present time.
+    """
     now_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-    if stamp_ns is None or not 0 <= now_ns - stamp_ns < _STAMP_AGE_NS:
+    if stamp_ns is None or not 0 <= now_ns - stamp_ns < _MAX_STAMP_AGE_NS:
         stamp_ns = now_ns
     return time.monotonic_ns() - (now_ns - stamp_ns)
 
 
 def _open(number: int) -> Any:
-    """A camera; its buffers come from a DMA heap where there is one, as on every Pi, else from libcamera."""
+    """Open a camera; its buffers come from a DMA heap where there is one, as on every Pi, else from libcamera."""
     if any(Path(name).exists() for name in heapNames):
         return Picamera2(number)
     allocator = LibcameraAllocator(None)
     camera = Picamera2(number, allocator=allocator)
-    allocator.camera = camera.camera  # which was not known before
+    allocator.camera = camera.camera  # which did not exist before
     return camera
 
 
 def _describe(number: int) -> dict[str, Any]:
-    """Model, sensor modes and controls of a camera; what is wrong with it where it cannot be opened."""
+    """Model, sensor modes and controls of a camera; or the error, where it cannot be opened."""
     info = Picamera2.global_camera_info()[number]
     found: dict[str, Any] = {"number": number, "name": str(info.get("Model")), "id": str(info.get("Id"))}
     try:
@@ -159,7 +163,7 @@ def _describe(number: int) -> dict[str, Any]:
 
 
 def _reason(error: BaseException) -> str:
-    """The first cause of an error: picamera2 wraps it in others that say nothing."""
+    """The first cause of an error: picamera2 wraps it in others without information."""
     while error.__cause__ is not None:
         error = error.__cause__
     return " ".join(str(error).split())

@@ -17,7 +17,14 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 
 
 class Picture:
-    """A picture file."""
+    """A picture file.
+
+    Args:
+        path: the file.
+
+    Raises:
+        SourceError: when it cannot be read or is no complete picture.
+    """
 
     live = False
     fps: float | None = None
@@ -28,17 +35,20 @@ class Picture:
         self._image: Image | None = read_picture(path)
 
     def read(self) -> tuple[Image, int] | None:
-        """The picture, the first time; see `edge_fer.capture.sources.Source.read`."""
+        """Return the picture the first time; see `edge_fer.capture.sources.Source.read`."""
         image, self._image = self._image, None
         return None if image is None else (image, time.monotonic_ns())
 
     def close(self) -> None:
-        """Forget the picture."""
+        """Free the picture."""
         self._image = None
 
 
 def read_picture(path: Path) -> Image:
-    """Decode a picture file, turned upright as its EXIF data say.
+    """Decode a picture file, rotated as its EXIF data say.
+
+    Args:
+        path: the file.
 
     Returns:
         `(height, width, 3)` uint8, BGR; grey, 16-bit and transparent pictures are converted.
@@ -52,11 +62,11 @@ def read_picture(path: Path) -> Image:
         raise SourceError(f"expected a picture at {path}, found: {error.strerror}; check the path") from error
     image = None
     if content and not _damaged_png(content):
-        hush_opencv()
+        silence_opencv()
         try:
             image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
         except cv2.error:
-            image = None  # such as one of more pixels than OpenCV accepts
+            image = None  # as for a picture of more pixels than OpenCV accepts
     if image is None:
         raise SourceError(
             f"expected a picture in {path}, found {len(content)} bytes that cannot be decoded; "
@@ -65,8 +75,8 @@ def read_picture(path: Path) -> Image:
     return np.asarray(image, np.uint8)
 
 
-def hush_opencv() -> None:
-    """Keep OpenCV and FFmpeg from writing to our stderr; their failures become our errors."""
+def silence_opencv() -> None:
+    """Keep OpenCV and FFmpeg from writing to stderr; their failures are raised as errors."""
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     if hasattr(cv2, "setLogLevel"):  # OpenCV 4
         cv2.setLogLevel(0)
@@ -75,9 +85,9 @@ def hush_opencv() -> None:
 
 
 def _damaged_png(content: bytes) -> bool:
-    """Whether this is a PNG with a wrong checksum or without its last chunk.
+    """Whether this is a PNG with a wrong checksum or without its last chunk, about which libpng would write to stderr.
 
-    libpng would write about it to our stderr. What follows the last chunk is no part of the picture.
+    What follows the last chunk is no part of the picture.
     """
     if not content.startswith(_PNG):
         return False

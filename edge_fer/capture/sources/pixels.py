@@ -1,4 +1,4 @@
-"""From the bytes of a frame, as cameras and pipes give them, to the runtime's picture."""
+"""Converts the bytes of a frame, as cameras and pipes deliver them, to the runtime's picture."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from edge_fer.types import Image, PixelFormat
 
 
 class _Layout(NamedTuple):
-    """How a format lies in memory.
+    """How the pixels of a format are laid out in memory.
 
     Attributes:
         width: bytes a pixel in a row.
-        height: rows of bytes for two rows of pixels: more than two where colour planes follow the luminance.
-        conversion: OpenCV's, to BGR; null where nothing is to do.
-        shape: of a pixel's part of the array that OpenCV converts.
+        height: rows of bytes for two rows of pixels; more than two where colour planes follow the luminance.
+        conversion: OpenCV's code for the conversion to BGR; None where none is needed.
+        shape: the last dimensions, one pixel's, of the array that OpenCV converts.
     """
 
     width: int
@@ -40,12 +40,23 @@ _LAYOUTS: dict[PixelFormat, _Layout] = {
 
 
 def row_bytes(pixel_format: PixelFormat, width: int) -> int:
-    """Bytes of a row of pixels without padding."""
+    """Bytes of a row of pixels without padding.
+
+    Args:
+        pixel_format: the format.
+        width: pixels of the row.
+    """
     return width * _LAYOUTS[pixel_format].width
 
 
 def frame_bytes(pixel_format: PixelFormat, stride: int, height: int) -> int:
-    """Bytes of a frame whose rows are `stride` bytes apart; `height` is even where there are colour planes."""
+    """Bytes of a frame.
+
+    Args:
+        pixel_format: the format.
+        stride: bytes from one row to the next.
+        height: rows of pixels; even where the format has colour planes.
+    """
     return stride * height * _LAYOUTS[pixel_format].height // 2
 
 
@@ -56,18 +67,17 @@ def decode(
     height: int,
     stride: int,
 ) -> Image | None:
-    """A picture of its own from the bytes of a frame.
+    """Make a picture from the bytes of a frame, which are copied.
 
     Args:
-        content: of the frame; a JPEG tells its size itself.
-        pixel_format: how they lie.
-        width: of the picture, pixels; even where neighbours share their colour.
-        height: of the picture, pixels; even where there are colour planes.
+        content: the frame's bytes; a JPEG has its size in it.
+        pixel_format: the format of the bytes.
+        width: the picture's width, pixels; even where neighbouring pixels share their colour.
+        height: the picture's height, pixels; even where there are colour planes.
         stride: bytes from one row to the next.
 
     Returns:
-        `(height, width, 3)` uint8, BGR, contiguous; null where bytes are missing, or where it is a JPEG that cannot be
-        decoded.
+        `(height, width, 3)` uint8, BGR, contiguous. None where bytes are missing, or a JPEG cannot be decoded.
     """
     if pixel_format == "mjpeg":
         return _decode_jpeg(content)
@@ -75,7 +85,7 @@ def decode(
     if len(content) < size:
         return None
     rows = np.frombuffer(content, np.uint8, size).reshape(-1, stride)
-    if layout.height == 2:  # padding goes before the conversion; that of colour planes lies elsewhere
+    if layout.height == 2:  # padding is cut off before the conversion; colour planes have theirs elsewhere
         rows = rows[:, : width * layout.width].reshape(height, width, *layout.shape)
     if layout.conversion is None:
         return np.array(rows)
@@ -85,6 +95,6 @@ def decode(
 def _decode_jpeg(content: memoryview | bytes | bytearray) -> Image | None:
     try:
         image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error:  # of a header that claims more pixels than OpenCV takes
+    except cv2.error:  # as for a header that claims more pixels than OpenCV accepts
         return None
     return None if image is None else np.asarray(image, np.uint8)

@@ -14,19 +14,19 @@ from edge_fer.settings import CaptureSettings
 from edge_fer.types import Image
 
 _STDIN = 0
-_SLICE_S = 0.1  # how often a waiting read looks whether it was cancelled
+_SLICE_S = 0.1  # a waiting read checks this often whether it was cancelled
 
 
 class Raw:
-    """Frames of one size, without anything in between.
+    """Frames of one size, with nothing between them.
 
-    A writer that pauses between two frames is lost, and found again once it goes on; one that
-    stops within a frame has ended, as nothing tells where the next frame would begin.
+    A writer that pauses between two frames is a lost source, which is back once the writer goes on. One that stops
+    within a frame ends the source, since nothing shows where the next frame would begin.
 
     Args:
         settings: size, pixel format and time-outs.
         cancelled: see `open_source`.
-        descriptor: to read from.
+        descriptor: the file descriptor to read from.
 
     Raises:
         ConfigError: when the settings give no size, or one that the format cannot have.
@@ -59,7 +59,7 @@ class Raw:
             )
 
     def read(self) -> tuple[Image, int] | None:
-        """The next frame, stamped when its last byte came; see `edge_fer.capture.sources.Source.read`."""
+        """Read the next frame, captured when its last byte came; see `edge_fer.capture.sources.Source.read`."""
         content = memoryview(bytearray(frame_bytes(self._raw.pixel_format, self._stride, self._size[1])))
         filled = 0
         while filled < len(content):
@@ -77,10 +77,10 @@ class Raw:
         return image, time.monotonic_ns()
 
     def close(self) -> None:
-        """Standard input stays open: it may be read again."""
+        """Do nothing: standard input stays open and may be read again."""
 
     def _wait(self, seconds: float) -> bool:
-        """Whether bytes, or the end, came in time."""
+        """Wait for bytes, or for the end of the input; whether either came in time."""
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0 and not self._cancelled():
             if select.select([self._descriptor], [], [], min(left, _SLICE_S))[0]:

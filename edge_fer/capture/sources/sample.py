@@ -11,5 +11,5 @@ CLIP = Path(str(files("edge_fer"))) / "assets" / "sample.mp4"
 
 
 def open_sample() -> Video:
-    """Open the clip; see `edge_fer.capture.sources.Source`."""
+    """Open the clip, which is read like any video."""
     return Video(CLIP, name="sample")

@@ -1,4 +1,4 @@
-"""What runs in the child process of `stream.py`; see `child.py` for its duties."""
+"""What runs in the child process of `stream.py`; see `child_source.py`."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class Stream:
     """A network stream, opened by OpenCV's FFmpeg.
 
     Args:
-        memory: takes the frames.
-        address: its URL.
-        open_timeout_s: for FFmpeg, seconds.
-        read_timeout_s: for FFmpeg, seconds.
+        memory: the shared memory that frames are written to.
+        address: the stream's URL.
+        open_timeout_s: FFmpeg's time-out for opening, seconds.
+        read_timeout_s: FFmpeg's time-out for reading, seconds.
 
     Raises:
         OSError: when it cannot be opened or gives no frame.
@@ -40,17 +40,24 @@ class Stream:
         self.info = {"fps": rate if 0 < rate <= 1000 else None}
 
     def read(self) -> dict[str, int | str]:
-        """Wait for a frame and write it to the memory."""
+        """Wait for a frame and write it to the shared memory."""
         taken, self._first = self._first, None
         picture, captured_ns = taken or self._grab("it gives no more frames")
         return write_frame(self._memory, picture, captured_ns)
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the stream."""
         self._capture.release()
 
     def _grab(self, otherwise: str) -> tuple[NDArray[Any], int]:
-        """One frame as OpenCV gives it, and the time after the grab, CLOCK_MONOTONIC, ns."""
+        """Read one frame.
+
+        Args:
+            otherwise: the error's text when there is none.
+
+        Returns:
+            The frame as OpenCV gives it, see `to_bgr`, and CLOCK_MONOTONIC after the grab, nanoseconds.
+        """
         if not self._capture.grab():
             raise OSError(otherwise)
         captured_ns = time.monotonic_ns()
@@ -64,8 +71,8 @@ def write_frame(memory: Memory, picture: NDArray[Any], captured_ns: int) -> dict
     """Hand a frame over to the parent.
 
     Args:
-        memory: takes its pixels as `(height, width, 3)` uint8, BGR.
-        picture: as the camera gave it; see `to_bgr`.
+        memory: the shared memory; the pixels are written to it as `(height, width, 3)` uint8, BGR.
+        picture: the picture as the camera gave it; see `to_bgr`.
         captured_ns: CLOCK_MONOTONIC at capture, nanoseconds.
 
     Returns:
@@ -81,11 +88,11 @@ def write_frame(memory: Memory, picture: NDArray[Any], captured_ns: int) -> dict
 
 
 def to_bgr(picture: NDArray[Any]) -> NDArray[np.uint8]:
-    """Whatever a camera gives, as the runtime's picture.
+    """Convert what a camera gives to the runtime's picture.
 
     Args:
-        picture: `(height, width)` or `(height, width, 1)` grey, `(height, width, 3)` BGR or
-            `(height, width, 4)` BGRA; uint8, or uint16 over the full range.
+        picture: `(height, width)` or `(height, width, 1)` grey, `(height, width, 3)` BGR or `(height, width, 4)` BGRA;
+            uint8, or uint16 over the full range.
 
     Returns:
         `(height, width, 3)` uint8, BGR, contiguous.

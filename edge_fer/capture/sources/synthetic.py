@@ -1,4 +1,4 @@
-"""Frames with a known number of faces, drawn before they are asked for: `synthetic:4`."""
+"""Drawn frames with a known number of faces: `synthetic:4`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,14 @@ _SEED = 1
 
 
 class Synthetic:
-    """A crowd that stays in view, 600x600 pixels, three seconds long."""
+    """A crowd that stays in view, 600x600 pixels, three seconds long.
+
+    Args:
+        name: `synthetic:` and how many faces, 0 to 99.
+
+    Raises:
+        SourceError: when the name has another form.
+    """
 
     live = False
     fps: float | None = 30.0
@@ -30,7 +37,7 @@ class Synthetic:
         self._next = 0
 
     def read(self) -> tuple[Image, int] | None:
-        """The next frame; see `edge_fer.capture.sources.Source.read`."""
+        """Draw the next frame; see `edge_fer.capture.sources.Source.read`."""
         if self._next == self._scene.frames:
             return None
         image = self._scene.render(self._next)
@@ -38,4 +45,4 @@ class Synthetic:
         return image, time.monotonic_ns()
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: nothing is held open."""

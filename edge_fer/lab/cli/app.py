@@ -23,7 +23,7 @@ INSIDE = "What a model is worth, and why"
 BOARD = "On a Coral Edge TPU"
 PROJECT = "What the project ships and tests itself with"
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, add_completion=False)  # completion is that of `edge-fer`
 
 
 @app.callback()

@@ -236,7 +236,7 @@ def _labelled(data: Path, layout: str, split: Split, per_class: int, seed: int, 
 
 
 def _from_pictures(paths: list[Path], store: ModelStore, classifier: Classifier, *, crops: bool) -> list[Subject]:
-    from edge_fer.faces.detectors.mtcnn.detector import open_detector
+    from edge_fer.faces.detectors import open_detector
     from edge_fer.lab.explain.explanations import subjects_of_crops, subjects_of_frames
     from edge_fer.settings import DetectSettings
 

@@ -25,7 +25,7 @@ import numpy as np
 
 from edge_fer.errors import OutputError, SourceError
 from edge_fer.faces.align import align
-from edge_fer.faces.detectors.mtcnn.detector import Detector, open_detector
+from edge_fer.faces.detectors import Detector, open_detector
 from edge_fer.inference.model_store import CropSpec, ModelSpec, ModelStore
 from edge_fer.lab.console import Reporter
 from edge_fer.lab.datasets.crops import CROPS, Crops
@@ -72,7 +72,7 @@ def cut_face(detector: Detector, photo: Image, crop: CropSpec, size: int) -> Cut
     Returns:
         Null where none is found, even in a border, which faces that fill their picture need.
     """
-    found: Sequence[Face] = detector.detect(photo)
+    found: Sequence[Face] = detector.find(photo)
     bordered = not found
     if bordered:
         found = _find_in_border(detector, photo)
@@ -97,7 +97,7 @@ def _find_in_border(detector: Detector, photo: Image) -> list[Face]:
 
     return [
         Face(face.box, face.score, Landmarks(*map(to_photo, face.landmarks.points)))
-        for face in detector.detect(np.asarray(framed, np.uint8))
+        for face in detector.find(np.asarray(framed, np.uint8))
     ]
 
 

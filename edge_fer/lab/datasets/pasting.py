@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_fer.faces.align import align
-from edge_fer.faces.detectors.mtcnn.detector import Detector
+from edge_fer.faces.detectors import Detector
 from edge_fer.inference.model_store import CropSpec
 from edge_fer.lab.datasets.pictures import resize
 from edge_fer.types import Face, Image, Point
@@ -52,7 +52,7 @@ def paste(face: Image, seed: int, *, side: int | None = None, size: int = FRAME)
 
 def find(detector: Detector, pasted: Pasted) -> Face | None:
     """The face whose box holds the middle of what was pasted; None where it is not found."""
-    for face in detector.detect(pasted.frame):
+    for face in detector.find(pasted.frame):
         box, middle = face.box, pasted.middle
         if box.x < middle.x < box.x + box.width and box.y < middle.y < box.y + box.height:
             return face

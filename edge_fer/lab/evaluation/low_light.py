@@ -10,7 +10,7 @@ import numpy as np
 
 from edge_fer.expression.classifier import open_classifier
 from edge_fer.faces.align import align
-from edge_fer.faces.detectors.mtcnn.detector import open_detector
+from edge_fer.faces.detectors import open_detector
 from edge_fer.faces.enhance import Enhancer
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.lab.console import Progress

@@ -14,7 +14,7 @@ from edge_fer.errors import SourceError
 from edge_fer.expression import ExpressionModel
 from edge_fer.expression.open_model import open_expression_model
 from edge_fer.faces.align import align
-from edge_fer.faces.detectors.mtcnn.detector import open_detector
+from edge_fer.faces.detectors import open_detector
 from edge_fer.faces.quality import measure_quality
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.lab.console import Reporter

@@ -16,7 +16,7 @@ import numpy as np
 from edge_fer.common.machine import machine
 from edge_fer.errors import SourceError
 from edge_fer.faces.align import align
-from edge_fer.faces.detectors.mtcnn.detector import Detector, open_detector
+from edge_fer.faces.detectors import Detector, open_detector
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.lab.console import Reporter
 from edge_fer.lab.datasets import Layout, open_dataset

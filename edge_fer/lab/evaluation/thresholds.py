@@ -41,7 +41,7 @@ class Measure:
     """
 
     name: str
-    setting: Literal["too_small", "blurred", "turned_away"] | None
+    setting: Literal["min_eye_distance_px", "max_blur", "max_head_angle_deg"] | None
     series: SeriesName
     value: Callable[[Observation], float]
     edges: tuple[float, ...]
@@ -55,21 +55,21 @@ class Measure:
 MEASURES: tuple[Measure, ...] = (
     Measure(
         "eye distance, pixels",
-        "too_small",
+        "min_eye_distance_px",
         "smaller",
         lambda face: face.quality.eye_distance,
         (40, 30, 25, 20, 17, 15, 13, 12, 11, 10, 9, 8, 7, 6, 5),
     ),
     Measure(
         "blur, part of the side",
-        "blurred",
+        "max_blur",
         "blurred",
         lambda face: face.quality.blur,
         (0.020, 0.022, 0.024, 0.026, 0.028, 0.030, 0.032, 0.034, 0.036, 0.038, 0.040, 0.045, 0.050),
     ),
     Measure(
         "turn, the larger of yaw and pitch, degrees",
-        "turned_away",
+        "max_head_angle_deg",
         "as they are",
         lambda face: max(abs(face.quality.yaw), abs(face.quality.pitch)),
         (5, 10, 15, 20, 25, 30, 35, 40, 45, 50),

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from edge_fer.errors import SourceError
 from edge_fer.expression.classifier import Classifier
 from edge_fer.faces.align import align
-from edge_fer.faces.detectors.mtcnn.detector import Detector
+from edge_fer.faces.detectors import Detector
 from edge_fer.lab.console import Progress, silent
 from edge_fer.lab.datasets.dataset import Dataset, FileImages, pictures_below, reading
 from edge_fer.lab.datasets.pictures import resize
@@ -113,7 +113,7 @@ def subjects_of_frames(paths: Sequence[Path], detector: Detector, classifier: Cl
     subjects = []
     for path in _files(paths):
         image = _read_colour(path)
-        for number, found in enumerate(detector.detect(image), 1):
+        for number, found in enumerate(detector.find(image), 1):
             face = align(image, found.landmarks, classifier.crop, classifier.size)
             subjects.append(Subject(face, f"{path.name}, face {number}", None))
     if not subjects:

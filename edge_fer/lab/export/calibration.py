@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_fer.errors import SourceError
-from edge_fer.faces.detectors.mtcnn.detector import open_detector
+from edge_fer.faces.detectors import open_detector
 from edge_fer.inference.model_store import CropSpec, ModelStore
 from edge_fer.lab.console import Progress, silent
 from edge_fer.lab.datasets.dataset import Dataset, Split

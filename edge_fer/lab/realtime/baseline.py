@@ -18,6 +18,7 @@ from edge_fer.common.closeable import Closeable
 from edge_fer.expression.classifier import Classifier, open_classifier
 from edge_fer.faces.align import align
 from edge_fer.faces.boxes import clip, square
+from edge_fer.faces.coordinates import to_faces
 from edge_fer.faces.detectors.mtcnn.decode import (
     Outputs,
     by_width,
@@ -26,7 +27,6 @@ from edge_fer.faces.detectors.mtcnn.decode import (
     decode_refined,
     merge_proposals,
 )
-from edge_fer.faces.detectors.mtcnn.detector import to_faces
 from edge_fer.faces.detectors.mtcnn.networks import crop, standardise
 from edge_fer.faces.detectors.mtcnn.pyramid import Array, pyramid_scales
 from edge_fer.inference.model_store import ModelStore

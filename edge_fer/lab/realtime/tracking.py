@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
-from edge_fer.faces.detectors.mtcnn.detector import open_detector
-from edge_fer.faces.finder import Finder
+from edge_fer.faces.detectors import open_detector
+from edge_fer.faces.finder import open_finder
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.lab.realtime.ground_truth import match
 from edge_fer.settings import Settings
@@ -89,7 +89,7 @@ def follow(settings: Settings, images: Sequence[Image], fps: float) -> Followed:
     exact = settings.detect.model_copy(update={"precision": "float32"})
     with closing(open_detector(exact, store)) as detector:
         started = time.perf_counter()
-        expected = [[face.box for face in detector.detect(image)] for image in images]
+        expected = [[face.box for face in detector.find(image)] for image in images]
         detector_s = time.perf_counter() - started
     started = time.perf_counter()
     shown = _tracks(settings, store, monitor, images, fps)
@@ -135,7 +135,7 @@ def _tracks(
     settings: Settings, store: ModelStore, monitor: Monitor, images: Iterable[Image], fps: float
 ) -> list[tuple[Track, ...]]:
     """What the finder shows in each frame, read as a file is."""
-    with closing(Finder(settings, store, monitor.stage)) as finder:
+    with closing(open_finder(settings, store, monitor.stage)) as finder:
         return [finder.find(image, round(index * 1e9 / fps), live=False) for index, image in enumerate(images)]
 
 

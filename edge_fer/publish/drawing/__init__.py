@@ -1,1 +1,1 @@
-"""What is drawn on pictures."""
+"""Drawing on pictures: readings, and blurred faces."""

@@ -22,31 +22,31 @@ COLOURS: dict[Label, Colour] = {
     "surprise": (60, 140, 250),
     "neutral": (210, 210, 210),
 }
-"""BGR, told apart on dark and on bright pictures."""
+"""Colours of the labels, BGR, that can be told apart on dark and on bright pictures."""
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _INK = (20, 20, 20)
 _UNKNOWN = (150, 150, 150)
-_SMALLEST = 0.9  # unit of all sizes, pixels; smaller text cannot be read
-_NARROW = 60.0  # sides of a face for each unit: on a smaller one everything is drawn smaller
-_HIDDEN = 0.1  # of a plate, at most, that is not worth another place
+_MIN_UNIT = 0.9  # the unit of all sizes, pixels; smaller text cannot be read
+_FACE_UNITS = 60.0  # a face that is narrower than so many units gets a smaller unit
+_HIDDEN = 0.1  # a plate may hide this share of others before another place is tried
 
 
 def annotate(image: Image, reading: Reading) -> Image:
     """Draw a reading over its frame.
 
-    Each face has its box, its landmarks, a plate with its id and label, and below it a bar for each of `LABELS`,
-    in this order, as long as it is probable: over time, where that is what the label goes by.
+    Each face gets its box, its landmarks, a plate with its id and label, and below it a bar for each of `LABELS`, in
+    this order. The length of a bar is the label's probability: the smoothed one, where there is smoothing.
 
     Args:
         image: `(height, width, 3)` uint8, BGR; not written to.
-        reading: of this frame.
+        reading: the reading of this frame.
 
     Returns:
         A new picture of the same shape.
     """
     picture: Image = image.copy()
-    unit = max(min(image.shape[:2]) / 360, _SMALLEST)
+    unit = max(min(image.shape[:2]) / 360, _MIN_UNIT)
     for face in reading.faces:
         _draw_face(picture, face, unit)
     plates = _Plates(picture, [face.box for face in reading.faces])
@@ -67,7 +67,7 @@ def _words(face: FaceReading) -> str:
 
 
 def _face_unit(box: Box, unit: float) -> float:
-    return min(unit, max(box.width / _NARROW, _SMALLEST))
+    return min(unit, max(box.width / _FACE_UNITS, _MIN_UNIT))
 
 
 def _draw_face(picture: Image, face: FaceReading, unit: float) -> None:
@@ -84,34 +84,34 @@ def _draw_face(picture: Image, face: FaceReading, unit: float) -> None:
 
 
 def _gap(unit: float) -> int:
-    """Between a box and its bars, pixels."""
+    """The distance between a box and its bars, pixels."""
     return round(3 * unit)
 
 
 def _bar(unit: float) -> int:
-    """Thickness, pixels."""
+    """The thickness of a bar, pixels."""
     return max(round(3 * unit), 2)
 
 
 class _Plates:
-    """Dark text on coloured plates, each where it hides the least of faces and of the plates before it.
+    """Dark text on coloured plates, each where it hides the least of the faces and of earlier plates.
 
     Args:
-        picture: drawn on.
-        faces: that are to be seen.
+        picture: the picture to draw on, `(height, width, 3)` uint8, BGR.
+        faces: boxes of the faces, which should stay visible.
     """
 
     def __init__(self, picture: Image, faces: Iterable[Box]) -> None:
         self._picture, self._taken = picture, list(faces)
 
     def draw(self, text: str, colour: Colour, at: Box | tuple[int, int], unit: float) -> None:
-        """Write.
+        """Draw one plate.
 
         Args:
-            text: in one line.
-            colour: of the plate, BGR.
-            at: its top left corner; or a face: above it or below its bars, whichever is free.
-            unit: of all sizes, pixels.
+            text: one line of text.
+            colour: the plate's colour, BGR.
+            at: the plate's top left corner, pixels; or a face's box: then the plate goes above it or below its bars.
+            unit: the unit of all sizes, pixels.
         """
         scale, thickness, margin = 0.4 * unit, max(round(unit), 1), round(3 * unit)
         (text_width, text_height), below = cv2.getTextSize(text, _FONT, scale, thickness)
@@ -125,19 +125,19 @@ class _Plates:
         cv2.putText(self._picture, text, origin, _FONT, scale, _INK, thickness, cv2.LINE_AA)
 
     def _inside(self, corner: tuple[float, float], width: int, height: int) -> Box:
-        """The plate that is as near to a corner as the picture allows."""
+        """The plate with its top left corner there, moved into the picture where it would stick out."""
         rows, columns = self._picture.shape[:2]
         left, top = min(max(corner[0], 0), max(columns - width, 0)), min(max(corner[1], 0), max(rows - height, 0))
         return Box(left, top, width, height)
 
     def _freest(self, plates: list[Box]) -> Box:
-        """The one that hides least, the first of equals."""
+        """The plate that hides least; of several, the first."""
         hidden = overlap(corners_of(plates), corners_of(self._taken), "smaller").sum(axis=1)
         return plates[int(hidden.clip(_HIDDEN).argmin())]
 
 
 def _beside(face: Box, width: int, height: int, unit: float) -> list[tuple[float, float]]:
-    """Top left corners for the plate of a face, the nicest first."""
+    """Top left corners for the plate of a face, the preferred one first."""
     bars = _gap(unit) + len(LABELS) * (_bar(unit) + 1)
     lefts = [face.x + share * (face.width - width) for share in (0, 0.5, 1)]
     tops = face.y - height - 1, face.y + face.height + bars

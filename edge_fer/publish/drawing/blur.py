@@ -1,4 +1,4 @@
-"""Faces made unrecognisable in pictures that people see."""
+"""Makes faces unrecognisable in pictures that people see."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from edge_fer.schema import FaceReading
 from edge_fer.types import Box, Image
 
 _CELLS = 5
-"""Squares across a face: what is left of it are a few tones, too few to tell one from another."""
+"""Squares across a face: they leave a few tones of it, too few to recognise anyone."""
 
 _ASIDE, _ABOVE, _BELOW = 0.35, 0.5, 0.35
-"""The detector's box ends at brow and chin; so much of it is added for hair, ears and throat."""
+"""The detector's box ends at brow and chin: these shares of it are added for ears, hair and throat."""
 
 
 def blur_faces(image: Image, faces: Iterable[FaceReading]) -> Image:
@@ -23,7 +23,7 @@ def blur_faces(image: Image, faces: Iterable[FaceReading]) -> Image:
 
     Args:
         image: `(height, width, 3)` uint8, BGR; not written to.
-        faces: found in this picture.
+        faces: the faces that were found in this picture.
 
     Returns:
         A new picture of the same shape.
@@ -43,7 +43,7 @@ def blur_faces(image: Image, faces: Iterable[FaceReading]) -> Image:
 
 
 def _head(box: Box, image: Image) -> tuple[int, int, int, int]:
-    """Left, top, right and bottom of a head within the picture, pixels."""
+    """Left, top, right and bottom of a head, cut off at the picture's edges, pixels."""
     height, width = image.shape[:2]
     left, right = box.x - _ASIDE * box.width, box.x + (1 + _ASIDE) * box.width
     top, bottom = box.y - _ABOVE * box.height, box.y + (1 + _BELOW) * box.height

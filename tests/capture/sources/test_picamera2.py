@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import sysconfig
 import time
 from pathlib import Path
 
@@ -27,7 +26,7 @@ def python(tmp_path_factory):
     folder = tmp_path_factory.mktemp("system")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
     site = next(folder.glob("lib/python*/site-packages"))
-    (site / "fake.pth").write_text(f"{FAKE}\n{sysconfig.get_path('purelib')}\n")
+    (site / "fake.pth").write_text(f"{FAKE}\n{Path(np.__file__).parents[1]}\n")
     return folder / "bin/python"
 
 
@@ -36,10 +35,10 @@ def camera(python, monkeypatch):
     """Opens the fake camera, and closes it in the end."""
     opened = []
 
-    def open_it(source="picamera2", setup=None, **wishes):
+    def open_it(source="picamera2", setup=None, **asked):
         monkeypatch.setenv("FAKE_PICAMERA2", json.dumps(setup or {}))
-        wishes = {"width": 100, "height": 80, **wishes}
-        opened.append(open_source(settings(source, python=str(python), **wishes)))
+        asked = {"width": 100, "height": 80, **asked}
+        opened.append(open_source(settings(source, python=str(python), **asked)))
         return opened[-1]
 
     yield open_it
@@ -113,7 +112,7 @@ def test_with_a_dma_heap_buffers_come_from_there(camera, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("source", "setup", "wishes", "expected"),
+    ("source", "setup", "asked", "expected"),
     [
         ("picamera2:2", {}, {}, "to open picamera2:2, found: No camera number 2 found"),
         ("picamera2", {"busy": True}, {}, "found: Failed to acquire camera: Device or resource busy; see"),
@@ -123,9 +122,9 @@ def test_with_a_dma_heap_buffers_come_from_there(camera, monkeypatch):
         ("picamera2", {}, {"width": 101}, "width and height should be even"),
     ],
 )
-def test_what_cannot_be_is_one_line(camera, source, setup, wishes, expected):
+def test_what_cannot_be_is_one_line(camera, source, setup, asked, expected):
     with pytest.raises(SourceError, match=expected) as caught:
-        camera(source, setup, **wishes)
+        camera(source, setup, **asked)
     assert not isinstance(caught.value, SourceLost)
     assert len(str(caught.value).splitlines()) == 1
 

@@ -19,12 +19,13 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from edge_fer.capture.sources import Source, sample, video
+from edge_fer.capture.sources import Source, sample
 from edge_fer.capture.sources.child_source import ChildSource
 from edge_fer.capture.sources.open_source import kind_of, open_source
 from edge_fer.capture.sources.stream_child import Stream as StreamChild
 from edge_fer.capture.sources.stream_child import to_bgr, write_frame
 from edge_fer.capture.sources.v4l2 import source as v4l2
+from edge_fer.capture.sources.video import Video
 from edge_fer.common.text import redact
 from edge_fer.errors import SourceError, SourceLost
 from edge_fer.settings import CaptureSettings
@@ -506,10 +507,9 @@ def test_frames_of_a_video_that_cannot_be_decoded_are_left_out_and_counted(tmp_p
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_video_of_hardly_any_good_frame_ends(tmp_path, monkeypatch):
-    monkeypatch.setattr(video, "_MOST_LOST", 10)
+def test_a_video_of_hardly_any_good_frame_ends(tmp_path):
     path = damage(write_video(tmp_path / "a.avi", frames=40, codec="MJPG"), set(range(5, 35)))
-    opened = open_source(settings(path))
+    opened = Video(path, max_lost=10)
     with pytest.raises(SourceError, match=r"expected about 40 frames in .*a\.avi, found 5; the file is cut short"):
         count(opened)
     assert opened.skipped == 0

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from edge_fer.errors import EdgeFerError, OutputError, SourceError
 from edge_fer.faces.align import align
-from edge_fer.faces.detectors.mtcnn.detector import open_detector
+from edge_fer.faces.detectors import open_detector
 from edge_fer.inference.model_store import CropSpec, ModelStore
 from edge_fer.lab.cli.app import app
 from edge_fer.lab.datasets import open_dataset
@@ -61,7 +61,7 @@ def _tight() -> Image:
     """A small face that fills its picture, which is found only in a border."""
     face = scene(1)
     with open_detector(DetectSettings(), ModelStore()) as detector:
-        box = detector.detect(face)[0].box
+        box = detector.find(face)[0].box
     left, top, width, height = (round(side) for side in box)
     small = cv2.resize(face[top : top + height, left : left + width], (38, 48), interpolation=cv2.INTER_AREA)
     return np.asarray(small, np.uint8)
@@ -118,7 +118,7 @@ def test_faces_are_cut_as_the_runtime_cuts_them(photos: Path, tmp_path: Path) ->
     invoke(photos, tmp_path / "faces")
     (written,) = (tmp_path / "faces").rglob("two-*.png")
     with open_detector(DetectSettings(), ModelStore()) as detector:
-        found = detector.detect(scene(2))
+        found = detector.find(scene(2))
     largest = max(found, key=lambda face: face.box.width * face.box.height)
     expected = align(scene(2), largest.landmarks, CROP, 224)
     np.testing.assert_array_equal(cv2.imread(str(written), cv2.IMREAD_GRAYSCALE), expected)

@@ -25,7 +25,7 @@ from edge_fer.types import LABELS, Expression, Quality
 from tests.lab.support.portraits import portrait_crop
 
 SIZE, BLUR, TURN = (next(one for one in MEASURES if one.setting == name) for name in
-                    ("too_small", "blurred", "turned_away"))  # fmt: skip
+                    ("min_eye_distance_px", "max_blur", "max_head_angle_deg"))  # fmt: skip
 REFERENCE = 0.8
 
 
@@ -104,10 +104,10 @@ def test_proposals_stand_beside_the_settings() -> None:
     sharp, dull = observation(), replace(observation(blur=0.0335), right=False)
     good = Series(300, (sharp,) * 200)
     series = {one.series: good for one in MEASURES} | {"blurred": Series(400, (sharp, dull) * 150)}
-    found = {one.measure.setting: one for one in examine(series, SmoothSettings(blurred=0.05)) if one.measure.setting}
+    found = {one.measure.setting: one for one in examine(series, SmoothSettings(max_blur=0.05)) if one.measure.setting}
     below = max(edge for edge in BLUR.edges if edge < 0.0335)
-    assert (found["blurred"].now, found["blurred"].proposal.threshold) == (0.05, below)
-    assert found["too_small"].proposal.threshold is None
+    assert (found["max_blur"].now, found["max_blur"].proposal.threshold) == (0.05, below)
+    assert found["min_eye_distance_px"].proposal.threshold is None
 
 
 def test_without_a_face_there_is_nothing_to_hold_against() -> None:
@@ -204,10 +204,10 @@ def test_the_command_reads_validation_faces_only(
     found = json.loads(answer.output)
     assert found["series"]["as they are"] | {"accuracy": 0} == {"shown": 3, "found": 3, "accuracy": 0}
     settings = {one["setting"]: (one["now"], one["proposed"], one["tail"]["faces"]) for one in found["measures"]}
-    assert settings["turned_away"] == (SmoothSettings().turned_away, None, 3)
+    assert settings["max_head_angle_deg"] == (SmoothSettings().max_head_angle_deg, None, 3)
     for one in found["measures"]:
         assert sum(each["faces"] for each in one["bins"]) == found["series"][one["series"]]["found"]
     tables = CliRunner().invoke(app, command).output
-    assert f"smooth.too_small: {SmoothSettings().too_small:g} now, no proposal, keep it" in tables
+    assert f"smooth.min_eye_distance_px: {SmoothSettings().min_eye_distance_px:g} now, no proposal, keep it" in tables
     assert tables.count("right (95 % interval)") == len(MEASURES)
     assert labels == [[LABELS.index("happiness")]] * 2

@@ -1,4 +1,4 @@
-"""What the kernel's <linux/videodev2.h> says of ioctls: structures, field by field, and the numbers of requests."""
+"""The ioctls of the kernel's <linux/videodev2.h>: structures, field by field, and the numbers of the requests."""
 
 from __future__ import annotations
 

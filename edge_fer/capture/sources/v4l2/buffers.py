@@ -1,4 +1,4 @@
-"""The pictures of a V4L2 device, through buffers that the driver fills in our memory (streaming I/O).
+"""The pictures of a V4L2 device, through buffers that the driver fills in this process's memory (streaming I/O).
 
 Source: "Video for Linux API", chapter 3.2.
 """
@@ -15,30 +15,30 @@ from typing import NamedTuple
 from edge_fer.capture.sources.v4l2 import abi
 from edge_fer.capture.sources.v4l2.device import Device
 
-_BUFFERS = 4  # one is filled, one is waited for, one is copied, and one is for a driver that wants more
+_BUFFERS = 4  # one is being filled, one is waited for, one is copied, and one is for a driver that needs more
 _MMAP = 1  # V4L2_MEMORY_MMAP
-_BROKEN = 0x0040  # V4L2_BUF_FLAG_ERROR: the driver lost part of it
+_BROKEN = 0x0040  # V4L2_BUF_FLAG_ERROR: the driver lost part of the picture
 _CLOCK = 0xE000  # V4L2_BUF_FLAG_TIMESTAMP_MASK
 _MONOTONIC = 0x2000  # V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC
-_STAMP_AGE_NS = 5_000_000_000  # a stamp that is older, or yet to come, cannot be true
+_MAX_STAMP_AGE_NS = 5_000_000_000  # a time stamp that is older, or in the future, cannot be true
 
 
 class Stamped(NamedTuple):
-    """How many bytes a picture has, and when it was captured: CLOCK_MONOTONIC, nanoseconds."""
+    """The size of a picture, bytes, and its capture time, CLOCK_MONOTONIC, nanoseconds."""
 
     size: int
     captured_ns: int
 
 
 class Stream:
-    """Reads a device that is set up.
+    """Reads a device whose mode is set.
 
     Args:
-        device: open, its mode set.
-        fps: asked of it, frames a second; null: its own choice.
+        device: the open device.
+        fps: the rate to ask for, frames a second; None: the device's own choice.
 
     Attributes:
-        fps: what the driver says of its rate; null where it says nothing.
+        fps: the rate that the driver states, frames a second; None where it states none.
 
     Raises:
         OSError: when another program reads from it, or it cannot stream.
@@ -50,33 +50,33 @@ class Stream:
         count = device.ask(abi.REQBUFS, abi.RequestBuffers(count=_BUFFERS, type=abi.CAPTURE, memory=_MMAP)).count
         self._maps = [self._map(index) for index in range(count)]
         for index in range(count):
-            self._give(index)
+            self._queue(index)
         device.ask(abi.STREAMON, c_int(abi.CAPTURE))
         self._poller = select.poll()
         self._poller.register(device, select.POLLIN)
 
     def read(self, take: Callable[[memoryview], None]) -> Stamped:
-        """Wait for the newest picture that is whole.
+        """Wait for the newest complete picture.
 
         Args:
-            take: is given its bytes, and must keep none of that memory.
+            take: called with the picture's bytes; it must keep no reference to that memory.
 
         Raises:
             OSError: when the device was unplugged or fails.
         """
         newest = self._wait()
-        while (later := self._filled()) is not None:  # those that came while nobody asked
-            self._give(newest.index)
+        while (later := self._filled()) is not None:  # pictures that came since the last read
+            self._queue(newest.index)
             newest = later
         try:
             with memoryview(self._maps[newest.index]) as whole, whole[: newest.bytesused] as content:
                 take(content)
         finally:
-            self._give(newest.index)
+            self._queue(newest.index)
         return Stamped(newest.bytesused, _captured_ns(newest))
 
     def _wait(self) -> abi.Buffer:
-        """The next buffer that is filled; the parent's deadline ends a wait without end."""
+        """The next filled buffer; where none comes, the parent's deadline ends the wait."""
         while True:
             ((_, events),) = self._poller.poll()
             found = self._filled()
@@ -86,7 +86,7 @@ class Stream:
                 raise OSError("it gives no more frames")
 
     def _filled(self) -> abi.Buffer | None:
-        """A buffer that is filled with a whole picture; null while there is none."""
+        """A buffer that holds a complete picture; None while there is none."""
         while True:
             try:
                 found = self._device.ask(abi.DQBUF, abi.Buffer(type=abi.CAPTURE, memory=_MMAP))
@@ -94,10 +94,10 @@ class Stream:
                 return None
             if not found.flags & _BROKEN and found.bytesused:
                 return found
-            self._give(found.index)
+            self._queue(found.index)
 
-    def _give(self, index: int) -> None:
-        """Hand a buffer to the driver."""
+    def _queue(self, index: int) -> None:
+        """Give a buffer to the driver, to be filled."""
         self._device.ask(abi.QBUF, abi.Buffer(index=index, type=abi.CAPTURE, memory=_MMAP))
 
     def _map(self, index: int) -> mmap.mmap:
@@ -105,21 +105,21 @@ class Stream:
         return mmap.mmap(self._device.fileno(), found.length, offset=found.where)
 
     def _set_rate(self, fps: float | None) -> float | None:
-        """Ask for a rate, or what it is; drivers without one refuse."""
+        """Set the rate, or read it where none is asked for; what the driver then states. Drivers without one refuse."""
         try:
             if fps is None:
                 now = self._device.ask(abi.G_PARM, abi.StreamParameters(type=abi.CAPTURE))
             else:
-                wish = abi.StreamParameters(type=abi.CAPTURE, numerator=1000, denominator=round(fps * 1000))
-                now = self._device.ask(abi.S_PARM, wish)
+                rate = abi.StreamParameters(type=abi.CAPTURE, numerator=1000, denominator=round(fps * 1000))
+                now = self._device.ask(abi.S_PARM, rate)
         except OSError:
             return None
         return now.denominator / now.numerator if now.numerator and now.denominator else None
 
 
 def _captured_ns(buffer: abi.Buffer) -> int:
-    """The driver's stamp where it is of CLOCK_MONOTONIC, else now."""
+    """The driver's time stamp where it is of CLOCK_MONOTONIC, else the present time; nanoseconds."""
     now_ns = time.monotonic_ns()
     stamp_ns: int = buffer.seconds * 1_000_000_000 + buffer.microseconds * 1000
-    true = buffer.flags & _CLOCK == _MONOTONIC and 0 <= now_ns - stamp_ns < _STAMP_AGE_NS
-    return stamp_ns if true else now_ns
+    is_valid = buffer.flags & _CLOCK == _MONOTONIC and 0 <= now_ns - stamp_ns < _MAX_STAMP_AGE_NS
+    return stamp_ns if is_valid else now_ns

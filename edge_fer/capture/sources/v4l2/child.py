@@ -1,6 +1,6 @@
-"""What runs in the child processes of `v4l2.py`; see `child.py` for the duties of a camera.
+"""What runs in the child processes of `source.py`; see `child_source.py`.
 
-The standard library only, so that a camera is back in a moment: pictures are decoded by the parent.
+It imports the standard library only, so that it starts fast when a camera comes back: the parent decodes the pictures.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ class Camera:
     """A V4L2 camera.
 
     Args:
-        memory: takes the frames.
-        path: of the device.
-        pixel_format: four characters; null: the best, see `v4l2_mode.choose`.
-        width: pixels; null: its own choice.
-        height: see `width`.
-        fps: frames a second; null: its own choice.
-        wishes: see `v4l2_mode.set_controls`.
-        controls: see `v4l2_mode.set_controls`.
+        memory: the shared memory that frames are written to.
+        path: the device node.
+        pixel_format: four characters; None: the best, see `choose` in `mode.py`.
+        width: pixels; None: the camera's own choice.
+        height: pixels; None: the camera's own choice.
+        fps: frames a second; None: the camera's own choice.
+        requested: see `set_controls` in `mode.py`.
+        controls: see `set_controls` in `mode.py`.
 
     Raises:
-        OSError: when it is busy, has not what is asked of it, or gives no frame.
+        OSError: when the camera is busy, lacks what the settings ask for, or gives no frame.
     """
 
     def __init__(
@@ -41,22 +41,22 @@ class Camera:
         width: int | None,
         height: int | None,
         fps: float | None,
-        wishes: Mapping[str, float | None],
+        requested: Mapping[str, float | None],
         controls: Mapping[str, float],
     ) -> None:
         self._memory = memory
         self._device = device = Device(path)
-        wished = choose(device.formats(), device.mode(), pixel_format, width, height, fps, bus_bytes_s(device))
-        self._mode = device.set_mode(wished)
+        mode = choose(device.formats(), device.mode(), pixel_format, width, height, fps, bus_bytes_s(device))
+        self._mode = device.set_mode(mode)
         if self._mode.format not in READABLE:
-            raise OSError(f"it gives {self._mode.format}, though it lists {wished.format}")
-        set_controls(device, wishes, controls)
+            raise OSError(f"it gives {self._mode.format}, though it lists {mode.format}")
+        set_controls(device, requested, controls)
         self._stream = Stream(device, fps)
         self._first: Stamped | None = self._stream.read(self._take)
         self.info = {"fps": self._stream.fps}
 
     def read(self) -> dict[str, Any]:
-        """Wait for a frame and write it to the memory."""
+        """Wait for a frame and write it to the shared memory."""
         stamped, self._first = self._first or self._stream.read(self._take), None
         return {
             "width": self._mode.width, "height": self._mode.height, "pixel_format": READABLE[self._mode.format][0],
@@ -64,7 +64,7 @@ class Camera:
         }  # fmt: skip
 
     def close(self) -> None:
-        """Give the device back."""
+        """Close the device."""
         self._device.close()
 
     def _take(self, content: memoryview) -> None:
@@ -72,7 +72,7 @@ class Camera:
 
 
 class Listing:
-    """Looks at devices, and reads from none.
+    """Describes devices without reading pictures.
 
     Args:
         memory: not used.
@@ -80,8 +80,11 @@ class Listing:
 
     def __init__(self, memory: Memory) -> None: ...
 
-    def look(self, path: str) -> dict[str, Any]:
-        """Name, formats and controls of one.
+    def describe(self, path: str) -> dict[str, Any]:
+        """Name, formats and controls of one device.
+
+        Args:
+            path: the device node.
 
         Raises:
             OSError: when it cannot be opened, or gives no pictures.

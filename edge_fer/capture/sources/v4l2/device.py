@@ -1,6 +1,6 @@
-"""A V4L2 device asked by ioctl: what it is, which formats and controls it has, and setting them.
+"""A V4L2 device through ioctl: its name, its formats and controls, and setting them.
 
-Source: "Video for Linux API"; `v4l2_abi.py` has the structures.
+Source: "Video for Linux API"; the structures are in `abi.py`.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ _Asked = TypeVar("_Asked")
 
 
 class Size(NamedTuple):
-    """A size of picture that a format comes in, or a range of them.
+    """A picture size of a format, or a range of sizes.
 
     Attributes:
         width: pixels; the largest of a range.
         height: pixels; the largest of a range.
-        smallest: width and height, where it is a range; else null.
-        step: from one width, and one height, of a range to the next.
-        rates: frames a second at the largest size, highest first; empty where the driver does not tell.
+        smallest: the smallest width and height of a range, pixels; None for a single size.
+        step: pixels from one width, and from one height, of a range to the next.
+        rates: frames a second at the largest size, highest first; empty where the driver lists none.
     """
 
     width: int
@@ -47,20 +47,20 @@ class Size(NamedTuple):
 
 
 class Format(NamedTuple):
-    """A pixel format: its four characters, such as `MJPG`, and its sizes in the driver's order."""
+    """A pixel format: its four-character code, such as `MJPG`, and its sizes in the driver's order."""
 
     name: str
     sizes: tuple[Size, ...]
 
 
 class Mode(NamedTuple):
-    """What a device is set to.
+    """The format and size that a device is set to.
 
     Attributes:
-        format: four characters.
+        format: four-character code.
         width: pixels.
         height: pixels.
-        stride: bytes from one row to the next, as the driver says; 0 for compressed pictures.
+        stride: bytes from one row to the next, as the driver states; 0 for compressed pictures.
     """
 
     format: str
@@ -70,16 +70,16 @@ class Mode(NamedTuple):
 
 
 class Control(NamedTuple):
-    """Something that can be set.
+    """A control, such as the brightness.
 
     Attributes:
-        name: in small letters, as `v4l2-ctl -l` writes it.
+        name: in lower case, as `v4l2-ctl -l` writes it.
         id: V4L2_CID_*.
         kind: integer, boolean or menu.
-        smallest: value.
-        largest: value.
-        step: between values.
-        default: value.
+        smallest: the smallest value.
+        largest: the largest value.
+        step: from one value to the next.
+        default: the default value.
     """
 
     name: str
@@ -92,7 +92,7 @@ class Control(NamedTuple):
 
 
 class Refused(OSError):
-    """What the kernel does not do for a camera; its text is for a person."""
+    """A request that the kernel refused; the text is for a person."""
 
     def __str__(self) -> str:
         known = {
@@ -107,13 +107,13 @@ class Device(Closeable):
     """An open V4L2 device that gives pictures.
 
     Args:
-        path: of its node.
-        ioctl: `fcntl.ioctl`, or what a test puts in its place.
+        path: the device node.
+        ioctl: `fcntl.ioctl`, or a fake for tests.
 
     Attributes:
-        name: of the camera.
-        driver: of the kernel.
-        bus: where it is plugged in.
+        name: the camera's name.
+        driver: the kernel driver's name.
+        bus: the bus and port that the camera is plugged into.
 
     Raises:
         OSError: when it cannot be opened or gives no pictures; see `Refused`.
@@ -133,7 +133,7 @@ class Device(Closeable):
         self.name, self.driver, self.bus = (_text(part) for part in (found.card, found.driver, found.bus_info))
 
     def fileno(self) -> int:
-        """Of the open node."""
+        """The descriptor of the open node."""
         return self._descriptor
 
     @property
@@ -143,30 +143,40 @@ class Device(Closeable):
         return f"{os.major(device)}:{os.minor(device)}"
 
     def formats(self) -> tuple[Format, ...]:
-        """What it gives, in the driver's order."""
+        """The formats that it offers, in the driver's order."""
         found = self._listed(abi.ENUM_FMT, lambda index: abi.FormatDescription(index=index, type=abi.CAPTURE))
         return tuple(Format(_name(one.pixelformat), tuple(self._sizes(one.pixelformat))) for one in found)
 
     def mode(self) -> Mode:
-        """What it is set to."""
+        """The mode that it is set to."""
         return _mode(self.ask(abi.G_FMT, abi.FormatStructure(type=abi.CAPTURE)))
 
     def set_mode(self, mode: Mode) -> Mode:
-        """Set format and size; what the driver made of it.
+        """Set format and size.
+
+        Args:
+            mode: the mode to ask for.
+
+        Returns:
+            The mode that the driver has chosen.
 
         Raises:
             OSError: when another program reads from it.
         """
-        wish = abi.FormatStructure(type=abi.CAPTURE)
-        wish.any.picture = abi.PictureFormat(width=mode.width, height=mode.height, pixelformat=_code(mode.format))
-        return _mode(self.ask(abi.S_FMT, wish))
+        request = abi.FormatStructure(type=abi.CAPTURE)
+        request.any.picture = abi.PictureFormat(width=mode.width, height=mode.height, pixelformat=_code(mode.format))
+        return _mode(self.ask(abi.S_FMT, request))
 
     def controls(self) -> tuple[Control, ...]:
-        """What can be set by a number."""
+        """The controls that are set by a number."""
         return tuple(self._controls())
 
     def set_control(self, control: Control, value: int) -> None:
         """Set a control.
+
+        Args:
+            control: one of `controls`.
+            value: the new value.
 
         Raises:
             OSError: when the driver refuses that value.
@@ -179,7 +189,7 @@ class Device(Closeable):
             raise OSError(f"it refuses {control.name} {value}: {error}") from error
 
     def close(self) -> None:
-        """Give the device back; may be called again."""
+        """Close the device; may be called again."""
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
             os.close(descriptor)
@@ -192,11 +202,18 @@ class Device(Closeable):
         raise OSError("it takes no pictures that can be read (a metadata, codec or output node)")
 
     def ask(self, request: int, structure: _Asked) -> _Asked:
-        """One ioctl: the structure as the driver filled it.
+        """Make one ioctl.
+
+        Args:
+            request: the number of the ioctl.
+            structure: its argument, which the driver may write to.
+
+        Returns:
+            The structure as the driver left it.
 
         Raises:
-            BlockingIOError: when it has nothing to give yet.
-            Refused: when the kernel says no.
+            BlockingIOError: when there is no result yet.
+            Refused: when the kernel refuses the request.
         """
         try:
             self._ioctl(self._descriptor, request, structure)
@@ -207,7 +224,7 @@ class Device(Closeable):
         return structure
 
     def _listed(self, request: int, entry: Callable[[int], _Asked]) -> Iterator[_Asked]:
-        """Entries from index 0 until the driver has no more; none where it knows no such list."""
+        """Entries from index 0 until the driver has no more; none where it does not have such a list."""
         for index in range(1000):
             try:
                 yield self.ask(request, entry(index))
@@ -224,7 +241,7 @@ class Device(Closeable):
             else:
                 low, width, across, least, height, down = found.sizes
                 yield Size(width, height, (low, least), (across, down), self._rates(code, width, height))
-                return  # a range is the only entry, and some drivers go on giving it
+                return  # a range is the only entry, and some drivers repeat it without end
 
     def _rates(self, code: int, width: int, height: int) -> tuple[float, ...]:
         rates = set()

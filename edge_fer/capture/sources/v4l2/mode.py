@@ -1,4 +1,4 @@
-"""Which format, size and controls a V4L2 camera is set to: from what it has and what the settings ask."""
+"""Chooses the format and size of a V4L2 camera and sets its controls, from what it offers and what the settings ask."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from pathlib import Path
 from edge_fer.capture.sources.v4l2.device import Device, Format, Mode, Size
 
 USB2_BYTES_S = 3 * 1024 * 8000
-"""What USB 2 carries of a camera: three packets of 1024 bytes in each of 8000 microframes (USB 2.0, 5.6.3)."""
+"""A camera's share of USB 2, bytes a second: three packets of 1024 bytes in 8000 microframes each (USB 2.0, 5.6.3)."""
 
 READABLE: dict[str, tuple[str, float | None]] = {
     "BGR3": ("bgr24", 3), "RGB3": ("rgb24", 3), "XR24": ("bgr0", 4), "YUYV": ("yuyv422", 2), "UYVY": ("uyvy422", 2),
     "NV12": ("nv12", 1.5), "YU12": ("yuv420p", 1.5), "GREY": ("gray8", 1), "MJPG": ("mjpeg", None),
     "JPEG": ("mjpeg", None),
 }  # fmt: skip
-"""The formats that are read: what `pixels.py` calls them, and bytes a pixel; null where they are compressed."""
+"""The formats that can be read: their names in `pixels.py`, and bytes a pixel, None where they are compressed."""
 
 _USUAL_RATE = 30.0
 
-# What must be switched off before a value is heeded, and the value that switches it off.
+# The automatic control that must be off before a value has an effect, and the value that switches it off.
 _AUTOMATIC = {"exposure": (0x009A0901, 1), "gain": (0x00980912, 0), "focus": (0x009A090C, 0)}
 _MANUAL = {"exposure": 0x009A0902, "gain": 0x00980913, "focus": 0x009A090A}  # V4L2_CID_*
 
@@ -27,30 +27,30 @@ _MANUAL = {"exposure": 0x009A0902, "gain": 0x00980913, "focus": 0x009A090A}  # V
 def choose(
     formats: Sequence[Format],
     now: Mode,
-    wished_format: str | None,
+    pixel_format: str | None,
     width: int | None,
     height: int | None,
     fps: float | None,
     bus_bytes_s: float | None,
 ) -> Mode:
-    """The mode that gives the rate asked, uncompressed where the bus can carry that.
+    """The mode that reaches the rate, uncompressed where the bus can carry that.
 
     Args:
-        formats: that the camera has.
-        now: what it is set to, whose size it keeps where none is asked.
-        wished_format: null: any.
-        width: pixels; null: any.
-        height: pixels; null: any.
-        fps: frames a second; null: 30.
-        bus_bytes_s: what its bus carries, bytes a second; null: as much as it likes.
+        formats: the formats that the camera offers.
+        now: the mode that it is set to; its size is kept where none is asked for.
+        pixel_format: four-character code; None: any.
+        width: pixels; None: any.
+        height: pixels; None: any.
+        fps: frames a second; None: 30.
+        bus_bytes_s: what the camera's bus carries, bytes a second; None: no limit.
 
     Raises:
         OSError: when the camera has no such format or size; the message lists those it has.
     """
     known = [one for one in formats if one.name in READABLE]
-    fitting = [one for one in known if wished_format in (None, one.name)]
+    fitting = [one for one in known if pixel_format in (None, one.name)]
     if not fitting:
-        wanted = wished_format or "that we can read"
+        wanted = pixel_format or "that we can read"
         raise OSError(f"it has no format {wanted}, but {_listed([one.name for one in known or formats])}")
     if width is None and height is None:
         modes = list(_modes(fitting, now.width, now.height)) or list(_modes(fitting, None, None))
@@ -61,18 +61,18 @@ def choose(
         raise OSError(f"it gives no picture of {width or 'any'}x{height or 'any'}, but {_listed(list(sizes))}")
     rate = fps or _USUAL_RATE
 
-    def arriving(choice: tuple[Mode, Size]) -> tuple[float, bool, int]:
+    def rank(choice: tuple[Mode, Size]) -> tuple[float, bool, int]:
         mode, size = choice
         _, pixel = READABLE[mode.format]
         area = mode.width * mode.height
         carried = bus_bytes_s / (pixel * area) if pixel and bus_bytes_s else rate
         return round(min(rate, carried, *size.rates[:1]), 1), pixel is not None, area
 
-    return max(modes, key=arriving)[0]
+    return max(modes, key=rank)[0]
 
 
 def _modes(formats: Sequence[Format], width: int | None, height: int | None) -> Iterator[tuple[Mode, Size]]:
-    """What fits, each with the size it is one of."""
+    """The modes of that width and height, each with the size, or range of sizes, that it is one of."""
     for one in formats:
         for size in one.sizes:
             mode = Mode(one.name, width or size.width, height or size.height)
@@ -88,7 +88,12 @@ def _is_one_of(mode: Mode, size: Size) -> bool:
 
 
 def bus_bytes_s(device: Device, sysfs: Path = Path("/sys")) -> float | None:
-    """What the bus of a camera carries, bytes a second; null where it is not USB, or faster than USB 2."""
+    """What the bus of a camera carries, bytes a second; None where it is not USB, or faster than USB 2.
+
+    Args:
+        device: an open camera.
+        sysfs: where the kernel's sysfs is mounted; another folder in tests.
+    """
     interface = sysfs / "dev/char" / device.number / "device"
     try:
         megabits = float((interface.resolve().parent / "speed").read_text())
@@ -97,26 +102,26 @@ def bus_bytes_s(device: Device, sysfs: Path = Path("/sys")) -> float | None:
     return USB2_BYTES_S * megabits / 480 if megabits <= 480 else None
 
 
-def set_controls(device: Device, wishes: Mapping[str, float | None], others: Mapping[str, float]) -> None:
-    """Set what was asked.
+def set_controls(device: Device, requested: Mapping[str, float | None], others: Mapping[str, float]) -> None:
+    """Set controls.
 
     Args:
         device: an open camera.
-        wishes: `exposure` in units of 0.1 ms, `gain` and `focus` in the driver's steps; null: left to the camera.
-        others: by name.
+        requested: `exposure` in units of 0.1 ms, `gain` and `focus` in the driver's steps; None: left to the camera.
+        others: values of further controls, by name.
 
     Raises:
         OSError: when the camera has no such control, or refuses the value.
     """
     controls = {one.id: one for one in device.controls()}
     names = {one.name: one for one in controls.values()}
-    for wish, value in wishes.items():
+    for what, value in requested.items():
         if value is None:
             continue
-        manual = controls.get(_MANUAL[wish])
+        manual = controls.get(_MANUAL[what])
         if manual is None:
-            raise OSError(f"its {wish} cannot be set; leave capture.{_SETTING[wish]} at null")
-        automatic, off = _AUTOMATIC[wish]
+            raise OSError(f"its {what} cannot be set; leave capture.{_SETTING[what]} at null")
+        automatic, off = _AUTOMATIC[what]
         if automatic in controls:
             device.set_control(controls[automatic], off)
         device.set_control(manual, round(value))

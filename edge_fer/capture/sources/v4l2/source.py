@@ -1,4 +1,4 @@
-"""Cameras that the kernel knows (V4L2: USB, capture cards), in a child process."""
+"""Cameras that the kernel supports (V4L2: USB, capture cards), in a child process."""
 
 from __future__ import annotations
 
@@ -17,7 +17,12 @@ _EXPOSURE_STEPS_A_MS = 10  # V4L2_CID_EXPOSURE_ABSOLUTE counts units of 100 us
 
 
 def open_v4l2(settings: CaptureSettings, cancelled: Callable[[], bool]) -> ChildSource:
-    """Open a camera; see `open_source`."""
+    """Open a camera.
+
+    Args:
+        settings: see `open_source`; `source` is an index or the path of a device node.
+        cancelled: see `open_source`.
+    """
     path = f"/dev/video{settings.source}" if is_index(settings.source) else settings.source
     check_device(Path(path))
     exposure = None if settings.exposure_ms is None else settings.exposure_ms * _EXPOSURE_STEPS_A_MS
@@ -32,7 +37,7 @@ def open_v4l2(settings: CaptureSettings, cancelled: Callable[[], bool]) -> Child
             "width": settings.width,
             "height": settings.height,
             "fps": settings.fps,
-            "wishes": {"exposure": exposure, "gain": settings.gain, "focus": settings.focus},
+            "requested": {"exposure": exposure, "gain": settings.gain, "focus": settings.focus},
             "controls": {name: _number(name, value) for name, value in settings.controls.items()},
         },
     )
@@ -45,14 +50,14 @@ def _number(name: str, value: object) -> int:
 
 
 def check_device(path: Path, folder: Path = Path("/dev")) -> None:
-    """What can be said of a camera without opening it.
+    """Check a camera without opening it.
 
     Args:
-        path: of the device.
-        folder: where devices are.
+        path: the device node.
+        folder: the folder of device nodes; another one in tests.
 
     Raises:
-        SourceError: when it is missing, no device, or not ours to open.
+        SourceError: when it is missing, no device, or this user may not open it.
     """
     mode = mode_of(path)
     if mode is None:
@@ -68,7 +73,7 @@ def check_device(path: Path, folder: Path = Path("/dev")) -> None:
 
 
 def _group(path: Path) -> str:
-    """Name of the group of a file; its number where it has no name, as in containers."""
+    """The name of a file's group; its number where it has no name, as in containers."""
     try:
         return path.group()
     except KeyError:

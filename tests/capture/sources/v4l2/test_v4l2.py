@@ -147,7 +147,7 @@ NOW = Mode("YUYV", 640, 480)
 
 
 @pytest.mark.parametrize(
-    ("wishes", "bus", "expected"),
+    ("requested", "bus", "expected"),
     [
         ({}, USB2_BYTES_S, Mode("YUYV", 640, 480)),  # 18.4 MB/s
         ({"width": 1280, "height": 720}, USB2_BYTES_S, Mode("MJPG", 1280, 720)),  # 55 MB/s would not fit
@@ -160,10 +160,10 @@ NOW = Mode("YUYV", 640, 480)
         ({"format": "MJPG"}, None, Mode("MJPG", 640, 480)),
     ],
 )
-def test_the_mode_is_the_one_that_brings_the_rate_and_raw_where_it_can(wishes, bus, expected):
-    wishes = {"format": None, "width": None, "height": None, "fps": None, **wishes}
-    wished = wishes.pop("format")
-    assert choose(FORMATS, NOW, wished, **wishes, bus_bytes_s=bus) == expected
+def test_the_mode_is_the_one_that_brings_the_rate_and_raw_where_it_can(requested, bus, expected):
+    requested = {"format": None, "width": None, "height": None, "fps": None, **requested}
+    mode = requested.pop("format")
+    assert choose(FORMATS, NOW, mode, **requested, bus_bytes_s=bus) == expected
 
 
 def test_a_size_within_a_range_is_one_of_it():
@@ -179,7 +179,7 @@ def test_a_camera_whose_present_size_is_not_listed_gives_its_largest():
 
 
 @pytest.mark.parametrize(
-    ("wished", "width", "expected"),
+    ("mode", "width", "expected"),
     [
         ("NV12", None, r"^it has no format NV12, but YUYV, MJPG$"),
         ("H264", None, r"^it has no format H264, but YUYV, MJPG$"),
@@ -187,9 +187,9 @@ def test_a_camera_whose_present_size_is_not_listed_gives_its_largest():
         (None, 800, r"^it gives no picture of 800xany, but 640x480, 1280x720, 1920x1080$"),
     ],
 )
-def test_what_a_camera_has_not_is_refused_with_what_it_has(wished, width, expected):
+def test_what_a_camera_has_not_is_refused_with_what_it_has(mode, width, expected):
     with pytest.raises(OSError, match=expected):
-        choose(FORMATS, NOW, wished, width, None, None, None)
+        choose(FORMATS, NOW, mode, width, None, None, None)
 
 
 def test_a_camera_of_unreadable_formats_says_which():
@@ -247,16 +247,16 @@ def test_what_is_not_asked_is_left_alone(node):
 
 
 @pytest.mark.parametrize(
-    ("wishes", "others", "expected"),
+    ("requested", "others", "expected"),
     [
         ({"focus": 3.0}, {}, r"its focus cannot be set; leave capture\.focus at null"),
         ({"gain": 300.0}, {}, "gain takes 0 to 100, not 300"),
         ({}, {"zoom": 1}, "it has no control zoom, but auto_exposure, brightness"),
     ],
 )
-def test_controls_that_cannot_be_are_refused(node, wishes, others, expected):
+def test_controls_that_cannot_be_are_refused(node, requested, others, expected):
     with Device(node, FakeDriver()) as device, pytest.raises(OSError, match=expected):
-        set_controls(device, wishes, others)
+        set_controls(device, requested, others)
 
 
 def test_a_value_that_the_driver_refuses_is_named(node):
@@ -353,11 +353,11 @@ class FakePoller:
 def open_camera(node, monkeypatch):
     """Opens a camera of the fake driver in this process; it shows `content` whenever a picture is wanted."""
 
-    def open_it(driver=None, content=b"picture", fps=None, **wishes):
+    def open_it(driver=None, content=b"picture", fps=None, **requested):
         driver = driver or FakeDriver()
         driver.on_empty = lambda: driver.show(content)
         monkeypatch.setattr(v4l2_child, "Device", partial(Device, ioctl=driver))
-        asked = {"pixel_format": None, "width": None, "height": None, "wishes": {}, "controls": {}, **wishes}
+        asked = {"pixel_format": None, "width": None, "height": None, "requested": {}, "controls": {}, **requested}
         return Camera(Plain(), node, fps=fps, **asked)
 
     return open_it
@@ -409,7 +409,7 @@ def test_the_child_loads_neither_numpy_nor_opencv():
 
 def test_a_listing_has_formats_and_controls(node, monkeypatch):
     monkeypatch.setattr(v4l2_child, "Device", partial(Device, ioctl=FakeDriver()))
-    found = Listing(Plain()).look(node)
+    found = Listing(Plain()).describe(node)
     assert (found["name"], found["driver"], found["bus"]) == ("USB Camera", "uvcvideo", "usb-0000:00:14.0-1")
     assert found["formats"][1]["name"] == "MJPG"
     assert found["formats"][1]["sizes"][2]["rates"] == (30.0,)
@@ -417,7 +417,7 @@ def test_a_listing_has_formats_and_controls(node, monkeypatch):
 
 
 def test_nodes_are_listed_with_all_their_names(tmp_path, monkeypatch):
-    monkeypatch.setattr(listing, "_V4L2_CHILD", f"{HERE}:Looks")
+    monkeypatch.setattr(listing, "_V4L2_CHILD", f"{HERE}:Cameras")
     for name in ("video0", "video1", "video2", "video10", "video-something"):
         (tmp_path / name).touch()
     (tmp_path / "v4l/by-id").mkdir(parents=True)
@@ -442,7 +442,7 @@ def test_nodes_are_listed_with_all_their_names(tmp_path, monkeypatch):
 
 
 def test_the_command_prints_text_or_json(tmp_path, monkeypatch, capfd):
-    monkeypatch.setattr(listing, "_V4L2_CHILD", f"{HERE}:Looks")
+    monkeypatch.setattr(listing, "_V4L2_CHILD", f"{HERE}:Cameras")
     (tmp_path / "video0").touch()
     monkeypatch.setenv("EDGE_FER_CAPTURE__PYTHON", "/no/python3")
     CliRunner().invoke(app, ["cameras", "--dev", str(tmp_path)])
@@ -468,7 +468,7 @@ def test_the_settings_arrive_in_the_driver_s_units(monkeypatch):
         "width": None,
         "height": None,
         "fps": None,
-        "wishes": {"exposure": 125.0, "gain": 4.0, "focus": None},
+        "requested": {"exposure": 125.0, "gain": 4.0, "focus": None},
         "controls": {"white_balance_automatic": 0},
     }
 
