@@ -214,7 +214,7 @@ def test_class_folders_without_splits_are_split_by_seed(tmp_path: Path) -> None:
 def test_numbered_class_folders_need_a_layout(tmp_path: Path) -> None:
     for code in range(1, 8):
         picture(tmp_path / "train" / str(code) / "a.jpg", 10 * code)
-    with pytest.raises(SourceError, match=r"found the number .*train/1; say whose numbers .* --layout affectnet"):
+    with pytest.raises(SourceError, match=r"found the number .*train/1; state whose numbers .* --layout affectnet"):
         open_dataset(tmp_path)
     assert labels_of(open_dataset(tmp_path, "rafdb"), Split.TRAINING) == list(RAFDB.values())
     affectnet = open_dataset(tmp_path, "affectnet")

@@ -73,5 +73,5 @@ def test_a_handful_of_faces_is_not_enough() -> None:
 
 def test_faces_that_were_cut_in_another_way_are_refused() -> None:
     other = CROP.model_copy(update={"detail": 112})
-    with pytest.raises(SourceError, match=r"sees them \(.*detail=112\), found .*detail=64; cut them again"):
+    with pytest.raises(SourceError, match=r"takes them \(.*detail=112\), found .*detail=64; cut them again"):
         calibration_faces(flat(41), ModelStore(), other, count=5, size=32, seed=0)
