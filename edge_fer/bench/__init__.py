@@ -1,11 +1,11 @@
 """`edge-fer bench`: what it measures, part by part.
 
-    live        before a camera: frames come at their rate            live.py
-    comparison  decoded frames, as fast as they go, and baselines     compare.py
-    crowds      the same for so many faces, and how the time grows    crowd.py
-    simulation  predictions for a board that is not there             simulate.py
+    live        frames come at the rate of a camera                       live.py
+    comparison  decoded frames, as fast as they go, beside baselines      compare.py
+    crowds      both for several numbers of faces, and how time grows     crowd.py
+    simulation  predictions for a board that is not there                 simulate.py
 
-The live run comes first: peak memory is then its own.
+The live run comes first, so that the peak of memory is its own.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from edge_fer.inference.model_store import ModelStore
 from edge_fer.settings import Settings
 
 MAX_DECODED = 600
-"""Frames that are held decoded at most, some 650 MB of 600x600 pixels."""
+"""Most frames that are held decoded: about 650 MB at 600x600 pixels."""
 
 CROWD_FRAMES = 30
-"""Of each crowd, a turn, at most: those of all crowds are held at once."""
+"""Most frames of each crowd in a turn: those of all crowds are held at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +37,14 @@ class Plan:
     """What to measure.
 
     Attributes:
-        against: names of baselines.
-        frames: decoded, a turn; at most `MAX_DECODED`.
+        against: names of the baselines.
+        frames: decoded frames in a turn; at most `MAX_DECODED`.
         turns: how often each contender goes through all frames.
         size: long side that decoded frames are shrunk to, pixels.
-        warm_up_frames: decoded frames that each contender reads before.
-        length: of a live run.
-        crowds: how many faces each has.
-        profile: of the board to simulate, in the place of all measuring; null: none.
+        warm_up_frames: decoded frames that each contender reads before it is timed.
+        length: length of a live run.
+        crowds: number of faces of each crowd.
+        profile: the board to simulate instead of measuring; None: measure this machine.
     """
 
     against: tuple[str, ...]
@@ -61,14 +61,14 @@ def run_bench(settings: Settings, plan: Plan, progress: Progress) -> Report:
     """Measure the runtime on this machine, or predict it for another.
 
     Args:
-        settings: of the runtime, and of the source of frames.
+        settings: the runtime's settings, with the source of frames.
         plan: what to measure.
-        progress: told what is going on.
+        progress: receives the current step and its progress.
 
     Raises:
         ConfigError: when there is no baseline of such a name.
         SourceError: when the source cannot be read.
-        EdgeFerError: whatever else ends a run.
+        EdgeFerError: when a run fails.
     """
     source = redact(settings.capture.source)
     facts = Report(board(), machine(), source, chosen_networks(settings.detect, ModelStore(settings.models)))
@@ -88,16 +88,22 @@ def run_bench(settings: Settings, plan: Plan, progress: Progress) -> Report:
 
 
 def simulate(settings: Settings, plan: Plan, profile: Profile, progress: Progress) -> Simulation:
-    """Predictions for a board: of the source, or of each crowd where there are some.
+    """Predictions for a board: for the source, or for each crowd where there are any.
+
+    Args:
+        settings: the runtime's settings, with the source of frames.
+        plan: the crowds, and the length of the runs.
+        profile: the board.
+        progress: receives the current step and its progress.
 
     Raises:
-        EdgeFerError: whatever ends a run.
+        EdgeFerError: when a run fails.
     """
     predictions = []
     for viewed in [crowd(settings, faces) for faces in plan.crowds] or [settings]:
         name = redact(viewed.capture.source)
         progress(f"opening {name}", 0.0)
         scene = scene_of(viewed, plan.size)
-        told = partial(progress, f"as on the {profile.name}: {name}")
-        predictions.append(predict_live(scene, profile, plan.length, told))
+        step = partial(progress, f"as on the {profile.name}: {name}")
+        predictions.append(predict_live(scene, profile, plan.length, step))
     return Simulation(profile, tuple(predictions))

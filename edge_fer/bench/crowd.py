@@ -1,4 +1,4 @@
-"""How the time of a frame grows with the faces in it: crowds of synthetic faces, read by turns in one run."""
+"""How the time of a frame grows with its faces: crowds of synthetic faces take turns in one run."""
 
 from __future__ import annotations
 
@@ -21,31 +21,36 @@ from edge_fer.inference.model_store import ModelStore
 from edge_fer.settings import Settings
 from edge_fer.types import AlignedFace, Box, Image
 
-_WARM_UP_FRAMES = 10  # after a change of crowds: a face counts once it was seen a few times
-_UNIT_PASSES = 5  # of each network alone, a turn
-_FACE = Box(200.0, 200.0, 160.0, 160.0)  # of a network, what is in the picture costs nothing
+_WARM_UP_FRAMES = 10  # after a change of crowds: a face is published once it was found in a few frames
+_UNIT_PASSES = 5  # timed passes of each network alone, in a turn
+_FACE = Box(200.0, 200.0, 160.0, 160.0)  # the time of a network does not depend on the picture
 
 Clock = Callable[[], float]
 
 
 class Turn(NamedTuple):
-    """One pass through the frames of a crowd: milliseconds a frame, and faces that were found in each."""
+    """One pass through the frames of a crowd.
+
+    Attributes:
+        frame_ms: mean time of a frame, milliseconds.
+        found: mean number of faces that were found in a frame.
+    """
 
     frame_ms: float
     found: float
 
 
 class Units(Closeable):
-    """The two networks that every face passes, each alone.
+    """The two networks that every face passes, each timed alone.
 
     Args:
-        settings: of the run.
-        model: reads expressions in this run, but none meanwhile; it stays open.
-        clock: seconds.
+        settings: the run's settings.
+        model: the model that reads expressions in this run; nothing else uses it meanwhile, and it stays open.
+        clock: a clock in seconds.
 
     Attributes:
-        classify_ms: of each classification.
-        follow_ms: of each pass of O-Net.
+        classify_ms: time of each classification, milliseconds.
+        follow_ms: time of each pass of the follower, milliseconds; empty where the detector has none.
     """
 
     def __init__(self, settings: Settings, model: ExpressionModel, clock: Clock = time.perf_counter) -> None:
@@ -57,7 +62,11 @@ class Units(Closeable):
         model.classify(self._face)  # the first pass of a network is the slowest
 
     def measure(self, image: Image) -> None:
-        """Time both a few times more, by turns, the second on a picture `(height, width, 3)` uint8, BGR."""
+        """Time both a few times more, in turns.
+
+        Args:
+            image: `(height, width, 3)` uint8, BGR: the picture that the follower gets.
+        """
         for _ in range(_UNIT_PASSES):
             self.classify_ms.append(self._timed(lambda: self._model.classify(self._face)))
             if self._follower is not None:
@@ -70,7 +79,7 @@ class Units(Closeable):
         return (self._clock() - start) * 1e3
 
     def close(self) -> None:
-        """Free O-Net."""
+        """Free the follower."""
         if self._follower is not None:
             self._follower.close()
 
@@ -78,22 +87,22 @@ class Units(Closeable):
 def run_crowds(
     settings: Settings, crowds: Sequence[int], frames: int, turns: int, length: Length, size: int, progress: Progress
 ) -> tuple[tuple[Crowd, ...], Growth | None]:
-    """Measure crowds before a camera, and as fast as they go.
+    """Measure crowds at the rate of a camera, and as fast as they go.
 
     Args:
-        settings: of the run.
-        crowds: how many faces each has.
-        frames: of each crowd, a turn.
-        turns: how often each is gone through.
-        length: of each live run.
-        size: frames are shrunk to this long side, pixels.
-        progress: told what is going on.
+        settings: the run's settings.
+        crowds: number of faces of each crowd.
+        frames: frames of each crowd in a turn.
+        turns: how often the frames of each crowd are read.
+        length: length of each live run.
+        size: long side that frames are shrunk to, pixels.
+        progress: receives the current step and its progress.
 
     Returns:
-        The crowds, and the line through them; null where those with a face are all of one size.
+        The crowds, and the line through them; None where all crowds with a face have the same size.
 
     Raises:
-        EdgeFerError: whatever ends a run.
+        EdgeFerError: when a run fails.
     """
     lives = []
     for faces in crowds:
@@ -116,15 +125,18 @@ def take_turns(
     progress: Progress,
     clock: Clock = time.perf_counter,
 ) -> dict[int, list[Turn]]:
-    """Let crowds take turns, with the networks alone in between.
+    """Let crowds take turns, with the networks timed alone in between.
 
     Args:
-        runtime: reads them.
-        images: frames of each crowd, by its faces.
-        turns: how often each is gone through.
-        units: measured once a crowd and turn.
-        progress: told what is going on.
-        clock: seconds.
+        runtime: reads the frames.
+        images: frames of each crowd, by its number of faces; each `(height, width, 3)` uint8, BGR.
+        turns: how often the frames of each crowd are read.
+        units: the networks, timed once for each crowd and turn.
+        progress: receives the current step and its progress.
+        clock: a clock in seconds.
+
+    Returns:
+        The turns of each crowd, by its number of faces.
     """
     taken: dict[int, list[Turn]] = {faces: [] for faces in images}
     for turn in range(turns):
@@ -139,7 +151,7 @@ def take_turns(
 
 
 def summarise(faces: int, turns: Sequence[Turn], live: Live) -> Crowd:
-    """What one crowd cost."""
+    """The figures of one crowd."""
     times = [turn.frame_ms for turn in turns]
     return Crowd(
         faces,
@@ -151,14 +163,14 @@ def summarise(faces: int, turns: Sequence[Turn], live: Live) -> Crowd:
 
 
 def growth(crowds: Sequence[Crowd], classify_ms: Sequence[float], follow_ms: Sequence[float]) -> Growth | None:
-    """The line of least squares through the crowds; null where those with a face are all of one size.
+    """The line of least squares through the crowds; None where all crowds with a face have the same size.
 
-    Frames without a face are left out: where none is followed, every frame is searched as a whole.
+    Frames without a face are left out: while no face is followed, every frame is searched as a whole.
 
     Args:
-        crowds: with their times.
-        classify_ms: of classifications alone.
-        follow_ms: of passes of O-Net alone.
+        crowds: the crowds with their times.
+        classify_ms: times of classifications alone, milliseconds.
+        follow_ms: times of the follower alone, milliseconds.
     """
     crowds = [crowd for crowd in crowds if crowd.faces > 0]
     faces = np.array([crowd.faces for crowd in crowds], np.float64)
@@ -172,5 +184,5 @@ def growth(crowds: Sequence[Crowd], classify_ms: Sequence[float], follow_ms: Seq
 
 
 def _before_first(images: Sequence[Image], count: int) -> Iterable[Image]:
-    """So many frames that lead up to the first one, so that nothing jumps where the counting begins."""
+    """The frames that lead up to the first one, so that no face jumps where the timing begins."""
     return reversed(images[1 : count + 1])

@@ -12,7 +12,7 @@ from edge_fer.inference.model_store import ModelStore
 
 
 def open_store(folder: Path | None) -> tuple[ModelStore | None, tuple[Finding, ...]]:
-    """The networks of a folder, or what is wrong with its manifest."""
+    """The networks of a folder, or findings about its manifest."""
     try:
         return ModelStore(folder), ()
     except ModelError as error:

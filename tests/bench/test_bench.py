@@ -127,7 +127,7 @@ def test_a_simulation_measures_nothing_else(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_reports_parts_are_left_out_where_they_were_not_measured() -> None:
     text = to_text(Report(board(), {"processor": "a chip"}, "sample", ("a", "b", "c"), advice="type this"))
-    assert text.splitlines() == ["processor: a chip", "detector: a, b, c  governor: not told", "type this"]
+    assert text.splitlines() == ["processor: a chip", "detector: a, b, c  governor: unknown", "type this"]
 
 
 def test_an_unknown_baseline_lists_those_there_are() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 from dataclasses import replace
 from typing import Any
 
@@ -210,9 +211,9 @@ def test_switched_off_every_frame_is_read_for_itself() -> None:
 
 
 def test_tracks_that_ended_are_forgotten() -> None:
-    stage = smoother()
-    stage.smooth(1, expression("anger"), 0, GOOD)
-    for key in range(2, 2000):
+    stage, sizes = smoother(), []
+    for key in range(1, 2001):
         stage.smooth(key, expression("fear"), key * 33 * MS, GOOD)
-    assert len(stage._memories) <= 10_000 / 33 + 1
-    assert stage.smooth(1, expression("neutral", 0.5), 67_000 * MS, GOOD).confidence == 0.5
+        sizes.append(len(pickle.dumps(stage)))
+    assert sizes[-1] == pytest.approx(sizes[400], rel=0.05), "after ten seconds of new faces its state grows no more"
+    assert sizes[200] < 0.8 * sizes[400]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_fer.publish.http import open_sink
+from edge_fer.publish.http.limits import DEFAULT_LIMITS, Limits
 from edge_fer.publish.http.sink import HttpSink
 from edge_fer.settings import HttpSettings, PrivacySettings, PublishSettings, Settings
 
@@ -35,10 +36,15 @@ def settings_with(http: HttpSettings, privacy: PrivacySettings | None = None, de
 
 
 @contextmanager
-def serving(privacy: PrivacySettings | None = None, device: str = "drone-7", **settings: Any) -> Iterator[HttpSink]:
+def serving(
+    privacy: PrivacySettings | None = None,
+    device: str = "drone-7",
+    limits: Limits = DEFAULT_LIMITS,
+    **settings: Any,
+) -> Iterator[HttpSink]:
     """A site on a free port."""
     chosen = HttpSettings(**{"enabled": True, "port": 0, **settings})
-    sink = open_sink(settings_with(chosen, privacy, device))
+    sink = open_sink(settings_with(chosen, privacy, device), limits)
     assert isinstance(sink, HttpSink)
     try:
         yield sink

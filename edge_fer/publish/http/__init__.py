@@ -1,11 +1,11 @@
 """A web page, metrics and live readings.
 
-    sink thread                                      server thread, with an event loop of its own
-    HttpSink -> Observed (the newest), Metrics  <-   guard -> app: /healthz /metrics /schema /
-             -> Handover (bounded) -> Hub       ->                 /readings: a bounded queue for each client
-             -> Live (a JPEG while somebody watches) ->            /live: the newest picture
+    sink's thread                                        server's thread, with an event loop of its own
+    HttpSink -> LatestRecords, Metrics                <-  guard -> app: /healthz /metrics /schema /
+             -> Handover (bounded) -> Hub             ->                /readings: a bounded queue for each client
+             -> LiveView (a JPEG while there are viewers) ->            /live: the newest picture
 
-No client is ever waited for: one that is slow loses its oldest readings, and is told how many.
+No client is ever waited for: one that is slow loses its oldest readings, and gets to know how many.
 """
 
 from __future__ import annotations
@@ -15,13 +15,21 @@ from importlib import import_module
 
 from edge_fer.errors import ConfigError
 from edge_fer.publish import Sink
+from edge_fer.publish.http.limits import DEFAULT_LIMITS, Limits
 from edge_fer.settings import Settings
+
+ANSWER_S = 3.0
+"""`check` waits so long for an answer of what listens at the port, seconds."""
 
 _log = logging.getLogger(__name__)
 
 
-def open_sink(settings: Settings) -> Sink:
+def open_sink(settings: Settings, limits: Limits = DEFAULT_LIMITS) -> Sink:
     """Start to serve.
+
+    Args:
+        settings: the run's settings.
+        limits: the server's bounds.
 
     Raises:
         ConfigError: when the libraries are missing, or the token's file cannot be used.
@@ -31,11 +39,15 @@ def open_sink(settings: Settings) -> Sink:
     except ModuleNotFoundError as error:
         raise _missing(error) from error
     http = settings.publish.http
-    return (LiveHttpSink if http.live else HttpSink)(http, settings.privacy, settings.device_name)
+    kind = LiveHttpSink if http.live else HttpSink
+    return kind(http, settings.privacy, settings.device_name, limits=limits)
 
 
 def validate(settings: Settings) -> None:
-    """Find out whether it could be served, but for the address.
+    """Check whether the server could be started; the address is not tried.
+
+    Args:
+        settings: the run's settings.
 
     Raises:
         ConfigError: when the libraries are missing, or the token's file cannot be used.
@@ -49,21 +61,25 @@ def validate(settings: Settings) -> None:
     read_token(settings.publish.http.token_file)
 
 
-def check(settings: Settings) -> None:
-    """Find out whether it could be served now, or already is: the service that has these settings may be running.
+def check(settings: Settings, answer_s: float = ANSWER_S) -> None:
+    """Check whether the server could be started now, or already runs: the service with these settings may be running.
+
+    Args:
+        settings: the run's settings.
+        answer_s: how long to wait for an answer of what listens at the port, seconds.
 
     Raises:
         ConfigError: when the libraries are missing, or the token's file cannot be used.
-        OutputError: when another program has the port, or the address is not one of this box.
+        OutputError: when another program has the port, or the address is not one of this machine.
     """
     validate(settings)
-    from edge_fer.publish.http.server import Taken, is_served, listen
+    from edge_fer.publish.http.server import PortTaken, is_served, listen
 
     http = settings.publish.http
     try:
         listen(http.address, http.port).close()
-    except Taken:
-        if not is_served(http.address, http.port):
+    except PortTaken:
+        if not is_served(http.address, http.port, answer_s):
             raise
         _log.warning("http: an edge-fer serves port %d already; it is taken for the one with these settings", http.port)
 

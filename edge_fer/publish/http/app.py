@@ -1,4 +1,4 @@
-"""What is served, and where."""
+"""The site: its paths and what each of them answers."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from starlette.types import ASGIApp
 from starlette.websockets import WebSocket
 
 from edge_fer.common.version import VERSION
-from edge_fer.publish.http.guard import COOKIE, LOGIN, LONGEST_BODY, Guard, address_of
+from edge_fer.publish.http.guard import COOKIE, LOGIN, MAX_BODY_BYTES, Guard, address_of
 from edge_fer.publish.http.hub import HEALTH
 from edge_fer.publish.http.page import Page
-from edge_fer.publish.http.security import SESSION_S, Hosts, Limiter, Token
+from edge_fer.publish.http.security import SESSION_S, Hosts, RateLimiter, Token
 from edge_fer.publish.http.state import HttpState
 from edge_fer.publish.http.streams import EventStream, Mjpeg, serve_web_socket
 from edge_fer.schema import json_schema
@@ -30,14 +30,14 @@ class Site:
     """Answers requests.
 
     Args:
-        settings: what is served, and to whom.
-        state: what is told.
-        token: what a client must know; null: nothing.
-        device: name of the box.
-        notice: to the people concerned; empty: none.
+        settings: what is served, and to which clients.
+        state: what is shown.
+        token: the secret that clients must know; None: they need none.
+        device: the box's name.
+        notice: the notice to the people who are filmed; empty: none.
 
     Attributes:
-        app: the site, guarded.
+        app: the ASGI application, behind the guard.
     """
 
     def __init__(self, settings: HttpSettings, state: HttpState, token: Token | None, device: str, notice: str) -> None:
@@ -54,7 +54,7 @@ class Site:
             self._starlette(settings),
             token,
             Hosts(settings.hosts),
-            Limiter(settings.rate, settings.rate * _BURST_S),
+            RateLimiter(settings.rate, settings.rate * _BURST_S),
             state.unauthenticated,
             Page("login.html", notice=notice),
         )
@@ -82,7 +82,7 @@ class Site:
         return HTMLResponse(self._html, headers={"Content-Security-Policy": self._page.policy})
 
     async def _healthz(self, request: Request) -> Response:
-        health = self._state.observed.health()
+        health = self._state.latest.health()
         return JSONResponse(HEALTH.dump_python(health, mode="json"), 200 if health.healthy else 503)
 
     async def _metrics(self, request: Request) -> Response:
@@ -94,26 +94,26 @@ class Site:
     async def _readings(self, request: Request) -> Response:
         if request.method == "HEAD":
             return Response(media_type=EventStream.media_type)
-        return EventStream(self._state.hub, self._state.places) if self._state.places.free else _no_room()
+        return EventStream(self._state.hub, self._state.slots) if self._state.slots.available else _no_room()
 
     async def _readings_socket(self, socket: WebSocket) -> None:
-        if self._state.places.free:
-            await serve_web_socket(self._state.hub, self._state.places, socket)
+        if self._state.slots.available:
+            await serve_web_socket(self._state.hub, self._state.slots, socket)
         else:
             await _no_room()(socket.scope, socket.receive, socket.send)
 
     async def _live(self, request: Request) -> Response:
         if request.method == "HEAD":
             return Response(media_type=Mjpeg.media_type)
-        return Mjpeg(self._state.live, self._state.places) if self._state.places.free else _no_room()
+        return Mjpeg(self._state.live, self._state.slots) if self._state.slots.available else _no_room()
 
     async def _log_in(self, request: Request) -> Response:
-        """Give a browser a cookie for the token; so it need never stand in an address."""
+        """Give a browser a cookie for the token, so that the token never appears in an address."""
         assert self._token is not None
         if request.method != "POST":
             return RedirectResponse("/", 303)
         given = await _token_in_form(request)
-        verdict = self._token.judge(given.strip(), address_of(request))
+        verdict = self._token.verify(given.strip(), address_of(request))
         if verdict != "right":
             return self._guard.unauthorised(request, verdict)
         response = RedirectResponse("/", 303)
@@ -129,12 +129,12 @@ class Site:
 
 
 async def _token_in_form(request: Request) -> str:
-    """What stands in the field `token` of a form; empty where there is none, or too much else."""
+    """The field `token` of a form; empty where there is none, or where the form is too long."""
     body = b""
     with suppress(ClientDisconnect, ValueError):
         async for part in request.stream():
             body += part
-            if len(body) > LONGEST_BODY:
+            if len(body) > MAX_BODY_BYTES:
                 return ""
         return parse_qs(body.decode(errors="replace"), max_num_fields=8).get("token", [""])[0]
     return ""

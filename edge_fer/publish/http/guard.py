@@ -1,4 +1,4 @@
-"""In front of the app: who may ask is let through, and every answer is told to be careful."""
+"""In front of the app: requests that are not allowed are refused, and every answer gets security headers."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from edge_fer.publish.http.page import Page
-from edge_fer.publish.http.protocol import LONGEST_HEAD
-from edge_fer.publish.http.security import Hosts, Limiter, Token, UnauthenticatedConnections, Verdict
+from edge_fer.publish.http.protocol import MAX_HEAD_BYTES
+from edge_fer.publish.http.security import Hosts, RateLimiter, Token, UnauthenticatedConnections, Verdict
 
 LOGIN = "/login"
 COOKIE = "edge_fer_session"
 
-LONGEST_BODY = 8192
-"""Of a request, bytes: more than the longest token, and all that anybody has to send."""
+MAX_BODY_BYTES = 8192
+"""Longest body of a request; the longest token fits into it, and nothing else is ever sent."""
 
-_CAREFUL = {
+_SECURITY_HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -34,16 +34,16 @@ _CAREFUL = {
 class Guard:
     """ASGI middleware that refuses what the app should not see.
 
-    Without the token the answer is 401 and nothing else, for any path and method, or 429 after too many wrong ones;
-    only `LOGIN` takes one in a form.
+    Without the token the answer is 401, for any path and method, or 429 after too many wrong tokens; only `LOGIN` takes
+    a token in a form.
 
     Args:
-        app: what is guarded.
-        token: what a client must know; null: nothing.
-        hosts: names by which the box may be called.
-        requests: how often a client may ask.
-        unauthenticated: connections that have not shown the token.
-        login: shown to a browser that must log in.
+        app: the application behind the guard.
+        token: the secret that clients must know; None: they need none.
+        hosts: the host names that requests may use.
+        requests: limits how often a client may send requests.
+        unauthenticated: connections whose clients have not shown the token.
+        login: the page for a browser that must log in.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Guard:
         app: ASGIApp,
         token: Token | None,
         hosts: Hosts,
-        requests: Limiter,
+        requests: RateLimiter,
         unauthenticated: UnauthenticatedConnections,
         login: Page,
     ) -> None:
@@ -59,53 +59,53 @@ class Guard:
         self._unauthenticated, self._login = unauthenticated, login
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, or let the app do it."""
+        """Refuse a request, or let the app answer it."""
         client = HTTPConnection(scope)
         app = self._refusal(client) or self._app
 
-        async def send_carefully(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] in ("http.response.start", "websocket.http.response.start"):
                 headers = MutableHeaders(scope=message)
-                for name, value in _CAREFUL.items():
+                for name, value in _SECURITY_HEADERS.items():
                     headers.setdefault(name, value)
                 if _body_length(client.headers) != 0:
-                    headers["Connection"] = "close"  # what is left of the body is not waited for
+                    headers["Connection"] = "close"  # the rest of the body is not waited for
             await send(message)
 
-        await app(scope, receive, send_carefully)
+        await app(scope, receive, send_with_headers)
 
     def _refusal(self, client: HTTPConnection) -> Response | None:
-        """Why a request is not answered; null where it is."""
+        """The answer to a request that is refused; None where it is allowed."""
         logs_in = client.scope["path"] == LOGIN and client.scope.get("method") == "POST"
-        verdict = "right" if self._token is None else _judge(self._token, client)
+        verdict = "right" if self._token is None else _verify(self._token, client)
         if verdict == "right":
             if client.client is not None:
                 self._unauthenticated.discard(client.client)
         elif not logs_in:
             return self.unauthorised(client, verdict)
-        refusal = self._misfit(client, logs_in=logs_in)
+        refusal = self._bad_request(client, logs_in=logs_in)
         return refusal if refusal is None or verdict == "right" else self.unauthorised(client, verdict)
 
-    def _misfit(self, client: HTTPConnection, *, logs_in: bool) -> Response | None:
-        """What is wrong with a request, whoever sent it."""
+    def _bad_request(self, client: HTTPConnection, *, logs_in: bool) -> Response | None:
+        """The answer to a request that no client may send; None where the request is fine."""
         if not self._hosts.is_allowed(client.headers.get("host", "")):
             return _plain(421, "this box is not known by that name; see publish.http.hosts")
         if _is_foreign(client, logs_in=logs_in):
             return _plain(403, "a page of another origin may not ask this")
-        if not self._requests.count(address_of(client)):
+        if not self._requests.allow(address_of(client)):
             return _plain(429, "too many requests", {"Retry-After": "1"})
-        if _body_length(client.headers) > LONGEST_BODY:
-            return _plain(413, f"expected a body of {LONGEST_BODY} bytes at most")
-        # What comes all at once, uvicorn takes in one piece.
-        if sum(len(name) + len(value) for name, value in client.headers.raw) > LONGEST_HEAD:
-            return _plain(431, f"expected headers of {LONGEST_HEAD} bytes at most")
+        if _body_length(client.headers) > MAX_BODY_BYTES:
+            return _plain(413, f"expected a body of {MAX_BODY_BYTES} bytes at most")
+        # uvicorn's own limit does not hold for a head that arrives in one piece.
+        if sum(len(name) + len(value) for name, value in client.headers.raw) > MAX_HEAD_BYTES:
+            return _plain(431, f"expected headers of {MAX_HEAD_BYTES} bytes at most")
         return None
 
     def unauthorised(self, client: HTTPConnection, verdict: Literal[Verdict, "missing"]) -> Response:
-        """What a client gets that does not know the token: a form where it is a browser.
+        """The answer to a client that has not given the token: a form where it is a browser.
 
         Args:
-            client: who it is.
+            client: the client's request.
             verdict: on the token that it gave.
         """
         status, headers, problem = 401, {"WWW-Authenticate": 'Bearer realm="edge-fer"'}, ""
@@ -121,26 +121,26 @@ class Guard:
         return HTMLResponse(self._login.html(problem=problem), status, headers)
 
 
-def _judge(token: Token, client: HTTPConnection) -> Literal[Verdict, "missing"]:
+def _verify(token: Token, client: HTTPConnection) -> Literal[Verdict, "missing"]:
     session = client.cookies.get(COOKIE)
     if session is not None and token.is_session(session):
         return "right"
     scheme, _, given = client.headers.get("authorization", "").partition(" ")
-    return token.judge(given.strip(), address_of(client)) if scheme.lower() == "bearer" else "missing"
+    return token.verify(given.strip(), address_of(client)) if scheme.lower() == "bearer" else "missing"
 
 
 def address_of(client: HTTPConnection) -> str:
-    """Where a client is."""
+    """A client's IP address; empty where it is unknown."""
     return client.client.host if client.client is not None else ""
 
 
 def _is_foreign(client: HTTPConnection, *, logs_in: bool) -> bool:
-    """Whether a page of another origin asks; a link on one may lead here.
+    """Whether a page of another origin sent the request; a link on such a page may lead here.
 
     Sources: RFC 6454 (`Origin`), W3C Fetch Metadata (`Sec-Fetch-*`).
     """
     headers, origin = client.headers, client.headers.get("origin")
-    # Browsers send `null` with a form of a page that, as ours, tells nobody where it is.
+    # Browsers send `null` with the form of a page whose referrer policy, like ours, hides its origin.
     if origin is not None and not (origin == "null" and logs_in) and origin.partition("://")[2] != headers.get("host"):
         return True
     is_link = headers.get("sec-fetch-mode") == "navigate" and client.scope.get("method") == "GET"
@@ -148,7 +148,7 @@ def _is_foreign(client: HTTPConnection, *, logs_in: bool) -> bool:
 
 
 def _body_length(headers: Headers) -> int:
-    """Bytes of a request's body; 1 where it is not told before, as whoever reads it counts."""
+    """Bytes of a request's body; 1 where they are not known in advance: then whoever reads the body counts them."""
     return 1 if "transfer-encoding" in headers else int(headers.get("content-length", "0"))
 
 

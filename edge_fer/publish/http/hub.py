@@ -1,4 +1,4 @@
-"""Those who listen to readings, each with a bounded queue of its own."""
+"""The subscribers of readings, each with a bounded queue of its own."""
 
 from __future__ import annotations
 
@@ -10,14 +10,11 @@ from dataclasses import dataclass, field
 
 from pydantic import TypeAdapter
 
-from edge_fer.publish.http.observed import Health, Observed
+from edge_fer.publish.http.latest_records import Health, LatestRecords
 from edge_fer.schema import Reading, Record, Status, to_json
 
-HEALTH_EVERY_S = 2.0
-"""Every stream carries the box's health so often: so that who listens can tell silence from a broken connection."""
-
 _ROUND_S = 0.002
-"""Between two rounds, for each further client."""
+"""Added between two rounds for each further subscriber, seconds."""
 
 HEALTH: TypeAdapter[Health] = TypeAdapter(Health)
 
@@ -28,7 +25,7 @@ class Message:
 
     Attributes:
         name: `reading`, `status` or `health`.
-        text: JSON.
+        text: the record as JSON.
         event: the same as a server-sent event.
     """
 
@@ -41,27 +38,27 @@ class Message:
 
 
 def message(record: Record | Health) -> Message:
-    """A record as it is sent."""
+    """Encode a record."""
     if isinstance(record, Health):
         return Message("health", HEALTH.dump_json(record).decode())
     return Message("reading" if isinstance(record, Reading) else "status", to_json(record))
 
 
-class Client:
-    """One who listens.
+class Subscriber:
+    """One client that receives records.
 
     Args:
         limit: messages that wait at most; the oldest is lost to a newer one.
-        observed: knows the box's health.
+        latest: gives the box's health.
 
     Attributes:
-        lost: messages that were lost so far.
+        lost: how many messages were lost so far.
     """
 
-    def __init__(self, limit: int, observed: Observed) -> None:
+    def __init__(self, limit: int, latest: LatestRecords) -> None:
         self.lost = 0
         self._queue: deque[Message] = deque(maxlen=limit)
-        self._observed = observed
+        self._latest = latest
         self._due = asyncio.Event()
         self._wants_health, self._ended = True, False
 
@@ -73,22 +70,22 @@ class Client:
         self._wants_health |= message.name == "status"
         return not is_full
 
-    def send(self) -> None:
-        """Have `take` return what waits."""
+    def flush(self) -> None:
+        """Let `take` return what waits."""
         self._due.set()
 
-    def send_health(self) -> None:
-        """Have `take` return the box's health, too."""
+    def flush_health(self) -> None:
+        """Let `take` return what waits, and the box's health."""
         self._wants_health = True
         self._due.set()
 
     def end(self) -> None:
-        """Have `take` return nothing from now on."""
+        """Let `take` return an empty list from now on."""
         self._ended = True
         self._due.set()
 
     async def take(self) -> list[Message]:
-        """All that waits, once it is to be sent; empty once all is over."""
+        """Wait for the next flush and return all that waits; an empty list once the subscription has ended."""
         messages: list[Message] = []
         while not messages and not self._ended:
             await self._due.wait()
@@ -97,76 +94,82 @@ class Client:
             self._queue.clear()
             if self._wants_health:
                 self._wants_health = False
-                messages.append(message(self._observed.health(self.lost)))
+                messages.append(message(self._latest.health(self.lost)))
         return [] if self._ended else messages
 
 
 class Hub:
-    """All who listen. Used in the server's thread; its counts in any.
+    """Sends records to all subscribers.
 
-    To write to a client costs about the same however much it is. So readings are sent in rounds, which are rarer the
-    more clients there are: at once to a single one, and every tenth of a second to fifty.
+    It is used in the server's thread; only its counter is read in others, as a single number that one thread writes.
+
+    The cost of writing to a client hardly depends on how much is written. So readings are sent in rounds, which are
+    rarer the more subscribers there are: at once to a single one, and every tenth of a second to fifty.
 
     Args:
-        limit: messages that wait for each client at most.
-        observed: knows the box's health.
+        limit: messages that wait for each subscriber at most.
+        latest: gives the box's health.
+        health_every_s: seconds between two records of the box's health.
 
     Attributes:
-        lost: messages that clients were too slow for.
+        lost: messages that subscribers were too slow for.
     """
 
-    def __init__(self, limit: int, observed: Observed) -> None:
+    def __init__(self, limit: int, latest: LatestRecords, health_every_s: float) -> None:
         self.lost = 0
-        self._limit, self._observed = limit, observed
-        self._clients: set[Client] = set()
+        self._limit, self._latest, self._health_every_s = limit, latest, health_every_s
+        self._subscribers: set[Subscriber] = set()
         self._newest: dict[type[Record], Record] = {}
-        self._round: asyncio.TimerHandle | None = None
-        self._beat: asyncio.TimerHandle | None = None
+        self._flush_timer: asyncio.TimerHandle | None = None
+        self._health_timer: asyncio.TimerHandle | None = None
 
     def publish(self, record: Record) -> None:
-        """Queue a record for everybody."""
+        """Queue a record for every subscriber."""
         self._newest[type(record)] = record
-        if not self._clients:
+        if not self._subscribers:
             return
         sent = message(record)
-        for client in self._clients:
-            self.lost += not client.put(sent)
-        if self._round is None:
-            pause_s = (len(self._clients) - 1) * _ROUND_S
-            self._round = asyncio.get_running_loop().call_later(pause_s, self._send)
+        for subscriber in self._subscribers:
+            self.lost += not subscriber.put(sent)
+        if self._flush_timer is None:
+            pause_s = (len(self._subscribers) - 1) * _ROUND_S
+            self._flush_timer = asyncio.get_running_loop().call_later(pause_s, self._flush)
 
     @contextmanager
-    def client(self) -> Iterator[Client]:
-        """One who listens from now on, beginning with the newest status and reading."""
-        client = Client(self._limit, self._observed)
+    def subscribe(self) -> Iterator[Subscriber]:
+        """A new subscriber while the context lasts; it starts with the newest status and reading."""
+        subscriber = Subscriber(self._limit, self._latest)
         for kind in (Status, Reading):
             if kind in self._newest:
-                client.put(message(self._newest[kind]))
-        client.send()
-        self._clients.add(client)
-        if self._beat is None:
-            self._send_health()
+                subscriber.put(message(self._newest[kind]))
+        subscriber.flush()
+        self._subscribers.add(subscriber)
+        if self._health_timer is None:
+            self._flush_health()
         try:
-            yield client
+            yield subscriber
         finally:
-            self._clients.discard(client)
+            self._subscribers.discard(subscriber)
 
     def close(self) -> None:
-        """Have every stream end."""
-        for client in self._clients:
-            client.end()
-        for timer in (self._round, self._beat):
+        """End every subscription."""
+        for subscriber in self._subscribers:
+            subscriber.end()
+        for timer in (self._flush_timer, self._health_timer):
             if timer is not None:
                 timer.cancel()
-        self._round = self._beat = None
+        self._flush_timer = self._health_timer = None
 
-    def _send(self) -> None:
-        self._round = None
-        for client in self._clients:
-            client.send()
+    def _flush(self) -> None:
+        self._flush_timer = None
+        for subscriber in self._subscribers:
+            subscriber.flush()
 
-    def _send_health(self) -> None:
-        """Now, and from here on, while somebody listens."""
-        for client in self._clients:
-            client.send_health()
-        self._beat = asyncio.get_running_loop().call_later(HEALTH_EVERY_S, self._send_health) if self._clients else None
+    def _flush_health(self) -> None:
+        """Send the health now, and again and again while there are subscribers."""
+        self._health_timer = None
+        for subscriber in self._subscribers:
+            subscriber.flush_health()
+        if self._subscribers:
+            loop = asyncio.get_running_loop()
+            self._health_timer = loop.call_later(self._health_every_s, self._flush_health)

@@ -1,4 +1,4 @@
-"""The camera's picture with what was seen drawn in, made only while somebody watches."""
+"""The camera's picture with the reading drawn in, made only while there are viewers."""
 
 from __future__ import annotations
 
@@ -16,40 +16,44 @@ from edge_fer.schema import Reading
 from edge_fer.settings import HttpSettings
 from edge_fer.types import Image
 
-_QUALITY = 80
+_QUALITY = 80  # of the JPEG, percent
 
 
-class Watcher:
-    """One who watches; gets the newest picture whenever it has sent the last."""
+class Viewer:
+    """One client that receives pictures: the newest one whenever it has sent the last."""
 
     def __init__(self) -> None:
         self._jpeg: bytes | None = None
-        self._news = asyncio.Event()
+        self._changed = asyncio.Event()
         self._ended = False
 
     def put(self, jpeg: bytes) -> None:
         """Show this picture next."""
         self._jpeg = jpeg
-        self._news.set()
+        self._changed.set()
 
     def end(self) -> None:
-        """Have `take` return null from now on."""
+        """Let `take` return None from now on."""
         self._ended = True
-        self._news.set()
+        self._changed.set()
 
     async def take(self) -> bytes | None:
-        """The next picture, a JPEG; null once all is over."""
-        await self._news.wait()
-        self._news.clear()
+        """Wait for the next picture, a JPEG; None once there will be no more."""
+        await self._changed.wait()
+        self._changed.clear()
         return None if self._ended else self._jpeg
 
 
-class Live:
-    """Shows frames that the sink's thread offers, made into pictures by a third one: neither readings nor clients wait.
+class LiveView:
+    """Shows frames that the sink's thread offers.
+
+    A third thread makes the pictures, so that neither readings nor clients wait. `offer` belongs to the sink's thread,
+    all the rest to the server's; between them stands the handover. The sink's thread also reads whether there are
+    viewers, and it does no harm when that answer is one frame old.
 
     Args:
-        settings: how many a second, how large.
-        blur: make faces unrecognisable.
+        settings: how many pictures a second, and their size.
+        blur: whether to make faces unrecognisable.
         clock: seconds that never go backwards.
 
     Attributes:
@@ -60,41 +64,42 @@ class Live:
         self.handover: Handover[tuple[Image, Reading]] = Handover(1, self._make)
         self._settings, self._blur, self._clock = settings, blur, clock
         self._due = clock()
-        self._watchers: set[Watcher] = set()
+        self._viewers: set[Viewer] = set()
         self._making = False
 
     def offer(self, image: Image, reading: Reading) -> None:
-        """Show a frame, if somebody watches and its time has come.
+        """Show a frame, if there are viewers and the next picture is due.
 
         Args:
             image: `(height, width, 3)` uint8, BGR; not written to.
-            reading: of this frame.
+            reading: the reading of this frame.
         """
         now = self._clock()
-        if not self._watchers or now < self._due:
+        if not self._viewers or now < self._due:
             return
-        # Counted from when it was due, so that the rate is kept on average; but never made up for.
+        # The next one is due a period after this one was due: so the rate is kept on average, but a delay is never made
+        # up for.
         self._due = max(self._due + 1 / self._settings.live_fps, now)
         self.handover.put((image, reading))
 
     @contextmanager
-    def watcher(self) -> Iterator[Watcher]:
-        """One who watches from now on; in the server's thread."""
-        watcher = Watcher()
-        self._watchers.add(watcher)
+    def viewer(self) -> Iterator[Viewer]:
+        """A new viewer while the context lasts."""
+        viewer = Viewer()
+        self._viewers.add(viewer)
         try:
-            yield watcher
+            yield viewer
         finally:
-            self._watchers.discard(watcher)
+            self._viewers.discard(viewer)
 
     def close(self) -> None:
-        """Have every stream end; in the server's thread."""
-        for watcher in self._watchers:
-            watcher.end()
+        """End every stream."""
+        for viewer in self._viewers:
+            viewer.end()
         self._making = False
 
     def _make(self, offered: tuple[Image, Reading]) -> None:
-        """Begin to make a picture, unless one is being made: then the processor has no time for this one."""
+        """Start to make a picture, unless one is being made: then the processor has no time for this one."""
         if not self._making:
             self._making = True
             asyncio.get_running_loop().run_in_executor(None, self._draw, *offered).add_done_callback(self._show)
@@ -105,8 +110,8 @@ class Live:
 
     def _show(self, made: asyncio.Future[bytes]) -> None:
         self._making = False
-        for watcher in self._watchers:
-            watcher.put(made.result())
+        for viewer in self._viewers:
+            viewer.put(made.result())
 
 
 def _jpeg(picture: Image, size: int) -> bytes:

@@ -1,4 +1,4 @@
-"""What Prometheus asks for; names and units by its conventions."""
+"""The metrics for Prometheus; names and units follow its conventions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from edge_fer.common.version import VERSION
-from edge_fer.publish.http.observed import Observed
+from edge_fer.publish.http.latest_records import LatestRecords
 from edge_fer.schema import Reading, Record, SinkState, State, Status
 from edge_fer.types import LABELS, Why
 
@@ -38,19 +38,20 @@ _FLAGS = tuple(f"{flag}{when}" for when in ("", "_since_boot")
 
 
 class Metrics:
-    """Counts readings, and tells them with the newest status when asked.
+    """Counts readings, and gives the counts with the figures of the newest records.
 
     Switches off, for the whole process, the gauges `*_created` that prometheus-client adds to each counter.
+    prometheus-client locks each counter, so readings may be counted while the text is made.
 
     Args:
-        observed: the newest records.
-        more: further metrics, asked each time.
+        latest: the newest records.
+        more: gives further metrics; called each time the text is made.
     """
 
-    def __init__(self, observed: Observed, more: Callable[[], Iterator[Metric]]) -> None:
+    def __init__(self, latest: LatestRecords, more: Callable[[], Iterator[Metric]]) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # of prometheus-client
         self._registry = CollectorRegistry()
-        self._registry.register(_Newest(observed, more))
+        self._registry.register(_Newest(latest, more))
         ProcessCollector(registry=self._registry)
         own: dict[str, Any] = {"registry": self._registry}
         self._readings = Counter("edge_fer_readings", "Frames that were read.", **own)
@@ -81,38 +82,50 @@ class Metrics:
                 self._label_age.observe(face.label_age_ms / 1e3)
 
     def text(self) -> bytes:
-        """All of them in Prometheus' text format."""
+        """All metrics in Prometheus' text format."""
         return generate_latest(self._registry)
 
 
 class _Newest(Collector):
-    """Metrics that are read off the newest records, so that nothing old lingers under a label."""
+    """Metrics that are made of the newest records each time, so that no old label values remain."""
 
-    def __init__(self, observed: Observed, more: Callable[[], Iterator[Metric]]) -> None:
-        self._observed, self._more = observed, more
+    def __init__(self, latest: LatestRecords, more: Callable[[], Iterator[Metric]]) -> None:
+        self._latest, self._more = latest, more
 
     def collect(self) -> Iterator[Metric]:
-        health = self._observed.health()
+        health = self._latest.health()
         yield gauge("healthy", "Whether readings come, as /healthz says.", health.healthy)
         yield gauge("degraded", _DEGRADED, health.degraded)
         yield from self._more()
-        if (age := self._observed.reading_age_s) is not None:
+        if (age := self._latest.reading_age_s) is not None:
             yield gauge("last_reading_age_seconds", "Since the last reading came.", age)
-        if (faces := self._observed.faces) is not None:
+        if (faces := self._latest.faces) is not None:
             yield gauge("faces", "Faces in view; 0 while no readings come.", faces)
-        if (newest := self._observed.newest) is not None:
+        if (newest := self._latest.newest) is not None:
             yield from _of_any(newest)
-        if self._observed.status is not None:
-            yield from _of_status(self._observed.status)
+        if (status := self._latest.status) is not None:
+            yield from _of_status(status)
 
 
 def gauge(name: str, what: str, value: float) -> Metric:
-    """A metric that goes up and down."""
+    """A metric that goes up and down.
+
+    Args:
+        name: its name without the prefix `edge_fer_`.
+        what: its help text.
+        value: its value now.
+    """
     return GaugeMetricFamily(f"edge_fer_{name}", what, value)
 
 
 def counter(name: str, what: str, value: float) -> Metric:
-    """A metric that only goes up."""
+    """A metric that only goes up.
+
+    Args:
+        name: its name without the prefix `edge_fer_` and the suffix `_total`.
+        what: its help text.
+        value: its value now.
+    """
     return CounterMetricFamily(f"edge_fer_{name}", what, value)
 
 
@@ -139,8 +152,8 @@ def _of_status(status: Status) -> Iterator[Metric]:
     yield _by_label(GaugeMetricFamily, "throttled", "What a Raspberry Pi says of supply and clock.", "flag", flags)
     yield gauge("label_ratio", "Share of labels that is read; less than 1 while the box is too hot.", status.label_rate)
     yield counter("restarts", "How often the source or a worker was started again.", status.restarts)
-    rungs = "Attempts to bring the Edge TPU back, by the means."
-    yield _by_label(CounterMetricFamily, "recovery_attempts", rungs, "rung", status.recovery)
+    attempts = "Attempts to bring the Edge TPU back, by the means."
+    yield _by_label(CounterMetricFamily, "recovery_attempts", attempts, "step", status.recovery)
     yield gauge("abandoned_processes", "Children stuck in a driver for good.", status.abandoned)
     yield counter("degraded_seconds", "Time spent degraded, a sink in trouble aside.", status.degraded_s)
     yield from _of_sinks(status)

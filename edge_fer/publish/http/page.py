@@ -1,4 +1,4 @@
-"""A page that is one file, and the policy that lets a browser run only what is in it."""
+"""An HTML page in one file, and the policy that lets a browser run only the scripts in it."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ _PLACE = re.compile(r"\{\{(\w+)\}\}")
 
 
 class Page:
-    """One of the HTML files that come along.
+    """One of the HTML files of this package.
 
-    `{{name}}` outside of script and style stands for a text.
+    `{{name}}` outside of script and style is a placeholder for a text.
 
     Args:
-        name: of the file.
-        texts: those that are always the same.
+        name: the file's name.
+        texts: the texts that are always the same, by placeholder.
 
     Attributes:
-        policy: its Content-Security-Policy: scripts and styles by their hashes, all else from here or not at all.
+        policy: its Content-Security-Policy: scripts and styles by their hashes, all else from this server or not at
+            all.
     """
 
     def __init__(self, name: str, **texts: str) -> None:
@@ -45,6 +46,10 @@ class Page:
         )
 
     def html(self, **texts: str) -> str:
-        """The page with these texts, and those that are always the same, in their places, escaped."""
+        """The page with all placeholders replaced by texts, which are escaped.
+
+        Args:
+            texts: further texts, by placeholder.
+        """
         texts = {**self._texts, **texts}
         return _PLACE.sub(lambda place: html.escape(texts[place[1]]), self._text)

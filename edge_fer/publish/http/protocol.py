@@ -1,4 +1,8 @@
-"""Connections that are bounded in number, size and time, whatever the other side does or does not."""
+"""Connections that are bounded in number, size and time, whatever the client does.
+
+Built on the protocol classes of uvicorn, which are not part of its public interface: `pyproject.toml` pins the versions
+that the tests pass with.
+"""
 
 from __future__ import annotations
 
@@ -11,29 +15,14 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from edge_fer.publish.http.limits import Limits
 from edge_fer.publish.http.security import UnauthenticatedConnections
 
-REQUEST_S = 10.0
-"""A request must be complete so long after the connection was made, or the last answer given."""
+MAX_HEAD_BYTES = 16_384
+"""Longest request line and headers together."""
 
-SPEAK_S = 0.2
-"""So long after a connection was made, the excess of unauthenticated ones from its address is closed: not at once: of
-many that come together, as after a restart, all are accepted before the first request is read."""
-
-STALLED_S = 20.0
-"""A client that takes nothing of what it asked for is cut off after so long."""
-
-SPARE_CONNECTIONS = 64
-"""Beside those of streams: so that there is room to ask for health when all streams are taken."""
-
-_REFUSALS = 16
-"""Connections beyond that which are still told that there is no room; those beyond are just closed."""
-
-LONGEST_HEAD = 16_384
-"""Request line and headers together, bytes."""
-
-_BUFFER = 16 * 1024
-"""Bytes that the kernel, and we, hold for a slow client: what is older is better lost than delivered late."""
+_BUFFER_BYTES = 16 * 1024
+"""The kernel and the server each hold so much for a slow client: older data is better lost than delivered late."""
 
 if TYPE_CHECKING:
     _Base = asyncio.Protocol
@@ -41,71 +30,73 @@ else:
     _Base = object
 
 
-class _Impatient(_Base):
-    """Cuts off a client that takes nothing for `STALLED_S`."""
+class _WriteTimeout(_Base):
+    """Disconnects a client that takes no data for `Limits.stalled_s`."""
 
     transport: asyncio.Transport
     loop: asyncio.AbstractEventLoop
+    _limits: Limits
     _stalled: asyncio.TimerHandle | None = None
 
     def pause_writing(self) -> None:
         """The buffer is full."""
         super().pause_writing()
-        self._stalled = self.loop.call_later(STALLED_S, self.transport.abort)
+        self._stalled = self.loop.call_later(self._limits.stalled_s, self.transport.abort)
 
     def resume_writing(self) -> None:
         """The buffer has room again."""
         super().resume_writing()
-        self._forgive()
+        self._cancel_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The connection has gone."""
-        self._forgive()
+        """The connection has ended."""
+        self._cancel_timer()
         super().connection_lost(exc)
 
     def shutdown(self) -> None:
-        """The server ends: who does not even listen is not told."""
+        """The server ends: a client that takes no data is not waited for."""
         if self._stalled is not None:
             self.transport.abort()
         super().shutdown()  # type: ignore[misc]  # of uvicorn's protocols
 
-    def _forgive(self) -> None:
+    def _cancel_timer(self) -> None:
         if self._stalled is not None:
             self._stalled.cancel()
             self._stalled = None
 
 
-class BoundedHttp(_Impatient, H11Protocol):
-    """HTTP/1.1 that also cuts off who takes too long to ask, and who comes when all places are taken.
+class BoundedHttp(_WriteTimeout, H11Protocol):
+    """HTTP/1.1 that also disconnects clients that take too long to send a request, or come when all places are taken.
 
     Args:
-        unauthenticated: to be counted among, until the app knows better.
-        uvicorn: what its protocols are given.
+        unauthenticated: counts the connection until its client has shown the token.
+        limits: the server's bounds.
+        uvicorn: the arguments of uvicorn's class.
     """
 
-    _late: asyncio.TimerHandle | None = None
+    _request_timer: asyncio.TimerHandle | None = None
 
-    def __init__(self, *, unauthenticated: UnauthenticatedConnections, **uvicorn: Any) -> None:
+    def __init__(self, *, unauthenticated: UnauthenticatedConnections, limits: Limits, **uvicorn: Any) -> None:
         super().__init__(**uvicorn)
-        self._unauthenticated = unauthenticated
+        self._unauthenticated, self._limits = unauthenticated, limits
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
-        """A client has come."""
+        """A client has connected."""
         super().connection_made(transport)
-        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
-        transport.set_write_buffer_limits(_BUFFER)
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER_BYTES)
+        transport.set_write_buffer_limits(_BUFFER_BYTES)
         self._await_request()
         if self.client is not None:
             self._unauthenticated.add(self.client, transport.abort)
-            self.loop.call_later(SPEAK_S, self._unauthenticated.close_excess, self.client[0])
-        if len(self.connections) > (self.config.limit_concurrency or 0) + _REFUSALS:
+            self.loop.call_later(self._limits.excess_check_s, self._unauthenticated.close_excess, self.client[0])
+        if len(self.connections) > (self.config.limit_concurrency or 0) + self._limits.refusals:
             transport.abort()
 
     def data_received(self, data: bytes) -> None:
         """A part of a request has come."""
         super().data_received(data)
         if self.conn.their_state not in (h11.IDLE, h11.SEND_BODY):
-            self._stop_waiting()
+            self._cancel_request_timer()
 
     def on_response_complete(self) -> None:
         """A request was answered."""
@@ -113,33 +104,42 @@ class BoundedHttp(_Impatient, H11Protocol):
         super().on_response_complete()
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
-        """Another protocol goes on with this connection, for as long as the app wants."""
-        self._stop_waiting()
-        self._go()
+        """The WebSocket's protocol takes the connection over."""
+        self._cancel_request_timer()
+        self._discard()
         super().handle_websocket_upgrade(event)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The connection has gone."""
-        self._stop_waiting()
-        self._go()
+        """The connection has ended."""
+        self._cancel_request_timer()
+        self._discard()
         super().connection_lost(exc)
 
-    def _go(self) -> None:
+    def _discard(self) -> None:
         if self.client is not None:
             self._unauthenticated.discard(self.client)
 
     def _await_request(self) -> None:
-        self._stop_waiting()
-        self._late = self.loop.call_later(REQUEST_S, self.transport.abort)
+        self._cancel_request_timer()
+        self._request_timer = self.loop.call_later(self._limits.request_s, self.transport.abort)
 
-    def _stop_waiting(self) -> None:
-        if self._late is not None:
-            self._late.cancel()
-            self._late = None
+    def _cancel_request_timer(self) -> None:
+        if self._request_timer is not None:
+            self._request_timer.cancel()
+            self._request_timer = None
 
 
-class BoundedWebSocket(_Impatient, WebSocketsSansIOProtocol):
-    """A WebSocket whose client must take what it is sent, and is not heard while it does not."""
+class BoundedWebSocket(_WriteTimeout, WebSocketsSansIOProtocol):
+    """A WebSocket that reads nothing from a client while that client takes no data.
+
+    Args:
+        limits: the server's bounds.
+        uvicorn: the arguments of uvicorn's class.
+    """
+
+    def __init__(self, *, limits: Limits, **uvicorn: Any) -> None:
+        super().__init__(**uvicorn)
+        self._limits = limits
 
     def pause_writing(self) -> None:
         """The buffer is full: pings, which are answered, would make it grow."""
@@ -153,25 +153,26 @@ class BoundedWebSocket(_Impatient, WebSocketsSansIOProtocol):
             self.transport.resume_reading()
 
     async def send(self, message: Any) -> None:
-        """Send what the app says."""
+        """Send a message of the app."""
         await super().send(message)
         if self.close_sent:
-            self.handshake_complete = True  # uvicorn takes a refusal for an app that says nothing, and complains
+            self.handshake_complete = True  # else uvicorn logs a refusal as an app that has not answered
 
 
-def uvicorn_limits(max_streams: int, unauthenticated: UnauthenticatedConnections) -> dict[str, Any]:
-    """What uvicorn's own settings bound: heads, messages, connections, answers to pings.
+def uvicorn_limits(max_streams: int, unauthenticated: UnauthenticatedConnections, limits: Limits) -> dict[str, Any]:
+    """The arguments of `uvicorn.Config` that bound heads, messages, connections and answers to pings.
 
     Args:
-        max_streams: streams at once.
-        unauthenticated: who has not shown the token.
+        max_streams: streams that may be open at once.
+        unauthenticated: connections whose clients have not shown the token.
+        limits: the server's bounds.
     """
     return {
-        "http": partial(BoundedHttp, unauthenticated=unauthenticated),
-        "ws": BoundedWebSocket,
-        "limit_concurrency": max_streams + SPARE_CONNECTIONS,
-        "h11_max_incomplete_event_size": LONGEST_HEAD,
-        "timeout_keep_alive": int(REQUEST_S) // 2,
+        "http": partial(BoundedHttp, unauthenticated=unauthenticated, limits=limits),
+        "ws": partial(BoundedWebSocket, limits=limits),
+        "limit_concurrency": max_streams + limits.spare_connections,
+        "h11_max_incomplete_event_size": MAX_HEAD_BYTES,
+        "timeout_keep_alive": int(limits.request_s) // 2,
         "ws_max_size": 1024,
         "ws_ping_interval": 10.0,
         "ws_ping_timeout": 10.0,

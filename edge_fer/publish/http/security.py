@@ -1,4 +1,4 @@
-"""Who may ask, how often, and by which name."""
+"""Access to the web server: the token and its sessions, rates, connections, and host names."""
 
 from __future__ import annotations
 
@@ -18,81 +18,85 @@ from edge_fer.errors import ConfigError
 from edge_fer.publish.secret import open_secret
 
 SESSION_S = 12 * 3600
-"""A browser that has logged in must do so again after this."""
+"""A browser that has logged in must log in again after so many seconds."""
 
 SHORTEST_TOKEN = 16
 _LONGEST_TOKEN = 4096
-_ADDRESSES = 1024
+_MAX_ADDRESSES = 1024
 _WRONG_TOKENS_A_SECOND, _WRONG_TOKENS_AT_ONCE = 1.0, 10.0
 _WARNINGS_A_SECOND = 1 / 60
-_ENDED_SESSIONS = 1024
-_KEY = secrets.token_bytes(32)  # sessions end with the process, whose clock begins anew
+_MAX_ENDED_SESSIONS = 1024
+_KEY = secrets.token_bytes(32)  # sessions end with the process, since its clock may start again from zero
 
 Verdict = Literal["right", "wrong", "too_soon"]
-"""On a token: `too_soon` after too many wrong ones from the same address, whatever it is."""
+"""On a token: `too_soon` after too many wrong ones from the same address, whether this one is right or not."""
 
 _log = logging.getLogger(__name__)
 
 
 class Token:
-    """What a client must know.
+    """The secret that clients must know; used in the server's thread.
 
     Args:
         secret: the token.
         clock: seconds that never go backwards.
 
     Attributes:
-        refused: how often a client said something else, or said it too soon.
+        refused: how many tokens were wrong, or came too soon.
     """
 
     def __init__(self, secret: str, clock: Callable[[], float] = time.monotonic) -> None:
         self.refused = 0
         self._secret, self._clock = secret.encode(), clock
-        self._failures = Limiter(_WRONG_TOKENS_A_SECOND, _WRONG_TOKENS_AT_ONCE, clock)
-        self._warnings = Limiter(_WARNINGS_A_SECOND, 1, clock)
-        self._told = 0  # of `refused`
-        self._ended: dict[str, int] = {}  # session: when it would have run out
+        self._failures = RateLimiter(_WRONG_TOKENS_A_SECOND, _WRONG_TOKENS_AT_ONCE, clock)
+        self._warnings = RateLimiter(_WARNINGS_A_SECOND, 1, clock)
+        self._logged = 0  # how many of `refused` the log has
+        self._ended: dict[str, int] = {}  # by session: when it would have expired
 
-    def judge(self, given: str, address: str) -> Verdict:
-        """Whether a client knows the token; a refusal is counted, and told to the log now and then.
+    def verify(self, given: str, address: str) -> Verdict:
+        """Compare a token; a refusal is counted, and logged at most once a minute.
 
         Args:
-            given: what it said.
-            address: where it is.
+            given: the client's token.
+            address: the client's IP address.
         """
         if self.wait_s(address):
             self._refuse(address)
             return "too_soon"
-        # Compared in a time that does not depend on where they differ; digests are of one length, too.
+        # The time of the comparison does not depend on where they differ; digests have one length, too.
         if hmac.compare_digest(_digest(given.encode(errors="replace")), _digest(self._secret)):
             return "right"
-        self._failures.count(address)
+        self._failures.allow(address)
         self._refuse(address)
         return "wrong"
 
     def wait_s(self, address: str) -> float:
-        """For how long no token from an address is looked at, seconds."""
+        """Seconds until a token from an address is compared again; 0: now.
+
+        Args:
+            address: the client's IP address.
+        """
         return self._failures.wait_s(address)
 
     def session(self) -> str:
-        """A cookie's value that stands for the token for `SESSION_S`, and does not tell it."""
+        """Make a cookie's value that is accepted in place of the token for `SESSION_S`, and does not reveal it."""
         session = f"{round(self._clock()) + SESSION_S}.{secrets.token_hex(8)}"
         return f"{session}.{self._sign(session)}"
 
     def is_session(self, value: str) -> bool:
-        """Whether a cookie's value was made by `session`, has not run out and was not ended."""
+        """Whether a cookie's value was made by `session`, has not expired and was not ended."""
         session, _, signature = value.rpartition(".")
         is_ours = hmac.compare_digest(signature.encode(errors="replace"), self._sign(session).encode())
         return is_ours and session not in self._ended and _end_of(session) > self._clock()
 
     def end_session(self, value: str) -> None:
-        """Have a cookie's value stand for nothing from now on."""
+        """Accept a cookie's value no more."""
         if not self.is_session(value):
             return
         session = value.rpartition(".")[0]
         self._ended = {one: end for one, end in self._ended.items() if end > self._clock()}
         self._ended[session] = _end_of(session)
-        if len(self._ended) > _ENDED_SESSIONS:
+        if len(self._ended) > _MAX_ENDED_SESSIONS:
             del self._ended[next(iter(self._ended))]
 
     def _sign(self, session: str) -> str:
@@ -100,16 +104,22 @@ class Token:
 
     def _refuse(self, address: str) -> None:
         self.refused += 1
-        if self._warnings.count("all"):
+        if self._warnings.allow("all"):
             _log.warning(
                 "http: refused a token from %s; refused since the last such warning, from anywhere: %d",
-                address, self.refused - self._told,
+                address, self.refused - self._logged,
             )  # fmt: skip
-            self._told = self.refused
+            self._logged = self.refused
 
 
 def read_token(path: Path | None) -> Token | None:
-    """The token in a file; null where there is no file to read.
+    """Read the token from a file.
+
+    Args:
+        path: the file; None: no token is used.
+
+    Returns:
+        The token; None without a file.
 
     Raises:
         ConfigError: when it cannot be read, others may read it, or it is too short to be safe.
@@ -133,30 +143,32 @@ def read_token(path: Path | None) -> Token | None:
     return Token(secret)
 
 
-class Limiter:
-    """So many times a second for each address, with bursts; the addresses that were quiet for longest are forgotten.
+class RateLimiter:
+    """Allows so many events a second for each address, with bursts: a token bucket for each.
+
+    Of many addresses, those without events for the longest time are forgotten.
 
     Args:
-        rate: times a second.
-        burst: times at once.
+        rate: events a second.
+        burst: events at once.
         clock: seconds that never go backwards.
     """
 
     def __init__(self, rate: float, burst: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._rate, self._burst, self._clock = rate, burst, clock
-        self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()  # address: how many, as of when
+        self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()  # by address: events left, and since when
 
     def wait_s(self, address: str) -> float:
-        """Until one more is allowed, seconds."""
+        """Seconds until one more event of an address is allowed; 0: now."""
         return max(1 - self._now(address), 0) / self._rate
 
-    def count(self, address: str) -> bool:
-        """Count one more where it is allowed; whether it is."""
+    def allow(self, address: str) -> bool:
+        """Count one more event of an address where it is allowed; whether it is."""
         left = self._now(address)
         if left >= 1:
             self._left[address] = (left - 1, self._clock())
             self._left.move_to_end(address)
-            if len(self._left) > _ADDRESSES:
+            if len(self._left) > _MAX_ADDRESSES:
                 self._left.popitem(last=False)
         return left >= 1
 
@@ -210,13 +222,13 @@ class UnauthenticatedConnections:
 
 
 class Hosts:
-    """Names by which the box may be called.
+    """The host names that requests may use.
 
-    A page of a stranger can have its own name point to this box (DNS rebinding), and the browser then takes our
-    answers for its own. It cannot do that with an IP address, nor with the names that are listed here.
+    Another site can let its own name point to this box (DNS rebinding); a browser then takes the box's answers for that
+    site's. This does not work with an IP address, nor with the names that are listed here.
 
     Args:
-        names: beside localhost and the box's own.
+        names: names beside localhost and the box's own.
     """
 
     def __init__(self, names: Iterable[str]) -> None:
@@ -224,7 +236,11 @@ class Hosts:
         self._names = {"localhost", own, f"{own}.local", *(name.lower().rstrip(".") for name in names)}
 
     def is_allowed(self, host: str) -> bool:
-        """Whether a `Host` header names this box."""
+        """Whether a `Host` header has an IP address or one of the names.
+
+        Args:
+            host: the header's value, with or without a port.
+        """
         name = _without_port(host.lower())
         try:
             ip_address(name)

@@ -14,36 +14,38 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from edge_fer.errors import OutputError
+from edge_fer.publish.http.limits import Limits
 from edge_fer.publish.http.protocol import uvicorn_limits
 from edge_fer.publish.http.state import HttpState
 from edge_fer.settings import HttpSettings
 
-STOP_S = 4.0
-"""`Server.close` waits so long for the thread, and raises when it is still there."""
-
 SERVER = "edge-fer"
-"""What every answer calls us in its header `Server`."""
+"""The header `Server` of every answer."""
 
-_ANSWER_S = 3.0
+_START_S = 4.0  # longest wait for the server's thread to run
 _GRACE_S = 2
 _BACKLOG = 64
 
 _log = logging.getLogger(__name__)
 
 
-class NotYet(OutputError):
-    """An address that this box does not have, and may get."""
+class AddressMissing(OutputError):
+    """An address that this machine does not have, and may get later."""
 
 
-class Taken(OutputError):
-    """A port that somebody else listens at."""
+class PortTaken(OutputError):
+    """A port that another program listens at."""
 
 
 def listen(address: str, port: int) -> socket.socket:
-    """A socket that listens there.
+    """Open a socket that listens.
+
+    Args:
+        address: an IP address of this machine.
+        port: the port; 0: any free one.
 
     Raises:
-        OutputError: when it cannot; `NotYet` or `Taken` where that is why.
+        OutputError: when it cannot listen there; `AddressMissing` or `PortTaken` where that is the reason.
     """
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
@@ -53,7 +55,7 @@ def listen(address: str, port: int) -> socket.socket:
         listener.listen(_BACKLOG)
     except OSError as error:
         listener.close()
-        kind = {errno.EADDRNOTAVAIL: NotYet, errno.EADDRINUSE: Taken}.get(error.errno or 0, OutputError)
+        kind = {errno.EADDRNOTAVAIL: AddressMissing, errno.EADDRINUSE: PortTaken}.get(error.errno or 0, OutputError)
         advice = {
             errno.EADDRINUSE: "another program, or another edge-fer, has that port: end it, or choose another one",
             errno.EADDRNOTAVAIL: "this box has no such address: see `ip address`",
@@ -65,9 +67,15 @@ def listen(address: str, port: int) -> socket.socket:
     return listener
 
 
-def is_served(address: str, port: int) -> bool:
-    """Whether an edge-fer answers there; 0.0.0.0 and :: lead to this box, too."""
-    with closing(HTTPConnection(address, port, timeout=_ANSWER_S)) as connection:
+def is_served(address: str, port: int, answer_s: float) -> bool:
+    """Whether an edge-fer answers at a port; 0.0.0.0 and :: mean this machine, too.
+
+    Args:
+        address: an IP address of this machine.
+        port: the port.
+        answer_s: how long to wait for the answer, seconds.
+    """
+    with closing(HTTPConnection(address, port, timeout=answer_s)) as connection:
         try:
             connection.request("HEAD", "/healthz")
             return connection.getresponse().getheader("Server") == SERVER
@@ -79,19 +87,20 @@ class Server:
     """Serves an app until it is closed.
 
     Args:
-        app: answers requests.
-        state: what is told; its streams end with the server.
-        settings: where, and how many clients.
+        app: answers the requests.
+        state: what is shown; its streams end with the server.
+        settings: the address, and how many clients.
+        limits: the server's bounds.
 
     Attributes:
-        port: that it listens at.
+        port: the port that it listens at.
 
     Raises:
         OutputError: when it cannot listen there.
     """
 
-    def __init__(self, app: ASGIApp, state: HttpState, settings: HttpSettings) -> None:
-        self._state = state
+    def __init__(self, app: ASGIApp, state: HttpState, settings: HttpSettings, limits: Limits) -> None:
+        self._state, self._stop_s = state, limits.stop_s
         self._listener = listen(settings.address, settings.port)
         self.port: int = self._listener.getsockname()[1]
         config = uvicorn.Config(
@@ -99,20 +108,20 @@ class Server:
             loop="asyncio",
             lifespan="off",
             log_config=None,
-            log_level=logging.ERROR,  # a stranger's bad request is not our error
+            log_level=logging.ERROR,  # a client's bad request is no error of the server
             access_log=False,
             server_header=False,
             headers=[("Server", SERVER)],
             proxy_headers=False,
             timeout_graceful_shutdown=_GRACE_S,
-            **uvicorn_limits(settings.max_clients, state.unauthenticated),
+            **uvicorn_limits(settings.max_clients, state.unauthenticated, limits),
         )
         self._uvicorn = uvicorn.Server(config)
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None  # set before the event below, and read after it
         self._running = threading.Event()
         self._thread = threading.Thread(target=self._run, name="http server", daemon=True)
         self._thread.start()
-        self._running.wait(STOP_S)
+        self._running.wait(_START_S)
 
     @property
     def is_alive(self) -> bool:
@@ -123,14 +132,16 @@ class Server:
         """End every stream, and the thread.
 
         Raises:
-            OutputError: when it does not end in time.
+            OutputError: when the thread does not end in time.
         """
         if self._loop is not None:
-            with suppress(RuntimeError):  # it has ended by itself, and its loop with it
+            with suppress(RuntimeError):  # the server has ended by itself, and its loop with it
                 self._loop.call_soon_threadsafe(self._stop)
-        self._thread.join(STOP_S)
+        self._thread.join(self._stop_s)
         if self._thread.is_alive():
-            raise OutputError(f"expected the web server to end within {STOP_S:g} s, found it stuck; restart edge-fer")
+            raise OutputError(
+                f"expected the web server to end within {self._stop_s:g} s, found it stuck; restart edge-fer"
+            )
 
     def _run(self) -> None:
         try:

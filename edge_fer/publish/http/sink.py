@@ -1,7 +1,8 @@
-"""The sink: takes records, and keeps the server up."""
+"""The sink: takes records, and keeps the web server running."""
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 
@@ -9,8 +10,9 @@ from edge_fer.common.backoff import Backoff
 from edge_fer.errors import OutputError
 from edge_fer.publish import Sink
 from edge_fer.publish.http.app import Site
+from edge_fer.publish.http.limits import DEFAULT_LIMITS, Limits
 from edge_fer.publish.http.security import read_token
-from edge_fer.publish.http.server import NotYet, Server
+from edge_fer.publish.http.server import AddressMissing, Server
 from edge_fer.publish.http.state import HttpState
 from edge_fer.schema import Record, SinkState, SinkStatus
 from edge_fer.settings import HttpSettings, PrivacySettings
@@ -23,10 +25,11 @@ class HttpSink(Sink):
     """Serves the records that it takes; while it cannot, as when the port is in use, it tries again.
 
     Args:
-        settings: where, to whom and what.
-        privacy: what may be seen of people, and the notice to them.
-        device: name of the box.
+        settings: the address, the clients and the rates.
+        privacy: whether faces are blurred, and the notice to people.
+        device: the box's name.
         clock: seconds that never go backwards.
+        limits: the server's bounds.
 
     Raises:
         ConfigError: when the token's file cannot be used.
@@ -41,53 +44,53 @@ class HttpSink(Sink):
         privacy: PrivacySettings,
         device: str,
         clock: Callable[[], float] = time.monotonic,
+        limits: Limits = DEFAULT_LIMITS,
     ) -> None:
-        self._settings = settings
+        self._settings, self._limits = settings, limits
         token = read_token(settings.token_file)
-        self._state = HttpState(settings, token, blur=privacy.blur_faces)
+        self._state = HttpState(settings, token, blur=privacy.blur_faces, limits=limits)
         self._site = Site(settings, self._state, token, device, privacy.notice or "")
         self._retry = Backoff(_RETRY_S, _RETRY_MAX_S, clock)
         self._server: Server | None = None
-        self._sink_state: SinkState = "waiting"
-        self._reason: str | None = None
-        self._sent = self._unserved = 0
+        self._lock = threading.Lock()  # guards the status, which the sink's thread writes and others read
+        self._status = SinkStatus("waiting")
         self.tick()
 
     @property
     def port(self) -> int | None:
-        """That it listens at; null while it cannot."""
+        """The port that it listens at; None while it does not."""
         return self._server.port if self._server is not None else None
 
     def publish(self, record: Record, image: Image | None) -> None:
         """Take one record; see `edge_fer.publish.Sink.publish`."""
         self.tick()
-        self._state.tell(record, image)
-        if self._server is not None:
-            self._sent += 1
-        else:
-            self._unserved += 1
+        self._state.update(record, image)
+        is_served = self._server is not None
+        self._change(sent=int(is_served), dropped=int(not is_served))
 
     def tick(self) -> None:
-        """Start the server where it does not run, now and then."""
+        """Start the server where it does not run, with pauses between two attempts."""
         if self._server is not None and self._server.is_alive:
             return
         if self._server is not None:
             self._server = None
-            self._note("waiting", "the web server ended; it is started again")
+            self._note_failure("waiting", "the web server ended; it is started again")
         if not self._retry.ready:
             return
         try:
-            self._server = Server(self._site.app, self._state, self._settings)
+            self._server = Server(self._site.app, self._state, self._settings, self._limits)
         except OutputError as error:
-            self._note("waiting" if isinstance(error, NotYet) else "failed", str(error))
+            self._note_failure("waiting" if isinstance(error, AddressMissing) else "failed", str(error))
         else:
             self._retry.reset()
-            self._sink_state, self._reason = "ok", None
+            self._change("ok")
 
     @property
     def condition(self) -> SinkStatus:
-        """How it is; what slow clients lost counts as dropped."""
-        return SinkStatus(self._sink_state, self._sent, dropped=self._unserved + self._state.lost, reason=self._reason)
+        """State and counters; what slow clients lost counts as dropped."""
+        with self._lock:
+            status = self._status
+        return SinkStatus(status.state, status.sent, status.dropped + self._state.lost, reason=status.reason)
 
     def close(self) -> None:
         """End every stream, and the server.
@@ -99,9 +102,19 @@ class HttpSink(Sink):
         if server is not None:
             server.close()
 
-    def _note(self, state: SinkState, reason: str) -> None:
+    def _note_failure(self, state: SinkState, reason: str) -> None:
         self._retry.failed()
-        self._sink_state, self._reason = state, reason
+        self._change(state, reason)
+
+    def _change(
+        self, state: SinkState | None = None, reason: str | None = None, *, sent: int = 0, dropped: int = 0
+    ) -> None:
+        """Set state and reason, where a state is given, and add to the counters: all at one moment."""
+        with self._lock:
+            before = self._status
+            if state is None:
+                state, reason = before.state, before.reason
+            self._status = SinkStatus(state, before.sent + sent, before.dropped + dropped, reason=reason)
 
 
 class LiveHttpSink(HttpSink):

@@ -1,7 +1,7 @@
-"""How hot and how busy the box is, for MAVLink's ONBOARD_COMPUTER_STATUS.
+"""Temperature, load and memory of this computer, for MAVLink's ONBOARD_COMPUTER_STATUS.
 
-What is not known has the value that MAVLink gives it for that.
-Statuses come when something changes, which may be hours ago, so this looks for itself.
+A field that is unknown has the value that MAVLink defines for that. The values are read here and not taken from
+statuses, since those come only when something changes.
 """
 
 from __future__ import annotations
@@ -13,29 +13,29 @@ from edge_fer.common.sensors import SYSFS, read_sensors
 
 PROC = Path("/proc")
 
-_UINT8, _INT8, _INT16, _UINT32 = 0xFF, 0x7F, 0x7FFF, 0xFFFFFFFF  # unknown, by type
+_UINT8, _INT8, _INT16, _UINT32 = 0xFF, 0x7F, 0x7FFF, 0xFFFFFFFF  # mean unknown, by type
 _CORES = 8
 _FLAGS = {"under_voltage": 1, "capped": 2, "throttled": 2, "soft_limit": 4}  # of COMPUTER_STATUS_FLAGS
 _KIB_PER_MIB = 1024
 
 
-class Computer:
-    """Looks at the box.
+class OnboardComputer:
+    """Reads the state of this computer.
 
     Args:
-        sysfs: where the kernel shows its sensors; another folder for tests.
-        proc: where it shows load and memory; another folder for tests.
+        sysfs: where the kernel's sysfs is mounted; another folder in tests.
+        proc: where the kernel's proc is mounted; another folder in tests.
     """
 
     def __init__(self, sysfs: Path = SYSFS, proc: Path = PROC) -> None:
         self._sysfs, self._proc = sysfs, proc
         self._ticks = self._read_ticks()
 
-    def look(self, now_ns: int, throttled: Sequence[str] = ()) -> dict[str, object]:
-        """The fields of the message.
+    def fields(self, now_ns: int, throttled: Sequence[str] = ()) -> dict[str, object]:
+        """Read the fields of the message.
 
         Args:
-            now_ns: CLOCK_MONOTONIC.
+            now_ns: CLOCK_MONOTONIC, nanoseconds.
             throttled: as in `edge_fer.schema.Status`.
         """
         sensors = read_sensors(self._sysfs)
@@ -66,37 +66,37 @@ class Computer:
         }
 
     def _load(self) -> list[int]:
-        """How busy each core was since the last look, percent."""
+        """The load of each core since the last call, percent."""
         before, self._ticks = self._ticks, self._read_ticks()
         loads = []
         for core, (busy, total) in self._ticks.items():
             busy_before, total_before = before.get(core, (busy, total))
             passed = total - total_before
             share = (busy - busy_before) / passed if passed > 0 else None
-            # The kernel's counts of waiting may go backwards.
+            # The kernel's counts of waiting time may go backwards.
             loads.append(_UINT8 if share is None else round(100 * min(max(share, 0), 1)))
         return loads
 
     def _read_ticks(self) -> dict[str, tuple[int, int]]:
-        """Ticks since boot of each core: busy ones, and all; empty where the kernel shows none. Source: proc(5)."""
+        """Ticks since boot of each core: busy ones, and all; empty where the kernel gives none. Source: proc(5)."""
         ticks = {}
         for line in self._lines("stat"):
             name, *numbers = line.split()
             if name.startswith("cpu") and name != "cpu":
-                # user nice system idle iowait irq softirq steal; guests are counted as users already
+                # user nice system idle iowait irq softirq steal; time of guests is part of user
                 times = [int(number) for number in numbers[:8]]
                 ticks[name] = (sum(times) - sum(times[3:5]), sum(times))
         return ticks
 
     def _memory_mib(self) -> tuple[int, int]:
-        """All of it, and what of it is in use."""
+        """Total memory, and memory in use, MiB."""
         kib = {name: int(rest.split()[0]) for name, _, rest in (line.partition(":") for line in self._lines("meminfo"))}
         if "MemTotal" not in kib or "MemAvailable" not in kib:
             return _UINT32, _UINT32
         return kib["MemTotal"] // _KIB_PER_MIB, (kib["MemTotal"] - kib["MemAvailable"]) // _KIB_PER_MIB
 
     def _lines(self, name: str) -> list[str]:
-        """A file of the kernel's; none where a sandbox hides it."""
+        """The lines of a file of the kernel; none where a sandbox hides it."""
         try:
             return (self._proc / name).read_text().splitlines()
         except OSError:
@@ -108,5 +108,5 @@ def _padded(values: list[int], length: int, unknown: int) -> list[int]:
 
 
 def _degrees(celsius: float) -> int:
-    """Whole degrees; -128..126, as 127 means that they are not known."""
+    """Whole degrees Celsius, -128..126, since 127 means unknown."""
     return min(max(round(celsius), -128), _INT8 - 1)

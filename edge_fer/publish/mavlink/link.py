@@ -1,4 +1,4 @@
-"""A link that MAVLink goes over, which carries bytes and knows nothing of messages; UDP and serial have a file each."""
+"""A link that carries MAVLink as bytes, without parsing any message; UDP and serial have a module each."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from edge_fer.common.closeable import Closeable
 from edge_fer.errors import OutputError
 
 READ_BYTES = 4096
-"""At most so much is read at once, so that a chatterbox does not keep us from talking."""
+"""At most so much is read at once, so that a peer that sends without a pause does not keep this side from sending."""
 
 
 class LinkDown(OutputError):
@@ -16,29 +16,32 @@ class LinkDown(OutputError):
 
 
 class Link(Closeable):
-    """One that is open."""
+    """An open link."""
 
     @abstractmethod
     def fileno(self) -> int:
-        """To wait for bytes with."""
+        """A file descriptor that becomes readable when bytes have come."""
 
     @abstractmethod
     def read(self) -> bytes:
-        """What has come, at most `READ_BYTES`; empty: nothing for us.
+        """The bytes that have come, at most `READ_BYTES`; empty where none are for us.
 
         Raises:
-            LinkDown: when it is down.
+            LinkDown: when the link is down.
         """
 
     @abstractmethod
     def write(self, packet: bytes) -> None:
         """Send one message.
 
+        Args:
+            packet: the encoded message.
+
         Raises:
-            LinkDown: when it is down.
+            LinkDown: when the link is down.
         """
 
     @property
     def reason(self) -> str | None:
-        """Why nobody can be spoken to yet; null: somebody can."""
+        """Why there is no peer to send to yet; None: there is one."""
         return None

@@ -14,9 +14,9 @@ def open_link(text: str) -> Link:
         text: its url.
 
     Raises:
-        LinkDown: when it cannot be opened now, and may be later without anybody's help.
-        OutputError: when somebody has to mend something.
-        ConfigError: when the url is none, or the library for serial lines is missing.
+        LinkDown: when it cannot be opened now, and may be later without anyone's help.
+        OutputError: when a person must change something first.
+        ConfigError: when it is no such url, or the library for serial lines is missing.
     """
     try:
         url = parse_url(text)

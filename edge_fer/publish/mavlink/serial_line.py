@@ -12,7 +12,7 @@ from edge_fer.publish.mavlink.link import READ_BYTES, Link, LinkDown
 from edge_fer.settings.addresses import Url
 
 WRITE_S = 1.0
-"""A line that does not take a message within so long is down."""
+"""A line that does not take a message within so long is down, seconds."""
 
 _IN_USE = ("another program at it", "end that program (a console? ModemManager?)", OutputError)
 _UNOPENED: dict[int | None, tuple[str, str, type[OutputError]]] = {  # what was found, what helps
@@ -27,9 +27,19 @@ _UNOPENED: dict[int | None, tuple[str, str, type[OutputError]]] = {  # what was 
 
 
 class SerialLink(Link):
-    """A serial line, 8N1; other programs that lock it, too, are kept out."""
+    """A serial line, 8N1, locked against other programs that lock it, too.
 
-    def __init__(self, url: Url) -> None:
+    Args:
+        url: the device and its baud rate.
+        write_s: how long the line may take to accept a message, seconds.
+
+    Raises:
+        LinkDown: when the device is not there now.
+        OutputError: when a person must change something first.
+        ConfigError: when pyserial is missing.
+    """
+
+    def __init__(self, url: Url, write_s: float = WRITE_S) -> None:
         try:
             import serial
         except ImportError as error:
@@ -38,7 +48,7 @@ class SerialLink(Link):
             ) from error
         self._name = url.place
         try:
-            self._port = serial.Serial(url.place, url.number, timeout=0, write_timeout=WRITE_S, exclusive=True)
+            self._port = serial.Serial(url.place, url.number, timeout=0, write_timeout=write_s, exclusive=True)
         except (OSError, ValueError, termios.error) as error:
             otherwise = (str(error), "name another device or rate (publish.mavlink.url)", OutputError)
             found, hint, kind = _UNOPENED.get(_number(error), otherwise)
@@ -74,7 +84,7 @@ class SerialLink(Link):
 
 
 def _number(error: Exception) -> int | None:
-    """The errno of what went wrong; pyserial makes text of that of termios."""
+    """The errno of an error; pyserial turns that of termios into text."""
     cause = error.__context__ if isinstance(error.__context__, termios.error) else error
     return cause.args[0] if isinstance(cause, termios.error) else getattr(error, "errno", None)
 

@@ -1,8 +1,8 @@
-"""How far another clock is from ours, by MAVLink's TIMESYNC: a question with our time, an answer with theirs.
+"""The difference to another clock, by MAVLink's TIMESYNC: a request with our time, a reply with theirs.
 
-The answer's time was read somewhere within the round trip, so half of that bounds the error. Of the last answers the
-one with the shortest round trip is believed, as in NTP's clock filter (RFC 5905, section 10): a delay that varies
-only ever lengthens it.
+The reply's time was read somewhere within the round trip, so half of that bounds the error. Of the last replies the one
+with the shortest round trip is used, as in NTP's clock filter (RFC 5905, section 10): varying delays only ever make the
+round trip longer.
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ from __future__ import annotations
 from collections import deque
 from typing import NamedTuple
 
-ENOUGH = 5
-"""Answers before the offset is believed."""
+MIN_SAMPLES = 5
+"""So many replies are needed before there is an offset."""
 
-SILENCE_NS = 10 * 10**9
-"""After so long without an answer nothing is known any more: the other side may have started anew."""
+TIMEOUT_NS = 10 * 10**9
+"""So long after the last reply the offset is unknown again: the other side may have restarted."""
 
 _WINDOW = 16
-_OPEN_QUESTIONS = 8
-_STRAYS = 3  # in a row: the other clock has jumped
-_DRIFT_NS = 10**6  # two crystals within the window: 50 parts in a million over 16 s, rounded up
+_MAX_OPEN_REQUESTS = 8
+_OUTLIERS = 3  # so many in a row mean that the other clock has jumped
+_DRIFT_NS = 10**6  # of two crystals within the window: 50 parts in a million over 16 s, rounded up
 
 
 class _Sample(NamedTuple):
@@ -36,62 +36,71 @@ class Timesync:
     """Follows one clock.
 
     Args:
-        max_round_trip_ns: an answer that took longer is not used.
+        max_round_trip_ns: a reply that took longer is not used, nanoseconds.
     """
 
     def __init__(self, max_round_trip_ns: int) -> None:
         self._max_round_trip_ns = max_round_trip_ns
-        self._open: deque[int] = deque(maxlen=_OPEN_QUESTIONS)
+        self._open: deque[int] = deque(maxlen=_MAX_OPEN_REQUESTS)
         self._samples: deque[_Sample] = deque(maxlen=_WINDOW)
-        self._strays: list[_Sample] = []
-        self._answered_ns = 0
+        self._outliers: list[_Sample] = []
+        self._replied_ns = 0
 
-    def asked(self, now_ns: int) -> None:
-        """Note a question that carries this time of ours."""
-        self._open.append(now_ns)
-
-    def answered(self, asked_ns: int, their_ns: int, now_ns: int) -> bool:
-        """Take an answer.
+    def request_sent(self, now_ns: int) -> None:
+        """Note a request.
 
         Args:
-            asked_ns: our time that it carries back; one that was not asked, or was answered before, is not used.
-            their_ns: their time.
-            now_ns: our time.
+            now_ns: our time, which it carries, nanoseconds.
+        """
+        self._open.append(now_ns)
+
+    def reply_received(self, requested_ns: int, their_ns: int, now_ns: int) -> bool:
+        """Take a reply.
+
+        Args:
+            requested_ns: our time of the request, which the reply carries back, nanoseconds; where there was no such
+                request, or it has a reply already, this one is not used.
+            their_ns: their time, nanoseconds.
+            now_ns: our time, nanoseconds.
 
         Returns:
             Whether it is used.
         """
-        if asked_ns not in self._open:
+        if requested_ns not in self._open:
             return False
-        self._open.remove(asked_ns)
-        round_trip_ns = now_ns - asked_ns
+        self._open.remove(requested_ns)
+        round_trip_ns = now_ns - requested_ns
         if round_trip_ns > self._max_round_trip_ns:
             return False
-        if now_ns - self._answered_ns > SILENCE_NS:
-            self.forget()
-        sample = _Sample(their_ns - (asked_ns + now_ns) // 2, round_trip_ns)
+        if now_ns - self._replied_ns > TIMEOUT_NS:
+            self.reset()
+        sample = _Sample(their_ns - (requested_ns + now_ns) // 2, round_trip_ns)
         if self._samples and sample.contradicts(self._best):
-            self._strays.append(sample)
-            if len(self._strays) < _STRAYS:
+            self._outliers.append(sample)
+            if len(self._outliers) < _OUTLIERS:
                 return False
             self._samples.clear()
-            self._samples.extend(self._strays)
+            self._samples.extend(self._outliers)
         else:
             self._samples.append(sample)
-        self._strays.clear()
-        self._answered_ns = now_ns
+        self._outliers.clear()
+        self._replied_ns = now_ns
         return True
 
     def offset_ns(self, now_ns: int) -> int | None:
-        """Their clock less ours; null while that is not known."""
-        if len(self._samples) < ENOUGH or now_ns - self._answered_ns > SILENCE_NS:
+        """Their clock less ours, nanoseconds; None while that is unknown.
+
+        Args:
+            now_ns: our time, nanoseconds.
+        """
+        if len(self._samples) < MIN_SAMPLES or now_ns - self._replied_ns > TIMEOUT_NS:
             return None
         return self._best.offset_ns
 
-    def forget(self) -> None:
-        """Begin anew, as with another clock."""
+    def reset(self) -> None:
+        """Forget all samples, as when another clock is followed."""
         self._samples.clear()
-        self._strays.clear()
+        self._outliers.clear()
 
     @property
     def _best(self) -> _Sample:

@@ -1,4 +1,4 @@
-"""What is spoken of over MAVLink: each topic knows when it has something to say, and says it a message at a time."""
+"""The messages that are sent over MAVLink: each topic decides when it is due, and makes one message at a time."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
 
-from edge_fer.publish.mavlink.computer import Computer
+from edge_fer.publish.mavlink.computer import OnboardComputer
 from edge_fer.publish.mavlink.faults import Faults, chunks
 from edge_fer.publish.mavlink.tunnel import encode, tunnel_face
 from edge_fer.schema import FaceReading, Reading, Record, State, Status
 from edge_fer.types import LABELS
 
 Message = Any
-"""pymavlink's generator makes a class for each."""
+"""A message; pymavlink's generator makes a class for each kind."""
 
 _OVERHEAD = 12  # bytes of a MAVLink 2 packet beside its payload: header and checksum
-_VERSION = 3  # of MAVLink in a HEARTBEAT, which calls both MAVLink 1 and 2 so
-_PAYLOAD = 128  # bytes of a TUNNEL
-_KNOWN_FACES = 1024  # whose last turn is remembered
+_VERSION = 3  # the version in a HEARTBEAT, for MAVLink 1 and 2 alike
+_PAYLOAD = 128  # bytes of a TUNNEL's payload
+_MAX_TRACKS = 1024  # tracks whose last transmission is remembered
 
 
 class Topic(ABC):
-    """Something to speak of.
+    """One kind of message to send.
 
     Args:
-        message: pymavlink's class of its messages.
+        message: pymavlink's class of the messages.
 
     Attributes:
-        size: bytes of its largest packet.
-        next_s: when it comes due by itself, seconds of CLOCK_MONOTONIC; infinite: only by what it is told.
+        size: size of the largest packet, bytes.
+        next_s: when it is due without a new record, CLOCK_MONOTONIC, seconds; infinite: never.
     """
 
     next_s = math.inf
@@ -44,25 +44,34 @@ class Topic(ABC):
 
     @abstractmethod
     def is_due(self, now_s: float) -> bool:
-        """Whether there is something to say."""
+        """Whether there is a message to send.
+
+        Args:
+            now_s: CLOCK_MONOTONIC, seconds.
+        """
 
     @abstractmethod
     def make(self, now_ns: int) -> Message:
-        """The next message, which is sent now; only when one is due.
+        """Make the next message, which is sent now; call it only when one is due.
 
         Args:
-            now_ns: CLOCK_MONOTONIC.
+            now_ns: CLOCK_MONOTONIC, nanoseconds.
         """
 
-    def take(self, record: Record) -> None:
-        """Take note of a record."""
+    def update(self, record: Record) -> None:
+        """Take the next record of the run."""
 
-    def begin(self) -> None:
-        """A link has come up: whoever listens may have heard nothing before."""
+    def on_link_up(self) -> None:
+        """Start anew: the listener of a new link may have received nothing before."""
 
 
 class Periodic(Topic):
-    """Comes due every so many seconds; what was held up is not made up for."""
+    """A topic that is due once in an interval; after a delay no messages are made up for.
+
+    Args:
+        message: pymavlink's class of the messages.
+        every_s: the interval, seconds.
+    """
 
     def __init__(self, message: Any, every_s: float) -> None:
         super().__init__(message)
@@ -79,11 +88,15 @@ class Periodic(Topic):
 
 
 class Heartbeat(Periodic):
-    """HEARTBEAT once a second, as an onboard computer."""
+    """HEARTBEAT once a second, as an onboard computer.
+
+    Args:
+        dialect: pymavlink's module of messages.
+    """
 
     def __init__(self, dialect: ModuleType) -> None:
         super().__init__(dialect.MAVLink_heartbeat_message, every_s=1.0)
-        self._who = dialect.MAV_TYPE_ONBOARD_CONTROLLER, dialect.MAV_AUTOPILOT_INVALID
+        self._type = dialect.MAV_TYPE_ONBOARD_CONTROLLER, dialect.MAV_AUTOPILOT_INVALID
         self._states: dict[State, int] = {
             "starting": dialect.MAV_STATE_BOOT,
             "running": dialect.MAV_STATE_ACTIVE,
@@ -96,23 +109,28 @@ class Heartbeat(Periodic):
     def make(self, now_ns: int) -> Message:
         """See `Topic`."""
         self._done(now_ns / 1e9)
-        return self._message(*self._who, 0, 0, self._states[self._state], _VERSION)
+        return self._message(*self._type, 0, 0, self._states[self._state], _VERSION)
 
-    def take(self, record: Record) -> None:
+    def update(self, record: Record) -> None:
         """See `Topic`."""
         self._state = "running" if isinstance(record, Reading) else record.state
 
-    def begin(self) -> None:
-        """See `Topic`; a heartbeat also shows whether the link takes anything."""
+    def on_link_up(self) -> None:
+        """See `Topic`; the heartbeat that follows also shows whether the link accepts packets."""
         self.next_s = 0.0
 
 
-class Words(Topic):
-    """STATUSTEXT: faults as they come and go."""
+class StatusText(Topic):
+    """STATUSTEXT: faults as they begin and end.
 
-    def __init__(self, dialect: ModuleType) -> None:
+    Args:
+        dialect: pymavlink's module of messages.
+        fault_interval_s: see `Faults`.
+    """
+
+    def __init__(self, dialect: ModuleType, fault_interval_s: float) -> None:
         super().__init__(dialect.MAVLink_statustext_message)
-        self._faults = Faults("mavlink")
+        self._faults = Faults("mavlink", fault_interval_s)
         self._pieces: deque[Message] = deque()
         self._ids = itertools.cycle(range(1, 2**16))
 
@@ -126,29 +144,29 @@ class Words(Topic):
             pieces = chunks(notice.text)
             number = next(self._ids) if len(pieces) > 1 else 0
             self._pieces.extend(self._message(notice.severity, piece, number, i) for i, piece in enumerate(pieces))
-            self._faults.told(notice, now_ns / 1e9)
+            self._faults.mark_sent(notice, now_ns / 1e9)
         return self._pieces.popleft()
 
-    def take(self, record: Record) -> None:
+    def update(self, record: Record) -> None:
         """See `Topic`."""
-        self._faults.see(record)
+        self._faults.update(record)
 
-    def begin(self) -> None:
+    def on_link_up(self) -> None:
         """See `Topic`."""
         self._pieces.clear()
-        self._faults.forget()
+        self._faults.reset()
 
 
 class ComputerStatus(Periodic):
     """ONBOARD_COMPUTER_STATUS: temperature, load and memory.
 
     Args:
-        dialect: pymavlink's.
-        every_s: seconds from one to the next.
-        computer: looks at the box.
+        dialect: pymavlink's module of messages.
+        every_s: the interval, seconds.
+        computer: gives the fields of the message.
     """
 
-    def __init__(self, dialect: ModuleType, every_s: float, computer: Computer) -> None:
+    def __init__(self, dialect: ModuleType, every_s: float, computer: OnboardComputer) -> None:
         super().__init__(dialect.MAVLink_onboard_computer_status_message, every_s)
         self._computer = computer
         self._throttled: tuple[str, ...] = ()
@@ -156,25 +174,25 @@ class ComputerStatus(Periodic):
     def make(self, now_ns: int) -> Message:
         """See `Topic`."""
         self._done(now_ns / 1e9)
-        return self._message(**self._computer.look(now_ns, self._throttled))
+        return self._message(**self._computer.fields(now_ns, self._throttled))
 
-    def take(self, record: Record) -> None:
+    def update(self, record: Record) -> None:
         """See `Topic`."""
         if isinstance(record, Status):
             self._throttled = record.throttled
 
 
-class Values(Periodic):
-    """NAMED_VALUE_FLOAT: the dominant label, for people at a ground station.
+class NamedValues(Periodic):
+    """NAMED_VALUE_FLOAT: the label of the largest face, for people at a ground station.
 
     Args:
-        dialect: pymavlink's.
-        every_s: seconds from one to the next.
+        dialect: pymavlink's module of messages.
+        every_s: the interval, seconds.
     """
 
     def __init__(self, dialect: ModuleType, every_s: float) -> None:
         super().__init__(dialect.MAVLink_named_value_float_message, every_s)
-        self._reading: Reading | None = None  # the newest, until it is told
+        self._reading: Reading | None = None  # the newest one, until its messages are made
         self._rest: deque[Message] = deque()
 
     def is_due(self, now_s: float) -> bool:
@@ -191,35 +209,36 @@ class Values(Periodic):
             self._reading = None
         return self._rest.popleft()
 
-    def take(self, record: Record) -> None:
+    def update(self, record: Record) -> None:
         """See `Topic`."""
         if isinstance(record, Reading):
             self._reading = record
 
-    def begin(self) -> None:
+    def on_link_up(self) -> None:
         """See `Topic`."""
         self._reading = None
         self._rest.clear()
 
 
 class Faces(Topic):
-    """TUNNEL: the faces of the newest reading, by turn, so that each is told as often as every other.
+    """TUNNEL: the faces of the newest reading, in turn, so that each track is sent as often as every other.
 
     Args:
-        dialect: pymavlink's.
-        payload_type: of the TUNNEL.
-        offset_ns: gives the flight controller's clock less CLOCK_MONOTONIC at a time of the latter.
+        dialect: pymavlink's module of messages.
+        payload_type: the TUNNEL's payload type.
+        offset_ns: gives the flight controller's clock less CLOCK_MONOTONIC, nanoseconds, at a time of the latter; None
+            while that is unknown.
 
     Attributes:
-        left_out: faces of readings that a newer one came before: what the budget has no room for.
+        left_out: faces that were not sent before the next reading came, since the budget had no room.
     """
 
     def __init__(self, dialect: ModuleType, payload_type: int, offset_ns: Callable[[int], int | None]) -> None:
         super().__init__(dialect.MAVLink_tunnel_message)
         self._payload_type, self._offset_ns = payload_type, offset_ns
         self._rest: deque[tuple[Reading, FaceReading]] = deque()
-        self._turns: dict[int, int] = {}  # by track: its last turn; the longest ago first
-        self._turn = itertools.count()
+        self._sent: dict[int, int] = {}  # by track: the number of its last transmission, the oldest first
+        self._numbers = itertools.count()
         self.left_out = 0
 
     def is_due(self, now_s: float) -> bool:
@@ -229,31 +248,34 @@ class Faces(Topic):
     def make(self, now_ns: int) -> Message:
         """See `Topic`."""
         reading, face = self._rest.popleft()
-        self._turns.pop(face.id, None)
-        self._turns[face.id] = next(self._turn)
-        if len(self._turns) > _KNOWN_FACES:
-            del self._turns[next(iter(self._turns))]
+        self._sent.pop(face.id, None)
+        self._sent[face.id] = next(self._numbers)
+        if len(self._sent) > _MAX_TRACKS:
+            del self._sent[next(iter(self._sent))]
         payload = encode(tunnel_face(reading, face, now_ns, self._offset_ns(now_ns)))
         return self._message(0, 0, self._payload_type, len(payload), payload.ljust(_PAYLOAD, b"\0"))
 
-    def take(self, record: Record) -> None:
+    def update(self, record: Record) -> None:
         """See `Topic`."""
         if isinstance(record, Reading):
             self.left_out += len(self._rest)
-            faces = sorted(record.faces, key=lambda face: self._turns.get(face.id, -1))
+            faces = sorted(record.faces, key=lambda face: self._sent.get(face.id, -1))
             self._rest = deque((record, face) for face in faces)
 
-    def begin(self) -> None:
+    def on_link_up(self) -> None:
         """See `Topic`."""
         self._rest.clear()
 
 
 def values(faces: Sequence[FaceReading]) -> dict[str, float]:
-    """What is shown of a frame, by name.
+    """The values for a ground station, by name.
+
+    Args:
+        faces: the faces of a reading.
 
     Returns:
-        `fer_faces`: how many faces there are. `fer_label`: the label of the largest face that has one, as its place
-        in `LABELS`, 0 to 6; -1: there is none. `fer_conf`: that label's confidence, 0..1.
+        `fer_faces`: how many faces there are. `fer_label`: the label of the largest face that has one, as its index in
+        `LABELS`, 0 to 6; -1: there is none. `fer_conf`: that label's confidence, 0..1.
     """
     labelled = [face for face in faces if face.label is not None]
     nearest = max(labelled, key=lambda face: face.box.width * face.box.height, default=None)

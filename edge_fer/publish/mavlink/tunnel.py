@@ -4,8 +4,8 @@ A receiver needs this module and nothing else of the package:
 
     from edge_fer.publish.mavlink.tunnel import PAYLOAD_TYPE, decode
 
-Later versions append fields and raise `version`; what stands here stays where it is, so a decoder of version 1 reads
-the payload of every later one.
+Later versions append fields and raise `version`; the fields of this version stay where they are, so a decoder of
+version 1 reads the payload of every later one.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from edge_fer.schema import FaceReading, Reading
 from edge_fer.types import LABELS, Box, Label, Why
 
 PAYLOAD_TYPE = 0xFE01
-"""`TUNNEL.payload_type`, of the range that MAVLink leaves to private use (32768 and above)."""
+"""`TUNNEL.payload_type`, in the range for private use (32768 and above)."""
 
 VERSION = 1
-"""Of the layout, its first byte."""
+"""Version of the layout, its first byte."""
 
 LAYOUT: tuple[tuple[str, str], ...] = (
     ("version", "B"),
@@ -56,7 +56,7 @@ SIZE = _STRUCT.size
 """Bytes of a payload of this version."""
 
 _DEGRADED, _CLOCK_SYNCED, _FC_CLOCK, _READ = 1, 2, 4, 8  # bits of `flags`
-_NONE = 0xFF  # `label`: there is none; `why`: a reason without a number
+_NONE = 0xFF  # in `label`: there is none; in `why`: a reason without a number
 _UNKNOWN_AGE = 0xFFFF
 _WHYS: tuple[Why, ...] = get_args(Why)
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -64,28 +64,28 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TunnelFace:
-    """One face of one frame; names and meanings are those of `edge_fer.schema.Reading` unless said here.
+    """One face of one frame; names and meanings are those of `edge_fer.schema.Reading` unless stated here.
 
     Attributes:
-        run: CRC-32 (zlib's) of the run's UUID as text; another one after each start.
-        frame: id of the frame, modulo 2**32.
-        faces: how many faces that frame has, 255 at most.
+        run: CRC-32 (zlib's) of the run's UUID as text; it changes with each start.
+        frame: the frame's id, modulo 2**32.
+        faces: how many faces the frame has, 255 at most.
         captured_us: capture time by the box's wall clock, microseconds since 1970; see `clock_synced`.
         clock_synced: whether that clock is set from a network, GPS or another reference.
-        fc_captured_us: capture time by the flight controller's own clock, microseconds, usually since its boot; null
+        fc_captured_us: capture time by the flight controller's own clock, microseconds, usually since its boot; None
             while the clocks are not synchronised.
-        age_ms: from capture until this was sent, milliseconds, 65535 at most.
+        age_ms: time from capture until this was sent, milliseconds, 65535 at most.
         degraded: whether something is replaced or missing.
         size: width and height of the frame, pixels.
-        id: of the track, modulo 2**32.
-        box: whole pixels.
-        score: the detector's, 0..1 in steps of 1/255, as the next two.
-        label: null when the runtime abstains.
+        id: the track's id, modulo 2**32.
+        box: the face's box, whole pixels.
+        score: the detector's score, 0..1 in steps of 1/255, like the next two.
+        label: the label; None when the runtime abstains.
         confidence: probability of `label`, or of the label that is withheld; 0 for a face that was not read yet.
         probabilities: calibrated and unsmoothed, one for each of the seven labels; empty when not read yet.
         label_age_ms: age of the picture that the label was read from when this was sent, milliseconds, 65534 at most;
-            null when not read yet.
-        why: the reason for abstaining, else null; `other` for one that this version has no number for.
+            None when not read yet.
+        why: the reason for abstaining, else None; `other` for a reason that has no number in this version.
     """
 
     run: int
@@ -108,16 +108,16 @@ class TunnelFace:
 
 
 def tunnel_face(reading: Reading, face: FaceReading, now_ns: int, offset_ns: int | None) -> TunnelFace:
-    """What is sent of a face.
+    """Make the record of a face that is sent.
 
     Args:
-        reading: the frame.
+        reading: the reading of the frame.
         face: one of its faces.
-        now_ns: when it is sent, CLOCK_MONOTONIC.
-        offset_ns: the flight controller's clock less CLOCK_MONOTONIC; null while that is not known.
+        now_ns: when it is sent, CLOCK_MONOTONIC, nanoseconds.
+        offset_ns: the flight controller's clock less CLOCK_MONOTONIC, nanoseconds; None while that is unknown.
     """
     age_ms = (now_ns - reading.captured_ns) / 1e6
-    waited_ms = age_ms - reading.age_ms  # since it was published, of which its other ages tell
+    waited_ms = age_ms - reading.age_ms  # since it was published; its other ages are as of then
     fc_captured_us = None if offset_ns is None else (reading.captured_ns + offset_ns) // 1000
     return TunnelFace(
         run=zlib.crc32(reading.run.encode()),
@@ -126,7 +126,7 @@ def tunnel_face(reading: Reading, face: FaceReading, now_ns: int, offset_ns: int
         captured_us=(datetime.fromisoformat(reading.captured_at.replace("Z", "+00:00")) - _EPOCH)
         // timedelta(microseconds=1),
         clock_synced=reading.clock_synced,
-        # A flight controller that started after the capture has no time for it.
+        # A flight controller that started after the capture has no time for that moment.
         fc_captured_us=fc_captured_us if fc_captured_us is not None and fc_captured_us > 0 else None,
         age_ms=round(age_ms),
         degraded=reading.degraded,
@@ -143,7 +143,11 @@ def tunnel_face(reading: Reading, face: FaceReading, now_ns: int, offset_ns: int
 
 
 def encode(face: TunnelFace) -> bytes:
-    """The payload, `SIZE` bytes; what does not fit a field becomes the nearest that does."""
+    """Encode the payload, `SIZE` bytes; a value outside a field's range becomes the nearest inside.
+
+    Args:
+        face: the record.
+    """
     on_fc_clock = face.fc_captured_us is not None
     flags = (
         _DEGRADED * face.degraded
@@ -177,13 +181,13 @@ def encode(face: TunnelFace) -> bytes:
 
 
 def decode(payload: Iterable[int]) -> TunnelFace:
-    """Read a payload of this version or a later one.
+    """Decode a payload of this version or a later one.
 
     Args:
         payload: `TUNNEL.payload`, as bytes or as pymavlink's list of numbers, with or without the zeros that fill it.
 
     Raises:
-        ValueError: when it is none: too short, or a version or label that does not exist.
+        ValueError: when it is no such payload: too short, or with a version or label that does not exist.
     """
     content = bytes(payload)
     if len(content) < SIZE or content[0] < VERSION:
@@ -219,10 +223,10 @@ def decode(payload: Iterable[int]) -> TunnelFace:
 
 
 def _to_byte(share: float) -> int:
-    """0..1 in 255 steps."""
+    """A share, 0..1, in steps of 1/255."""
     return _within(share * 255, 0, 255)
 
 
 def _within(value: float, least: int, most: int) -> int:
-    """The nearest whole number in a range."""
+    """The nearest whole number within a range."""
     return min(max(round(value), least), most)

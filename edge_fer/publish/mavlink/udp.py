@@ -1,4 +1,4 @@
-"""MAVLink over UDP: to an address, or to whoever speaks to ours."""
+"""MAVLink over UDP: to an address, or to the peer that sends to ours."""
 
 from __future__ import annotations
 
@@ -14,20 +14,28 @@ from edge_fer.publish.mavlink.link import READ_BYTES, Link, LinkDown
 from edge_fer.settings.addresses import Url
 
 PEER_S = 10.0
-"""Who spoke to `udpin` is answered until so long after the last word; then whoever speaks first."""
+"""`udpin` answers its peer until so long after the peer's last packet; then the next sender becomes the peer."""
 
 RESOLVE_S = 5.0
-"""A name that is not resolved within so long is not waited for."""
+"""How long the resolver may take for a host name, seconds."""
 
 _Address = tuple[Any, ...]
 
 
 class _Udp(Link):
-    """A socket for the family of a url's host."""
+    """A socket of the family of a url's host.
 
-    def __init__(self, url: Url) -> None:
+    Args:
+        url: the host and port.
+        resolve_s: how long the resolver may take for the host name, seconds.
+
+    Raises:
+        LinkDown: when the host is not found.
+    """
+
+    def __init__(self, url: Url, resolve_s: float = RESOLVE_S) -> None:
         self._name = f"{url.place}:{url.number}"
-        family, self._address = _resolve(url)
+        family, self._address = _resolve(url, resolve_s)
         self._socket = socket.socket(family, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
 
@@ -40,7 +48,7 @@ class _Udp(Link):
         self._socket.close()
 
     def _receive(self) -> tuple[bytes, _Address | None]:
-        """One datagram and who sent it; null: none has come."""
+        """One datagram and its sender; empty and None where none has come."""
         try:
             return self._socket.recvfrom(READ_BYTES)
         except BlockingIOError:
@@ -58,9 +66,9 @@ class _Udp(Link):
 
 
 class UdpOut(_Udp):
-    """Speaks to one address, and listens to nobody else.
+    """Sends to one address, and receives from no other.
 
-    The socket is not connected: that nobody listens there yet, or no longer, is no fault.
+    The socket is not connected: then it is no error when nothing listens there yet, or no longer.
     """
 
     def read(self) -> bytes:
@@ -74,18 +82,23 @@ class UdpOut(_Udp):
 
 
 class UdpIn(_Udp):
-    """Waits at an address of its own for somebody who speaks, and speaks to them.
+    """Listens at an address of this machine, and sends to the peer that sends to it.
 
     Args:
-        url: the address.
+        url: the address and port.
         clock: seconds that never go backwards.
+        resolve_s: how long the resolver may take for the host name, seconds.
+
+    Raises:
+        LinkDown: when the address is not there now, or the host is not found.
+        OutputError: when a person must change something first.
     """
 
-    def __init__(self, url: Url, clock: Callable[[], float] = time.monotonic) -> None:
-        super().__init__(url)
+    def __init__(self, url: Url, clock: Callable[[], float] = time.monotonic, resolve_s: float = RESOLVE_S) -> None:
+        super().__init__(url, resolve_s)
         self._clock = clock
         self._peer: _Address | None = None
-        self._heard_s = 0.0
+        self._received_s = 0.0
         try:
             self._socket.bind(self._address)
         except OSError as error:
@@ -95,50 +108,52 @@ class UdpIn(_Udp):
                 errno.EADDRNOTAVAIL: "this box has no such address",
                 errno.EACCES: "choose a port above 1023",
             }.get(error.errno or 0, "choose another address")
-            # An address may come with its network.
+            # The address may appear when its network is up.
             kind = LinkDown if error.errno == errno.EADDRNOTAVAIL else OutputError
             raise kind(f"expected to listen at {self._name} for MAVLink, found: {error.strerror}; {hint}") from error
 
     def read(self) -> bytes:
         """See `Link`."""
         packet, sender = self._receive()
-        if sender is None or (sender != self._peer and self._hears_peer):
+        if sender is None or (sender != self._peer and self._has_peer):
             return b""
-        self._peer, self._heard_s = sender, self._clock()
+        self._peer, self._received_s = sender, self._clock()
         return packet
 
     def write(self, packet: bytes) -> None:
-        """See `Link`; to nobody while nobody has spoken."""
+        """See `Link`; without a peer, the packet is discarded."""
         if self._peer is not None:
             self._send(packet, self._peer)
 
     @property
     def reason(self) -> str | None:
         """See `Link`."""
-        return None if self._hears_peer else f"nobody speaks MAVLink to {self._name}; send there to be answered"
+        return None if self._has_peer else f"nobody speaks MAVLink to {self._name}; send there to be answered"
 
     @property
-    def _hears_peer(self) -> bool:
-        return self._peer is not None and self._clock() - self._heard_s <= PEER_S
+    def _has_peer(self) -> bool:
+        return self._peer is not None and self._clock() - self._received_s <= PEER_S
 
 
-def _resolve(url: Url) -> tuple[socket.AddressFamily, _Address]:
-    """Family and address of a host; IPv4 where it has both, as most MAVLink programs know nothing else."""
+def _resolve(url: Url, within_s: float) -> tuple[socket.AddressFamily, _Address]:
+    """Family and address of a host; IPv4 where it has both, since most MAVLink programs support nothing else."""
     found: list[tuple[socket.AddressFamily, _Address]] = []
     why: list[str] = []
 
-    def ask() -> None:
+    def look_up() -> None:
         try:
             for family, *_, address in socket.getaddrinfo(url.place.strip("[]"), url.number, type=socket.SOCK_DGRAM):
                 found.append((family, address))
         except (OSError, UnicodeError) as error:
             why.append(getattr(error, "strerror", None) or str(error))
 
-    # The system's resolver knows no time-out; one that is stuck is left behind.
-    thread = threading.Thread(target=ask, name="mavlink resolver", daemon=True)
+    # The system's resolver has no time-out that a program could set. A thread that is stuck in it is left behind; the
+    # lists are read only when the thread has ended.
+    thread = threading.Thread(target=look_up, name="mavlink resolver", daemon=True)
     thread.start()
-    thread.join(RESOLVE_S)
-    if thread.is_alive() or not found:
-        what = why[0] if why else f"no answer within {RESOLVE_S:g} s"
+    thread.join(within_s)
+    is_late = thread.is_alive()
+    if is_late or not found:
+        what = f"no answer within {within_s:g} s" if is_late or not why else why[0]
         raise LinkDown(f"expected a host for MAVLink, found {url.place!r}: {what}; see publish.mavlink.url")
     return min(found, key=lambda entry: entry[0] != socket.AF_INET)

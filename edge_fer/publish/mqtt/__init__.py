@@ -1,7 +1,10 @@
-"""Records to an MQTT broker. The topics and what is promised of them: docs/mqtt.md.
+"""Records to an MQTT broker. The topics, and what is guaranteed for them: docs/mqtt.md.
 
-sink.py: what is published where     -> buffer.py: kept until the broker has it -> link.py: the thread
-homeassistant.py: how it finds a box    identity.py: who we are to the broker      client.py: one connection
+sink.py           what is published where
+buffer.py         messages that are kept until the broker has them
+link.py           the thread that sends them; client.py: one connection; link_error.py: why there is none
+identity.py       this box's name, credentials and certificate
+homeassistant.py  what Home Assistant needs to find a box
 """
 
 from __future__ import annotations
@@ -11,17 +14,24 @@ from edge_fer.settings import Settings
 
 
 def open_sink(settings: Settings) -> Sink:
-    """Start to publish; see `edge_fer.publish.mqtt.sink.Mqtt`."""
+    """Start to publish; see `edge_fer.publish.mqtt.sink.Mqtt`.
+
+    Args:
+        settings: the run's settings.
+    """
     from edge_fer.publish.mqtt.sink import Mqtt
 
     return Mqtt(settings.publish.mqtt, settings.device_name, settings.privacy.notice)
 
 
 def validate(settings: Settings) -> None:
-    """Find out whether paho-mqtt and the files that the settings name are there and can be used.
+    """Check whether paho-mqtt is installed and the files that the settings name can be used.
+
+    Args:
+        settings: the run's settings.
 
     Raises:
-        ConfigError: when they are not.
+        ConfigError: when not.
     """
     from edge_fer.publish.mqtt.client import Connection
 
@@ -29,7 +39,11 @@ def validate(settings: Settings) -> None:
 
 
 def check(settings: Settings) -> None:
-    """Try once whether the broker lets us in; see `edge_fer.publish.mqtt.sink.try_broker`."""
+    """Try once to connect to the broker; see `edge_fer.publish.mqtt.sink.try_broker`.
+
+    Args:
+        settings: the run's settings.
+    """
     from edge_fer.publish.mqtt.sink import try_broker
 
     try_broker(settings.publish.mqtt)

@@ -1,4 +1,4 @@
-"""How Home Assistant finds a box over MQTT, and the few figures that it is shown.
+"""What Home Assistant needs to find a box over MQTT, and the few figures that it shows.
 
 Source: Home Assistant's documentation of MQTT discovery, sensors and binary sensors.
 """
@@ -17,21 +17,21 @@ from edge_fer.schema import FaceReading, Reading, Record, State
 from edge_fer.types import LABELS
 
 NO_LABEL = "none"
-"""Shown where there is no face, or the runtime abstains."""
+"""The state of the expression's entity where there is no face, or the runtime abstains."""
 
-_EVERY_S = 1.0
+_INTERVAL_S = 1.0
 _SEEING: set[State] = {"running", "degraded"}
 
 
 def discovery(device: str, prefix: str, summary: str, state: str, availability: str) -> Iterable[Message]:
-    """What makes one device with five entities; to be published retained.
+    """The messages that make one device with five entities; they are published retained.
 
     Args:
-        device: name of the box; the entities' ids are made of it, so that they outlive every start.
-        prefix: of Home Assistant's discovery topics.
+        device: the box's name; the entities' ids are made of it, so that they stay the same after a restart.
+        prefix: the prefix of Home Assistant's discovery topics.
         summary: the topic of `Summary`.
         state: the topic of the newest status.
-        availability: the topic that says `online` or `offline`.
+        availability: the topic with `online` or `offline`.
     """
     box = "edge_fer_" + fitting(device, r"[^A-Za-z0-9_-]")
     common = {
@@ -94,12 +94,12 @@ def discovery(device: str, prefix: str, summary: str, state: str, availability: 
 
 
 class Summary:
-    """A run in a few figures, once a second and with each status.
+    """A few figures on the run, once a second and with each status.
 
-    The faces are those of the newest reading, until a status says that there are no frames.
+    The faces are those of the newest reading, until a status reports that there are no frames.
 
     Args:
-        temperatures: degrees Celsius by sensor.
+        temperatures: gives degrees Celsius by sensor.
         clock: seconds that never go backwards.
     """
 
@@ -109,12 +109,12 @@ class Summary:
         self._next_s = -math.inf
 
     def take(self, record: Record) -> bytes | None:
-        """Take note of a record.
+        """Take the next record of the run.
 
         Returns:
-            What is to be published, as JSON; null: nothing yet. `label` and `confidence` are those of the largest
-            face, the one closest to the camera; null where there is none or the runtime abstains. `temperature` is
-            the hottest sensor's, degrees Celsius; null where there is no sensor.
+            The figures to publish, as JSON; None: none are due. `label` and `confidence` are those of the largest face,
+            the one closest to the camera; null where there is none or the runtime abstains. `temperature` is the
+            hottest sensor's, degrees Celsius; null where there is no sensor.
         """
         if isinstance(record, Reading):
             self._faces = record.faces
@@ -122,7 +122,7 @@ class Summary:
                 return None
         elif record.state not in _SEEING:
             self._faces = ()
-        self._next_s = self._clock() + _EVERY_S
+        self._next_s = self._clock() + _INTERVAL_S
         face = max(self._faces, key=_area, default=None)
         label = face.label if face is not None else None
         content = {

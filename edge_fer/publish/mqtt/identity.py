@@ -1,4 +1,4 @@
-"""Who this box is to a broker: its name, its user and password, its certificate."""
+"""This box's identity at a broker: its client id, its user and password, its certificate."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from edge_fer.settings import MqttSettings
 
 _MACHINE_ID = Path("/etc/machine-id")
 _UNREADABLE = "none that can be read"
-_STRANGE_KEY = "a key of another certificate"
+_OTHER_KEY = "a key of another certificate"
 _FOUND = {
     None: _UNREADABLE,
     "NO_CERTIFICATE_OR_CRL_FOUND": _UNREADABLE,
-    "KEY_VALUES_MISMATCH": _STRANGE_KEY,
-    "NO_CERTIFICATE_ASSIGNED": _STRANGE_KEY,
+    "KEY_VALUES_MISMATCH": _OTHER_KEY,
+    "NO_CERTIFICATE_ASSIGNED": _OTHER_KEY,
 }
-"""What OpenSSL found in a file, by its reason."""
+"""What is in a file, by OpenSSL's reason."""
 
 
 def default_client_id(device: str, machine_id: Path = _MACHINE_ID) -> str:
-    """The same at every start, and another one on every box, even where two bear the same name.
+    """A client id that is the same at every start and differs between boxes, even where two have the same name.
 
     Args:
-        device: name of the box.
-        machine_id: the file with the system's own id, which is not told as it is; where there is none, the hardware
-            address of a network card stands in.
+        device: the box's name.
+        machine_id: the file with the system's id, of which only a hash is used; where there is none, the hardware
+            address of a network card is used.
     """
     try:
         machine = machine_id.read_text().strip()
@@ -40,21 +40,24 @@ def default_client_id(device: str, machine_id: Path = _MACHINE_ID) -> str:
 
 
 def fitting(name: str, unfit: str) -> str:
-    """A name with `_` for each character that does not fit, and then a hash: others may differ in those alone.
+    """A name with `_` for each forbidden character, and then a hash, so that different names stay different.
 
     Args:
-        name: one that fits stays as it is.
-        unfit: regular expression of a character that does not.
+        name: the name; without a forbidden character it stays as it is.
+        unfit: regular expression of a forbidden character.
     """
     fit = re.sub(unfit, "_", name)
     return name if fit == name else f"{fit}_{_hash(name)}"
 
 
 def read_credentials(path: Path) -> tuple[str, str | None]:
-    """The user and the password; without a second line there is no password.
+    """Read the user and the password; without a second line there is no password.
+
+    Args:
+        path: a file with the user in its first line and the password in its second.
 
     Raises:
-        ConfigError: when there is no such file, everybody may read it, or there is no user in it.
+        ConfigError: when there is no such file, every user may read it, or its first line is empty.
     """
     try:
         with open_secret(path, "a password") as file:
@@ -72,17 +75,20 @@ def read_credentials(path: Path) -> tuple[str, str | None]:
 
 
 def tls_context(settings: MqttSettings) -> ssl.SSLContext:
-    """What the broker's certificate is checked against, and our own certificate.
+    """The authorities that the broker's certificate is checked against, and this box's own certificate.
+
+    Args:
+        settings: the files' names.
 
     Raises:
-        ConfigError: when a file cannot be used, or everybody may read our key.
+        ConfigError: when a file cannot be used, or every user may read the key.
     """
     name: Path | str | None = settings.ca_file
     try:
         context = ssl.create_default_context(cafile=settings.ca_file)
         context.sslsocket_class = _Socket
         if settings.cert_file is not None:
-            # Of two files OpenSSL does not tell which it cannot open.
+            # OpenSSL does not say which of the two files it cannot open.
             name = settings.cert_file
             settings.cert_file.open("rb").close()
             name = key_file = settings.key_file or settings.cert_file
@@ -95,12 +101,12 @@ def tls_context(settings: MqttSettings) -> ssl.SSLContext:
 
 
 def plain(reason: str) -> str:
-    """OpenSSL's `TLSV13_ALERT_CERTIFICATE_REQUIRED` as words."""
+    """Turn a reason of OpenSSL, such as `TLSV13_ALERT_CERTIFICATE_REQUIRED`, into words."""
     return reason.replace("_", " ").lower()
 
 
 class _Socket(ssl.SSLSocket):
-    """Closes itself when the handshake fails, which paho does not."""
+    """A socket that is closed when the handshake fails: paho does not close it."""
 
     def do_handshake(self, block: bool = False) -> None:
         try:
@@ -117,7 +123,7 @@ def _found(error: OSError) -> str:
 
 
 def _no_passphrase() -> str:
-    """OpenSSL would ask for it on the terminal, and wait."""
+    """Refuse keys with a passphrase: OpenSSL would ask for it on the terminal, and wait."""
     raise OSError("a key with a passphrase; use one without, readable by this user alone")
 
 

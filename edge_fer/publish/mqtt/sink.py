@@ -1,4 +1,4 @@
-"""Records to an MQTT broker. The topics and what is promised of them: docs/mqtt.md."""
+"""The sink for MQTT: which messages a record becomes."""
 
 from __future__ import annotations
 
@@ -9,30 +9,31 @@ from collections.abc import Callable, Iterator, Mapping
 from edge_fer.common import sensors
 from edge_fer.publish import Sink
 from edge_fer.publish.mqtt.buffer import Buffer, Message, RetainedMessages
-from edge_fer.publish.mqtt.client import Connection
+from edge_fer.publish.mqtt.client import CONNECT_S, Connection
 from edge_fer.publish.mqtt.homeassistant import Summary, discovery
 from edge_fer.publish.mqtt.identity import default_client_id, fitting
-from edge_fer.publish.mqtt.link import Link
+from edge_fer.publish.mqtt.link import DEFAULT_TIMES, Link, LinkTimes
 from edge_fer.schema import Reading, Record, SinkStatus, Status, faces_to_json, to_json
 from edge_fer.settings import MqttSettings
 from edge_fer.types import Image
 
 ONLINE, OFFLINE = b"online", b"offline"
-"""What the topic `availability` says."""
+"""Payloads of the topic `availability`."""
 
-_SESSION_S = 86_400.0  # handshakes are remembered by the broker so long at least, seconds
-_UNFIT = r"[+#/\0]"  # for one level of a topic
+_SESSION_S = 86_400.0  # the broker keeps handshakes for at least so long, seconds
+_UNFIT = r"[+#/\0]"  # characters that one level of a topic cannot have
 
 
 class Mqtt(Sink):
     """Publishes each record; see `Link` for what happens when the broker goes away.
 
     Args:
-        settings: where, and how.
-        device: name of the box.
-        notice: told to the people concerned; null: nothing.
+        settings: the broker, the topics and the rates.
+        device: the box's name.
+        notice: the notice to the people who are filmed; None: none.
         clock: seconds that never go backwards.
-        temperatures: degrees Celsius by sensor, for Home Assistant.
+        temperatures: gives degrees Celsius by sensor, for Home Assistant.
+        times: see `Link`.
 
     Raises:
         ConfigError: when paho-mqtt is missing, or a file that the settings name cannot be used.
@@ -48,6 +49,7 @@ class Mqtt(Sink):
         *,
         clock: Callable[[], float] = time.monotonic,
         temperatures: Callable[[], Mapping[str, float]] = sensors.temperatures,
+        times: LinkTimes = DEFAULT_TIMES,
     ) -> None:
         self._settings = settings
         self._prefix = settings.prefix.replace("{device}", fitting(device, _UNFIT))
@@ -78,6 +80,7 @@ class Mqtt(Sink):
             retry_max_s=settings.retry_max_s,
             birth=birth,
             clock=clock,
+            times=times,
         )
 
     def publish(self, record: Record, image: Image | None) -> None:
@@ -93,13 +96,13 @@ class Mqtt(Sink):
 
     @property
     def condition(self) -> SinkStatus:
-        """How the link is, and what became of the records."""
+        """State of the link, and counters of the records; the two may be of slightly different moments."""
         state, reason = self._link.condition
         sent, dropped, waiting = self._buffer.counts
         return SinkStatus(state, sent, dropped, waiting, reason)
 
     def close(self) -> None:
-        """Send what waits, and take leave of the broker, which says `offline`; within three seconds."""
+        """Send what waits, and disconnect, so that the broker publishes `offline`; within three seconds."""
         self._link.close()
 
     def _messages(self, record: Record, payload: bytes) -> Iterator[Message]:
@@ -112,13 +115,13 @@ class Mqtt(Sink):
                 yield self._message(f"face/{number}", text.encode())
 
     def _is_due(self, reading: Reading) -> bool:
-        """Whether a reading may go without exceeding the rate, by the time of its capture."""
+        """Whether a reading may be published without exceeding the rate, by the times of capture."""
         if self._settings.max_rate_hz is None:
             return True
         pause_ns, late_ns = 1e9 / self._settings.max_rate_hz, reading.captured_ns - self._next_reading_ns
         if late_ns < 0:
             return False
-        # One that comes a little late does not delay those that follow.
+        # A reading that is a little late does not delay those after it.
         self._next_reading_ns += pause_ns if late_ns < pause_ns else late_ns + pause_ns
         return True
 
@@ -129,14 +132,18 @@ class Mqtt(Sink):
         return Message(self._topic(name), payload)
 
 
-def try_broker(settings: MqttSettings) -> None:
-    """Try once whether the broker lets us in.
+def try_broker(settings: MqttSettings, connect_s: float = CONNECT_S) -> None:
+    """Try once to connect to the broker.
+
+    Args:
+        settings: the broker, and this box's credentials.
+        connect_s: how long each step of connecting may take, seconds.
 
     Raises:
         ConfigError: when paho-mqtt is missing, or a file that the settings name cannot be used.
-        OutputError: when it does not.
+        OutputError: when it cannot connect.
     """
-    # Under a name of its own: the one of the service would throw it out, if it runs.
-    connection = Connection(settings, f"edge-fer-check-{uuid.uuid4().hex[:8]}")
+    # With a client id of its own: with the service's, the broker would disconnect the service if that runs.
+    connection = Connection(settings, f"edge-fer-check-{uuid.uuid4().hex[:8]}", connect_s=connect_s)
     connection.open()
     connection.close()

@@ -4,6 +4,7 @@ import json
 import socket
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -19,11 +20,11 @@ from edge_fer.errors import ConfigError, OutputError
 from edge_fer.publish.configured import configured_sinks
 from edge_fer.publish.http import check, open_sink
 from edge_fer.publish.http.handover import Handover
-from edge_fer.publish.http.observed import Observed
-from edge_fer.publish.http.server import Server
+from edge_fer.publish.http.latest_records import LatestRecords
+from edge_fer.publish.http.limits import Limits
 from edge_fer.publish.http.sink import HttpSink
 from edge_fer.publish.sink_queue import SinkQueue
-from edge_fer.schema import SinkStatus, StageTime, json_schema, to_json
+from edge_fer.schema import SinkStatus, StageTime, Status, json_schema, to_json
 from edge_fer.settings import HttpSettings, PrivacySettings, Settings
 from tests.support.chromium import until
 from tests.support.http_site import ask, events, raw, serving, settings_with, streaming, write_token
@@ -40,6 +41,11 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
+
+
+def server_threads() -> list[threading.Thread]:
+    """The threads of servers that run."""
+    return [thread for thread in threading.enumerate() if thread.name == "http server"]
 
 
 def until_closed(client: ClientConnection) -> int:
@@ -92,38 +98,59 @@ def test_a_lost_camera_is_503_at_once() -> None:
 
 def test_silence_is_told_apart_from_missing_readings() -> None:
     clock = Clock()
-    observed = Observed(10, clock)
-    assert observed.reading_age_s is None
-    observed.hear(make_status())
-    observed.hear(READING)
+    latest = LatestRecords(10, clock)
+    assert latest.reading_age_s is None
+    latest.update(make_status())
+    latest.update(READING)
     clock.now += 9.9
-    assert observed.health().healthy
-    assert observed.reading_age_s == pytest.approx(9.9)
-    observed.hear(make_status())
+    assert latest.health().healthy
+    assert latest.reading_age_s == pytest.approx(9.9)
+    latest.update(make_status())
     clock.now += 0.2
-    (reason,) = observed.health().reasons
+    (reason,) = latest.health().reasons
     assert (reason.what, reason.why) == ("no_reading", "no frame was read for 10 s")
     clock.now += 10
-    (reason,) = observed.health().reasons
+    (reason,) = latest.health().reasons
     assert (reason.what, reason.why) == ("stuck", "the loop has been silent for 10 s")
-    observed.hear(make_status("stopping", "asked to stop"))
-    assert [reason.what for reason in observed.health().reasons] == ["stopping"]
+    latest.update(make_status("stopping", "asked to stop"))
+    assert [reason.what for reason in latest.health().reasons] == ["stopping"]
+
+
+def test_health_is_of_one_moment() -> None:
+    """A record that comes while the health is being derived changes all of it, or nothing."""
+    trouble = replace(
+        make_status("waiting_for_camera", "no camera"), sinks={"mqtt": SinkStatus("failed", reason="no broker")}
+    )
+
+    def clock() -> float:
+        if arriving:
+            latest.update(arriving.pop())
+        return 0.0
+
+    arriving: list[Status] = []
+    latest = LatestRecords(10, clock)
+    latest.update(make_status())
+    latest.update(READING)
+    arriving.append(trouble)
+    health = latest.health()
+    assert (health.healthy, health.reasons) == (True, ()), "as it was when it was asked for"
+    assert [reason.what for reason in latest.health().reasons] == ["no_camera", "sink"]
 
 
 def test_a_loop_that_is_stuck_is_ill_though_readings_come() -> None:
-    observed = Observed(10)
-    observed.hear(replace(make_status("degraded"), stuck="labels"))
-    observed.hear(READING)
-    assert not observed.health().healthy
-    assert observed.health().reasons[0].what == "stuck"
-    assert observed.health().reasons[0].why == "labels: a call has outlived its deadline and cannot be ended"
+    latest = LatestRecords(10)
+    latest.update(replace(make_status("degraded"), stuck="labels"))
+    latest.update(READING)
+    assert not latest.health().healthy
+    assert latest.health().reasons[0].what == "stuck"
+    assert latest.health().reasons[0].why == "labels: a call has outlived its deadline and cannot be ended"
 
 
 def test_a_sink_in_trouble_degrades_and_does_not_kill() -> None:
-    observed = Observed(10)
-    observed.hear(replace(make_status(), sinks={"mqtt": SinkStatus("failed", reason="wrong password")}))
-    observed.hear(READING)
-    health = observed.health()
+    latest = LatestRecords(10)
+    latest.update(replace(make_status(), sinks={"mqtt": SinkStatus("failed", reason="wrong password")}))
+    latest.update(READING)
+    health = latest.health()
     assert health.healthy
     assert [(reason.what, reason.why) for reason in health.reasons] == [("sink", "mqtt is failed: wrong password")]
 
@@ -185,18 +212,18 @@ def test_metrics_are_what_prometheus_expects() -> None:
 
 def test_nobody_is_in_view_while_nothing_is_seen() -> None:
     clock = Clock()
-    observed = Observed(10, clock)
-    assert observed.faces is None
+    latest = LatestRecords(10, clock)
+    assert latest.faces is None
     for state in ("waiting_for_camera", "stopping"):
-        observed.hear(READING)
-        observed.hear(make_status())
-        assert observed.faces == 2
-        observed.hear(make_status(state))
-        assert observed.faces == 0, state
-    observed.hear(READING)
-    assert observed.faces == 2, "seen again, though the next status is still to come"
+        latest.update(READING)
+        latest.update(make_status())
+        assert latest.faces == 2
+        latest.update(make_status(state))
+        assert latest.faces == 0, state
+    latest.update(READING)
+    assert latest.faces == 2, "seen again, though the next status is still to come"
     clock.now += 10
-    assert observed.faces == 0
+    assert latest.faces == 0
     with serving() as sink:
         sink.publish(READING, None)
         assert b"\nedge_fer_faces 2.0\n" in ask(sink, "/metrics").body
@@ -246,18 +273,21 @@ def test_a_web_socket_has_nothing_to_say() -> None:
         assert until_closed(client) == 1008
 
 
-def test_health_comes_while_nothing_else_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge_fer.publish.http.hub.HEALTH_EVERY_S", 0.05)
-    with serving() as sink, streaming(sink, "/readings") as response:
+def test_health_comes_while_nothing_else_does() -> None:
+    with serving(limits=Limits(health_every_s=0.05)) as sink, streaming(sink, "/readings") as response:
         heard = events(response)
         assert [next(heard)[0] for _ in range(3)] == ["health"] * 3
 
 
-def test_a_slow_client_loses_old_readings_and_delays_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge_fer.publish.http.hub.HEALTH_EVERY_S", 0.05)
+def test_a_slow_client_loses_old_readings_and_delays_nobody() -> None:
+    limits = Limits(health_every_s=0.05)
     request = b"GET /readings HTTP/1.1\r\nHost: localhost\r\n\r\n"
     padded = make_reading(faces=(make_face_reading(),) * 32)
-    with serving(queue=4) as sink, raw(sink, request, buffer=4096) as slow, streaming(sink, "/readings") as response:
+    with (
+        serving(limits=limits, queue=4) as sink,
+        raw(sink, request, buffer=4096) as slow,
+        streaming(sink, "/readings") as response,
+    ):
         heard = events(response)
         frame = 0
 
@@ -286,24 +316,26 @@ def test_what_a_busy_server_cannot_take_is_counted() -> None:
     assert handover.lost == 0, "nobody to hand over to, which the sink counts"
 
     class Loop:
-        calls = 0
+        def __init__(self) -> None:
+            self.calls: list[Callable[[], None]] = []
 
-        def call_soon_threadsafe(self, _: object) -> None:
-            self.calls += 1
+        def call_soon_threadsafe(self, call: Callable[[], None]) -> None:
+            self.calls.append(call)
 
     loop = Loop()
     handover.attach(loop)  # type: ignore[arg-type]  # all that it needs of a loop
     for item in (2, 3, 4):
         handover.put(item)
-    assert (handover.lost, loop.calls) == (1, 1)
-    handover._drain()
+    (drain,) = loop.calls
+    assert handover.lost == 1
+    drain()
     assert taken == [3, 4]
 
 
 # ---- The picture
 
 
-def test_a_picture_is_made_only_while_somebody_watches(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_picture_is_made_only_while_there_are_viewers(monkeypatch: pytest.MonkeyPatch) -> None:
     encoded = []
     monkeypatch.setattr("edge_fer.publish.http.live._jpeg", lambda picture, _: encoded.append(picture) or b"jpeg")
     with serving(live=True, live_fps=60) as sink:
@@ -358,13 +390,13 @@ def test_the_picture_shows_the_faces_or_hides_them() -> None:
 
 
 def test_pictures_are_no_more_than_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    from edge_fer.publish.http.live import Live
+    from edge_fer.publish.http.live import LiveView
 
     clock = Clock()
-    live = Live(HttpSettings(live_fps=10), blur=False, clock=clock)
+    live = LiveView(HttpSettings(live_fps=10), blur=False, clock=clock)
     made = []
     monkeypatch.setattr(live.handover, "put", made.append)
-    with live.watcher():
+    with live.viewer():
         for _ in range(100):
             live.offer(PICTURE, READING)
             clock.now += 0.03
@@ -404,17 +436,16 @@ def test_it_ends_in_time_whoever_listens() -> None:
             listener.read()
             watcher.read()
             assert until_closed(client) in (1001, 1012)
-    assert not [thread for thread in threading.enumerate() if thread.name == "http server"]
+    assert not server_threads()
 
 
-def test_a_port_in_use_is_told_and_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_port_in_use_is_told_and_tried_again() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        monkeypatch.setattr("edge_fer.publish.http.server._ANSWER_S", 0.1)  # nobody answers
         with pytest.raises(
             OutputError, match=rf"listen at 127\.0\.0\.1 port {port} .*Address already in use; .*end it"
         ):
-            check(settings_with(HttpSettings(enabled=True, port=port)))
+            check(settings_with(HttpSettings(enabled=True, port=port)), answer_s=0.1)  # nothing answers
         clock = Clock()
         sink = HttpSink(HttpSettings(enabled=True, port=port), PrivacySettings(), "drone-7", clock)
         sink.publish(READING, None)
@@ -478,7 +509,7 @@ def test_a_server_that_died_is_started_again(monkeypatch: pytest.MonkeyPatch, ca
     with monkeypatch.context() as patch:
         patch.setattr("uvicorn.Server.serve", fail)
         sink = HttpSink(HttpSettings(enabled=True, port=0), PrivacySettings(), "drone-7", clock)
-        until(lambda: not sink._server.is_alive)  # type: ignore[union-attr]  # it was opened
+        until(lambda: not server_threads())
     sink.tick()
     assert sink.condition.state == "waiting"
     assert "failed unexpectedly" in caplog.text
@@ -489,14 +520,12 @@ def test_a_server_that_died_is_started_again(monkeypatch: pytest.MonkeyPatch, ca
     sink.close()
 
 
-def test_a_server_that_does_not_end_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    with serving() as sink:
-        server = sink._server
-        assert isinstance(server, Server)
-        monkeypatch.setattr("edge_fer.publish.http.server.STOP_S", 0.0)
-        with pytest.raises(OutputError, match="end within 0 s, found it stuck"):
-            server.close()
-        monkeypatch.undo()
+def test_a_server_that_does_not_end_is_told() -> None:
+    settings = HttpSettings(enabled=True, port=0)
+    sink = HttpSink(settings, PrivacySettings(), "drone-7", limits=Limits(stop_s=0.0))
+    with pytest.raises(OutputError, match="end within 0 s, found it stuck"):
+        sink.close()
+    until(lambda: not server_threads())
 
 
 def test_a_missing_library_is_told_with_what_to_type(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,8 +18,9 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from edge_fer.errors import ConfigError
-from edge_fer.publish.http import check, open_sink, protocol
-from edge_fer.publish.http.security import SESSION_S, Hosts, Limiter, Token, UnauthenticatedConnections, read_token
+from edge_fer.publish.http import check, open_sink
+from edge_fer.publish.http.limits import Limits
+from edge_fer.publish.http.security import SESSION_S, Hosts, RateLimiter, Token, UnauthenticatedConnections, read_token
 from edge_fer.publish.http.sink import HttpSink
 from edge_fer.settings import HttpSettings, PrivacySettings, load_settings
 from tests.support.chromium import until
@@ -156,18 +157,18 @@ def test_a_session_that_was_ended_stays_ended_and_others_go_on() -> None:
 def test_guessing_is_slow_counted_and_told_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
     now = [0.0]
     token = Token(TOKEN, lambda: now[0])
-    assert [token.judge("wrong", "10.0.0.9") for _ in range(10)] == ["wrong"] * 10
-    assert token.judge(TOKEN, "10.0.0.9") == "too_soon", "nothing is looked at for a while"
+    assert [token.verify("wrong", "10.0.0.9") for _ in range(10)] == ["wrong"] * 10
+    assert token.verify(TOKEN, "10.0.0.9") == "too_soon", "nothing is looked at for a while"
     assert token.wait_s("10.0.0.9") == 1
-    assert token.judge(TOKEN, "10.0.0.8") == "right", "from elsewhere it is"
+    assert token.verify(TOKEN, "10.0.0.8") == "right", "from elsewhere it is"
     assert token.refused == 11
     now[0] += 59
-    assert token.judge(TOKEN, "10.0.0.9") == "right"
+    assert token.verify(TOKEN, "10.0.0.9") == "right"
     assert [record.getMessage() for record in caplog.records] == [
         "http: refused a token from 10.0.0.9; refused since the last such warning, from anywhere: 1"
     ]
     now[0] += 1
-    token.judge("wrong", "10.0.0.7")
+    token.verify("wrong", "10.0.0.7")
     assert caplog.records[1].getMessage() == (
         "http: refused a token from 10.0.0.7; refused since the last such warning, from anywhere: 11"
     )
@@ -262,7 +263,7 @@ def test_a_page_of_another_cannot_open_a_web_socket() -> None:
     assert refused.value.response.status_code == 403
 
 
-def test_every_answer_is_careful(sites: tuple[HttpSink, HttpSink, Errors]) -> None:
+def test_every_answer_has_security_headers(sites: tuple[HttpSink, HttpSink, Errors]) -> None:
     for path in ("/", "/healthz", "/nothing"):
         for sink in sites[:2]:
             headers = ask(sink, path, headers={"Accept": "text/html"}).headers
@@ -293,13 +294,14 @@ def test_too_many_requests_are_told_to_wait() -> None:
 
 def test_the_limiter_forgets_addresses_and_fills_up_again() -> None:
     now = [0.0]
-    limiter = Limiter(2, 3, lambda: now[0])
-    assert [limiter.count("a") for _ in range(4)] == [True, True, True, False]
+    limiter = RateLimiter(2, 3, lambda: now[0])
+    assert [limiter.allow("a") for _ in range(4)] == [True, True, True, False]
     now[0] += 0.5
-    assert [limiter.count("a") for _ in range(2)] == [True, False]
+    assert [limiter.allow("a") for _ in range(2)] == [True, False]
+    assert not limiter.allow("a")
     for number in range(5000):
-        assert limiter.count(str(number))
-    assert len(limiter._left) <= 1024
+        assert limiter.allow(str(number))
+    assert limiter.allow("a"), "it was forgotten"
 
 
 def test_too_many_streams_are_refused_and_health_is_not() -> None:
@@ -319,10 +321,8 @@ def test_too_many_streams_are_refused_and_health_is_not() -> None:
             assert again.status == 200
 
 
-def test_too_many_connections_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(protocol, "SPARE_CONNECTIONS", 2)
-    monkeypatch.setattr(protocol, "_REFUSALS", 1)
-    with serving(max_clients=1) as sink, ExitStack() as stack:
+def test_too_many_connections_are_refused() -> None:
+    with serving(limits=Limits(spare_connections=2, refusals=1), max_clients=1) as sink, ExitStack() as stack:
         idle = [stack.enter_context(raw(sink)) for _ in range(3)]
         assert ask(sink, "/schema").status == 503
         idle.append(stack.enter_context(raw(sink)))
@@ -345,17 +345,16 @@ def test_too_many_connections_are_refused(monkeypatch: pytest.MonkeyPatch) -> No
         b"GET /schema HTTP/1.1\r\nHost: localhost\r\n\r\nGET /sch",
     ],
 )
-def test_who_takes_too_long_to_ask_is_cut_off(
-    locked: HttpSink, monkeypatch: pytest.MonkeyPatch, request_: bytes
-) -> None:
-    monkeypatch.setattr(protocol, "REQUEST_S", 0.1)
-    with raw(locked, request_) as connection:
+def test_who_takes_too_long_to_ask_is_cut_off(tmp_path: Path, request_: bytes) -> None:
+    with (
+        serving(limits=Limits(request_s=0.1), token_file=write_token(tmp_path)) as sink,
+        raw(sink, request_) as connection,
+    ):
         assert is_cut_off(connection)
 
 
-def test_dripping_does_not_help(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(protocol, "REQUEST_S", 0.2)
-    with serving() as sink, raw(sink, b"GET / HTTP/1.1\r\n") as connection:
+def test_dripping_does_not_help() -> None:
+    with serving(limits=Limits(request_s=0.2)) as sink, raw(sink, b"GET / HTTP/1.1\r\n") as connection:
         connection.settimeout(0.02)
 
         def drip() -> bool:
@@ -393,14 +392,14 @@ def test_many_who_show_the_token_may_come_at_once(locked: HttpSink) -> None:
         assert b"edge_fer_http_ended_connections_total 0.0" in ask(locked, "/metrics", headers=BEARER).body
 
 
-def test_without_a_token_nobody_is_a_stranger() -> None:
+def test_without_a_token_no_connection_is_unauthenticated() -> None:
     with serving() as sink, ExitStack() as stack:
         for _ in range(40):
             stack.enter_context(raw(sink))
         assert b"edge_fer_http_ended_connections_total 0.0" in ask(sink, "/metrics").body
 
 
-def test_strangers_of_one_address_do_not_touch_another() -> None:
+def test_unauthenticated_connections_of_one_address_do_not_touch_another() -> None:
     ended: list[tuple[str, int]] = []
     unauthenticated = UnauthenticatedConnections(2)
     for client in (("a", 1), ("b", 1), ("a", 2)):
@@ -422,10 +421,9 @@ def test_strangers_of_one_address_do_not_touch_another() -> None:
     assert not unauthenticated._open
 
 
-def test_who_takes_nothing_of_what_it_asked_for_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(protocol, "STALLED_S", 0.1)
+def test_who_takes_nothing_of_what_it_asked_for_is_cut_off() -> None:
     crowd = make_reading(faces=(make_face_reading(),) * 32)
-    with serving(queue=4) as sink, raw(sink, STREAM, buffer=4096):
+    with serving(limits=Limits(stalled_s=0.1), queue=4) as sink, raw(sink, STREAM, buffer=4096):
         until(lambda: b"edge_fer_http_streams 1.0" in ask(sink, "/metrics").body)
 
         def served() -> bool:

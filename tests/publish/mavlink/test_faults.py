@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_fer.publish.mavlink.faults import ERROR, HOLD_S, NOTICE, WARNING, Faults, chunks
+from edge_fer.publish.mavlink.faults import ERROR, FAULT_INTERVAL_S, NOTICE, WARNING, Faults, chunks
 from edge_fer.schema import Record, SinkStatus
 from tests.support.records import make_reading, make_status
 
@@ -15,11 +15,11 @@ LOST = make_status("waiting_for_camera", "no frame from 0 for 5 s")
 DEGRADED = replace(make_reading(), degraded=True, reason="faces are read on the CPU")
 
 
-def told(faults: Faults, now_s: float) -> list[tuple[int, str]]:
-    """All that is told at a time."""
+def sent(faults: Faults, now_s: float) -> list[tuple[int, str]]:
+    """All that is sent at a time."""
     notices = []
     while (notice := faults.next(now_s)) is not None:
-        faults.told(notice, now_s)
+        faults.mark_sent(notice, now_s)
         notices.append((notice.severity, notice.text))
     return notices
 
@@ -31,18 +31,18 @@ def with_sink(name: str, state: str, reason: str | None) -> Record:
 def test_a_healthy_run_is_not_spoken_of() -> None:
     faults = Faults("mavlink")
     for record in (make_status("starting"), make_status(), make_reading(), make_status("stopping")):
-        faults.see(record)
-    assert told(faults, 0) == []
+        faults.update(record)
+    assert sent(faults, 0) == []
 
 
 def test_a_fault_is_told_once_and_so_is_its_end() -> None:
     faults = Faults("mavlink")
     for second in range(20):
-        faults.see(LOST)
-        assert told(faults, second) == ([(ERROR, "FER camera lost: no frame from 0 for 5 s")] if second == 0 else [])
-    faults.see(make_reading())
-    assert told(faults, 20) == [(NOTICE, "FER camera lost: well again")]
-    assert told(faults, 60) == []
+        faults.update(LOST)
+        assert sent(faults, second) == ([(ERROR, "FER camera lost: no frame from 0 for 5 s")] if second == 0 else [])
+    faults.update(make_reading())
+    assert sent(faults, 20) == [(NOTICE, "FER camera lost: well again")]
+    assert sent(faults, 60) == []
 
 
 @pytest.mark.parametrize(
@@ -58,44 +58,44 @@ def test_a_fault_is_told_once_and_so_is_its_end() -> None:
 )
 def test_each_fault_is_told_with_its_reason(record: Record, text: str, healthy: Record) -> None:
     faults = Faults("mavlink")
-    faults.see(record)
-    assert told(faults, 0) == [(WARNING, text)]
-    faults.see(healthy)
-    assert told(faults, HOLD_S) == [(NOTICE, text.partition(":")[0] + ": well again")]
+    faults.update(record)
+    assert sent(faults, 0) == [(WARNING, text)]
+    faults.update(healthy)
+    assert sent(faults, FAULT_INTERVAL_S) == [(NOTICE, text.partition(":")[0] + ": well again")]
 
 
 def test_a_sink_that_waits_and_this_one_are_no_faults() -> None:
     faults = Faults("mavlink")
-    faults.see(with_sink("mqtt", "waiting", "no broker"))
-    faults.see(with_sink("mavlink", "failed", "no permission"))
-    assert told(faults, 0) == []
+    faults.update(with_sink("mqtt", "waiting", "no broker"))
+    faults.update(with_sink("mavlink", "failed", "no permission"))
+    assert sent(faults, 0) == []
 
 
 def test_a_stop_does_not_mean_that_the_camera_is_back() -> None:
     faults = Faults("mavlink")
-    faults.see(LOST)
-    told(faults, 0)
-    faults.see(make_status("stopping"))
-    assert told(faults, 60) == []
+    faults.update(LOST)
+    sent(faults, 0)
+    faults.update(make_status("stopping"))
+    assert sent(faults, 60) == []
 
 
 def test_what_flickers_is_told_now_and_then() -> None:
     """A loose plug, ten times a second for a minute: never twice within the hold, never the same twice in a row."""
     faults, heard = Faults("mavlink"), []
     for tick in range(600):
-        faults.see(LOST if tick % 2 else make_reading())
-        heard += [(tick / 10, text) for _, text in told(faults, tick / 10)]
-    assert 4 <= len(heard) <= 60 / HOLD_S + 1
-    assert all(later - earlier >= HOLD_S for (earlier, _), (later, _) in itertools.pairwise(heard))
+        faults.update(LOST if tick % 2 else make_reading())
+        heard += [(tick / 10, text) for _, text in sent(faults, tick / 10)]
+    assert 4 <= len(heard) <= 60 / FAULT_INTERVAL_S + 1
+    assert all(later - earlier >= FAULT_INTERVAL_S for (earlier, _), (later, _) in itertools.pairwise(heard))
     assert all(a != b for (_, a), (_, b) in itertools.pairwise(heard))
 
 
 def test_a_new_listener_hears_what_is_wrong() -> None:
     faults = Faults("mavlink")
-    faults.see(LOST)
-    told(faults, 0)
-    faults.forget()
-    assert [severity for severity, _ in told(faults, 0.1)] == [ERROR]
+    faults.update(LOST)
+    sent(faults, 0)
+    faults.reset()
+    assert [severity for severity, _ in sent(faults, 0.1)] == [ERROR]
 
 
 @given(st.text())

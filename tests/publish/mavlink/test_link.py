@@ -14,7 +14,7 @@ from edge_fer.errors import ConfigError, OutputError
 from edge_fer.publish.mavlink.link import LinkDown
 from edge_fer.publish.mavlink.open_link import open_link
 from edge_fer.publish.mavlink.serial_line import SerialLink
-from edge_fer.publish.mavlink.sink import try_link
+from edge_fer.publish.mavlink.sink import Opener, try_link
 from edge_fer.publish.mavlink.udp import PEER_S, UdpIn, UdpOut
 from edge_fer.settings import MavlinkSettings, load_settings
 from edge_fer.settings.addresses import Url, parse_url
@@ -54,10 +54,10 @@ def test_a_malformed_url_is_told_in_one_line(text: str) -> None:
             load_settings(flags={"publish.mavlink.url": text})
 
 
-def complaint(url: str) -> str:
-    """What `check` says, in one line."""
+def complaint(url: str, opener: Opener = open_link) -> str:
+    """The error of `check`, in one line."""
     with pytest.raises((OutputError, ConfigError)) as caught:
-        try_link(MavlinkSettings(url=url))
+        try_link(MavlinkSettings(url=url), opener)
     message = str(caught.value)
     assert "\n" not in message
     return message
@@ -96,9 +96,9 @@ def test_check_names_an_unknown_host() -> None:
 
 def test_check_does_not_wait_for_a_name_server_that_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
     answer = threading.Event()
-    monkeypatch.setattr("edge_fer.publish.mavlink.udp.RESOLVE_S", 0.05)
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: answer.wait() and [])
-    assert "found 'far.away': no answer within 0.05 s" in complaint("udpout:far.away:14550")
+    found = complaint("udpout:far.away:14550", lambda url: UdpOut(parse_url(url), resolve_s=0.05))
+    assert "found 'far.away': no answer within 0.05 s" in found
     answer.set()
 
 
@@ -221,10 +221,9 @@ def test_udp_goes_over_the_newer_protocol_too() -> None:
         assert message.get_type() == "HEARTBEAT"
 
 
-def test_a_serial_line_that_takes_nothing_is_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge_fer.publish.mavlink.serial_line.WRITE_S", 0.05)
+def test_a_serial_line_that_takes_nothing_is_down() -> None:
     master, slave = os.openpty()
-    link = SerialLink(Url("serial", os.ttyname(slave), 57600))
+    link = SerialLink(Url("serial", os.ttyname(slave), 57600), write_s=0.05)
     with pytest.raises(LinkDown, match=r"/dev/pts/.*Write timeout"):
         link.write(bytes(100_000))
     link.close()

@@ -20,10 +20,9 @@ import pytest
 
 from edge_fer.errors import OutputError
 from edge_fer.publish.configured import configured_sinks
-from edge_fer.publish.mavlink import faults
-from edge_fer.publish.mavlink import sink as mavlink
-from edge_fer.publish.mavlink.computer import Computer
+from edge_fer.publish.mavlink.computer import OnboardComputer
 from edge_fer.publish.mavlink.link import Link
+from edge_fer.publish.mavlink.open_link import open_link
 from edge_fer.publish.mavlink.sink import Mavlink
 from edge_fer.publish.mavlink.tunnel import PAYLOAD_TYPE, decode
 from edge_fer.publish.sink_queue import SinkQueue
@@ -47,8 +46,12 @@ def cable(tmp_path: Path) -> Iterator[Cable]:
     cable.unplug()
 
 
+def settings_of(url: str, **changes: Any) -> MavlinkSettings:
+    return MavlinkSettings(url=url, system_id=SYSTEM, **{**TIMES, **changes})
+
+
 def sink_of(url: str, **changes: Any) -> Mavlink:
-    return Mavlink(MavlinkSettings(url=url, system_id=SYSTEM, **{**TIMES, **changes}))
+    return Mavlink(settings_of(url, **changes))
 
 
 def serial(path: Path) -> str:
@@ -136,11 +139,11 @@ UNHEALTHY = replace(make_status(), sinks={"mqtt": SinkStatus("failed", reason="W
     ],
 )
 def test_faults_and_their_end_are_told_in_the_documented_words(
-    monkeypatch: pytest.MonkeyPatch, fault: str, severity: int, record: Record, well: Record
+    fault: str, severity: int, record: Record, well: Record
 ) -> None:
-    monkeypatch.setattr(faults, "HOLD_S", 0.05)
     port, table = free_port(), DOCUMENT.read_text().replace("SINK", "mqtt")
-    with peer(f"udpin:{HOST}:{port}") as ground, closing(sink_of(f"udpout:{HOST}:{port}")) as sink:
+    sink = Mavlink(settings_of(f"udpout:{HOST}:{port}"), fault_interval_s=0.05)
+    with peer(f"udpin:{HOST}:{port}") as ground, closing(sink):
         ground.receive("HEARTBEAT")
         for told, text, level in ((record, f"FER {fault}: WHY", severity), (well, f"FER {fault}: well again", 5)):
             sink.publish(told, None)
@@ -271,9 +274,16 @@ def test_udp_goes_on_when_nobody_listens() -> None:
 
 def test_a_network_that_takes_nothing_is_waited_for_without_a_flicker() -> None:
     """The kernel refuses each datagram to the broadcast address, though the socket can be opened."""
-    with closing(sink_of("udpout:255.255.255.255:14550", retry_s=0.01, retry_max_s=0.02)) as sink:
+    opened: list[str] = []
+
+    def count(url: str) -> Link:
+        opened.append(url)
+        return open_link(url)
+
+    settings = settings_of("udpout:255.255.255.255:14550", retry_s=0.01, retry_max_s=0.02)
+    with closing(Mavlink(settings, opener=count)) as sink:
         found: list[SinkStatus] = []
-        until(lambda: sink._backoff.failures > 30, lambda: found.append(sink.condition))
+        until(lambda: len(opened) > 30, lambda: found.append(sink.condition))
     assert {condition.state for condition in found} == {"waiting"}
     assert "expected to send MAVLink to 255.255.255.255:14550" in str(found[-1].reason)
 
@@ -303,35 +313,34 @@ def test_numbers_run_on_over_the_wire() -> None:
         assert ground.connection.mav_count > 400
 
 
-def test_an_error_that_nobody_foresaw_is_told_and_tried_again(monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:
+def test_an_unexpected_error_is_told_and_tried_again(caplog: pytest.LogCaptureFixture) -> None:
+    repaired = threading.Event()
+
     def broken(url: str) -> Link:
+        if repaired.is_set():
+            return open_link(url)
         raise RuntimeError("what is this?")
 
-    with monkeypatch.context() as patch:
-        patch.setattr(mavlink, "open_link", broken)
-        sink = sink_of(f"udpout:{HOST}:{free_port()}")
+    with closing(Mavlink(settings_of(f"udpout:{HOST}:{free_port()}"), opener=broken)) as sink:
         until(lambda: sink.condition.state == "failed")
-    assert sink.condition.reason == "what is this?"
-    until(lambda: sink.condition.state == "ok")
-    sink.close()
+        assert sink.condition.reason == "what is this?"
+        repaired.set()
+        until(lambda: sink.condition.state == "ok")
     assert "failed unexpectedly" in caplog.text
 
 
-def test_a_thread_that_is_stuck_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_thread_that_is_stuck_is_told() -> None:
     stuck = threading.Event()
 
     def slow(url: str) -> Link:
         stuck.wait()
         raise OutputError("at last")
 
-    monkeypatch.setattr(mavlink, "open_link", slow)
-    monkeypatch.setattr(mavlink, "STOP_S", 0.05)
-    sink = sink_of(f"udpout:{HOST}:{free_port()}")
+    sink = Mavlink(settings_of(f"udpout:{HOST}:{free_port()}"), opener=slow, stop_s=0.05)
     with pytest.raises(OutputError, match="found it stuck in a call"):
         sink.close()
     stuck.set()
-    sink._thread.join()
-    monkeypatch.setattr(mavlink, "STOP_S", 3)
+    until(lambda: not [thread for thread in threading.enumerate() if thread.name == "mavlink"])
     sink.close()
 
 
@@ -339,11 +348,11 @@ def test_a_sensor_that_is_stuck_holds_up_nobody_who_asks() -> None:
     """The loop asks for the condition, and must never wait."""
     asked, answer = threading.Event(), threading.Event()
 
-    class Stuck(Computer):
-        def look(self, now_ns: int, throttled: Sequence[str] = ()) -> dict[str, Any]:
+    class Stuck(OnboardComputer):
+        def fields(self, now_ns: int, throttled: Sequence[str] = ()) -> dict[str, Any]:
             asked.set()
             answer.wait()
-            return super().look(now_ns, throttled)
+            return super().fields(now_ns, throttled)
 
     settings = MavlinkSettings(url=f"udpout:{HOST}:{free_port()}")
     with closing(Mavlink(settings, computer=Stuck())) as sink:
@@ -356,7 +365,7 @@ def test_a_sensor_that_is_stuck_holds_up_nobody_who_asks() -> None:
         assert found, "it was held up"
 
 
-def test_the_settings_open_it_in_an_outbox() -> None:
+def test_the_settings_open_it_behind_a_queue() -> None:
     port = free_port()
     settings = load_settings(flags={"publish.mavlink.url": f"udpout:{HOST}:{port}"})
     (sink,) = configured_sinks(settings)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from edge_fer.publish.mavlink.timesync import ENOUGH, SILENCE_NS, Timesync
+from edge_fer.publish.mavlink.timesync import MIN_SAMPLES, TIMEOUT_NS, Timesync
 from tests.support.mavlink_peer import Jitter
 
 MS, S = 10**6, 10**9
@@ -10,9 +10,9 @@ START = 1000 * S
 
 
 def exchange(clock: Timesync, way: Jitter, now_ns: int) -> bool:
-    clock.asked(now_ns)
+    clock.request_sent(now_ns)
     theirs, here = way.exchange(now_ns)
-    return clock.answered(now_ns, theirs, here)
+    return clock.reply_received(now_ns, theirs, here)
 
 
 @pytest.mark.parametrize("offset_ns", [0, -999 * S, 10**18])
@@ -30,24 +30,24 @@ def test_it_converges_although_the_delay_varies(offset_ns: int, seed: int) -> No
 
 def test_nothing_is_known_before_enough_answers() -> None:
     clock, way = Timesync(50 * MS), Jitter(S, MS, MS)
-    for number in range(ENOUGH):
+    for number in range(MIN_SAMPLES):
         assert clock.offset_ns(START + number * S) is None
         assert exchange(clock, way, START + number * S)
-    assert clock.offset_ns(START + ENOUGH * S) is not None
+    assert clock.offset_ns(START + MIN_SAMPLES * S) is not None
 
 
 def test_an_answer_that_took_too_long_is_not_used() -> None:
     clock = Timesync(50 * MS)
-    clock.asked(START)
-    assert not clock.answered(START, 0, START + 51 * MS)
+    clock.request_sent(START)
+    assert not clock.reply_received(START, 0, START + 51 * MS)
 
 
 def test_an_answer_is_used_once_and_only_to_what_was_asked() -> None:
     clock = Timesync(50 * MS)
-    clock.asked(START)
-    assert not clock.answered(START + 1, 0, START + MS)
-    assert clock.answered(START, 0, START + MS)
-    assert not clock.answered(START, 0, START + MS)
+    clock.request_sent(START)
+    assert not clock.reply_received(START + 1, 0, START + MS)
+    assert clock.reply_received(START, 0, START + MS)
+    assert not clock.reply_received(START, 0, START + MS)
 
 
 def test_one_wild_answer_moves_nothing() -> None:
@@ -72,9 +72,9 @@ def test_a_clock_that_jumped_is_followed_within_seconds() -> None:
 
 def test_a_clock_that_falls_silent_is_not_known_any_more() -> None:
     clock, way = Timesync(50 * MS), Jitter(S, MS, MS)
-    for second in range(ENOUGH):
+    for second in range(MIN_SAMPLES):
         exchange(clock, way, START + second * S)
-    later = START + ENOUGH * S + SILENCE_NS
+    later = START + MIN_SAMPLES * S + TIMEOUT_NS
     assert clock.offset_ns(later) is None
     exchange(clock, way, later)
     assert clock.offset_ns(later + S) is None, "what was known before the silence counts no more"

@@ -157,7 +157,7 @@ def test_of_each_topic_the_newest_stands_on_the_board() -> None:
     retained.put(Message("b", b"2"))
     retained.put(Message("a", b"3"))
     assert [retained.take(), retained.take(), retained.take()] == [Message("a", b"3"), Message("b", b"2"), None]
-    assert retained.is_done
-    retained.renew()
-    assert not retained.is_done
+    assert retained.is_empty
+    retained.republish()
+    assert not retained.is_empty
     assert retained.take() == Message("a", b"3")

@@ -22,11 +22,9 @@ from paho.mqtt.client import Client
 
 from edge_fer.errors import ConfigError, OutputError
 from edge_fer.publish.configured import configured_sinks
-from edge_fer.publish.mqtt import client as mqtt_client
-from edge_fer.publish.mqtt import link as mqtt_link
-from edge_fer.publish.mqtt.buffer import Message
 from edge_fer.publish.mqtt.client import Connection
 from edge_fer.publish.mqtt.identity import default_client_id, fitting
+from edge_fer.publish.mqtt.link import DEFAULT_TIMES, LinkTimes
 from edge_fer.publish.mqtt.sink import Mqtt, try_broker
 from edge_fer.schema import SinkStatus, json_schema, to_json
 from edge_fer.settings import MqttSettings, load_settings
@@ -47,10 +45,12 @@ def stack() -> Iterator[ExitStack]:
         yield stack
 
 
-def open_sink(stack: ExitStack, port: int, notice: str | None = None, **settings: Any) -> Mqtt:
+def open_sink(
+    stack: ExitStack, port: int, notice: str | None = None, times: LinkTimes = DEFAULT_TIMES, **settings: Any
+) -> Mqtt:
     """A sink that tries again quickly."""
     quick = {"host": "127.0.0.1", "port": port, "retry_s": 0.05, "retry_max_s": 0.2, **settings}
-    return stack.enter_context(closing(Mqtt(MqttSettings(**quick), "drone-7", notice)))
+    return stack.enter_context(closing(Mqtt(MqttSettings(**quick), "drone-7", notice, times=times)))
 
 
 def open_broker(stack: ExitStack, folder: Path, *lines: str, persistent: bool = True) -> Broker:
@@ -427,19 +427,17 @@ def test_closing_does_not_end_amid_the_handing_over(
         return publish_it(self, topic, *rest, **options)
 
     monkeypatch.setattr(Client, "publish", dawdle)
-    sink._retained.put(Message(f"{PREFIX}/state", b"the last"))
-    sink._link.wake()
+    sink.publish(make_status(message="the last"), None)
     assert taken.wait(8)
     sink.close()
-    assert not sink._link._pending, "its acknowledgement was waited for"
+    assert sink.condition == SinkStatus("ok", sent=1)
     assert f"'{PREFIX}/state'" in broker.log
 
 
 def test_closing_without_a_broker_does_not_take_long_and_tells_what_is_lost(
-    stack: ExitStack, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    stack: ExitStack, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(mqtt_link, "FLUSH_S", 0.1)
-    sink = open_sink(stack, free_port())
+    sink = open_sink(stack, free_port(), times=LinkTimes(flush_s=0.1))
     publish(sink, range(7))
     sink.close()
     assert "7 records were not acknowledged before the end, and are lost" in caplog.text
@@ -475,13 +473,12 @@ def test_an_unknown_host_is_waited_for(stack: ExitStack, monkeypatch: pytest.Mon
     assert sink.condition.state == "waiting"
 
 
-def test_whoever_is_no_broker_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mqtt_client, "CONNECT_S", 0.2)
+def test_a_server_that_is_no_broker_is_found_out() -> None:
     with (
         scripted(b"") as port,
         pytest.raises(OutputError, match=r"found: no answer within 0\.2 s; start it, or mend .*tls"),
     ):
-        try_broker(MqttSettings(host="127.0.0.1", port=port))
+        try_broker(MqttSettings(host="127.0.0.1", port=port), connect_s=0.2)
 
 
 def test_a_broker_without_mqtt_5_is_found_out() -> None:
@@ -494,14 +491,13 @@ def test_a_broker_without_mqtt_5_is_found_out() -> None:
 
 @pytest.mark.parametrize("qos", [1, 2])
 def test_a_topic_that_the_broker_does_not_allow_is_told_until_it_is_allowed(
-    stack: ExitStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, qos: int
+    stack: ExitStack, tmp_path: Path, qos: int
 ) -> None:
     """Mosquitto 2.0 refuses it, and ends the link, too."""
-    monkeypatch.setattr(mqtt_link, "_STEADY_S", 0.5)
     rules = tmp_path / "rules"
     rules.write_text("topic readwrite other/#\n")
     broker = open_broker(stack, tmp_path, f"acl_file {rules}")
-    sink = open_sink(stack, broker.port, qos=qos, in_flight=1)
+    sink = open_sink(stack, broker.port, times=LinkTimes(steady_s=0.5), qos=qos, in_flight=1)
     wait_for(sink, lambda condition: condition.state == "failed")
     refused = f"expected the broker to allow {PREFIX}/availability, found: not authorized"
     assert refused in str(sink.condition.reason)
@@ -525,11 +521,13 @@ def test_what_is_refused_counts_as_dropped(stack: ExitStack, tmp_path: Path) -> 
 
 
 def test_a_record_that_is_longer_than_the_broker_takes_does_not_hold_up_the_others(
-    stack: ExitStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    stack: ExitStack, tmp_path: Path
 ) -> None:
+    now = [100.0]
     broker = open_broker(stack, tmp_path, "max_packet_size 2000")
     reader = open_reader(stack, broker, tmp_path)
-    sink = open_sink(stack, broker.port)
+    settings = MqttSettings(host="127.0.0.1", port=broker.port, retry_s=0.05, retry_max_s=0.2)
+    sink = stack.enter_context(closing(Mqtt(settings, "drone-7", clock=lambda: now[0])))
     publish(sink, range(2))
     sink.publish(make_reading(2, faces=(make_face_reading(),) * 5), None)
     publish(sink, range(3, 5))
@@ -537,7 +535,7 @@ def test_a_record_that_is_longer_than_the_broker_takes_does_not_hold_up_the_othe
     assert (sink.condition.sent, sink.condition.dropped, sink.condition.state) == (4, 1, "failed")
     assert "bytes are more than it takes" in str(sink.condition.reason)
     wait_until(lambda: frames(reader) == [0, 1, 3, 4])
-    monkeypatch.setattr(mqtt_link, "_STEADY_S", 0)
+    now[0] += DEFAULT_TIMES.steady_s
     publish(sink, range(5, 6))
     wait_for(sink, lambda condition: condition == SinkStatus("ok", sent=5, dropped=1))
 
@@ -580,7 +578,7 @@ def test_what_nobody_foresaw_fails_the_sink_and_is_tried_again(
 ) -> None:
     broker = open_broker(stack, tmp_path)
     with monkeypatch.context() as patched:
-        patched.setattr(mqtt_client.Connection, "turn", lambda *_: 1 / 0)
+        patched.setattr(Connection, "process", lambda *_: 1 / 0)
         sink = open_sink(stack, broker.port)
         wait_for(sink, lambda condition: condition.state == "failed")
         assert "division by zero" in str(sink.condition.reason)
@@ -643,12 +641,9 @@ def test_a_key_needs_its_certificate() -> None:
         load_settings(environment={}, flags={"publish.mqtt.tls": True, "publish.mqtt.key_file": "/etc/key.pem"})
 
 
-def test_a_record_is_sent_at_once_and_not_at_the_links_next_look(
-    stack: ExitStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(mqtt_link, "_IDLE_S", 600)
+def test_a_record_is_sent_at_once_and_not_at_the_next_check_of_the_keep_alive(stack: ExitStack, tmp_path: Path) -> None:
     broker = open_broker(stack, tmp_path)
-    sink = open_sink(stack, broker.port, keepalive_s=3600)
+    sink = open_sink(stack, broker.port, times=LinkTimes(idle_s=600), keepalive_s=3600)
     for frame in range(5):
         publish(sink, range(frame, frame + 1))
         wait_for(sink, lambda condition, least=frame + 1: condition.sent == least)

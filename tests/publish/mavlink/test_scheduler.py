@@ -1,4 +1,4 @@
-"""What is said and when, by an injected clock; read by pymavlink's own parser."""
+"""Which messages are sent and when, by an injected clock; parsed by pymavlink."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymavlink.dialects.v20 import common
 
-from edge_fer.publish.mavlink.autopilot import SILENCE_S
+from edge_fer.publish.mavlink.autopilot import HEARTBEAT_TIMEOUT_S
 from edge_fer.publish.mavlink.budget import Budget
-from edge_fer.publish.mavlink.computer import Computer
+from edge_fer.publish.mavlink.computer import OnboardComputer
 from edge_fer.publish.mavlink.faults import ERROR
-from edge_fer.publish.mavlink.talk import Talker
+from edge_fer.publish.mavlink.scheduler import MessageScheduler
 from edge_fer.publish.mavlink.topics import values
 from edge_fer.publish.mavlink.tunnel import PAYLOAD_TYPE, decode
 from edge_fer.schema import Reading, Record
@@ -30,14 +30,14 @@ START = 5000 * S
 
 
 class Line:
-    """A talker, its clock, and what was heard of it, each message with its time in seconds and its size."""
+    """A scheduler, its clock, and the messages it sent, each with its time in seconds and its size in bytes."""
 
     def __init__(self, folder: Path, **changes: Any) -> None:
         self.now_ns = START
         self.settings = MavlinkSettings(system_id=SYSTEM, **changes)
-        self.talker = Talker(self.settings, common, lambda: self.now_ns, Computer(folder, folder))
-        self.says = 0
-        self.heard: list[tuple[float, int, Any]] = []
+        self.scheduler = MessageScheduler(self.settings, common, lambda: self.now_ns, OnboardComputer(folder, folder))
+        self.calls = 0
+        self.sent: list[tuple[float, int, Any]] = []
         self._parser = common.MAVLink(None)
         self.autopilot = common.MAVLink(None, SYSTEM, 1)
 
@@ -46,31 +46,31 @@ class Line:
         frames = int(seconds * fps)
         for frame in range(frames):
             if record is not None:
-                self.talker.take(record(frame, captured_ns=self.now_ns))
+                self.scheduler.update(record(frame, captured_ns=self.now_ns))
             end = self.now_ns + round(S / fps)
             while self.now_ns < end:
-                pause_s = self.say(answers)
+                pause_s = self.send(answers)
                 self.now_ns = min(self.now_ns + max(round(pause_s * S), 10_000), end)
 
-    def say(self, answers: Jitter | None = None) -> float:
-        packets, pause_s = self.talker.say()
-        self.says += 1
+    def send(self, answers: Jitter | None = None) -> float:
+        packets, pause_s = self.scheduler.due_packets()
+        self.calls += 1
         for packet in packets:
             (message,) = self._parser.parse_buffer(packet)
-            self.heard.append(((self.now_ns - START) / S, len(packet), message))
+            self.sent.append(((self.now_ns - START) / S, len(packet), message))
             if answers is not None and message.get_type() == "TIMESYNC" and message.tc1 == 0:
                 theirs, self.now_ns = answers.exchange(self.now_ns)
-                self.talker.hear(self.autopilot_says(common.MAVLink_timesync_message(theirs, message.ts1)))
+                self.scheduler.receive(self.from_autopilot(common.MAVLink_timesync_message(theirs, message.ts1)))
         return pause_s
 
-    def autopilot_says(self, message: Any, system: int = SYSTEM, component: int = 1) -> bytes:
+    def from_autopilot(self, message: Any, system: int = SYSTEM, component: int = 1) -> bytes:
         return bytes(message.pack(common.MAVLink(None, system, component)))
 
-    def autopilot_is_there(self) -> None:
-        self.talker.hear(self.autopilot_says(common.MAVLink_heartbeat_message(2, 3, 0, 0, 4, 3)))
+    def autopilot_heartbeat(self) -> None:
+        self.scheduler.receive(self.from_autopilot(common.MAVLink_heartbeat_message(2, 3, 0, 0, 4, 3)))
 
     def all(self, kind: str) -> list[Any]:
-        return [message for _, _, message in self.heard if message.get_type() == kind]
+        return [message for _, _, message in self.sent if message.get_type() == kind]
 
 
 @pytest.fixture
@@ -78,15 +78,15 @@ def line(tmp_path: Path) -> Line:
     return Line(tmp_path)
 
 
-def most_in_a_second(heard: list[tuple[float, int, Any]]) -> int:
-    times = [(at, size) for at, size, _ in heard]
+def most_in_a_second(sent: list[tuple[float, int, Any]]) -> int:
+    times = [(at, size) for at, size, _ in sent]
     return max(sum(size for at, size in times if start <= at < start + 1) for start, _ in times)
 
 
 def test_four_faces_at_thirty_a_second_stay_within_a_kilobyte_in_every_second(line: Line) -> None:
     line.run(30)
-    assert most_in_a_second(line.heard) <= 1000
-    assert sum(size for _, size, _ in line.heard) > 0.7 * 30_000, "and what the budget holds is used"
+    assert most_in_a_second(line.sent) <= 1000
+    assert sum(size for _, size, _ in line.sent) > 0.7 * 30_000, "and what the budget holds is used"
     assert len(line.all("HEARTBEAT")) in {30, 31}
 
 
@@ -97,8 +97,8 @@ def test_every_face_is_told_as_often_as_every_other(tmp_path: Path, bytes_per_s:
     told = Counter(decode(message.payload).id for message in line.all("TUNNEL"))
     assert set(told) == {100, 101, 102, 103}
     assert max(told.values()) - min(told.values()) <= 1
-    assert 0 <= 20 * 30 * 4 - told.total() - line.talker.left_out <= 4, "but for the last frame, every face counts"
-    assert most_in_a_second(line.heard) <= bytes_per_s
+    assert 0 <= 20 * 30 * 4 - told.total() - line.scheduler.left_out <= 4, "but for the last frame, every face counts"
+    assert most_in_a_second(line.sent) <= bytes_per_s
 
 
 def test_a_face_that_flickers_takes_no_turn_of_the_others(line: Line) -> None:
@@ -116,7 +116,7 @@ def test_with_room_for_all_nothing_is_left_out(tmp_path: Path) -> None:
     line.run(5)
     frames = Counter(decode(message.payload).frame for message in line.all("TUNNEL"))
     assert frames == dict.fromkeys(range(150), 4)
-    assert line.talker.left_out == 0
+    assert line.scheduler.left_out == 0
 
 
 def test_what_is_told_is_of_the_newest_frame(line: Line) -> None:
@@ -134,15 +134,15 @@ def test_a_frame_without_faces_is_seen_in_the_values_alone(line: Line) -> None:
 
 def test_numbers_run_on_from_message_to_message(line: Line) -> None:
     line.run(60)
-    numbers = [message.get_seq() for _, _, message in line.heard]
+    numbers = [message.get_seq() for _, _, message in line.sent]
     assert len(numbers) > 256
     assert numbers == [number % 256 for number in range(len(numbers))]
-    assert {(m.get_srcSystem(), m.get_srcComponent()) for _, _, m in line.heard} == {(SYSTEM, 191)}
+    assert {(m.get_srcSystem(), m.get_srcComponent()) for _, _, m in line.sent} == {(SYSTEM, 191)}
 
 
 def test_heartbeats_come_once_a_second_whatever_else_there_is_to_say(line: Line) -> None:
     line.run(20)
-    at = [at for at, _, message in line.heard if message.get_type() == "HEARTBEAT"]
+    at = [at for at, _, message in line.sent if message.get_type() == "HEARTBEAT"]
     assert all(0.95 < later - earlier < 1.05 for earlier, later in itertools.pairwise(at))
     heartbeat = line.all("HEARTBEAT")[-1]
     assert (heartbeat.type, heartbeat.autopilot, heartbeat.base_mode, heartbeat.custom_mode) == (18, 8, 0, 0)
@@ -161,24 +161,24 @@ def test_heartbeats_come_once_a_second_whatever_else_there_is_to_say(line: Line)
     ],
 )
 def test_the_heartbeat_shows_the_state(line: Line, record: Record, state: int) -> None:
-    line.talker.take(record)
-    line.say()
+    line.scheduler.update(record)
+    line.send()
     assert line.all("HEARTBEAT")[0].system_status == state
 
 
 def test_nothing_is_said_in_silence_but_that_we_are_there(line: Line) -> None:
-    """And nobody turns round and round for it: a say a second."""
+    """And the loop is not busy meanwhile: one call a second."""
     line.run(9.1, fps=1, record=None)
-    assert line.says <= 9 + 3
-    assert {message.get_type() for _, _, message in line.heard} == {"HEARTBEAT", "ONBOARD_COMPUTER_STATUS"}
+    assert line.calls <= 9 + 3
+    assert {message.get_type() for _, _, message in line.sent} == {"HEARTBEAT", "ONBOARD_COMPUTER_STATUS"}
 
 
 def test_a_fault_goes_before_the_faces(line: Line) -> None:
     line.run(5)
-    line.heard.clear()
-    line.talker.take(make_status("waiting_for_camera", "no frame from 0 for 5 s, which is a long story " * 5))
+    line.sent.clear()
+    line.scheduler.update(make_status("waiting_for_camera", "no frame from 0 for 5 s, which is a long story " * 5))
     line.run(1, record=None)
-    kinds = [message.get_type() for _, _, message in line.heard]
+    kinds = [message.get_type() for _, _, message in line.sent]
     assert "TUNNEL" not in kinds[: kinds.index("STATUSTEXT") + 3]
     texts = line.all("STATUSTEXT")
     assert [text.chunk_seq for text in texts] == [0, 1, 2]
@@ -187,7 +187,7 @@ def test_a_fault_goes_before_the_faces(line: Line) -> None:
 
 
 def test_a_short_text_is_one_message(line: Line) -> None:
-    line.talker.take(make_status("waiting_for_camera", "no camera"))
+    line.scheduler.update(make_status("waiting_for_camera", "no camera"))
     line.run(0.5, record=None)
     (text,) = line.all("STATUSTEXT")
     assert (text.text, text.id, text.chunk_seq) == ("FER camera lost: no camera", 0, 0)
@@ -233,7 +233,7 @@ def test_the_budget_holds_for_any_sizes_at_any_times() -> None:
 def test_it_asks_an_autopilot_for_its_time_and_tells_it_with_each_face(line: Line) -> None:
     way = Jitter(-4000 * S, 2_000_000, 5_000_000)
     for _ in range(20):
-        line.autopilot_is_there()
+        line.autopilot_heartbeat()
         line.run(1, answers=way)
     faces = [decode(message.payload) for message in line.all("TUNNEL")]
     assert faces[0].fc_captured_us is None
@@ -255,7 +255,7 @@ def test_the_time_told_is_the_autopilots_to_milliseconds(line: Line) -> None:
         return crowd(number, captured_ns=captured_ns)
 
     for _ in range(20):
-        line.autopilot_is_there()
+        line.autopilot_heartbeat()
         line.run(1, record=record, answers=way)
     told = [face for face in (decode(m.payload) for m in line.all("TUNNEL")) if face.fc_captured_us is not None]
     assert len(told) > 50
@@ -267,48 +267,48 @@ def test_the_time_told_is_the_autopilots_to_milliseconds(line: Line) -> None:
 @pytest.mark.parametrize(("system", "autopilot"), [(SYSTEM + 1, 3), (SYSTEM, common.MAV_AUTOPILOT_INVALID)])
 def test_another_vehicle_and_another_computer_are_not_asked(line: Line, system: int, autopilot: int) -> None:
     heartbeat = common.MAVLink_heartbeat_message(2, autopilot, 0, 0, 4, 3)
-    line.talker.hear(line.autopilot_says(heartbeat, system))
+    line.scheduler.receive(line.from_autopilot(heartbeat, system))
     line.run(3, record=None)
     assert not line.all("TIMESYNC")
 
 
 def test_an_autopilot_that_fell_silent_is_not_asked(line: Line) -> None:
-    line.autopilot_is_there()
+    line.autopilot_heartbeat()
     line.run(20, record=None)
-    assert 5 <= len(line.all("TIMESYNC")) <= SILENCE_S + 1
+    assert 5 <= len(line.all("TIMESYNC")) <= HEARTBEAT_TIMEOUT_S + 1
 
 
 def test_an_answer_of_somebody_else_is_not_the_autopilots(line: Line) -> None:
     for _ in range(10):
-        line.autopilot_is_there()
+        line.autopilot_heartbeat()
         line.run(1, record=None)
         question = line.all("TIMESYNC")[-1]
         answer = common.MAVLink_timesync_message(7, question.ts1)
-        line.talker.hear(line.autopilot_says(answer, component=77))
+        line.scheduler.receive(line.from_autopilot(answer, component=77))
     line.run(1)
     assert {decode(message.payload).fc_captured_us for message in line.all("TUNNEL")} == {None}
 
 
 def test_it_answers_whoever_asks_for_the_time_but_not_without_end(line: Line) -> None:
     for number in range(100):  # seven a second; PX4 asks ten times
-        line.talker.hear(line.autopilot_says(common.MAVLink_timesync_message(0, 1000 + number), component=5))
+        line.scheduler.receive(line.from_autopilot(common.MAVLink_timesync_message(0, 1000 + number), component=5))
         line.run(4 / 30)
     answers = line.all("TIMESYNC")
     assert len(answers) == 50
     assert answers[0].ts1 == 1000
     assert answers[0].tc1 == START
-    assert most_in_a_second(line.heard) <= 1000
+    assert most_in_a_second(line.sent) <= 1000
     assert line.all("TUNNEL"), "the faces have their turn, too"
 
 
 def test_a_new_listener_hears_of_no_face_long_gone(line: Line) -> None:
-    line.talker.take(crowd(1, captured_ns=line.now_ns))
-    line.talker.take(make_status("waiting_for_camera", "no camera"))
-    line.talker.begin()
+    line.scheduler.update(crowd(1, captured_ns=line.now_ns))
+    line.scheduler.update(make_status("waiting_for_camera", "no camera"))
+    line.scheduler.on_link_up()
     line.run(1, record=None)
     assert not line.all("TUNNEL")
     assert len(line.all("STATUSTEXT")) == 1
-    line.talker.begin()
+    line.scheduler.on_link_up()
     line.run(1, record=None)
     assert len(line.all("STATUSTEXT")) == 2
 
@@ -318,22 +318,22 @@ def test_a_new_listener_hears_of_no_face_long_gone(line: Line) -> None:
 def test_noise_is_passed_over(pieces: list[bytes]) -> None:
     line = Line(Path("/nonexistent"))
     for piece in pieces:
-        line.talker.hear(piece)
-        line.talker.hear(b"\xfd" + piece)
-    line.talker.hear(bytes(600))  # whatever a piece of noise has announced as its length is over by now
-    line.autopilot_is_there()
-    line.autopilot_is_there()
+        line.scheduler.receive(piece)
+        line.scheduler.receive(b"\xfd" + piece)
+    line.scheduler.receive(bytes(600))  # whatever a piece of noise has announced as its length is over by now
+    line.autopilot_heartbeat()
+    line.autopilot_heartbeat()
     line.run(1, record=None)
     assert line.all("TIMESYNC")
 
 
 def test_a_stream_that_never_ends_with_a_whole_message_is_let_go_of(line: Line) -> None:
-    heartbeat = line.autopilot_says(common.MAVLink_heartbeat_message(2, 3, 0, 0, 4, 3))
+    heartbeat = line.from_autopilot(common.MAVLink_heartbeat_message(2, 3, 0, 0, 4, 3))
     stream = heartbeat * 20_000
-    line.talker.hear(stream[:5])
+    line.scheduler.receive(stream[:5])
     for start in range(5, len(stream) - 4096, len(heartbeat) * 100):
-        line.talker.hear(stream[start : start + len(heartbeat) * 100])
-    assert len(line.talker._mav.buf) < 100_000
+        line.scheduler.receive(stream[start : start + len(heartbeat) * 100])
+    assert len(line.scheduler._mav.buf) < 100_000
 
 
 def test_temperature_load_and_memory_are_told(tmp_path: Path) -> None:
@@ -349,7 +349,7 @@ def test_temperature_load_and_memory_are_told(tmp_path: Path) -> None:
     stat.write_text("cpu 0 0 0 0\ncpu0 10 0 10 100 0 0 0 0 9 9\ncpu1 0 0 0 100 0 0 0 0\nintr 5\n")
     line = Line(tmp_path)
     stat.write_text("cpu 0 0 0 0\ncpu0 25 5 15 150 25 0 0 0 99 9\ncpu1 0 0 0 100 0 0 0 0\nintr 5\n")
-    line.talker.take(
+    line.scheduler.update(
         replace(make_status(), throttled=("under_voltage", "capped", "throttled", "soft_limit_since_boot"))
     )
     line.run(0.5, record=None)
