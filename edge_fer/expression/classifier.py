@@ -18,7 +18,11 @@ from edge_fer.types import AlignedFace, Expression, Image, Origin
 def open_classifier(settings: ClassifySettings, store: ModelStore) -> Classifier:
     """Load the classifier that the settings name onto the CPU, or onto the fake device where they name that one.
 
-    Whoever may use an Edge TPU calls `open_expression_model`.
+    Where an Edge TPU may be used, `open_expression_model` opens it.
+
+    Args:
+        settings: device, model and threads.
+        store: the folder of networks.
 
     Raises:
         ModelError: when the model is missing, corrupt or no classifier of this runtime.
@@ -30,20 +34,19 @@ def open_classifier(settings: ClassifySettings, store: ModelStore) -> Classifier
 
 
 class Classifier(ExpressionModel):
-    """One classifier on one device.
-
-    Attributes:
-        model: its name in the manifest.
-        (the others are those of `ExpressionModel`)
+    """One network on one device.
 
     Args:
-        model: its name in the manifest.
+        model: the network's name in the manifest.
         spec: what the manifest says of it.
         backend: the device; closed with the classifier.
-        reason: why it is not the device that should read faces; null when it is.
+        reason: why it is not the device that should read faces; None when it is.
+
+    Attributes:
+        model: the network's name in the manifest; the other attributes are those of `ExpressionModel`.
 
     Raises:
-        ModelError: when the network's input or output is not what the manifest says.
+        ModelError: when the network's input or outputs are not what the manifest says.
     """
 
     def __init__(self, model: str, spec: ClassifierSpec, backend: Backend, reason: str | None = None) -> None:
@@ -94,5 +97,5 @@ class Classifier(ExpressionModel):
         return self._labels.values(self._backend.infer(self._preprocessor.prepare(face)))
 
     def close(self) -> None:
-        """Give the device back."""
+        """Release the device."""
         self._backend.close()

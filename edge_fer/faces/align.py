@@ -31,7 +31,7 @@ def align(image: Image, landmarks: Landmarks, crop: CropSpec, size: int, *, colo
 
     Args:
         image: `(height, width, 3)` uint8, BGR.
-        landmarks: of the face, in pixels of `image`.
+        landmarks: the face's landmarks, in pixels of `image`.
         crop: where the eyes go, and how fine the face is sampled.
         size: side of the result, pixels.
         colour: whether to keep the colours.
@@ -59,7 +59,7 @@ def eye_transform(landmarks: Landmarks, crop: CropSpec, size: int) -> Transform:
     """The similarity from the picture to a crop.
 
     Args:
-        landmarks: of the face, in pixels.
+        landmarks: the face's landmarks, in pixels.
         crop: where the eyes go.
         size: side of the crop, pixels.
 

@@ -122,7 +122,7 @@ class EntrySpec(_Record):
 
     @property
     def files(self) -> tuple[ModelFile, ...]:
-        """The entry's own networks; what it is made of may be other entries."""
+        """The files of this entry; none where it is made of other entries."""
         return ()
 
     @property
@@ -272,7 +272,7 @@ def parse_manifest(content: object, path: Path) -> Manifest:
 
 
 def _place(problem: dict[str, Any]) -> str:
-    """The entry and the field of a problem; the union adds the task to the path, which the file has not there."""
+    """The entry and the field of a problem. Pydantic puts the task between the two, which is no part of the file."""
     first, *path = problem["loc"] or ("",)
     if first != "models" or not path:
         return f"at `{first}`" if first else "at the top level"

@@ -85,7 +85,7 @@ def assembling(folder: Path) -> Iterator[Path]:
 
 
 def find_entry(file: Path, content: bytes) -> tuple[str, ModelSpec] | None:
-    """Name and entry of a file in the manifest beside it; None where there is none of this very content.
+    """Name and entry of a file in the manifest beside it; None where no entry has this very content.
 
     Raises:
         ModelError: when the manifest cannot be read.

@@ -54,7 +54,7 @@ class CompiledModel(Closeable):
     """A network compiled for the Edge TPU, in memory that child processes can map.
 
     Attributes:
-        descriptor: of the memfd.
+        descriptor: the memfd's file descriptor.
 
     Raises:
         BackendError: when it is not compiled, and would run on the CPU unnoticed.

@@ -159,7 +159,7 @@ class UsbPort:
         self._ioctl, self._sleep = ioctl, sleep
 
     def usb_reset(self) -> None:
-        """Reset the device as the kernel does after it was plugged in; whoever may use the device may do this.
+        """Reset the device as the kernel does after it was plugged in; a user who may open the device may do this.
 
         Raises:
             OSError: when no Edge TPU is at the port any more, or it does not answer.
