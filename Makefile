@@ -8,7 +8,7 @@ SLOWEST := --durations=25
 # The tests of so many modules run side by side.
 WORKERS ?= 2
 
-.PHONY: demo test test-old aarch64 torture soak day lab-test check lab config deb install-root clean
+.PHONY: demo test test-old aarch64 torture soak day lab-test check lab config settings-docs deb install-root clean
 
 demo: $(RUN)/.installed  ## read the sample clip, print its labels, write the annotated video
 	mkdir -p out
@@ -48,6 +48,9 @@ check: $(RUN)/.installed-test  ## style, types, and the wall between runtime and
 config: $(RUN)/.installed  ## the service's configuration, from the settings
 	$(RUN)/bin/python deploy/default_config.py >systemd/config.yaml.new
 	mv systemd/config.yaml.new systemd/config.yaml
+
+settings-docs: $(RUN)/.installed  ## docs/settings.md, from the settings
+	$(RUN)/bin/python -m tools.settings_docs
 
 deb:  ## a Debian package that carries its wheels; ARCH=arm64 for another machine
 	deploy/build_deb.sh $(if $(ARCH),--arch $(ARCH))

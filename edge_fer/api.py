@@ -6,17 +6,22 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from queue import Queue
 from typing import NamedTuple
 
 import numpy as np
 
 from edge_fer.common.closeable import Closeable
+from edge_fer.common.text import redact
 from edge_fer.errors import OutputError
 from edge_fer.pipeline import Pipeline
 from edge_fer.publish import Sink
+from edge_fer.recognizer import Recognizer
 from edge_fer.schema import Reading, Record, Status
-from edge_fer.settings import PublishSettings, Settings, changed_settings, load_settings
+from edge_fer.settings import Settings, changed_settings, load_settings
+from edge_fer.status.monitor import Monitor
+from edge_fer.status.reporter import Identity
 from edge_fer.types import Frame, Image
 
 STOP_S = 30.0
@@ -33,8 +38,8 @@ class EdgeFer(Closeable):
                 print(reading.faces)
 
     Args:
-        settings: of the run; null: the defaults, with what `EDGE_FER_...` in the environment changes. The sinks that
-            they name are served beside the iteration.
+        settings: the settings of each run; None: the defaults, with what `EDGE_FER_...` in the environment changes. The
+            sinks that they name are served beside the iteration.
         on_status: called with every status, in a thread of its own that it may hold up.
         **flags: settings by their dotted names, with two underscores for the dot: `capture__source="sample"`; they
             win over `settings`.
@@ -57,11 +62,11 @@ class EdgeFer(Closeable):
         dotted = {name.replace("__", "."): value for name, value in flags.items()}
         self._settings = changed_settings(settings or load_settings(), dotted)
         self._on_status = on_status
-        self._stopping = threading.Event()
+        self._lock = threading.Lock()  # around the next two
         self._closed = False
-        self._pictures: Pipeline | None = None
-        self._one_at_a_time = threading.Lock()  # around it
-        self._numbers = itertools.count()
+        self._iterations: set[threading.Event] = set()  # what stops each iteration under way
+        self._one_at_a_time = threading.Lock()  # around the next one
+        self._pictures: _Pictures | None = None
 
     def __iter__(self) -> Iterator[Reading]:
         """Run: every reading, in order, until the source ends or `close` is called.
@@ -73,19 +78,21 @@ class EdgeFer(Closeable):
             EdgeFerError: what ended the run.
             RuntimeError: after `close`.
         """
-        self._stopping = stopping = threading.Event()
-        self._check_open()  # only now, so that `close` ends either this call or the run
-        handover = _Handover(stopping)
-        pipeline = Pipeline(self._settings, [handover, _Statuses(self._on_status)], stopping)
-        run = threading.Thread(target=handover.watch, args=(pipeline,), name="run", daemon=True)
-        run.start()
-        try:
-            yield from handover
-        finally:
-            stopping.set()
-            run.join(STOP_S)
-            if run.is_alive():
-                raise OutputError(f"expected the run to end within {STOP_S:g} s, found it stuck; restart the program")
+        stopping = threading.Event()
+        with self._under_way(stopping):
+            handover = _Handover(stopping)
+            pipeline = Pipeline(self._settings, [handover, _Statuses(self._on_status)], stopping)
+            run = threading.Thread(target=handover.watch, args=(pipeline,), name="run", daemon=True)
+            run.start()
+            try:
+                yield from handover
+            finally:
+                stopping.set()
+                run.join(STOP_S)
+                if run.is_alive():
+                    raise OutputError(
+                        f"expected the run to end within {STOP_S:g} s, found it stuck; restart the program"
+                    )
 
     def analyze(self, image: Image) -> Reading:
         """Read every face of one picture; several threads take turns.
@@ -112,23 +119,63 @@ class EdgeFer(Closeable):
         with self._one_at_a_time:
             self._check_open()
             if self._pictures is None:
-                self._pictures = Pipeline(self._settings.model_copy(update={"publish": PublishSettings()}))
-            now_ns = time.monotonic_ns()
-            frame = Frame(next(self._numbers), image, now_ns, time.time(), now_ns, still=True)
-            return next(iter(self._pictures.read([frame])))
+                self._pictures = _Pictures(self._settings)
+            return self._pictures.read(image)
 
     def close(self) -> None:
-        """End the iteration after the reading under way, and free the networks; may be called again."""
-        self._closed = True
-        self._stopping.set()
+        """End all iterations after the reading under way, and free the networks; may be called again."""
+        with self._lock:
+            self._closed = True
+            for stopping in self._iterations:
+                stopping.set()
         with self._one_at_a_time:
             pictures, self._pictures = self._pictures, None
             if pictures is not None:
                 pictures.close()
 
+    @contextmanager
+    def _under_way(self, stopping: threading.Event) -> Iterator[None]:
+        """While an iteration runs, `close` ends it."""
+        with self._lock:
+            self._check_open()
+            self._iterations.add(stopping)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._iterations.discard(stopping)
+
     def _check_open(self) -> None:
         if self._closed:
             raise RuntimeError("expected an EdgeFer that is open, found that it was closed; make another")
+
+
+class _Pictures(Closeable):
+    """Reads single pictures, one at a time.
+
+    Args:
+        settings: the settings of the stages; no sink is opened.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._monitor = Monitor(settings.monitor.window_s)
+        self._recognizer = Recognizer(settings, self._monitor.stage)
+        self._identity = Identity(settings.device_name, redact(settings.capture.source))
+        self._numbers = itertools.count()
+
+    def read(self, image: Image) -> Reading:
+        """Read every face of `(height, width, 3)` uint8, BGR."""
+        now_ns = time.monotonic_ns()
+        frame = Frame(next(self._numbers), image, now_ns, time.time(), now_ns, still=True)
+        (recognized,) = self._recognizer.read([frame])
+        self._monitor.tick()
+        return self._identity.reading(
+            frame, recognized, time.monotonic_ns(), reason=recognized.origin.reason, fps=self._monitor.fps()
+        )
+
+    def close(self) -> None:
+        """Free the networks."""
+        self._recognizer.close()
 
 
 class _End(NamedTuple):

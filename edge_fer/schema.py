@@ -12,6 +12,21 @@ from edge_fer.types import Box, Label, Landmarks, Why
 
 
 @dataclass(frozen=True, slots=True)
+class Pose:
+    """The turn of a head, from five landmarks: rough, since heads differ and an open mouth lowers its corners.
+
+    Attributes:
+        yaw: turn to the side, degrees; positive towards the right of the picture.
+        pitch: turn up or down, degrees; positive is down.
+        roll: tilt, degrees; positive is clockwise in the picture.
+    """
+
+    yaw: float
+    pitch: float
+    roll: float
+
+
+@dataclass(frozen=True, slots=True)
 class FaceReading:
     """One face of a reading. See `Reading`.
 
@@ -29,6 +44,7 @@ class FaceReading:
         why: the reason for abstaining, one of `Why`, else null.
         smoothed: probabilities steadied over time, one for each of the seven labels; null when smoothing is off,
             and for a face that was not read yet.
+        pose: the turn of the head in this frame; null in records that were made without it.
     """
 
     id: int
@@ -41,6 +57,7 @@ class FaceReading:
     label_age_ms: float | None
     why: Why | None = None
     smoothed: dict[Label, float] | None = None
+    pose: Pose | None = None
 
     @property
     def summary(self) -> str:
@@ -156,7 +173,7 @@ class Status:
         throttled: what a Raspberry Pi reports of its supply and clock: `under_voltage`, `capped`, `throttled`,
             `soft_limit`, each also with `_since_boot`; empty where all is well or nothing is known.
         label_rate: share of a camera's labels that are read: 1, or 0.5 or 0.25 while the box is too hot.
-        recovery: how often each rung of the Edge TPU's recovery was tried: `restart`, `usb_reset`, `reauthorise`,
+        recovery: how often each step of the Edge TPU's recovery was tried: `restart`, `usb_reset`, `reauthorise`,
             `port_power`, `parked`; empty while it never failed.
         abandoned: child processes that not even SIGKILL ends, stuck in a driver: a sign to restart the box.
         stuck: what is in a call that has outlived its deadline and cannot be ended: `camera`, `labels` or `search`; the

@@ -99,14 +99,29 @@ class AlignedFace:
     """A face cut out with its eyes level, as the classifier was trained to see it.
 
     Attributes:
-        track: whose face it is.
-        image: `(size, size)` uint8, grey.
-        quality: of the picture.
+        track: the track of the face, with its place in the frame.
+        image: uint8, `(size, size)` grey, or `(size, size, 3)` BGR for a classifier that takes colour.
+        quality: how good the picture is to read an expression from.
+        captured_ns: capture time of the frame, CLOCK_MONOTONIC, nanoseconds.
+        scene_ns: time of the frame in the scene, nanoseconds; see `Frame`.
     """
 
     track: Track
     image: Image
     quality: Quality
+    captured_ns: int = 0
+    scene_ns: int = 0
+
+    @classmethod
+    def of_crop(cls, image: Image) -> AlignedFace:
+        """A face that is known by its crop alone, as data sets have them: its box, landmarks and quality are zeros.
+
+        Args:
+            image: aligned, uint8: `(size, size)` grey, or `(size, size, 3)` BGR.
+        """
+        origin = Point(0.0, 0.0)
+        face = Face(Box(0.0, 0.0, 0.0, 0.0), 1.0, Landmarks(origin, origin, origin, origin, origin))
+        return cls(Track(0, face), image, Quality(0.0, 0.0, 0.0, 0.0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,12 +173,14 @@ class Quality:
         blur: standard deviation of its edges, part of the aligned crop's side.
         yaw: turn of the head to the side, degrees; positive towards the right of the picture.
         pitch: turn of the head up or down, degrees; positive is down.
+        roll: tilt of the head, degrees; positive is clockwise in the picture.
     """
 
     eye_distance: float
     blur: float
     yaw: float
     pitch: float
+    roll: float = 0.0
 
 
 Why = Literal["not_read_yet", "too_small", "turned_away", "blurred", "unsure"]

@@ -67,6 +67,16 @@ def test_closing_from_another_thread_ends_the_iteration() -> None:
     assert run_threads() == []
 
 
+def test_closing_ends_every_iteration_not_only_the_last() -> None:
+    with EdgeFer(capture__source="sample") as fer:
+        first, second = iter(fer), iter(fer)
+        assert [next(first).frame, next(second).frame, next(first).frame] == [0, 0, 1]
+        fer.close()
+        rest = [sum(1 for _ in iteration) for iteration in (first, second)]
+    assert max(rest) < 20, "of 450: what was on its way"
+    assert run_threads() == []
+
+
 def test_a_picture_is_read() -> None:
     image = crowd_scene(seed=3, faces=2, frames=1).render(0)
     with EdgeFer(load_settings(environment={}), device="drone-7") as fer:

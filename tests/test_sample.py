@@ -14,7 +14,7 @@ import pytest
 
 import edge_fer
 from edge_fer.errors import OutputError, SourceError
-from edge_fer.faces.detectors.mtcnn.detector import Detector, open_detector
+from edge_fer.faces.detectors import Detector, open_detector
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.lab.realtime.ground_truth import (
     Score,
@@ -81,13 +81,13 @@ def test_the_clip_shows_what_the_script_draws(truth: Truth) -> None:
 
 
 def test_the_detector_finds_the_faces_of_the_clip(truth: Truth, detector: Detector) -> None:
-    detections = [detector.detect(image) for image in islice(decoded(), 0, None, EVERY)]
+    detections = [detector.find(image) for image in islice(decoded(), 0, None, EVERY)]
     check(evaluate(detections, truth.frames[::EVERY]))
 
 
 def test_the_detector_finds_the_faces_of_another_seed(detector: Detector) -> None:
     scene = sample_scene(8)
-    detections = [detector.detect(scene.render(index)) for index in range(0, scene.frames, EVERY)]
+    detections = [detector.find(scene.render(index)) for index in range(0, scene.frames, EVERY)]
     check(evaluate(detections, true_frames(scene)[::EVERY]))
 
 

@@ -1,16 +1,15 @@
 """`edge-fer bench`: what it measures, part by part.
 
-    live        before a camera: frames come at their rate            live.py
-    comparison  decoded frames, as fast as they go, and baselines     compare.py
-    crowds      the same for so many faces, and how the time grows    crowd.py
-    simulation  predictions for a board that is not there             simulate.py
+    live        frames come at the rate of a camera                       live.py
+    comparison  decoded frames, as fast as they go, beside baselines      compare.py
+    crowds      both for several numbers of faces, and how time grows     crowd.py
+    simulation  predictions for a board that is not there                 simulate.py
 
-The live run comes first: peak memory is then its own.
+The live run comes first, so that the peak of memory is its own.
 """
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -22,15 +21,15 @@ from edge_fer.bench.simulate import predict_live
 from edge_fer.bench.source import crowd, decode, scene_of
 from edge_fer.common.machine import Profile, advice_on, board, governor_of, machine
 from edge_fer.common.text import redact
-from edge_fer.faces.detectors.mtcnn.detector import choose_nets
+from edge_fer.faces.detectors import chosen_networks
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.settings import Settings
 
 MAX_DECODED = 600
-"""Frames that are held decoded at most, some 650 MB of 600x600 pixels."""
+"""Most frames that are held decoded: about 650 MB at 600x600 pixels."""
 
 CROWD_FRAMES = 30
-"""Of each crowd, a turn, at most: those of all crowds are held at once."""
+"""Most frames of each crowd in a turn: those of all crowds are held at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +37,14 @@ class Plan:
     """What to measure.
 
     Attributes:
-        against: names of baselines.
-        frames: decoded, a turn; at most `MAX_DECODED`.
+        against: names of the baselines.
+        frames: decoded frames in a turn; at most `MAX_DECODED`.
         turns: how often each contender goes through all frames.
         size: long side that decoded frames are shrunk to, pixels.
-        warm_up_frames: decoded frames that each contender reads before.
-        length: of a live run.
-        crowds: how many faces each has.
-        profile: of the board to simulate, in the place of all measuring; null: none.
+        warm_up_frames: decoded frames that each contender reads before it is timed.
+        length: length of a live run.
+        crowds: number of faces of each crowd.
+        profile: the board to simulate instead of measuring; None: measure this machine.
     """
 
     against: tuple[str, ...]
@@ -62,17 +61,17 @@ def run_bench(settings: Settings, plan: Plan, progress: Progress) -> Report:
     """Measure the runtime on this machine, or predict it for another.
 
     Args:
-        settings: of the runtime, and of the source of frames.
+        settings: the runtime's settings, with the source of frames.
         plan: what to measure.
-        progress: told what is going on.
+        progress: receives the current step and its progress.
 
     Raises:
         ConfigError: when there is no baseline of such a name.
         SourceError: when the source cannot be read.
-        EdgeFerError: whatever else ends a run.
+        EdgeFerError: when a run fails.
     """
     source = redact(settings.capture.source)
-    facts = Report(board(), machine(), source, networks_of(settings))
+    facts = Report(board(), machine(), source, chosen_networks(settings.detect, ModelStore(settings.models)))
     if plan.profile is not None:
         return replace(facts, simulation=simulate(settings, plan, plan.profile, progress))
     live = run_live(scene_of(settings, plan.size), plan.length, partial(progress, f"live: {source}"))
@@ -89,29 +88,22 @@ def run_bench(settings: Settings, plan: Plan, progress: Progress) -> Report:
 
 
 def simulate(settings: Settings, plan: Plan, profile: Profile, progress: Progress) -> Simulation:
-    """Predictions for a board: of the source, or of each crowd where there are some.
+    """Predictions for a board: for the source, or for each crowd where there are any.
+
+    Args:
+        settings: the runtime's settings, with the source of frames.
+        plan: the crowds, and the length of the runs.
+        profile: the board.
+        progress: receives the current step and its progress.
 
     Raises:
-        EdgeFerError: whatever ends a run.
+        EdgeFerError: when a run fails.
     """
     predictions = []
     for viewed in [crowd(settings, faces) for faces in plan.crowds] or [settings]:
         name = redact(viewed.capture.source)
         progress(f"opening {name}", 0.0)
         scene = scene_of(viewed, plan.size)
-        told = partial(progress, f"as on the {profile.name}: {name}")
-        predictions.append(predict_live(scene, profile, plan.length, told))
+        step = partial(progress, f"as on the {profile.name}: {name}")
+        predictions.append(predict_live(scene, profile, plan.length, step))
     return Simulation(profile, tuple(predictions))
-
-
-def networks_of(settings: Settings) -> tuple[str, ...]:
-    """The detector's networks that the settings choose, by their names in the manifest.
-
-    Raises:
-        ModelError: when one is missing or corrupt.
-        BackendError: when the processor cannot run one.
-    """
-    store = ModelStore(settings.models)
-    names = {spec.sha256: name for name, spec in store.specs.items()}
-    chosen = choose_nets(settings.detect, store).values()
-    return tuple(names[hashlib.sha256(content).hexdigest()] for content in chosen)

@@ -1,8 +1,8 @@
-"""How fast, against what: the runtime and its baselines over the same decoded frames, in one run.
+"""The speed of the runtime and of its baselines over the same decoded frames, in one run.
 
-Contenders take turns, so that whatever else the machine does hits all of them, and ratios are
-formed within a turn. Nothing is timed but the way from a decoded frame to its labels.
-The pipeline gives OpenCV one thread, and baselines in the same process run under that, too.
+Contenders take turns, so that other work of the machine slows all of them, and ratios are formed within a turn. Only
+the time from a decoded frame to its labels is measured.
+The recognizer gives OpenCV one thread, and baselines in the same process run under that, too.
 """
 
 from __future__ import annotations
@@ -22,9 +22,7 @@ from edge_fer.bench.monitor import BenchMonitor
 from edge_fer.bench.records import Comparison, Progress, Result
 from edge_fer.common.closeable import Closeable
 from edge_fer.errors import ConfigError
-from edge_fer.expression.failover import open_reader
-from edge_fer.inference.model_store import ModelStore
-from edge_fer.pipeline import Pipeline
+from edge_fer.recognizer import Recognizer
 from edge_fer.schema import StageTime
 from edge_fer.settings import Settings
 from edge_fer.types import Frame, Image
@@ -38,15 +36,22 @@ class Contender(Protocol):
     """Something that finds and labels the faces of a picture.
 
     Attributes:
-        name: for the table.
-        min_face: the smallest face it looks for, pixels.
+        name: name in the table.
+        min_face: side of the smallest face that it finds, pixels.
     """
 
     name: str
     min_face: int
 
     def read(self, images: Iterable[Image]) -> Iterator[int]:
-        """Find and label the faces of each `(height, width, 3)` uint8 BGR picture; how many there are, in order."""
+        """Find and label the faces of each picture.
+
+        Args:
+            images: the pictures, each `(height, width, 3)` uint8, BGR.
+
+        Yields:
+            The number of faces in each picture, in order.
+        """
         ...
 
     def close(self) -> None:
@@ -55,32 +60,31 @@ class Contender(Protocol):
 
 
 class Runtime(Closeable):
-    """The runtime itself, from a decoded frame to its reading; it begins with the next frame meanwhile.
+    """The runtime itself, from a decoded frame to its labels; the next frame begins meanwhile.
 
     Args:
-        settings: of the run.
-        fps: rate of the source, frames a second: what is searched and what is followed goes by it.
+        settings: the runtime's settings.
+        fps: frame rate of the source, Hz; it decides which frames are searched.
 
     Attributes:
         monitor: times the stages.
-        classifier: reads the faces; closed with this.
+        recognizer: finds the faces and their expressions; it is closed with the runtime.
     """
 
     name = "edge-fer"
 
     def __init__(self, settings: Settings, fps: float) -> None:
         self.monitor = BenchMonitor()
-        self.classifier = open_reader(settings.classify, ModelStore(settings.models))
-        self._pipeline = Pipeline(settings, monitor=self.monitor, classifier=self.classifier)
+        self.recognizer = Recognizer(settings, self.monitor.stage)
         self._frames, self._period_ns = 0, 1e9 / fps
         self.min_face = settings.detect.min_face
 
     def read(self, images: Iterable[Image]) -> Iterator[int]:
         """See `Contender.read`."""
-        return (len(reading.faces) for reading in self._pipeline.read(map(self._frame, images)))
+        return (len(found.faces) for found in self.recognizer.read(map(self._frame, images)))
 
     def warm_up(self, images: Iterable[Image]) -> None:
-        """Read pictures that count for nothing."""
+        """Read pictures that are not timed."""
         read_all(self, images)
         self.monitor.forget()
 
@@ -94,7 +98,7 @@ class Runtime(Closeable):
 
     def close(self) -> None:
         """See `Contender.close`."""
-        self._pipeline.close()
+        self.recognizer.close()
 
 
 def run_comparison(
@@ -109,13 +113,13 @@ def run_comparison(
     """Measure the runtime as fast as it goes, and baselines beside it.
 
     Args:
-        settings: of the runtime.
-        against: names of baselines.
-        frames: each `(height, width, 3)` uint8, BGR.
-        fps: rate at which they were taken, frames a second.
+        settings: the runtime's settings.
+        against: names of the baselines.
+        frames: the frames, each `(height, width, 3)` uint8, BGR.
+        fps: frame rate of the source, Hz.
         turns: how often each contender goes through all frames.
-        warm_up: frames that each reads before.
-        progress: told what is going on.
+        warm_up: frames that each contender reads before it is timed.
+        progress: receives the current step and its progress.
 
     Raises:
         ConfigError: when there is no baseline of such a name.
@@ -134,7 +138,12 @@ def run_comparison(
 
 
 def find_baselines(names: Sequence[str]) -> list[Callable[[], Contender]]:
-    """Baselines by name, ready to be loaded. A class of them says in `needs` which libraries it will import.
+    """Find baselines by name, ready to be opened.
+
+    The class of a baseline lists in `needs` the libraries that it will import.
+
+    Args:
+        names: names of the entry points `edge_fer.baselines`.
 
     Raises:
         ConfigError: when there is none of that name, or a library that it needs is missing.
@@ -153,7 +162,7 @@ def find_baselines(names: Sequence[str]) -> list[Callable[[], Contender]]:
 
 
 def read_all(contender: Contender, images: Iterable[Image]) -> int:
-    """Have pictures read; how many faces there are in all of them."""
+    """Let a contender read pictures; the number of faces in all of them."""
     return sum(contender.read(images))
 
 
@@ -167,11 +176,11 @@ def compete(
     """Let contenders take turns over the same frames.
 
     Args:
-        contenders: warmed up, the runtime first; speed-ups are its.
-        frames: each `(height, width, 3)` uint8, BGR.
-        turns: how often each goes through all frames.
-        progress: told what is going on.
-        clock: seconds.
+        contenders: the contenders after their warm-up; the first is the runtime, the measure of all.
+        frames: the frames, each `(height, width, 3)` uint8, BGR.
+        turns: how often each contender goes through all frames.
+        progress: receives the current step and its progress.
+        clock: a clock in seconds.
     """
     seconds = {contender.name: np.zeros((turns, len(frames))) for contender in contenders}
     faces = dict.fromkeys(seconds, 0)

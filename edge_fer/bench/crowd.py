@@ -1,4 +1,4 @@
-"""How the time of a frame grows with the faces in it: crowds of synthetic faces, read by turns in one run."""
+"""How the time of a frame grows with its faces: crowds of synthetic faces take turns in one run."""
 
 from __future__ import annotations
 
@@ -15,53 +15,63 @@ from edge_fer.bench.live import Length, run_live
 from edge_fer.bench.records import Crowd, Growth, Live, Progress
 from edge_fer.bench.source import crowd, decode, scene_of
 from edge_fer.common.closeable import Closeable
-from edge_fer.expression.classifier import Classifier
-from edge_fer.expression.failover import Failover
-from edge_fer.faces.detectors.mtcnn.follower import open_follower
+from edge_fer.expression import ExpressionModel
+from edge_fer.faces.detectors import open_follower
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.settings import Settings
-from edge_fer.types import Box, Image
+from edge_fer.types import AlignedFace, Box, Image
 
-_WARM_UP_FRAMES = 10  # after a change of crowds: a face counts once it was seen a few times
-_UNIT_PASSES = 5  # of each network alone, a turn
-_FACE = Box(200.0, 200.0, 160.0, 160.0)  # of a network, what is in the picture costs nothing
+_WARM_UP_FRAMES = 10  # after a change of crowds: a face is published once it was found in a few frames
+_UNIT_PASSES = 5  # timed passes of each network alone, in a turn
+_FACE = Box(200.0, 200.0, 160.0, 160.0)  # the time of a network does not depend on the picture
 
 Clock = Callable[[], float]
 
 
 class Turn(NamedTuple):
-    """One pass through the frames of a crowd: milliseconds a frame, and faces that were found in each."""
+    """One pass through the frames of a crowd.
+
+    Attributes:
+        frame_ms: mean time of a frame, milliseconds.
+        found: mean number of faces that were found in a frame.
+    """
 
     frame_ms: float
     found: float
 
 
 class Units(Closeable):
-    """The two networks that every face passes, each alone.
+    """The two networks that every face passes, each timed alone.
 
     Args:
-        settings: of the run.
-        classifier: what reads faces in this run, while it reads none; it stays open.
-        clock: seconds.
+        settings: the run's settings.
+        model: the model that reads expressions in this run; nothing else uses it meanwhile, and it stays open.
+        clock: a clock in seconds.
 
     Attributes:
-        classify_ms: of each classification.
-        follow_ms: of each pass of O-Net.
+        classify_ms: time of each classification, milliseconds.
+        follow_ms: time of each pass of the follower, milliseconds; empty where the detector has none.
     """
 
-    def __init__(self, settings: Settings, classifier: Classifier | Failover, clock: Clock = time.perf_counter) -> None:
+    def __init__(self, settings: Settings, model: ExpressionModel, clock: Clock = time.perf_counter) -> None:
         self.classify_ms: list[float] = []
         self.follow_ms: list[float] = []
-        self._classifier, self._clock = classifier, clock
+        self._model, self._clock = model, clock
         self._follower = open_follower(settings.detect, settings.track, ModelStore(settings.models))
-        self._crop = np.zeros((self._classifier.size, self._classifier.size), np.uint8)
-        self._classifier.classify(self._crop)  # the first pass of a network is the slowest
+        self._face = AlignedFace.of_crop(np.zeros((model.size, model.size), np.uint8))
+        model.classify(self._face)  # the first pass of a network is the slowest
 
     def measure(self, image: Image) -> None:
-        """Time both a few times more, by turns, the second on a picture `(height, width, 3)` uint8, BGR."""
+        """Time both a few times more, in turns.
+
+        Args:
+            image: `(height, width, 3)` uint8, BGR: the picture that the follower gets.
+        """
         for _ in range(_UNIT_PASSES):
-            self.classify_ms.append(self._timed(lambda: self._classifier.classify(self._crop)))
-            self.follow_ms.append(self._timed(lambda: self._follower.follow(image, {0: _FACE})))
+            self.classify_ms.append(self._timed(lambda: self._model.classify(self._face)))
+            if self._follower is not None:
+                follow = partial(self._follower.follow, image, {0: _FACE})
+                self.follow_ms.append(self._timed(follow))
 
     def _timed(self, work: Callable[[], object]) -> float:
         start = self._clock()
@@ -69,29 +79,30 @@ class Units(Closeable):
         return (self._clock() - start) * 1e3
 
     def close(self) -> None:
-        """Free O-Net."""
-        self._follower.close()
+        """Free the follower."""
+        if self._follower is not None:
+            self._follower.close()
 
 
 def run_crowds(
     settings: Settings, crowds: Sequence[int], frames: int, turns: int, length: Length, size: int, progress: Progress
 ) -> tuple[tuple[Crowd, ...], Growth | None]:
-    """Measure crowds before a camera, and as fast as they go.
+    """Measure crowds at the rate of a camera, and as fast as they go.
 
     Args:
-        settings: of the run.
-        crowds: how many faces each has.
-        frames: of each crowd, a turn.
-        turns: how often each is gone through.
-        length: of each live run.
-        size: frames are shrunk to this long side, pixels.
-        progress: told what is going on.
+        settings: the run's settings.
+        crowds: number of faces of each crowd.
+        frames: frames of each crowd in a turn.
+        turns: how often the frames of each crowd are read.
+        length: length of each live run.
+        size: long side that frames are shrunk to, pixels.
+        progress: receives the current step and its progress.
 
     Returns:
-        The crowds, and the line through them; null where those with a face are all of one size.
+        The crowds, and the line through them; None where all crowds with a face have the same size.
 
     Raises:
-        EdgeFerError: whatever ends a run.
+        EdgeFerError: when a run fails.
     """
     lives = []
     for faces in crowds:
@@ -100,7 +111,7 @@ def run_crowds(
         lives.append(run_live(scene, length, partial(progress, f"live: {faces} faces")))
     images = {faces: decode(crowd(settings, faces).capture, frames, size) for faces in crowds}
     fps = next(iter(images.values()))[1]
-    with Runtime(settings, fps) as runtime, Units(settings, runtime.classifier) as units:
+    with Runtime(settings, fps) as runtime, Units(settings, runtime.recognizer.model) as units:
         taken = take_turns(runtime, {faces: shown for faces, (shown, _) in images.items()}, turns, units, progress)
         measured = tuple(summarise(faces, taken[faces], live) for faces, live in zip(crowds, lives, strict=True))
         return measured, growth(measured, units.classify_ms, units.follow_ms)
@@ -114,15 +125,18 @@ def take_turns(
     progress: Progress,
     clock: Clock = time.perf_counter,
 ) -> dict[int, list[Turn]]:
-    """Let crowds take turns, with the networks alone in between.
+    """Let crowds take turns, with the networks timed alone in between.
 
     Args:
-        runtime: reads them.
-        images: frames of each crowd, by its faces.
-        turns: how often each is gone through.
-        units: measured once a crowd and turn.
-        progress: told what is going on.
-        clock: seconds.
+        runtime: reads the frames.
+        images: frames of each crowd, by its number of faces; each `(height, width, 3)` uint8, BGR.
+        turns: how often the frames of each crowd are read.
+        units: the networks, timed once for each crowd and turn.
+        progress: receives the current step and its progress.
+        clock: a clock in seconds.
+
+    Returns:
+        The turns of each crowd, by its number of faces.
     """
     taken: dict[int, list[Turn]] = {faces: [] for faces in images}
     for turn in range(turns):
@@ -137,7 +151,7 @@ def take_turns(
 
 
 def summarise(faces: int, turns: Sequence[Turn], live: Live) -> Crowd:
-    """What one crowd cost."""
+    """The figures of one crowd."""
     times = [turn.frame_ms for turn in turns]
     return Crowd(
         faces,
@@ -149,14 +163,14 @@ def summarise(faces: int, turns: Sequence[Turn], live: Live) -> Crowd:
 
 
 def growth(crowds: Sequence[Crowd], classify_ms: Sequence[float], follow_ms: Sequence[float]) -> Growth | None:
-    """The line of least squares through the crowds; null where those with a face are all of one size.
+    """The line of least squares through the crowds; None where all crowds with a face have the same size.
 
-    Frames without a face are left out: where none is followed, every frame is searched as a whole.
+    Frames without a face are left out: while no face is followed, every frame is searched as a whole.
 
     Args:
-        crowds: with their times.
-        classify_ms: of classifications alone.
-        follow_ms: of passes of O-Net alone.
+        crowds: the crowds with their times.
+        classify_ms: times of classifications alone, milliseconds.
+        follow_ms: times of the follower alone, milliseconds.
     """
     crowds = [crowd for crowd in crowds if crowd.faces > 0]
     faces = np.array([crowd.faces for crowd in crowds], np.float64)
@@ -165,10 +179,10 @@ def growth(crowds: Sequence[Crowd], classify_ms: Sequence[float], follow_ms: Seq
     times = np.array([crowd.frame_ms for crowd in crowds])
     slope, base = np.polyfit(faces, times, 1).tolist()
     worst = float(np.abs(times - (base + slope * faces)).max())
-    alone = (statistics.median(classify_ms), statistics.median(follow_ms))
+    alone = (statistics.median(classify_ms), statistics.median(follow_ms or [0.0]))
     return Growth(*(round(value, 2) for value in (slope, base, worst, *alone)))
 
 
 def _before_first(images: Sequence[Image], count: int) -> Iterable[Image]:
-    """So many frames that lead up to the first one, so that nothing jumps where the counting begins."""
+    """The frames that lead up to the first one, so that no face jumps where the timing begins."""
     return reversed(images[1 : count + 1])

@@ -1,8 +1,8 @@
-"""The runtime before a camera: frames come at their rate, whether or not they can be kept up with.
+"""The runtime at the rate of a camera: frames come at their rate, whether or not the runtime is fast enough.
 
     source --Watch--> Camera --> Pipeline --> Probe
 
-The whole pipeline runs as in `edge-fer run`; a sink of the benchmark's own takes the time of each reading.
+The whole pipeline runs as in `edge-fer run`; a sink of the benchmark notes the time of each reading.
 """
 
 from __future__ import annotations
@@ -19,16 +19,17 @@ from edge_fer.bench.monitor import BenchMonitor
 from edge_fer.bench.records import Live, Resources, WarmUp, percentiles
 from edge_fer.bench.resources import cpu_seconds, peak_rss_mb
 from edge_fer.bench.source import Scene, Watch
-from edge_fer.capture.camera import Camera
 from edge_fer.common.sensors import temperatures
+from edge_fer.common.text import redact
 from edge_fer.errors import SourceError
-from edge_fer.expression.classifier import Classifier
+from edge_fer.expression import ExpressionModel
 from edge_fer.pipeline import Pipeline
 from edge_fer.publish import Sink
 from edge_fer.schema import Reading, Record, StageTime
 from edge_fer.types import Image
 
-_PATIENCE_S = 30.0  # beyond what the run should take: a slow board's first search takes seconds
+PATIENCE_S = 30.0
+"""How much longer than its length a live run may take: the first search of a slow board takes seconds."""
 _BESIDE = ("classify", "detect")  # stages with a thread of their own
 
 
@@ -37,8 +38,8 @@ class Length:
     """How long a live run is.
 
     Attributes:
-        warm_up_s: from the first reading; nothing counts before that.
-        seconds: that are measured.
+        warm_up_s: time from the first reading that is not measured, seconds.
+        seconds: time that is measured, seconds.
     """
 
     warm_up_s: float
@@ -50,15 +51,15 @@ class Window:
     """What was measured between the warm-up and the end.
 
     Attributes:
-        warm_up: what came before.
-        began_ns: when the last reading was published that does not count.
-        published_ns: when each reading was.
-        readings: one or more.
-        dropped: frames, in that time.
-        cpu_s: processor seconds of this process and its children.
+        warm_up: figures of the warm-up.
+        began_ns: when the last reading of the warm-up was published, CLOCK_MONOTONIC.
+        published_ns: when each reading was published, CLOCK_MONOTONIC.
+        readings: the readings, one or more.
+        dropped: frames that were dropped.
+        cpu_s: processor time of this process and its children, seconds.
         stages: latency by stage.
-        passes: how often each ran.
-        stage_s: how long each took in all, seconds.
+        passes: how often each stage ran.
+        stage_s: total time of each stage, seconds.
     """
 
     warm_up: WarmUp
@@ -73,23 +74,23 @@ class Window:
 
     @property
     def seconds(self) -> float:
-        """From the last reading that does not count to the last one that does."""
+        """Time from the last reading of the warm-up to the last reading, seconds."""
         return (self.published_ns[-1] - self.began_ns) / 1e9
 
 
 class Probe(Sink):
-    """A sink that notes when each reading comes, forgets the warm-up, and ends the run after its length.
+    """A sink that notes when each reading comes, leaves out the warm-up, and ends the run after its length.
 
     Args:
-        length: of the run.
-        monitor: told to forget the warm-up.
+        length: length of the run.
+        monitor: the run's monitor; it forgets the warm-up.
         stopping: set at the end.
-        progress: told how much is done, 0..1.
+        progress: receives the part that is done, 0..1.
         clock: CLOCK_MONOTONIC, nanoseconds.
-        cpu: processor seconds so far.
+        cpu: processor time so far, seconds.
 
     Attributes:
-        window: what was measured; null until the length is reached.
+        window: what was measured; None until the length is reached.
     """
 
     name = "probe"
@@ -130,7 +131,7 @@ class Probe(Sink):
             self._stopping.set()
 
     def _begin(self) -> None:
-        """From here on it counts."""
+        """End the warm-up: from here on readings are measured."""
         ways_ms = [(now_ns - reading.captured_ns) / 1e6 for now_ns, reading in self._taken]
         self._before = self._taken[-1]
         seconds = (self._before[0] - self._started_ns) / 1e9
@@ -161,39 +162,41 @@ def run_live(
     length: Length,
     progress: Callable[[float], None],
     monitor: BenchMonitor | None = None,
-    classifier: Classifier | None = None,
+    model: ExpressionModel | None = None,
+    patience_s: float = PATIENCE_S,
 ) -> Live:
-    """Run the pipeline before a source that is paced like a camera.
+    """Run the pipeline with a source that has the pace of a camera.
 
     Args:
-        scene: what it is given to see.
-        length: of the run.
-        progress: told how much is done, 0..1.
-        monitor: times the stages; null: one that stretches nothing.
-        classifier: reads faces, and is closed with the run; null: the one that the settings name.
+        scene: the source.
+        length: length of the run.
+        progress: receives the part that is done, 0..1.
+        monitor: times the stages; None: a new one that stretches nothing.
+        model: reads expressions, and is closed with the run; None: the one that the settings name.
+        patience_s: how much longer than its length the run may take, seconds.
 
     Raises:
         SourceError: when the source gives too few frames.
-        EdgeFerError: whatever ends a run.
+        EdgeFerError: when the run fails.
     """
     capture = scene.settings.capture.model_copy(update={"realtime": True})
     paced = scene.settings.model_copy(update={"capture": capture})
     watch, stopping, monitor = Watch(scene.opener), threading.Event(), monitor or BenchMonitor()
-    camera = Camera(paced.capture, opener=watch.open)
     probe = Probe(length, monitor, stopping, progress)
-    with Pipeline(paced, [probe], stopping, monitor, classifier, camera) as pipeline:
-        pipeline.run(duration_s=length.warm_up_s + length.seconds + _PATIENCE_S)
+    source = redact(paced.capture.source)
+    with Pipeline(paced, [probe], stopping, monitor, model, watch.open) as pipeline:
+        pipeline.run(duration_s=length.warm_up_s + length.seconds + patience_s)
         memory_mb = peak_rss_mb(os.getpid())
     if (window := probe.window) is None:
         raise SourceError(
-            f"expected frames for {length.warm_up_s + length.seconds:g} s from {camera.name}, found fewer; "
+            f"expected frames for {length.warm_up_s + length.seconds:g} s from {source}, found fewer; "
             "check that the camera goes on"
         )
     cpu_percent = round(100 * window.cpu_s / window.seconds, 1)
     resources = Resources(cpu_percent, round(memory_mb, 1), round(scene.frames_mb, 1), temperatures())
     gap_ms = watch.longest_gap_ms(window.began_ns, window.published_ns[-1])
     beside = _BESIDE if paced.keyframe.enabled else _BESIDE[:1]
-    return summarise(window, camera.name, gap_ms, resources, beside)
+    return summarise(window, source, gap_ms, resources, beside)
 
 
 def summarise(window: Window, source: str, gap_ms: float, resources: Resources, beside: Sequence[str]) -> Live:
@@ -201,10 +204,10 @@ def summarise(window: Window, source: str, gap_ms: float, resources: Resources, 
 
     Args:
         window: what was measured.
-        source: name of it.
-        gap_ms: longest time between two frames that were taken from it.
-        resources: what the run took.
-        beside: stages that run in threads of their own.
+        source: name of the source.
+        gap_ms: longest time between two frames of the source, milliseconds.
+        resources: processor time and memory of the run.
+        beside: stages that have their own threads.
     """
     readings, count = window.readings, len(window.readings)
     faces = [face for reading in readings for face in reading.faces]
@@ -233,7 +236,7 @@ def summarise(window: Window, source: str, gap_ms: float, resources: Resources, 
 
 
 def _captured_fps(readings: Sequence[Reading]) -> float:
-    """Frames a second that the camera gave, dropped ones included; 0 with fewer than two readings."""
+    """Frame rate of the camera, Hz, dropped frames included; 0 with fewer than two readings."""
     first, last = readings[0], readings[-1]
     if last.captured_ns == first.captured_ns:
         return 0.0

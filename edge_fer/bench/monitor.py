@@ -1,4 +1,4 @@
-"""A monitor for benchmarks: it looks back to the end of the warm-up, adds up, and can play a slower processor."""
+"""A monitor for benchmarks: it covers all time since the warm-up, and can simulate a slower processor."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ class BenchMonitor(Monitor):
     """Counts and times everything since it was made, or since `forget`.
 
     Args:
-        stretch: every stage but the reading of faces takes so many times as long as its thread works here; the rest is
-            waited for within the stage, without using the processor. What other programs take from the processor
-            meanwhile is not stretched. Each thread waits for itself, so a board is assumed to have a core for each of
-            them, as all that are known do.
-        clock: seconds that never go backwards.
-        work: processor seconds of the thread that calls it.
-        sleep: waits for so many seconds.
+        stretch: every stage except the classification takes this many times its processor time; the stage waits for
+            the rest, without using the processor. Time that other programs take from the processor is not stretched.
+            Each thread waits for itself, so a board is assumed to have a core for each of them, as all known boards
+            do.
+        clock: a monotonic clock in seconds.
+        work: processor time of the calling thread, seconds.
+        sleep: waits for a number of seconds.
 
     Attributes:
         passes: how often each stage ran.
-        seconds: that it took in all.
+        seconds: total time of each stage, seconds.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""A benchmark as a picture: where the time of a frame goes, and how it grows with the faces."""
+"""A benchmark's report as a picture: the time of each stage, and how it grows with the faces."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from edge_fer.schema import StageTime
 
 _HALF, _MOST, _NEARLY_ALL = "#2b6cb0", "#90b4d8", "#c53030"
 _GREY = "#4a5568"
-_ROW = 0.55  # inches a stage
+_ROW = 0.55  # height of a stage's bar with its space, inches
 _LEAST = 0.05  # milliseconds: shorter times are drawn as this on the logarithmic axis
 
 Panel = tuple[str, Mapping[str, StageTime]]
 
 
 def check_plot(path: Path) -> None:
-    """Find out before the measuring whether a plot can be made.
+    """Check before the measurement whether a plot can be made.
 
     Raises:
-        ConfigError: when the folder or the library is not there.
+        ConfigError: when the name is no PNG file, or the folder or the library is missing.
     """
     if path.suffix.lower() != ".png":
         raise ConfigError(f"expected a file whose name ends with .png for --plot, found {path}")
@@ -38,7 +38,7 @@ def plot(path: Path, report: Report) -> None:
     """Draw the stage times of a report's runs, and its crowds where there are some, as PNG.
 
     Raises:
-        ConfigError: when the library is not there.
+        ConfigError: when the library is missing.
         OutputError: when the picture cannot be written.
     """
     panels = _panels(report)
@@ -75,7 +75,7 @@ def _panels(report: Report) -> list[Panel]:
 def _figure_class() -> Any:
     """Matplotlib's Figure, which draws without a screen.
 
-    Imported by name, when a plot is asked for: the runtime does without the library, and the wall around it says so.
+    It is imported by name, when a plot is asked for: the runtime may not import the library.
     """
     try:
         return import_module("matplotlib.figure").Figure
@@ -86,7 +86,7 @@ def _figure_class() -> Any:
 
 
 def _draw_stages(axes: Any, title: str, stages: Mapping[str, StageTime], longest: float) -> list[Any]:
-    """One bar a stage, on a logarithmic axis, as the quickest takes a thousandth of the slowest; for the legend."""
+    """Draw one bar for each stage, on a logarithmic axis; returns the handles for the legend."""
     rows = np.arange(len(stages))
     half, most, nearly_all = (
         np.array([max(getattr(time, name) or 0.0, _LEAST) for time in stages.values()])

@@ -1,4 +1,4 @@
-"""What a benchmark measured: the records that its parts make, and that tables, plots and files are made from."""
+"""The results of a benchmark, as records; tables, plots and files are made from them."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from edge_fer.schema import StageTime
 
 Binding = Literal["accelerator", "processor", "camera"]
 Progress = Callable[[str, float], None]
-"""Told what is going on, and how much of that is done, 0..1."""
+"""Receives the current step, and the part of it that is done, 0..1."""
 
 
 @dataclass(frozen=True, slots=True)
 class Percentiles:
-    """Half, 95 and 99 % of all values are no larger; milliseconds."""
+    """The values that 50, 95 and 99 % of all values do not exceed, milliseconds."""
 
     p50: float
     p95: float
@@ -28,12 +28,12 @@ class Percentiles:
 
 @dataclass(frozen=True, slots=True)
 class WarmUp:
-    """What came before the clock counted, and is in no other figure.
+    """The time before the measurement, which is in no other figure.
 
     Attributes:
-        frames: how many readings.
-        seconds: from the start, networks loaded, to the first reading that counts.
-        slowest_ms: the longest way of one of them from capture to publishing, milliseconds.
+        frames: number of readings.
+        seconds: time from the start, with networks loaded, to the first reading that is measured, seconds.
+        slowest_ms: longest time of a reading from capture to publishing, milliseconds.
     """
 
     frames: int
@@ -43,13 +43,13 @@ class WarmUp:
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What a run took.
+    """Processor time and memory of a run.
 
     Attributes:
-        cpu_percent: processor time of this process and its children; 100 is one core.
+        cpu_percent: processor time of this process and its children, percent of one core.
         rss_mb: peak of resident memory since the process began, with its children's, MB (10^6 bytes).
-        frames_mb: of that, frames that the benchmark itself held ready, MB.
-        temperatures: at the end, degrees Celsius by sensor; empty where there is none.
+        frames_mb: the part of it that holds the benchmark's own decoded frames, MB.
+        temperatures: temperatures at the end, degrees Celsius by sensor; empty where there is no sensor.
     """
 
     cpu_percent: float
@@ -60,25 +60,26 @@ class Resources:
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """A run that was given frames at the rate of a camera.
+    """A run with frames at the rate of a camera.
 
     Attributes:
-        source: name of it.
-        seconds: that were measured.
-        readings: published in that time.
-        fps: of them a second.
+        source: name of the source.
+        seconds: time that was measured, seconds.
+        readings: number of readings that were published in that time.
+        fps: readings a second.
         captured_fps: frames a second that the camera thread took from the source.
-        longest_gap_ms: between two frames that it took.
-        dropped: frames that were overwritten before anybody looked at them.
-        faces: in a reading, on average.
-        labels_per_s: faces that were read a second.
-        latency_ms: from capture to publishing.
-        jitter_ms: 99 % of the intervals between two readings differ from the median interval by no more.
-        label_age_ms: from a label's picture to its publishing; null where no face had a label.
-        find_ms: what all stages but the reading took of the thread that finds faces, a frame, on average.
-        stages: in the order of the frame's way.
-        warm_up: what came before.
-        resources: what it took.
+        longest_gap_ms: longest time between two frames of the source, milliseconds.
+        dropped: frames that were overwritten before they were processed.
+        faces: mean number of faces in a reading.
+        labels_per_s: faces that were classified a second.
+        latency_ms: time from capture to publishing.
+        jitter_ms: 99 % of the intervals between two readings differ from the median by at most this, milliseconds.
+        label_age_ms: time from the capture of a label's picture to its publishing; None where no face had a label.
+        find_ms: mean time of a frame in the thread that finds faces, in all stages but the classification,
+            milliseconds.
+        stages: times of the stages, in the order in which a frame passes them.
+        warm_up: figures of the warm-up.
+        resources: processor time and memory.
     """
 
     source: str
@@ -101,19 +102,19 @@ class Live:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What one contender did in all turns.
+    """The figures of one contender over all turns.
 
     Attributes:
-        name: of the contender.
-        min_face: the smallest face it looked for, pixels.
-        faces: found in all frames of one turn.
-        p50_ms: median time from one frame's labels to the next one's.
-        p95_ms: time that 95 % of the frames stayed below.
-        p99_ms: time that 99 % of the frames stayed below.
-        fps: median over the turns of frames a second.
-        fps_spread: smallest and largest.
-        speedup: of the runtime over this contender; median over the turns.
-        speedup_spread: smallest and largest.
+        name: name of the contender.
+        min_face: side of the smallest face that it finds, pixels.
+        faces: faces that were found in all frames of one turn.
+        p50_ms: median time from the labels of one frame to those of the next, milliseconds.
+        p95_ms: time that 95 % of the frames did not exceed, milliseconds.
+        p99_ms: time that 99 % of the frames did not exceed, milliseconds.
+        fps: frames a second, median over the turns.
+        fps_spread: smallest and largest `fps` of a turn.
+        speedup: how many times as fast the runtime is as this contender, median over the turns.
+        speedup_spread: smallest and largest `speedup` of a turn.
     """
 
     name: str
@@ -133,12 +134,12 @@ class Comparison:
     """Contenders that took turns over the same decoded frames, each as fast as it goes.
 
     Attributes:
-        frames: a turn.
+        frames: number of frames in a turn.
         size: width and height of the frames, pixels.
-        turns: how often each went through them.
-        warm_up: frames that each read before, which count for nothing.
-        results: the runtime first.
-        stages: of the runtime, over all its turns.
+        turns: how often each contender read all frames.
+        warm_up: frames that each contender read before it was timed.
+        results: figures of the contenders, the runtime first.
+        stages: times of the runtime's stages, over all its turns.
     """
 
     frames: int
@@ -154,11 +155,11 @@ class Crowd:
     """The same number of faces in every frame.
 
     Attributes:
-        faces: how many there are.
-        found: in a frame, on average.
-        frame_ms: time a frame, every face read, as fast as it goes; median over the turns.
-        spread_ms: smallest and largest.
-        live: the same crowd before a camera.
+        faces: number of faces in the frames.
+        found: mean number of faces that were found in a frame.
+        frame_ms: time of a frame with every face classified, as fast as it goes, median over the turns, milliseconds.
+        spread_ms: smallest and largest `frame_ms` of a turn.
+        live: the same crowd at the rate of a camera.
     """
 
     faces: int
@@ -173,11 +174,11 @@ class Growth:
     """How the time of a frame grows with the faces: a line of least squares through the crowds.
 
     Attributes:
-        slope_ms: a face.
-        base_ms: without a face.
-        worst_ms: largest distance of a crowd from the line.
-        classify_ms: one classification alone, measured in the same run; median.
-        follow_ms: one pass of O-Net alone, measured in the same run; median.
+        slope_ms: time that each face adds, milliseconds.
+        base_ms: time of a frame without a face, milliseconds.
+        worst_ms: largest distance of a crowd from the line, milliseconds.
+        classify_ms: median time of one classification alone in the same run, milliseconds.
+        follow_ms: median time of following one face alone in the same run, milliseconds; 0 without a follower.
     """
 
     slope_ms: float
@@ -187,22 +188,22 @@ class Growth:
     follow_ms: float
 
     def at(self, faces: float) -> float:
-        """What the line says of so many faces, milliseconds a frame."""
+        """The time of a frame with a number of faces, by the line, milliseconds."""
         return self.base_ms + self.slope_ms * faces
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """A live run beside a simulated accelerator, with the processor's stages stretched: a prediction.
+    """A prediction: a live run with a simulated accelerator and slowed stages on the processor.
 
     Attributes:
-        live: as it would be on the board.
-        binding: what holds it up.
-        bound: what that allows: labels a second of the accelerator, frames a second of the others.
-        reached: of the bound.
+        live: the run as it would be on the board.
+        binding: what limits the rate.
+        bound: the limit: labels a second for the accelerator, frames a second for the others.
+        reached: the rate that was reached, in the unit of `bound`.
         share: `reached` / `bound`.
-        accelerator_bound: labels a second, if it never had to wait.
-        processor_bound: frames a second, if the thread that finds faces never had to wait.
+        accelerator_bound: labels a second if the accelerator never had to wait.
+        processor_bound: frames a second if the thread that finds faces never had to wait.
     """
 
     live: Live
@@ -216,7 +217,7 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class Simulation:
-    """A board that is not there: predictions, one for each source or crowd."""
+    """Predictions for a board, one for each source or crowd."""
 
     profile: Profile
     predictions: tuple[Prediction, ...]
@@ -224,21 +225,21 @@ class Simulation:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A benchmark and the machine it was run on; parts that were not asked for are null or empty.
+    """A benchmark and the machine it was run on; parts that were not asked for are None or empty.
 
     Attributes:
         schema: name and version of this record; later versions only add fields.
-        board: what references are kept by; see `edge_fer.common.machine.board`.
-        machine: facts of it.
-        source: of the frames.
-        networks: the detector's, as the settings or their own speed here chose them.
-        governor: what sets the processor's clock; null where nothing tells.
-        live: of the source.
-        comparison: over decoded frames of the source.
-        crowds: in the order that was asked for.
-        growth: over the crowds.
-        simulation: of a board.
-        advice: what to type for figures that do not waver; null where nothing helps.
+        board: name of the machine, by which references are kept; see `edge_fer.common.machine.board`.
+        machine: facts about the machine.
+        source: name of the source.
+        networks: names of the detector's networks, as the settings or a measurement chose them.
+        governor: the governor of the processor's clock; None where it is not known.
+        live: the live run.
+        comparison: the comparison over decoded frames.
+        crowds: the crowds, in the order that was asked for.
+        growth: how the time grows over the crowds.
+        simulation: predictions for a board.
+        advice: what to type for steadier figures; None where nothing helps.
     """
 
     board: str
@@ -260,6 +261,6 @@ class Report:
 
 
 def percentiles(values: Iterable[float]) -> Percentiles:
-    """Of at least one value, to a hundredth."""
+    """Percentiles of one or more values in milliseconds, rounded to a hundredth."""
     p50, p95, p99 = np.percentile(list(values), (50, 95, 99)).tolist()
     return Percentiles(round(p50, 2), round(p95, 2), round(p99, 2))

@@ -1,4 +1,4 @@
-"""Figures that are kept, and later ones compared with them: CSV files, one a board.
+"""References: saved figures that later ones are compared with, one CSV file for each board.
 
     board,source,figure,unit,value
     "Raspberry Pi 4 Model B Rev 1.4, 4 cores",sample,live latency p95,ms,61.2
@@ -25,11 +25,11 @@ class Row:
     """One figure of a benchmark.
 
     Attributes:
-        board: that it was measured on; see `edge_fer.common.machine.board`.
-        source: of the frames.
+        board: name of the machine it was measured on; see `edge_fer.common.machine.board`.
+        source: name of the source.
         figure: what was measured.
-        unit: of the value.
-        value: of the figure.
+        unit: unit of the value.
+        value: the value.
     """
 
     board: str
@@ -41,19 +41,24 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """A figure beside the one that was kept: `ratio` is `row.value` / `kept`."""
+    """A figure beside the saved one.
+
+    Attributes:
+        row: the figure.
+        kept: the saved value.
+    """
 
     row: Row
     kept: float
 
     @property
     def ratio(self) -> float | None:
-        """Null where the kept figure is 0."""
+        """`row.value` / `kept`; None where the saved value is 0."""
         return self.row.value / self.kept if self.kept else None
 
 
 def rows(report: Report) -> list[Row]:
-    """All figures of a report but its predictions, which are no reference."""
+    """All figures of a report except its predictions, which are no reference."""
     found: list[Row] = []
     source = report.source
     if report.live is not None:
@@ -68,7 +73,11 @@ def rows(report: Report) -> list[Row]:
 
 
 def save(path: Path, report: Report) -> None:
-    """Keep a report's figures as a reference.
+    """Save the figures of a report as a reference.
+
+    Args:
+        path: the CSV file.
+        report: the report.
 
     Raises:
         OutputError: when the file cannot be written.
@@ -83,24 +92,24 @@ def save(path: Path, report: Report) -> None:
 
 
 def load(path: Path) -> list[Row]:
-    """What was kept in a file, or in all CSV files of a folder.
+    """The figures in a file, or in all CSV files of a folder.
 
     Raises:
-        ConfigError: when there is nothing, or something else.
+        ConfigError: when a file is missing or is no reference.
     """
     files = sorted(path.glob("*.csv")) if path.is_dir() else [path]
     return [row for file in files for row in _read(file)]
 
 
 def compare(report: Report, kept: Iterable[Row]) -> list[Ratio]:
-    """Every figure of a report that was kept of the same board and source, in the report's order."""
+    """The figures of a report that were also saved for the same board and source, in the report's order."""
     known = {(row.board, row.source, row.figure): row.value for row in kept}
     keyed = ((row, (row.board, row.source, row.figure)) for row in rows(report))
     return [Ratio(row, known[key]) for row, key in keyed if key in known]
 
 
 def folder() -> Path:
-    """Where the references that came along lie: in the installed package, or in the source tree."""
+    """The folder of the references that come with edge-fer: in the installed package, or in the source tree."""
     package = Path(__file__).parent.parent
     installed = package / "_bench_reference"
     return installed if installed.is_dir() else package.parent / "deploy" / "bench_reference"

@@ -1,4 +1,4 @@
-"""A benchmark as tables for people."""
+"""A benchmark's report as tables."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edge_fer.bench.records import Comparison, Crowd, Growth, Live, Prediction, 
 from edge_fer.bench.reference import Ratio
 from edge_fer.schema import StageTime
 
-_WIDTH = 160  # characters of a line where no terminal says its own
+_WIDTH = 160  # characters of a line where there is no terminal
 
 
 def to_text(report: Report, *, terminal: bool = False) -> str:
@@ -20,7 +20,7 @@ def to_text(report: Report, *, terminal: bool = False) -> str:
 
     Args:
         report: what was measured.
-        terminal: whether it is for one, with its colours and its width.
+        terminal: whether the text is for a terminal, with its colours and width.
     """
     console, text = _console(terminal=terminal)
     if report.live is not None:
@@ -32,14 +32,14 @@ def to_text(report: Report, *, terminal: bool = False) -> str:
     if report.simulation is not None:
         _show_simulation(report.simulation, console)
     _say(console, "  ".join(f"{name}: {value}" for name, value in report.machine.items()))
-    _say(console, f"detector: {', '.join(report.networks)}  governor: {report.governor or 'not told'}")
+    _say(console, f"detector: {', '.join(report.networks)}  governor: {report.governor or 'unknown'}")
     if report.advice is not None:
         _say(console, report.advice)
     return text.getvalue()
 
 
 def ratios_text(ratios: Sequence[Ratio], *, terminal: bool = False) -> str:
-    """Figures beside those that were kept."""
+    """Figures beside the saved ones, as a table."""
     table = _table("beside the reference", "figure", "source", "unit", "kept", "now", "now / kept")
     for found in ratios:
         ratio = "" if found.ratio is None else f"{found.ratio:.2f}x"
@@ -62,7 +62,7 @@ def _show_live(live: Live, console: Console) -> None:
 
 
 def live_lines(live: Live) -> list[str]:
-    """What a live run came to, for a person."""
+    """The figures of a live run, in sentences."""
     latency, resources = live.latency_ms, live.resources
     lines = [
         f"capture to publishing: p50 {latency.p50:.1f}  p95 {latency.p95:.1f}  p99 {latency.p99:.1f} ms; "
@@ -80,7 +80,7 @@ def live_lines(live: Live) -> list[str]:
     degrees = ", ".join(f"{name} {value:.0f} C" for name, value in resources.temperatures.items())
     lines.append(
         f"processor: {resources.cpu_percent:.0f} % of one core; peak memory {resources.rss_mb:.0f} MB{held}; "
-        f"temperature: {degrees or 'not told'}"
+        f"temperature: {degrees or 'unknown'}"
     )
     warm = live.warm_up
     lines.append(
@@ -138,7 +138,7 @@ def _show_crowds(crowds: Sequence[Crowd], growth: Growth | None, console: Consol
 
 
 def growth_line(growth: Growth) -> str:
-    """How the time grows, for a person."""
+    """How the time grows with the faces, in a sentence."""
     alone = growth.classify_ms + growth.follow_ms
     return (
         f"a face more costs {growth.slope_ms:.2f} ms; one classification and one O-Net alone: "
@@ -176,7 +176,7 @@ def _show_simulation(simulation: Simulation, console: Console) -> None:
 
 
 def unit_of(prediction: Prediction) -> str:
-    """What the bound of a prediction counts."""
+    """The unit of a prediction's bound."""
     return "labels/s" if prediction.binding == "accelerator" else "frames/s"
 
 

@@ -1,4 +1,4 @@
-"""What this process and its children take: processor time and memory, as the kernel counts them."""
+"""Processor time and memory of this process and its children, as the kernel counts them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _PARENT, _USER_TICKS, _END_OF_TICKS = 1, 11, 15  # of proc_pid_stat(5), counted 
 
 
 def cpu_seconds(pid: int, proc: Path = _PROC) -> float:
-    """Processor time of a process and all below it since they began, those that have ended included."""
+    """Processor time of a process and its descendants since they began, also of those that have ended, seconds."""
     ticks = 0
     for member in _family(pid, proc):
         # utime, stime, and both of the children that were waited for
@@ -19,22 +19,22 @@ def cpu_seconds(pid: int, proc: Path = _PROC) -> float:
 
 
 def peak_rss_mb(pid: int, proc: Path = _PROC) -> float:
-    """The sum of the peaks of resident memory of a process and all below it, MB (10^6 bytes)."""
+    """The sum of the peaks of resident memory of a process and its descendants, MB (10^6 bytes)."""
     return sum(_peak_kib(member, proc) for member in _family(pid, proc)) * 1024 / 1e6
 
 
 def _family(pid: int, proc: Path) -> list[int]:
-    """A process and all that descend from it and still live."""
-    everybody = (int(path.name) for path in proc.iterdir() if path.name.isdigit())
-    parents = {other: int(stat[_PARENT]) for other in everybody if (stat := _stat(other, proc))}
+    """The ids of a process and of all its living descendants."""
+    processes = (int(path.name) for path in proc.iterdir() if path.name.isdigit())
+    parents = {other: int(stat[_PARENT]) for other in processes if (stat := _stat(other, proc))}
     family = [pid]
-    for member in family:  # grows while it is gone through
+    for member in family:  # the list grows during the loop
         family.extend(child for child, parent in parents.items() if parent == member)
     return family
 
 
 def _stat(pid: int, proc: Path) -> list[str]:
-    """The fields of a process behind its name, which may hold anything; empty when it has ended."""
+    """The fields of a process after its name, which may contain anything; empty when it has ended."""
     return _text(proc / str(pid) / "stat").rpartition(")")[2].split()
 
 
@@ -46,5 +46,5 @@ def _peak_kib(pid: int, proc: Path) -> int:
 def _text(path: Path) -> str:
     try:
         return path.read_text(errors="replace")
-    except OSError:  # it ended while we looked
+    except OSError:  # it has ended meanwhile
         return ""

@@ -1,12 +1,12 @@
-"""Predictions: the runtime beside an accelerator that is not there, on a processor that is slower than this one.
+"""Predictions: the runtime with a simulated accelerator, on a processor that is slower than this one.
 
-The accelerator is waited for (`backends/simulated.py`), and the rest of a slower processor's time within each stage
-(`monitor.py`). What lies between the stages, publishing above all, takes the time that it takes here.
+The run waits for the accelerator (`edge_fer/inference/simulated.py`) and, within each stage, for the slower processor
+(`monitor.py`). The work between the stages, above all publishing, takes the same time as on this machine.
 
-What holds a run up. Faces are found in at most as many frames a second as the camera gives or the processor can
-manage; each finding offers one crop a face, and the accelerator reads at most as many as its latency allows. So where
-crops are offered faster than it reads, the accelerator binds, and the measure is labels a second; else it waits for
-crops, the slower one of camera and processor binds, and the measure is frames a second.
+What limits a run: the frame rate is at most that of the camera, and at most what the processor can do. Each frame
+gives one crop for each face, and the accelerator classifies at most as many crops as its latency allows. Where crops
+come faster than that, the accelerator is the limit, and the measure is labels a second. Otherwise the slower one of
+camera and processor is the limit, and the measure is frames a second.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from edge_fer.inference.model_store import ModelStore
 
 
 def profile_of(name: str) -> Profile:
-    """A board by name.
+    """The profile of a board.
 
     Raises:
-        ConfigError: when it is not known.
+        ConfigError: when there is no board of that name.
     """
     if name not in PROFILES:
         raise ConfigError(f"expected a board out of {', '.join(PROFILES)}, found `{name}`; see --simulate")
@@ -36,16 +36,16 @@ def profile_of(name: str) -> Profile:
 
 
 def predict_live(scene: Scene, profile: Profile, length: Length, progress: Callable[[float], None]) -> Prediction:
-    """Run the pipeline as it would on a board, before a source that is paced like a camera.
+    """Run the pipeline as it would run on a board, with a source that has the pace of a camera.
 
     Args:
-        scene: what it is given to see; the backend of its settings is replaced.
-        profile: of the board.
-        length: of the run.
-        progress: told how much is done, 0..1.
+        scene: the source; the backend of its settings is replaced.
+        profile: the board.
+        length: length of the run.
+        progress: receives the part that is done, 0..1.
 
     Raises:
-        EdgeFerError: whatever ends a run.
+        EdgeFerError: when the run fails.
     """
     store, name = ModelStore(scene.settings.models), scene.settings.classify.model
     backend = simulated.open_backend(store.load(name, "classify"), profile.label_ms / 1e3)
@@ -55,7 +55,7 @@ def predict_live(scene: Scene, profile: Profile, length: Length, progress: Calla
 
 
 def predict(live: Live, profile: Profile) -> Prediction:
-    """What binds in a simulated run, and how near it came."""
+    """What limits a simulated run, and how close the run came to the limit."""
     accelerator = 1e3 / profile.label_ms
     processor = 1e3 / live.find_ms if live.find_ms else float("inf")
     frames = min(live.captured_fps, processor)

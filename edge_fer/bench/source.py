@@ -1,4 +1,4 @@
-"""Frames for benchmarks: decoded before any clock runs, or watched while they are taken."""
+"""Frames for benchmarks: decoded before any clock runs, or from a source whose frames are timed."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from edge_fer.settings import CaptureSettings, Settings
 from edge_fer.types import Image
 
 _SYNTHETIC = "synthetic:"
-_DRAWN = 90  # frames at most, shown there and back
+_DRAWN = 90  # most frames that are drawn; they are shown forwards and backwards
 
 USUAL_FPS = 30.0
-"""Of sources that do not say theirs, frames a second."""
+"""Frame rate of sources that do not state theirs, Hz."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What a live run is given to see.
+    """The source of a live run.
 
     Attributes:
-        settings: with the source.
-        opener: opens it.
-        frames_mb: of frames that are held ready for it.
+        settings: the run's settings, with the source.
+        opener: opens the source.
+        frames_mb: memory of the frames that were decoded before, MB.
     """
 
     settings: Settings
@@ -43,12 +43,12 @@ class Scene:
 def scene_of(settings: Settings, size: int) -> Scene:
     """The source that the settings name.
 
-    A file is decoded while it is shown, as a camera's pictures are. Synthetic frames are drawn before: to draw them
-    takes longer than to find the faces in them.
+    A file is decoded while it is shown, as the pictures of a camera are. Synthetic frames are drawn before: drawing
+    them takes longer than finding the faces in them.
 
     Args:
-        settings: with the source.
-        size: synthetic frames are shrunk to this long side, pixels.
+        settings: the run's settings, with the source.
+        size: long side that synthetic frames are shrunk to, pixels.
 
     Raises:
         SourceError: when it cannot be read.
@@ -61,23 +61,29 @@ def scene_of(settings: Settings, size: int) -> Scene:
 
 
 def crowd(settings: Settings, faces: int) -> Settings:
-    """Settings of a run that looks at so many synthetic faces."""
+    """The settings of a run with a number of synthetic faces."""
     return settings.model_copy(update={"capture": CaptureSettings(source=f"{_SYNTHETIC}{faces}")})
 
 
-def decode(settings: CaptureSettings, count: int, size: int) -> tuple[list[Image], float]:
-    """The first frames of a source, before any clock runs, and its rate in frames a second (30 where it has none).
+def decode(
+    settings: CaptureSettings, count: int, size: int, opener: Callable[[CaptureSettings], Source] = open_source
+) -> tuple[list[Image], float]:
+    """Decode the first frames of a source.
 
     Args:
-        settings: of the source.
-        count: at most so many frames.
-        size: frames are shrunk to this long side, pixels.
+        settings: the settings of the source.
+        count: most frames to decode.
+        size: long side that frames are shrunk to, pixels.
+        opener: opens the source.
+
+    Returns:
+        The frames, each `(height, width, 3)` uint8, BGR, and the frame rate of the source, Hz; 30 where it states none.
 
     Raises:
         SourceError: when the source cannot be read, or has no frame.
     """
     frames: list[Image] = []
-    with closing(open_source(settings)) as source:
+    with closing(opener(settings)) as source:
         fps = source.fps or USUAL_FPS
         while len(frames) < count and (taken := source.read()) is not None:
             frames.append(fit(taken[0], size))
@@ -87,12 +93,12 @@ def decode(settings: CaptureSettings, count: int, size: int) -> tuple[list[Image
 
 
 class Ready:
-    """A source whose frames were decoded before: it shows them there and back, without end and without a cut.
+    """A source of decoded frames: it shows them forwards and backwards, without end and without a cut.
 
     Args:
-        name: of it.
-        frames: each `(height, width, 3)` uint8, BGR.
-        fps: frames a second.
+        name: name of the source.
+        frames: the frames, each `(height, width, 3)` uint8, BGR.
+        fps: frame rate, Hz.
     """
 
     live = False
@@ -108,18 +114,18 @@ class Ready:
         return next(self._images), time.monotonic_ns()
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: nothing is open."""
 
 
 class Watch:
-    """Opens sources that begin again at their end, and notes when frames are taken from them.
+    """Opens a source that begins again at its end, and notes when frames are taken from it.
 
     Args:
         opener: opens the source itself.
         clock: CLOCK_MONOTONIC, nanoseconds.
 
     Attributes:
-        taken_ns: when each frame was taken.
+        taken_ns: when each frame was taken, CLOCK_MONOTONIC.
     """
 
     def __init__(self, opener: Opener = open_source, clock: Callable[[], int] = time.monotonic_ns) -> None:
@@ -131,13 +137,13 @@ class Watch:
         return _Watched(lambda: self._opener(settings, cancelled, warn), self.taken_ns, self._clock)
 
     def longest_gap_ms(self, since_ns: int, until_ns: int) -> float:
-        """Between two frames that were taken in that time."""
+        """Longest time between two frames that were taken between two moments, milliseconds."""
         taken = [since_ns, *(moment for moment in self.taken_ns if since_ns <= moment <= until_ns), until_ns]
         return float(np.diff(taken).max()) / 1e6
 
 
 class _Watched:
-    """A source that begins again at its end, unless it is live, and has none."""
+    """A source that begins again at its end; a live source has none."""
 
     def __init__(self, open_again: Callable[[], Source], taken_ns: list[int], clock: Callable[[], int]) -> None:
         self._open_again, self._taken_ns, self._clock = open_again, taken_ns, clock

@@ -55,6 +55,7 @@ class Camera:
     Args:
         settings: the source's settings.
         opener: opens the source; see `open_source`.
+        wake_up: set whenever `get` has something new to say, for a thread that waits for other things, too.
         stopping: set to end the thread; every pause of the thread waits on it.
         clock: CLOCK_MONOTONIC, nanoseconds.
         wall: seconds since the epoch.
@@ -72,6 +73,7 @@ class Camera:
         settings: CaptureSettings,
         *,
         opener: Opener = open_source,
+        wake_up: threading.Event | None = None,
         stopping: threading.Event | None = None,
         clock: Callable[[], int] = time.monotonic_ns,
         wall: Callable[[], float] = time.time,
@@ -86,7 +88,7 @@ class Camera:
         self._settings, self._opener = settings, opener
         self._stopping, self._stop_s = stopping or threading.Event(), stop_s
         self._clock, self._wall = clock, wall
-        self._slot = Slot()
+        self._slot = Slot(wake_up)
         self._source: Source | None = None
         self._size: tuple[int, ...] = ()
         self._frames = itertools.count()
@@ -115,6 +117,11 @@ class Camera:
     def live(self) -> bool:
         """Whether the source goes on by itself; true until the source is open, and known at the first frame."""
         return self._source is None or self._source.live
+
+    @property
+    def drops_frames(self) -> bool:
+        """Whether frames come at a rate of their own and the newest one wins: of a live source, or a paced file."""
+        return self.live or self._settings.realtime
 
     @property
     def fps(self) -> float | None:
@@ -149,8 +156,7 @@ class Camera:
             timeout_s: how long to wait, seconds.
 
         Returns:
-            The frame. None when none came in time or `interrupt` was called; or when none will come any more, and then
-            `state` is `ended`.
+            The frame. None when none came in time, or when none will come any more, and then `state` is `ended`.
 
         Raises:
             SourceError: after the last frame, when an error ended the source. Every further call raises it, too: where
@@ -160,10 +166,6 @@ class Camera:
         if frame is None and self.state == "ended" and self._error is not None:
             raise self._error
         return frame
-
-    def interrupt(self) -> None:
-        """Let the call of `get` that waits, or the next one, return None early; from any thread."""
-        self._slot.interrupt()
 
     def stop(self) -> None:
         """End the thread; may be called at any time, and again.

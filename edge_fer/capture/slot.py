@@ -8,13 +8,17 @@ from edge_fer.types import Frame
 
 
 class Slot:
-    """A buffer of one frame between two threads."""
+    """A buffer of one frame between two threads.
 
-    def __init__(self) -> None:
+    Args:
+        wake_up: set whenever a frame is put in or the slot is closed, for a thread that waits for other things, too.
+    """
+
+    def __init__(self, wake_up: threading.Event | None = None) -> None:
+        self._wake_up = wake_up or threading.Event()
         self._dropped = 0
         self._frame: Frame | None = None
         self._closed = False
-        self._interrupted = False
         self._changed = threading.Condition()
 
     def put(self, frame: Frame, *, overwrite: bool) -> None:
@@ -31,21 +35,15 @@ class Slot:
                 self._dropped += self._frame is not None
                 self._frame = frame
                 self._changed.notify_all()
+        self._wake_up.set()
 
     def get(self, timeout_s: float) -> Frame | None:
-        """Take the frame, waiting for one; None when none came in time, none will, or the wait was interrupted."""
+        """Take the frame, waiting for one; None when none came in time, or none will."""
         with self._changed:
-            self._changed.wait_for(lambda: self._frame is not None or self._closed or self._interrupted, timeout_s)
-            self._interrupted = False
+            self._changed.wait_for(lambda: self._frame is not None or self._closed, timeout_s)
             frame, self._frame = self._frame, None
             self._changed.notify_all()
             return frame
-
-    def interrupt(self) -> None:
-        """Let whoever waits for a frame, or will next, go on without one."""
-        with self._changed:
-            self._interrupted = True
-            self._changed.notify_all()
 
     @property
     def full(self) -> bool:
@@ -66,3 +64,4 @@ class Slot:
             if discard:
                 self._frame = None
             self._changed.notify_all()
+        self._wake_up.set()

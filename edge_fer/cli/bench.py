@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edge_fer.cli.complete import source_completer
+from edge_fer.cli.options import ConfigFile
 from edge_fer.errors import ConfigError
 from edge_fer.publish.stdout import Stdout
 from edge_fer.settings import load_settings
@@ -21,59 +23,72 @@ if TYPE_CHECKING:  # OpenCV and the interpreter are imported when something is m
 
 HELP = (
     "Measure this machine, or predict another one.\n\n"
-    "First a live run: frames come at the rate of a camera, as in `edge-fer run`, and the way of each is timed from "
-    "its capture on. Then the same source, decoded before any clock runs, as fast as it goes, every face of every "
-    "frame read, beside the baselines that are asked for; contenders take turns. The warm-up counts for nothing.\n\n"
+    "First a live run: frames come at the rate of a camera, as in `edge-fer run`, and each is timed from its capture "
+    "on. Then the same frames as fast as they go: they are decoded before, every face in every frame is read, and the "
+    "baselines that were asked for take turns with the runtime. The warm-up is not counted.\n\n"
     "With --simulate nothing is measured: an accelerator with the latency of that board's is waited for, every stage "
-    "on the processor takes a stated factor longer, and all figures are predictions. It says what binds, and how near "
-    "its bound the run came.\n\n"
-    "Examples:"
-    """
-
-\b
-  edge-fer bench                                       the sample, some 20 s
+    "on the processor takes longer by a stated factor, and all figures are predictions. The report says what limits "
+    "the frame rate.\n\n"
+    """\b
+Examples:
+  edge-fer bench                                       the sample, about 20 s
   edge-fer bench --camera 0 --seconds 60               your camera
   edge-fer bench --camera synthetic:1 --against plain,plain-litert
-  edge-fer bench --faces 0,1,4,8,16 --plot bench.png   how cost grows
-  edge-fer bench --simulate dev-board --faces 1,4      a board you do not have
+  edge-fer bench --faces 0,1,4,8,16 --plot bench.png   how the time grows with faces
+  edge-fer bench --simulate dev-board --faces 1,4      a board that you do not have
   edge-fer bench --save before.csv                     keep the figures, and
-  edge-fer bench --reference before.csv                compare later ones
+  edge-fer bench --reference before.csv                compare later ones with them
 """
 )
 
-_FPS = 30  # frames are taken for a second
-_FRAMES, _SECONDS = 60, 10.0  # of a turn and of a live run, where neither is asked for
+_FPS = 30  # frames that stand for a second
+_FRAMES, _SECONDS = 60, 10.0  # the length of a turn and of a live run, where neither option is given
 _WARM_UP_FRAMES = 5
-_MOST_FACES = 99  # that a synthetic source draws
+_MOST_FACES = 99  # the most that a synthetic source draws
 
 
 def bench(
-    config: Annotated[Path | None, typer.Option("--config", help="Settings file (YAML).", metavar="FILE")] = None,
+    config: ConfigFile = None,
     camera: Annotated[
-        str, typer.Option(help="sample, synthetic:K (K faces), a file, or a camera; see `run`.", metavar="SOURCE")
+        str,
+        typer.Option(
+            help="sample, synthetic:K (K faces), a file, or a camera; see `edge-fer run --help`.",
+            metavar="SOURCE",
+            autocompletion=source_completer(),
+        ),
     ] = "sample",
     frames: Annotated[
         int | None,
-        typer.Option(help="Length: frames a turn, and of the live run at 30 a second; else 60, and 10 s live.", min=1),
+        typer.Option(
+            help="Length in frames: of each turn, and of the live run at 30 Hz; default: 60, and 10 s live.", min=1
+        ),
     ] = None,
     seconds: Annotated[
-        float | None, typer.Option(help="Length in seconds instead; at most 600 frames are decoded.", min=0.5)
+        float | None, typer.Option(help="Length in seconds instead of frames; at most 600 frames are decoded.", min=0.5)
     ] = None,
-    warm_up: Annotated[float, typer.Option(help="Seconds of each live run that do not count.", min=0)] = 2.0,
+    warm_up: Annotated[
+        float, typer.Option(help="Seconds at the start of each live run that are not counted.", min=0)
+    ] = 2.0,
     turns: Annotated[int, typer.Option(help="How often each contender goes through the decoded frames.", min=1)] = 5,
     size: Annotated[int, typer.Option(help="Long side that decoded frames are shrunk to, pixels.", min=64)] = 600,
-    min_face: Annotated[int | None, typer.Option(help="Smallest face to find; the baselines' is 20.")] = None,
+    min_face: Annotated[
+        int | None, typer.Option(help="Side of the smallest face to find, pixels; the baselines use 20.")
+    ] = None,
     against: Annotated[
-        str, typer.Option(help="Baselines in the same run: plain, plain-litert (need the extra `lab`).", metavar="LIST")
+        str,
+        typer.Option(
+            help="Baselines to compare with: plain, plain-litert (they need the extra `lab`).", metavar="LIST"
+        ),
     ] = "",
     faces: Annotated[
-        str, typer.Option(help="Crowds to measure beside the source, by their faces: 0,1,4,8,16.", metavar="LIST")
+        str, typer.Option(help="Also measure synthetic crowds of so many faces, such as 0,1,4,8,16.", metavar="LIST")
     ] = "",
     board: Annotated[
-        str | None, typer.Option("--simulate", help="Predict instead: dev-board, usb3 or pi4.", metavar="BOARD")
+        str | None,
+        typer.Option("--simulate", help="Predict another board instead: dev-board, usb3 or pi4.", metavar="BOARD"),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
-    save: Annotated[Path | None, typer.Option(help="Keep the figures as a reference (CSV).", metavar="FILE")] = None,
+    save: Annotated[Path | None, typer.Option(help="Save the figures as a reference (CSV).", metavar="FILE")] = None,
     reference: Annotated[
         str | None,
         typer.Option(help="Compare with a reference: a CSV file, a folder of them, or `auto`.", metavar="PATH"),
@@ -82,7 +97,7 @@ def bench(
         Path | None, typer.Option(help="Draw the stage times (PNG; needs the extra `plot`).", metavar="FILE")
     ] = None,
 ) -> None:
-    """Measure; see `HELP`."""
+    """Measure this machine, or predict another one; the text of `--help` is `HELP`."""
     if board is not None and (against or save or reference):
         raise ConfigError("expected --simulate without --against, --save and --reference: predictions are no reference")
     settings = load_settings(config, flags={"capture.source": camera, "detect.min_face": min_face})
@@ -146,7 +161,7 @@ def _crowds(text: str) -> tuple[int, ...]:
 
 
 def _kept(reference: str | None) -> list[Row] | None:
-    """What to compare with; null where nothing is asked for."""
+    """The figures to compare with; None where no reference is asked for."""
     if reference is None:
         return None
     from edge_fer.bench.reference import AUTO, folder, load
@@ -155,7 +170,7 @@ def _kept(reference: str | None) -> list[Row] | None:
 
 
 def _check_outputs(save: Path | None, plot: Path | None) -> None:
-    """Find out before the measuring what could not be kept after it."""
+    """Find out before the measurement which files could not be written after it."""
     if save is not None and not save.parent.is_dir():
         raise ConfigError(f"expected a folder at {save.parent} for --save, found none; make it first")
     if plot is not None:
@@ -182,7 +197,7 @@ def _tell(report: Report, kept: list[Row] | None, *, as_json: bool) -> None:
 
 @contextmanager
 def _progress() -> Iterator[Callable[[str, float], None]]:
-    """A bar on a terminal, else a line for each thing that is begun; on standard error."""
+    """Shows progress on standard error: a bar on a terminal, else a line for each step that begins."""
     if not sys.stderr.isatty():
         told = [""]
 

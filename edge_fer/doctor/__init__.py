@@ -1,6 +1,6 @@
-"""`edge-fer doctor`: what a box has, what is wrong with it, and what to type to mend that.
+"""`edge-fer doctor`: what a machine has, what is wrong with it, and what to type to repair that.
 
-One file a subject; each is a function from a `Host` to findings. What can crash or hang (an interpreter, the
+Each subject is one file with a function from a `Host` to findings. Code that can crash or hang (an interpreter, the
 Edge TPU's library) is tried in a child process.
 """
 
@@ -22,11 +22,11 @@ from edge_fer.doctor.software import check_software
 
 
 def examine(host: Host, models: Path | None = None) -> tuple[Finding, ...]:
-    """Look at everything.
+    """Examine all subjects.
 
     Args:
-        host: the box.
-        models: folder with manifest.yaml; null: the models that came along.
+        host: the machine.
+        models: folder of networks, with a manifest.yaml; None: the networks that come with edge-fer.
     """
     store, broken = open_store(models)
     checks: dict[str, Callable[[], Iterable[Finding]]] = {
@@ -41,7 +41,7 @@ def examine(host: Host, models: Path | None = None) -> tuple[Finding, ...]:
 
 
 def exit_code(findings: Sequence[Finding]) -> int:
-    """0, 1 or 2: the worst finding is ok, warn or fail."""
+    """The exit code: 0, 1 or 2 where the worst finding is ok, warn or fail."""
     return max((LEVELS.index(finding.level) for finding in findings), default=0)
 
 

@@ -10,7 +10,7 @@ from edge_fer.doctor.permissions import how_to_open, udev_rule
 from edge_fer.inference.edgetpu.devices import Tpu, list_tpus
 from edge_fer.inference.model_store import ModelStore
 
-_UNUSED_VENDOR = "1a6e"  # it becomes 18d1 with the first inference, when the stick gets its firmware
+_UNUSED_VENDOR = "1a6e"  # becomes 18d1 with the first inference, when the device gets its firmware
 _USB3_MBIT = 5000
 _PCI_ID = ("0x1ac1", "0x089a")
 
@@ -26,11 +26,11 @@ _REPLUG = "unplug it, plug it in again, or switch the box off and on; if it stay
 
 
 def check_accelerator(host: Host, store: ModelStore | None) -> Iterator[Finding]:
-    """Every Edge TPU, and whether a network was compiled for it.
+    """Check every Edge TPU, and whether a network was compiled for it.
 
     Args:
-        host: the box.
-        store: the networks; null where there is no manifest.
+        host: the machine.
+        store: the networks; None where there is no manifest.
     """
     tpus = list_tpus(host.path("sys"))
     yield from _check_driver(host)
@@ -60,7 +60,7 @@ def compiled_networks(store: ModelStore) -> list[str]:
 
 
 def _check_driver(host: Host) -> Iterator[Finding]:
-    """A card that the bus sees and no driver has taken."""
+    """Find a card on the PCIe bus that has no driver."""
     cards = [path.parent for path in host.paths("sys/bus/pci/devices/*/vendor")
              if (host.read(path), host.read(path.parent / "device")) == _PCI_ID]  # fmt: skip
     if len(cards) > len(host.paths("sys/class/apex/apex_*")):
@@ -102,7 +102,7 @@ def _check_access(host: Host, tpu: Tpu, rule: str) -> Iterator[Finding]:
 
 
 def _node(host: Host, tpu: Tpu) -> str:
-    """Its device file, such as `dev/bus/usb/002/003`."""
+    """The device file of an Edge TPU, such as `dev/bus/usb/002/003`."""
     if tpu.kind == "pci":
         return f"dev/{tpu.path.name}"
     bus, device = (int(host.number(tpu.path / name)) for name in ("busnum", "devnum"))

@@ -1,4 +1,4 @@
-"""The box itself: supply, temperature, clock speed, memory, disk and time."""
+"""The machine itself: power supply, temperature, clock speed, memory, disk and time."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _FLAGS = {
 
 
 def check_box(host: Host) -> Iterator[Finding]:
-    """All that is no camera and no accelerator."""
+    """Check everything that is neither a camera nor an accelerator."""
     board = host.read("proc/device-tree/model")
     yield ok(board or "a computer without a device tree")
     if board is not None and board.startswith("Raspberry Pi"):
@@ -41,7 +41,7 @@ def check_box(host: Host) -> Iterator[Finding]:
 
 
 def _check_supply(host: Host) -> Iterator[Finding]:
-    """What the Pi's firmware says of its supply and clock."""
+    """Check what the Pi's firmware reports about its supply and clock."""
     try:
         flags = throttled_flags(host.path("sys"), host.path("usr/bin/vcgencmd"))
     except OSError as error:
@@ -79,7 +79,10 @@ def _check_temperatures(host: Host) -> Iterator[Finding]:
 def _check_governor(host: Host) -> Finding:
     governor = governor_of(host.path("sys"))
     drivers = {host.read(path) for path in host.paths("sys/devices/system/cpu/cpu[0-9]*/cpufreq/scaling_driver")}
-    if governor == "powersave" and not drivers & {"intel_pstate", "amd-pstate-epp"}:  # theirs is not what it is called
+    if governor == "powersave" and not drivers & {
+        "intel_pstate",
+        "amd-pstate-epp",
+    }:  # their governor of that name does not
         return warn(
             "the governor `powersave` keeps the processor at its lowest clock",
             "echo schedutil | sudo tee /sys/devices/system/cpu/cpu*/cpufreq/scaling_governor",

@@ -1,4 +1,4 @@
-"""Cameras: which there are, whether we may open them, who holds them; and picamera2 for those on a Pi's ribbon."""
+"""Cameras: which there are, whether the user may open them, and what uses them; and picamera2 for ribbon cables."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from edge_fer.doctor.host import Host
 from edge_fer.doctor.permissions import how_to_open, udev_rule
 
 _RULE = udev_rule('SUBSYSTEM=="video4linux"', group="video")
-_PYTHON = "usr/bin/python3"  # the system's: picamera2 runs under it, so our environment need not see it
+_PYTHON = "usr/bin/python3"  # picamera2 runs under the system's Python, and need not be in our environment
 _PICAMERA2_S = 10.0
 _APT = "sudo apt install python3-picamera2"
 
 
 def check_cameras(host: Host) -> Iterator[Finding]:
-    """Every camera that the kernel sees, and picamera2."""
+    """Check every camera that the kernel knows, and picamera2."""
     nodes = [(path.name, host.read(path / "name") or "unnamed") for path in _captures(host)]
     cameras = [(node, name) for node, name in nodes if not name.startswith((*RIBBON, *NO_CAMERAS))]
     ribbon = [name for _, name in nodes if name.startswith(RIBBON)]
@@ -31,7 +31,7 @@ def check_cameras(host: Host) -> Iterator[Finding]:
 
 
 def _captures(host: Host) -> list[Path]:
-    """The first video node of each device; a USB camera's others give metadata."""
+    """The first video node of each device; the other nodes of a USB camera give metadata."""
     nodes = host.paths("sys/class/video4linux/video*")
     nodes.sort(key=lambda path: int(path.name.removeprefix("video")))
     return [path for path in nodes if host.read(path / "index") == "0"]
@@ -49,13 +49,13 @@ def _check_camera(host: Host, device: Path, name: str) -> Finding:
 
 
 def _check_picamera2(host: Host, *, needed: bool) -> Finding:
-    """Whether the system's Python can import it; only a ribbon camera needs it."""
+    """Check whether the system's Python can import picamera2; only a camera on a ribbon cable needs it."""
     answer = host.run(_PYTHON, "-I", "-c", "import picamera2; print(picamera2.__file__)", timeout_s=_PICAMERA2_S)
     if answer.ok:
         return ok(f"picamera2 for /{_PYTHON}: {answer.text}")
     if not needed:
         return ok("no picamera2, and no camera that needs it")
-    if "No module named 'picamera2'" in answer.text:  # one in our own virtual environment would not help
+    if "No module named 'picamera2'" in answer.text:  # one in our own environment would not help
         return fail(f"no picamera2 for /{_PYTHON}, and the camera on the ribbon cable needs it", _APT)
     return fail(
         f"picamera2 cannot be imported by /{_PYTHON}: {answer.text}",

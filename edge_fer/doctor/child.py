@@ -1,4 +1,4 @@
-"""What `edge-fer doctor` tries in a child process, since its answer may be a crash; see `edge_fer/process/child.py`."""
+"""What `edge-fer doctor` tries in a child process, because it may crash; see `edge_fer/process/child.py`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,12 @@ from typing import Any
 
 
 class Imports:
-    """Imports modules, and does nothing else."""
+    """Imports modules.
+
+    Args:
+        memory: shared memory, not used.
+        modules: the names of the modules.
+    """
 
     def __init__(self, memory: object, modules: list[str]) -> None:
         for module in modules:
@@ -17,7 +22,14 @@ class Imports:
 
 
 class EdgeTpu:
-    """Google's libedgetpu, or what a test puts in its place.
+    """The Edge TPU's library, libedgetpu.
+
+    Args:
+        memory: shared memory, not used.
+        library: the path of the library.
+
+    Attributes:
+        info: `version`, as the library reports it.
 
     Raises:
         OSError: when it cannot be loaded.
@@ -30,7 +42,10 @@ class EdgeTpu:
         self.info = {"version": version().decode()}
 
     def pair(self, network: str) -> None:
-        """Have the interpreter hand a network to the library, as at the start of a run.
+        """Let the interpreter prepare a network for the library, as at the start of a run.
+
+        Args:
+            network: the path of a .tflite file.
 
         Raises:
             OSError: when the library finds no device that it can use, or refuses the network.

@@ -1,4 +1,4 @@
-"""What a check hands back."""
+"""The result of a check."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from dataclasses import dataclass
 from typing import Literal
 
 Level = Literal["ok", "warn", "fail"]
-"""Fine or not needed; works, but not as it could; does not work."""
+"""ok: fine, or not needed; warn: works, but not as well as it could; fail: does not work."""
 
 LEVELS: tuple[Level, ...] = ("ok", "warn", "fail")
-"""In the order of the exit codes 0, 1 and 2."""
+"""All levels, in the order of the exit codes 0, 1 and 2."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at.
+    """One thing that was checked.
 
     Attributes:
-        level: see `Level`.
-        found: one line.
-        mend: what to type or do; null where nothing needs mending.
-        subject: what it belongs to, such as `cameras`; `examine` fills it in.
+        level: how good it is; see `Level`.
+        found: what was found, in one line.
+        mend: what to type or do to repair it; None where nothing needs to be done.
+        subject: the subject, such as `cameras`; `examine` fills it in.
     """
 
     level: Level
@@ -30,15 +30,15 @@ class Finding:
 
 
 def ok(found: str) -> Finding:
-    """Fine, or missing and not needed."""
+    """A finding that is fine, or about something that is missing and not needed."""
     return Finding("ok", found)
 
 
 def warn(found: str, mend: str) -> Finding:
-    """Works, but not as it could."""
+    """A finding about something that works, but not as well as it could."""
     return Finding("warn", found, mend)
 
 
 def fail(found: str, mend: str) -> Finding:
-    """Does not work."""
+    """A finding about something that does not work."""
     return Finding("fail", found, mend)

@@ -1,4 +1,4 @@
-"""The box under examination: its files below a root, and what no file tells."""
+"""The machine that is examined: its files below a root, and facts that stand in no file."""
 
 from __future__ import annotations
 
@@ -18,17 +18,22 @@ from edge_fer.process.worker import Worker
 from edge_fer.status.monitor import clock_synced
 
 IMPORT_S = 20.0
-"""Loading numpy, OpenCV and the interpreter takes seconds on a cold SD card."""
+"""Deadline for importing numpy, OpenCV and the interpreter, which takes seconds from a cold SD card."""
 
 EDGETPU_S = 10.0
-"""The first use of a stick uploads its firmware, which takes seconds."""
+"""Deadline of each call of libedgetpu; the first one uploads the firmware of a USB device, which takes seconds."""
 
 _CHILD = Path(__file__).with_name("child.py")
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a program said: whether it succeeded, and its last line."""
+    """The result of a program.
+
+    Attributes:
+        ok: whether it succeeded.
+        text: the last line of its output.
+    """
 
     ok: bool
     text: str
@@ -36,12 +41,12 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What became of libedgetpu in a child process.
+    """The result of loading libedgetpu in a child process.
 
     Attributes:
-        version: as the library calls itself; null when it could not be loaded.
-        trouble: why it cannot be used; null when all went well.
-        crashed: whether the child process ended or hung over it.
+        version: the version that the library reports; None when it could not be loaded.
+        trouble: why it cannot be used; None when it can.
+        crashed: whether the child process crashed or hung.
     """
 
     version: str | None
@@ -50,50 +55,51 @@ class Probe:
 
 
 class Host:
-    """The box that this runs on.
+    """The machine that this runs on.
 
     Args:
-        root: where its /sys, /proc, /dev, /usr and so on lie.
+        root: the folder with its /sys, /proc, /dev, /usr and so on.
+        edgetpu_s: deadline of each call of libedgetpu, seconds.
 
     Attributes:
-        root: see above.
+        root: the same folder, as an absolute path.
         python: version of this Python.
         machine: architecture, such as `aarch64`.
         user: name of this user.
-        groups: those that this session is in.
+        groups: names of the groups that this session is in.
     """
 
-    def __init__(self, root: Path = Path("/")) -> None:
-        self.root = root.resolve()
+    def __init__(self, root: Path = Path("/"), edgetpu_s: float = EDGETPU_S) -> None:
+        self.root, self._edgetpu_s = root.resolve(), edgetpu_s
         self.python: tuple[int, int] = sys.version_info[:2]
         self.machine = platform.machine()
         self.user = _user_name(os.getuid())
         self.groups = frozenset(_group_name(group) for group in (os.getegid(), *os.getgroups()))
 
     def path(self, name: str) -> Path:
-        """A file of the box, such as `dev/video0`."""
+        """The path of a file of the machine, such as `dev/video0`."""
         return self.root / name
 
     def paths(self, *patterns: str) -> list[Path]:
-        """All files of the box that match, sorted by pattern, then name."""
+        """All files of the machine that match one of the patterns, sorted by pattern, then name."""
         return [path for pattern in patterns for path in sorted(self.root.glob(pattern))]
 
     def read(self, name: str | Path) -> str | None:
-        """What a file says, without blanks around it; null where it cannot be read."""
+        """The text of a file, without blanks around it; None where it cannot be read."""
         try:
             return self.path(str(name)).read_text(errors="replace").strip(" \t\n\0")
         except OSError:
             return None
 
     def number(self, name: str | Path) -> float:
-        """What a file says, as a number; 0 where it says none."""
+        """The number in a file; 0 where there is none."""
         try:
             return float(self.read(name) or 0)
         except ValueError:
             return 0.0
 
     def version(self, package: str) -> str | None:
-        """Version of a Python package that we would import; null where there is none."""
+        """Version of an installed Python package; None where it is not installed."""
         try:
             return metadata.version(package)
         except metadata.PackageNotFoundError:
@@ -113,7 +119,7 @@ class Host:
         return {user for entry in entries if entry[0] == group for user in entry[-1].split(",")}
 
     def users_of(self, *devices: str) -> list[str]:
-        """The other processes that hold one of these devices, such as `motion (812)`; those that we may look into."""
+        """The other processes that hold one of these devices open, such as `motion (812)`, where that may be seen."""
         found = set()
         for path in self.root.glob("proc/[0-9]*/fd/*"):
             try:
@@ -126,7 +132,7 @@ class Host:
         return sorted(found)
 
     def free_bytes(self) -> int:
-        """Room left on the disk."""
+        """Free space on the disk, bytes."""
         return shutil.disk_usage(self.root).free
 
     def clock_synced(self) -> bool:
@@ -134,7 +140,7 @@ class Host:
         return clock_synced()
 
     def run(self, program: str, *arguments: str, timeout_s: float) -> Answer:
-        """Run a program of the box, such as `usr/bin/vcgencmd`, that is there."""
+        """Run a program of the machine, such as `usr/bin/vcgencmd`."""
         try:
             done = subprocess.run(
                 [self.path(program), *arguments], capture_output=True, text=True, timeout=timeout_s, check=False
@@ -145,7 +151,7 @@ class Host:
         return Answer(done.returncode == 0, lines[-1].strip() if lines else f"exit status {done.returncode}")
 
     def trial_import(self, modules: list[str]) -> str | None:
-        """Import modules in a child process; null when that works, else why not."""
+        """Import modules in a child process; None when that works, else why it does not."""
         with Worker(f"{_CHILD}:Imports", name="Python") as worker:
             try:
                 worker.start(IMPORT_S, modules=modules)
@@ -154,18 +160,18 @@ class Host:
         return None
 
     def probe_edgetpu(self, library: Path, network: Path | None) -> Probe:
-        """Load libedgetpu in a child process, and hand it a network as the interpreter would.
+        """Load libedgetpu in a child process, and let the interpreter prepare a network for it.
 
         Args:
-            library: its path.
-            network: a .tflite file; null: the library is only loaded, and no device is touched.
+            library: the path of the library.
+            network: a .tflite file; None: the library is only loaded, and no device is used.
         """
         version = None
         with Worker(f"{_CHILD}:EdgeTpu", name="libedgetpu") as worker:
             try:
-                version = worker.start(EDGETPU_S, library=str(library))["version"]
+                version = worker.start(self._edgetpu_s, library=str(library))["version"]
                 if network is not None:
-                    worker.call("pair", deadline_s=EDGETPU_S, network=str(network))
+                    worker.call("pair", deadline_s=self._edgetpu_s, network=str(network))
             except WorkerFailed as error:
                 return Probe(version, str(error))
             except (WorkerCrashed, WorkerTimeout) as error:

@@ -14,7 +14,11 @@ from edge_fer.inference.edgetpu.devices import list_tpus
 from edge_fer.inference.model_store import ModelStore
 
 _PLACES = [f"{folder}/libedgetpu.so.1" for folder in ("usr/local/lib", "usr/lib", "usr/lib/*-linux-gnu*")]
-_LAST_WITH_GOOGLES = (2, 11, 1)  # later interpreters crash with Google's build: google-coral/libedgetpu#53, edgetpu#812
+_LAST_FOR_GOOGLES_BUILD = (
+    2,
+    11,
+    1,
+)  # later interpreters crash with Google's build: google-coral/libedgetpu#53, edgetpu#812
 _PACKAGE = r"^Package: libedgetpu1-(?:std|max)\nStatus: install ok installed\n(?:.+\n)*?Version: (\S+)"
 _INSTALL = (
     "install libedgetpu1-std from github.com/feranick/libedgetpu/releases: the build for this system whose TensorFlow "
@@ -23,11 +27,11 @@ _INSTALL = (
 
 
 def check_library(host: Host, store: ModelStore | None) -> Iterator[Finding]:
-    """The library, its version, and what becomes of it in a child process.
+    """Check the library, its version, and whether it works in a child process.
 
     Args:
-        host: the box.
-        store: the networks, one of which is tried; null where there is no manifest.
+        host: the machine.
+        store: the networks, one of which is tried; None where there is no manifest.
     """
     found = host.paths(*_PLACES)
     if not found and list_tpus(host.path("sys")):
@@ -65,27 +69,27 @@ def _judge(probe: Probe, name: str, interpreter: str, *, tried: bool) -> Finding
 
 
 def pairs(package: str, interpreter: str, version: str) -> bool:
-    """Whether a libedgetpu package is known to work with an interpreter, or nothing is known against it.
+    """Whether a libedgetpu package works with an interpreter, as far as is known.
 
     Args:
-        package: its version; Google's is a plain `16.0`, others name their TensorFlow: `16.0tf2.19.1-1`.
+        package: version of the package; Google's is a plain `16.0`, others name their TensorFlow: `16.0tf2.19.1-1`.
         interpreter: `ai-edge-litert` or `tflite-runtime`.
-        version: of that.
+        version: version of the interpreter.
     """
     if "tf" in package.lower():
         return True
     numbers = tuple(int(number) for number in re.findall(r"\d+", version)[:3])
-    return interpreter == "tflite-runtime" and numbers <= _LAST_WITH_GOOGLES
+    return interpreter == "tflite-runtime" and numbers <= _LAST_FOR_GOOGLES_BUILD
 
 
 def package_version(host: Host) -> str | None:
-    """Version of the Debian package that brought libedgetpu; null where none did."""
+    """Version of the Debian package that contains libedgetpu; None where none is installed."""
     found = re.search(_PACKAGE, host.read("var/lib/dpkg/status") or "", re.MULTILINE)
     return found[1] if found else None
 
 
 def _network_to_try(store: ModelStore) -> Path | None:
-    """One that was compiled for the Edge TPU, else the smallest."""
+    """A network that was compiled for the Edge TPU, else the smallest one."""
     compiled = compiled_networks(store)
     if compiled:
         return store.folder / compiled[0]

@@ -1,4 +1,4 @@
-"""The networks: whether every file is what its manifest says."""
+"""The networks: whether every file is what the manifest says."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edge_fer.doctor.finding import Finding, fail, ok
-from edge_fer.errors import ModelError
+from edge_fer.errors import BackendError, ModelError
+from edge_fer.expression.verify import verify_classifier
 from edge_fer.inference.model_store import ModelStore
 
 
 def open_store(folder: Path | None) -> tuple[ModelStore | None, tuple[Finding, ...]]:
-    """The networks of a folder, or what is wrong with its manifest."""
+    """The networks of a folder, or findings about its manifest."""
     try:
         return ModelStore(folder), ()
     except ModelError as error:
@@ -19,19 +20,20 @@ def open_store(folder: Path | None) -> tuple[ModelStore | None, tuple[Finding, .
 
 
 def check_networks(store: ModelStore) -> Iterator[Finding]:
-    """Compare every file with its hash."""
+    """Compare every file with its hash, and every classifier with its manifest entry."""
     failures = []
     for name, spec in store.specs.items():
         try:
-            store.load(name, spec.task)
-            if spec.edgetpu is not None:
-                store.load_compiled(name, spec.task)
-        except ModelError as error:
+            for file in spec.files:
+                store.read(file)
+            if spec.task == "classify":
+                verify_classifier(store, name)
+        except (ModelError, BackendError) as error:
             failures.append(_broken(error))
     yield from failures or (ok(f"{len(store.specs)} networks match their hashes, in {store.folder}"),)
 
 
-def _broken(error: ModelError) -> Finding:
+def _broken(error: ModelError | BackendError) -> Finding:
     """A file that cannot be used; the error's message ends with what to do."""
     found, _, mend = str(error).rpartition("; ")
     return fail(found, mend)

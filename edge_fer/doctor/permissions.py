@@ -8,15 +8,15 @@ from edge_fer.doctor.host import Host
 
 
 def how_to_open(host: Host, device: Path, rule: str) -> str:
-    """What gives this user access to a device.
+    """What to type to give this user access to a device.
 
     Args:
-        host: the box.
-        device: that the user may not open.
-        rule: what to type when the device belongs to nobody's group; see `udev_rule`.
+        host: the machine.
+        device: the device that the user may not open.
+        rule: what to type when the device has no group of its own; see `udev_rule`.
     """
     group = host.group_of(device)
-    if group == "root" or group in host.groups:  # nobody's group, or ours without permission
+    if group == "root" or group in host.groups:  # no group of its own, or one that has no permission
         return rule
     if host.user in host.members(group):
         return f"log out and in again: {host.user} is in the group {group}, this session is not yet"

@@ -11,7 +11,7 @@ from edge_fer.doctor.finding import LEVELS, Finding
 
 
 def to_text(findings: Sequence[Finding]) -> str:
-    """One line a finding, with what to type below those that need it; then a count."""
+    """One line for each finding, below it what to type where something needs repair; then a count."""
     lines = []
     for finding in findings:
         lines.append(f"{finding.level:4}  {finding.subject:11}  {finding.found}")

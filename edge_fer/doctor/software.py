@@ -8,7 +8,7 @@ from edge_fer.doctor.finding import Finding, fail, ok
 from edge_fer.doctor.host import Host
 
 INTERPRETERS = {"ai-edge-litert": "ai_edge_litert.interpreter", "tflite-runtime": "tflite_runtime.interpreter"}
-"""Package and module, in the order in which they are preferred."""
+"""Packages and their modules, in the order in which they are preferred."""
 
 _OLDEST = (3, 10)
 _LAST_TFLITE_PYTHON = (3, 11)  # tflite-runtime 2.14.0 is the last, and has wheels up to here
@@ -16,7 +16,7 @@ _OLD_NUMPY = "pip install 'numpy<2' 'opencv-python-headless<4.12'"
 
 
 def check_software(host: Host) -> Iterator[Finding]:
-    """Versions, what is known of them, and whether they can be imported."""
+    """Check versions, known conflicts between them, and whether they can be imported."""
     python = "Python {}.{}".format(*host.python)
     if host.python < _OLDEST:
         yield fail(f"{python}, and edge-fer needs 3.10 or newer", "install a newer Python, or a newer system")
@@ -26,7 +26,7 @@ def check_software(host: Host) -> Iterator[Finding]:
 
 
 def interpreter_of(host: Host) -> tuple[str, str] | None:
-    """Package and version of the interpreter that runs the networks; null where there is none."""
+    """Package and version of the interpreter that runs the networks; None where there is none."""
     versions = ((package, host.version(package)) for package in INTERPRETERS)
     return next(((package, version) for package, version in versions if version is not None), None)
 

@@ -1,1 +1,54 @@
-"""From a face that was cut out to an expression."""
+"""From a face that was cut out to an expression: models, and the scheduler that has them read faces.
+
+A model is whatever implements `ExpressionModel`: one network (`classifier.py`), or devices with a CPU behind them
+(`failover.py`). `open_model.py` opens the one that the settings name.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING
+
+from edge_fer.common.closeable import Closeable
+
+if TYPE_CHECKING:
+    from edge_fer.inference.manifest import CropSpec
+    from edge_fer.inference.supervised import SupervisedBackend
+    from edge_fer.types import AlignedFace, Expression, Origin
+
+
+class ExpressionModel(Closeable):
+    """Reads the expression of a face.
+
+    Attributes:
+        size: side of the aligned face that it takes, pixels.
+        colour: whether it takes faces in colour; if not, in grey.
+        crop: how faces must be cut out for it.
+        parallel: how many threads may call `classify` at a time.
+        devices: the supervised devices that it runs on, which may fail and come back; empty on the CPU.
+    """
+
+    size: int
+    colour: bool = False
+    crop: CropSpec
+    parallel: int = 1
+    devices: tuple[SupervisedBackend, ...] = ()
+
+    @property
+    @abstractmethod
+    def origin(self) -> Origin:
+        """What reads faces now, and why it is not what should, if so; from any thread."""
+
+    @abstractmethod
+    def classify(self, face: AlignedFace) -> Expression:
+        """Read one face.
+
+        Args:
+            face: its image is uint8, `(size, size)` grey, or `(size, size, 3)` BGR where `colour` is true.
+
+        Raises:
+            BackendError: when the device fails, or what the network gives cannot be read.
+        """
+
+    def forget(self, ids: frozenset[int]) -> None:
+        """Drop what is remembered of these tracks, which have ended; a model of single pictures remembers nothing."""

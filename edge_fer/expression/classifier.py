@@ -1,29 +1,28 @@
-"""From an aligned face to probabilities over the seven expressions.
-
-Quantization lives here and nowhere else, and is read from the model: a grey pixel has 256
-values, so standardisation and quantization together are one table of 256 entries.
-"""
+"""From an aligned face to probabilities over the seven expressions, by one network on one device."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_fer.common.closeable import Closeable
-from edge_fer.errors import ModelError
+from edge_fer.expression import ExpressionModel
+from edge_fer.expression.outputs import LabelOutput
+from edge_fer.expression.preprocessing import Preprocessor
 from edge_fer.inference import Backend, TensorSpec, open_backend
-from edge_fer.inference.model_store import CropSpec, InputSpec, ModelSpec, ModelStore
-from edge_fer.inference.supervised import Change
+from edge_fer.inference.manifest import ClassifierSpec
+from edge_fer.inference.model_store import ModelStore
 from edge_fer.settings import ClassifySettings
-from edge_fer.types import LABELS, Expression, Image, Origin
+from edge_fer.types import AlignedFace, Expression, Image, Origin
 
 
 def open_classifier(settings: ClassifySettings, store: ModelStore) -> Classifier:
     """Load the classifier that the settings name onto the CPU, or onto the fake device where they name that one.
 
-    Whoever may use an Edge TPU calls `edge_fer.expression.failover.open_reader`.
+    Where an Edge TPU may be used, `open_expression_model` opens it.
+
+    Args:
+        settings: device, model and threads.
+        store: the folder of networks.
 
     Raises:
         ModelError: when the model is missing, corrupt or no classifier of this runtime.
@@ -34,34 +33,30 @@ def open_classifier(settings: ClassifySettings, store: ModelStore) -> Classifier
     return Classifier(settings.model, spec, backend)
 
 
-class Classifier(Closeable):
-    """One classifier on one device.
-
-    Attributes:
-        model: its name in the manifest.
-        size: side of the aligned face it takes, pixels.
-        crop: how faces must be cut out for it.
-        parallel: how many threads may read faces at a time.
+class Classifier(ExpressionModel):
+    """One network on one device.
 
     Args:
-        model: its name in the manifest.
+        model: the network's name in the manifest.
         spec: what the manifest says of it.
         backend: the device; closed with the classifier.
-        reason: why it is not the device that should read faces; null when it is.
+        reason: why it is not the device that should read faces; None when it is.
+
+    Attributes:
+        model: the network's name in the manifest; the other attributes are those of `ExpressionModel`.
 
     Raises:
-        ModelError: when the network's input or output is not what the manifest says.
+        ModelError: when the network's input or outputs are not what the manifest says.
     """
 
-    parallel = 1
-
-    def __init__(self, model: str, spec: ModelSpec, backend: Backend, reason: str | None = None) -> None:
+    def __init__(self, model: str, spec: ClassifierSpec, backend: Backend, reason: str | None = None) -> None:
         self.model = model
         self._reason = reason
-        self.size, self.crop = _check(model, spec, backend)
-        self._temperature, self._abstain_below = spec.temperature, spec.abstain_below
+        self.size, self.crop, self.colour = spec.input.size, spec.crop, spec.input.colour != "grey"
+        self._preprocessor = Preprocessor(model, spec.input, backend.inputs)
+        self._labels = LabelOutput(model, spec, backend.outputs)
+        self._abstain_below = spec.abstain_below
         self._backend = backend
-        self._table = quantization_table(spec.input, backend.input)
 
     @property
     def backend(self) -> str:
@@ -74,84 +69,33 @@ class Classifier(Closeable):
         return Origin(self.model, self._backend.name, self._reason)
 
     @property
-    def input(self) -> TensorSpec:
+    def inputs(self) -> tuple[TensorSpec, ...]:
         """What the network takes."""
-        return self._backend.input
+        return self._backend.inputs
 
     @property
     def outputs(self) -> tuple[TensorSpec, ...]:
         """What the network gives."""
         return self._backend.outputs
 
-    @property
-    def recovery(self) -> dict[str, int]:
-        """How often it was tried to bring the device back: nobody does; see `edge_fer.expression.failover`."""
-        return {}
+    def classify(self, face: AlignedFace) -> Expression:
+        """Read one face; see `ExpressionModel.classify`."""
+        return Expression(self._labels.probabilities(self.values(face.image)), self.origin, self._abstain_below)
 
-    def changes(self) -> tuple[Change, ...]:
-        """What happened to the device since the last call: nothing that it survives."""
-        return ()
-
-    def classify(self, face: Image) -> Expression:
-        """Read one face.
+    def values(self, face: Image) -> NDArray[np.float64]:
+        """What the network gives for one face: logits or probabilities of its own labels.
 
         Args:
-            face: `(size, size)` uint8, grey, aligned.
+            face: aligned, uint8: `(size, size)` grey, or `(size, size, 3)` BGR where it takes colour.
+
+        Returns:
+            `(labels,)`.
 
         Raises:
-            BackendError: when the device fails.
+            BackendError: see `classify`.
         """
-        channels = self._backend.input.shape[3]
-        batch = np.repeat(self._table[face][np.newaxis, :, :, np.newaxis], channels, axis=3)
-        (answer,) = self._backend.infer(batch)
-        logits = dequantize(answer[0], self._backend.outputs[0])
-        probabilities = tuple(softmax(logits / self._temperature).tolist())
-        return Expression(probabilities, self.origin, self._abstain_below)
+        return self._labels.values(self._backend.infer(self._preprocessor.prepare(face)))
 
     def close(self) -> None:
-        """Give the device back."""
+        """Release the device."""
         self._backend.close()
-
-
-def quantization_table(picture: InputSpec, tensor: TensorSpec) -> NDArray[Any]:
-    """What each grey value becomes at the network's input.
-
-    Args:
-        picture: the standardisation that the network was trained with.
-        tensor: its input; a float tensor takes the standardised value as it is.
-
-    Returns:
-        `(256,)` of the tensor's dtype.
-    """
-    real = (np.arange(256) / 255 - picture.mean) / picture.std
-    if tensor.scale == 0:
-        return real.astype(tensor.dtype)
-    limits = np.iinfo(tensor.dtype)
-    levels = np.round(real / tensor.scale) + tensor.zero_point
-    return levels.clip(limits.min, limits.max).astype(tensor.dtype)
-
-
-def dequantize(values: NDArray[Any], tensor: TensorSpec) -> NDArray[np.float64]:
-    """Real values of a network's output; a float tensor's are real already."""
-    if tensor.scale == 0:
-        return values.astype(np.float64)
-    return (values.astype(np.float64) - tensor.zero_point) * tensor.scale
-
-
-def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Probabilities of logits `(n,)`; they sum to 1."""
-    powers = np.exp(logits - logits.max())
-    return np.asarray(powers / powers.sum())
-
-
-def _check(model: str, spec: ModelSpec, backend: Backend) -> tuple[int, CropSpec]:
-    """Input size and crop, once the file and the manifest agree that this is a grey classifier."""
-    size, crop = spec.input.size, spec.crop
-    if size is None or crop is None or spec.labels != LABELS or spec.input.colour != "grey":
-        raise ModelError(f"expected `{model}` to be a grey classifier of {', '.join(LABELS)} with a size and a crop; "
-                         "its manifest entry says otherwise")  # fmt: skip
-    found = (backend.input.shape, *(output.shape for output in backend.outputs))
-    expected = ((1, size, size, 3), (1, len(LABELS)))
-    if found != expected:
-        raise ModelError(f"expected `{model}` to take and give {expected}, found {found}; the file is another model's")
-    return size, crop

@@ -1,7 +1,7 @@
-"""Faces cut out with their eyes level, the way the classifier's training faces were cut.
+"""Faces cut out with their eyes level, as the classifier's training faces were cut.
 
 The transform is a similarity (rotation, one scale, shift) that brings the two eyes onto a
-horizontal line, at the place and distance that the model's `CropSpec` names (the eye-line
+horizontal line, at the place and distance that the model's `CropSpec` states (the eye-line
 alignment of the thesis's deployment pipeline, section 3.5).
 """
 
@@ -13,36 +13,37 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_fer.inference.model_store import CropSpec
+from edge_fer.inference.manifest import CropSpec
 from edge_fer.types import Image, Landmarks
 
 Transform = NDArray[np.float64]
 
 _OVERSAMPLING = 2
-"""Samples in each direction for one of the crop. Bilinear samples are the softer the farther they lie from the pixels
-that they are made of: with one for one, a tenth of a pixel made another face of it, and 5 % of labels hung on that."""
+"""Samples in each direction for each pixel of the crop. A bilinear sample is blurred the more, the farther it lies from
+a pixel's centre: with one sample for a pixel, a shift by a tenth of a pixel changed 5 % of the labels."""
 
 
-def align(image: Image, landmarks: Landmarks, crop: CropSpec, size: int) -> Image:
+def align(image: Image, landmarks: Landmarks, crop: CropSpec, size: int, *, colour: bool = False) -> Image:
     """Cut out one face.
 
     The face is sampled twice as finely as the training faces were (`crop.detail`), averaged down to
-    that, and then enlarged to the network's input, so that a sharp camera and a coarse one look alike to it.
+    that, and then enlarged to the network's input, so that sharp and coarse cameras give the network the same detail.
 
     Args:
         image: `(height, width, 3)` uint8, BGR.
-        landmarks: of the face, in pixels of `image`.
+        landmarks: the face's landmarks, in pixels of `image`.
         crop: where the eyes go, and how fine the face is sampled.
         size: side of the result, pixels.
+        colour: whether to keep the colours.
 
     Returns:
-        `(size, size)` uint8, grey. Where the crop leaves the picture its edge is repeated.
+        uint8: `(size, size)` grey, or `(size, size, 3)` BGR. Where the crop leaves the picture its edge is repeated.
     """
     sampled = min(crop.detail, size)
     fine = _OVERSAMPLING * sampled
     patch, transform = _shrunk_patch(image, eye_transform(landmarks, crop, fine), fine)
     face = cv2.warpAffine(
-        cv2.cvtColor(patch, cv2.COLOR_BGR2GRAY),
+        patch if colour else cv2.cvtColor(patch, cv2.COLOR_BGR2GRAY),
         transform[:2],
         (fine, fine),
         flags=cv2.INTER_LINEAR,
@@ -58,7 +59,7 @@ def eye_transform(landmarks: Landmarks, crop: CropSpec, size: int) -> Transform:
     """The similarity from the picture to a crop.
 
     Args:
-        landmarks: of the face, in pixels.
+        landmarks: the face's landmarks, in pixels.
         crop: where the eyes go.
         size: side of the crop, pixels.
 
@@ -86,9 +87,12 @@ def eye_transform(landmarks: Landmarks, crop: CropSpec, size: int) -> Transform:
 
 
 def _shrunk_patch(image: Image, transform: Transform, size: int) -> tuple[Image, Transform]:
-    """The part of the picture that the crop sees, shrunk by area where the crop is coarser.
+    """The part of the picture that the crop covers, shrunk by averaging areas where the crop is coarser.
 
     Sampling a large face at a few points would alias; averaging areas first does not.
+
+    Returns:
+        The part, and the transform from its pixels to the crop.
     """
     height, width = image.shape[:2]
     corners = np.linalg.inv(transform) @ np.array([[-1, size, size, -1], [-1, -1, size, size], [1, 1, 1, 1]])

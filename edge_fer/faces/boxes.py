@@ -19,11 +19,11 @@ from edge_fer.types import Box
 Boxes = NDArray[np.float32]
 Over = Literal["union", "smaller"]
 
-_BLOCK = 256  # rows of an overlap matrix at a time: bounds the memory that a crowded picture takes
+_BLOCK = 256  # rows of the overlap matrix that are computed at a time, which bounds the memory for a crowded picture
 
 
 def corners_of(boxes: Sequence[Box]) -> Boxes:
-    """Records as rows, `(n, 4)` float32."""
+    """Boxes as rows of an array, `(n, 4)` float32: left, top, right and bottom side, pixels."""
     corners = [(box.x, box.y, box.x + box.width, box.y + box.height) for box in boxes]
     return np.array(corners, dtype=np.float32).reshape(-1, 4)
 
@@ -35,7 +35,7 @@ def area(boxes: Boxes) -> NDArray[np.float32]:
 
 
 def overlap(boxes: Boxes, others: Boxes, over: Over = "union") -> NDArray[np.float32]:
-    """How much of two boxes is common to both, for every pair.
+    """The overlap of two boxes, for every pair.
 
     Args:
         boxes: `(n, 4)` float32, pixels.
@@ -58,17 +58,17 @@ def overlap(boxes: Boxes, others: Boxes, over: Over = "union") -> NDArray[np.flo
 def suppress(boxes: Boxes, scores: NDArray[np.float32], threshold: float, over: Over = "union") -> NDArray[np.intp]:
     """Non-maximum suppression in one pass, as the `mtcnn` package does it.
 
-    A box goes when it overlaps any box of higher rank by more than `threshold`, whether or not that
-    one goes too. (Greedy suppression lets suppressed boxes suppress no more, and keeps a few more.)
+    A box is removed when it overlaps any box of higher rank by more than `threshold`, whether or not that box is
+    removed as well. (In greedy suppression a removed box removes no others, so a few more boxes stay.)
 
     Args:
         boxes: `(n, 4)` float32, pixels.
         scores: `(n,)` float32; of equal scores the last has the highest rank.
-        threshold: 0..1.
-        over: see `overlap`.
+        threshold: the overlap above which the lower ranked box is removed, 0..1.
+        over: what the overlap is divided by; see `overlap`.
 
     Returns:
-        `(k,)` indices of the boxes that stay, best score first.
+        `(k,)` int, the indices of the boxes that stay, best score first.
     """
     order = np.argsort(scores, kind="stable")[::-1]
     ranked = boxes[order]
@@ -83,12 +83,12 @@ def suppress(boxes: Boxes, scores: NDArray[np.float32], threshold: float, over: 
 
 
 def clip(boxes: Boxes, width: int, height: int) -> Boxes:
-    """Boxes with every side moved onto the picture's pixels, whose centres have whole coordinates.
+    """Move every side of boxes into the picture; whole coordinates are the centres of pixels.
 
     Args:
         boxes: `(n, 4)` float32, pixels.
-        width: of the picture, pixels.
-        height: of the picture, pixels.
+        width: width of the picture, pixels.
+        height: height of the picture, pixels.
 
     Returns:
         `(n, 4)` float32: x in `0..width - 1`, y in `0..height - 1`.
@@ -97,7 +97,7 @@ def clip(boxes: Boxes, width: int, height: int) -> Boxes:
 
 
 def square(boxes: Boxes) -> Boxes:
-    """Boxes widened or heightened about their centre until both sides are as long as the longer one.
+    """Make boxes square about their centre, with the longer one of their sides.
 
     Args:
         boxes: `(n, 4)` float32, pixels.

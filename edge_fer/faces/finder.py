@@ -1,12 +1,13 @@
 r"""The faces of each frame: searched for in key frames, followed in between.
 
-    key frame?  --yes--> detect (the whole picture) --\
-         \------------> follow (where tracks expect) --> track
+    key frame?  --yes--> detector (the whole picture) --\
+         \-------------> follower (where tracks expect faces) --> tracker
 
-All of it happens on a copy with the long side `detect.size`, made once a frame, and turned back where the camera
-banks; what was found is told in pixels of the frame. A live source is not held up by a search: that goes on beside it,
-on the key frame, and what it finds is followed into the frame that is current by then. Only the first frame of a scene
-waits for its search: nothing is known of it, and to say that it has no face would be untrue.
+All of it works on a copy of the frame with the long side `detect.size`, made once a frame and turned back where the
+camera banks; the results are given in pixels of the frame. A search takes longer than a frame of a live source, so it
+runs beside the frames: it searches the key frame, and the faces that it finds are followed into the frame that is
+current by then. Only the first frame of a scene waits for its search, since nothing is known about the scene yet, and
+a reading without faces could be wrong.
 """
 
 from __future__ import annotations
@@ -19,117 +20,160 @@ from contextlib import AbstractContextManager, ExitStack, closing
 from edge_fer.common.closeable import Closeable
 from edge_fer.common.deadline import Deadline
 from edge_fer.errors import BackendError
-from edge_fer.faces.derotate import View, view
-from edge_fer.faces.detectors.mtcnn.detector import open_detector
-from edge_fer.faces.detectors.mtcnn.follower import open_follower
-from edge_fer.faces.keyframes import Keyframes
+from edge_fer.faces.derotate import SearchView, derotate
+from edge_fer.faces.detectors import Detector, Follower, open_detector, open_follower
+from edge_fer.faces.keyframes import Keyframes, SearchReason
 from edge_fer.faces.tracker import Tracker
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.settings import Settings
-from edge_fer.types import Face, Image, Track
+from edge_fer.types import Box, Face, Image, Track
 
 SEARCH_S = 60.0
-"""A search that takes longer is stuck; on the slowest board that is known one takes seconds."""
+"""A search that takes longer is stuck; on the slowest known board one takes seconds."""
 
 STOP_S = 5.0
-"""`Finder.close` waits so long for the search under way, and raises when it has not ended."""
+"""How long `Finder.close` waits for the search that is running, seconds."""
+
+Stage = Callable[[str], AbstractContextManager[None]]
+"""Times what runs within it, by the name of the stage; see `Monitor.stage`."""
+
+
+def open_finder(settings: Settings, store: ModelStore, stage: Stage) -> Finder:
+    """Open the detector and the follower that the settings name.
+
+    Args:
+        settings: the run's settings.
+        store: the folder of networks.
+        stage: times each stage.
+
+    Raises:
+        ModelError: when a network is missing or corrupt.
+        BackendError: when the CPU cannot run one.
+    """
+    with ExitStack() as stack:
+        detector = stack.enter_context(closing(open_detector(settings.detect, store)))
+        follower = open_follower(settings.detect, settings.track, store) if settings.keyframe.enabled else None
+        stack.pop_all()
+    return Finder(settings, detector, follower, stage)
+
+
+def run_in_thread(work: Callable[[], None]) -> None:
+    """Run something beside the caller, in a thread that does not keep the process alive."""
+    threading.Thread(target=work, name="search", daemon=True).start()
 
 
 class Finder(Closeable):
     """Finds the faces of frame after frame.
 
     Args:
-        settings: of the run.
-        store: has the detector's networks.
-        stage: times each stage; see `Monitor.stage`.
+        settings: the run's settings.
+        detector: searches whole pictures; it is closed with the finder.
+        follower: finds faces near where they are expected; it is closed with the finder. None: every frame is searched.
+        stage: times each stage.
+        run_beside: runs a search beside the frames of a live source.
+        stop_s: how long `close` waits for the search that is running, seconds.
 
     Attributes:
-        deadline: of the search under way.
-
-    Raises:
-        ModelError: when a network is missing or corrupt.
-        BackendError: when the CPU cannot run one.
+        deadline: the deadline of the search that is running.
     """
 
     def __init__(
-        self, settings: Settings, store: ModelStore, stage: Callable[[str], AbstractContextManager[None]]
+        self,
+        settings: Settings,
+        detector: Detector,
+        follower: Follower | None,
+        stage: Stage,
+        *,
+        run_beside: Callable[[Callable[[], None]], object] = run_in_thread,
+        stop_s: float = STOP_S,
     ) -> None:
-        self._every_frame = not settings.keyframe.enabled
-        self._size = settings.detect.size
-        self._stage = stage
+        self._detector, self._follower = detector, follower
+        self._size, self._stage = settings.detect.size, stage
+        self._run_beside, self._stop_s = run_beside, stop_s
         self.deadline = Deadline()
         self._keyframes = Keyframes(settings.keyframe)
         self._tracker = Tracker(settings.track)
         self._search: Future[tuple[Face, ...]] | None = None
-        self._wanted = False
-        with ExitStack() as stack:
-            self._detector = stack.enter_context(closing(open_detector(settings.detect, store)))
-            self._follower = stack.enter_context(closing(open_follower(settings.detect, settings.track, store)))
-            self._opened = stack.pop_all()
+        self._search_is_due = False
 
     def find(
         self, image: Image, scene_ns: int, *, live: bool, still: bool = False, roll_deg: float | None = None
     ) -> tuple[Track, ...]:
-        """The faces of a frame, with their ids.
+        """Find the faces of a frame, with their ids.
 
         Args:
             image: `(height, width, 3)` uint8, BGR.
-            scene_ns: time of the frame in the scene; never earlier than the frame before.
+            scene_ns: time of the frame in the scene, nanoseconds; never earlier than the frame before.
             live: whether the next frame comes whether or not this one is done.
             still: whether the frame is a picture of its own, not one of many a second.
-            roll_deg: how far the camera is turned clockwise about its line of sight, as seen from behind it; null
-                where it never is.
+            roll_deg: how far the camera is turned clockwise about its line of sight, as seen from behind it, degrees;
+                None where it never is.
+
+        Returns:
+            One track a face, in order of id, in pixels of `image`.
 
         Raises:
             BackendError: when a network fails.
         """
-        if self._every_frame or still:
-            seen = view(image, self._size, roll_deg)
-            everywhere = self._detect(seen.image)
-            if still:  # nobody in it is known from another picture
-                self._tracker.forget()
-            with self._stage("track"):
-                return _in_frame(self._tracker.update(scene_ns, {}, everywhere, still=still), seen, image)
-        expected = self._tracker.expected(scene_ns)
-        with self._stage("keyframe"):
-            seen = view(image, self._size, roll_deg)
-            small = seen.image
-            why = self._keyframes.why(small, scene_ns, expected.values(), self._tracker.lost_ns)
-        if why == "cut":
-            self._tracker.forget()
-            expected = {}
-        with self._stage("follow"):
-            followed = self._follower.follow(small, expected)
-        found = None
-        if live and why != "cut":
-            found = self._searched_beside(small, wanted=why is not None)
-        elif why is not None:
-            found = self._searched_now(small)
+        if still or self._follower is None:
+            view = derotate(image, self._size, roll_deg)
+            followed: dict[int, Face] = {}
+            found: tuple[Face, ...] | None = self._detect(view.image)
+            if still:  # no face in it is known from another picture
+                self._tracker.reset()
+        else:
+            with self._stage("keyframe"):
+                view = derotate(image, self._size, roll_deg)
+                expected, reason = self._plan(view.image, scene_ns)
+            with self._stage("follow"):
+                followed = self._follower.follow(view.image, expected)
+            if live and reason != "cut":
+                found = self._search_beside(self._follower, view.image, is_due=reason is not None)
+            else:
+                found = self._search_now(view.image) if reason is not None else None
         with self._stage("track"):
-            return _in_frame(self._tracker.update(scene_ns, followed, found), seen, image)
+            return _to_frame(self._tracker.update(scene_ns, followed, found, still=still), view, image)
+
+    def _plan(self, image: Image, scene_ns: int) -> tuple[dict[int, Box], SearchReason | None]:
+        """Where faces are expected in a picture, and why it should be searched as a whole; None: it should not."""
+        expected = self._tracker.predict(scene_ns)
+        reason = self._keyframes.search_reason(image, scene_ns, expected.values(), self._tracker.lost_ns)
+        if reason == "cut":
+            self._tracker.reset()
+            expected = {}
+        return expected, reason
 
     def _detect(self, image: Image) -> tuple[Face, ...]:
         with self._stage("detect"), self.deadline.within(SEARCH_S):
-            return self._detector.detect(image)
+            return self._detector.find(image)
 
-    def _searched_now(self, image: Image) -> tuple[Face, ...]:
-        """The faces of this frame; those of a search under way are of another scene, but it has the networks."""
+    def _search_now(self, image: Image) -> tuple[Face, ...]:
+        """Search a picture. A search that is still running is of another scene, but it uses the same networks."""
         if self._search is not None:
             self._search.result()
-        self._search, self._wanted = None, False
+        self._search, self._search_is_due = None, False
         return self._detect(image)
 
-    def _searched_beside(self, image: Image, *, wanted: bool) -> tuple[Face, ...] | None:
-        """What a search of an earlier frame found, as it looks in this one; null while there is none."""
+    def _search_beside(self, follower: Follower, image: Image, *, is_due: bool) -> tuple[Face, ...] | None:
+        """The faces that the search of an earlier picture found, followed into this one.
+
+        Args:
+            follower: finds them in this picture.
+            image: `(height, width, 3)` uint8, BGR; it is searched next if a search is due and none is running.
+            is_due: whether this picture should be searched.
+
+        Returns:
+            None while no search has ended.
+        """
         found = None
         if self._search is not None and self._search.done():
             earlier = dict(enumerate(face.box for face in self._search.result()))
             with self._stage("follow"):
-                found = tuple(self._follower.follow(image, earlier).values())
+                found = tuple(follower.follow(image, earlier).values())
             self._search = None
-        self._wanted |= wanted
-        if self._wanted and self._search is None:
-            self._search, self._wanted = self._begin_search(image), False
+        self._search_is_due |= is_due
+        if self._search_is_due and self._search is None:
+            self._search, self._search_is_due = self._begin_search(image), False
         return found
 
     def _begin_search(self, image: Image) -> Future[tuple[Face, ...]]:
@@ -138,31 +182,35 @@ class Finder(Closeable):
         def run() -> None:
             try:
                 search.set_result(self._detect(image))
-            except Exception as error:  # raised where the result is taken
+            except Exception as error:  # raised where the result is used
                 search.set_exception(error)
 
-        threading.Thread(target=run, name="search", daemon=True).start()
+        self._run_beside(run)
         return search
 
     @property
     def ids(self) -> frozenset[int]:
-        """Of all tracks that have not ended, seen in the last frame or not."""
+        """The ids of all tracks that have not ended, seen in the last frame or not."""
         return self._tracker.ids
 
     def close(self) -> None:
-        """Wait for the search under way, and free the networks.
+        """Wait for the search that is running, and free the networks.
 
         Raises:
             BackendError: when that search does not end in time; it keeps the networks.
         """
         if self._search is not None:
-            wait([self._search], STOP_S)
+            wait([self._search], self._stop_s)
             if not self._search.done():
-                raise BackendError(f"expected a search to end within {STOP_S:g} s, found it stuck; restart the box")
-        self._opened.close()
+                raise BackendError(
+                    f"expected a search to end within {self._stop_s:g} s, found it stuck; restart the box"
+                )
+        self._detector.close()
+        if self._follower is not None:
+            self._follower.close()
 
 
-def _in_frame(tracks: tuple[Track, ...], seen: View, image: Image) -> tuple[Track, ...]:
-    """Tracks of what was looked at, in pixels of the frame."""
-    faces = seen.in_frame(tuple(track.face for track in tracks), image)
+def _to_frame(tracks: tuple[Track, ...], view: SearchView, frame: Image) -> tuple[Track, ...]:
+    """Tracks of the picture that was searched, in pixels of the frame."""
+    faces = view.to_frame(tuple(track.face for track in tracks), frame)
     return tuple(Track(track.id, face) for track, face in zip(tracks, faces, strict=True))

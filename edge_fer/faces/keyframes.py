@@ -1,9 +1,9 @@
 """Which frames are searched as a whole: the key frames.
 
-Between key frames, faces are followed where they were. What could go unnoticed then is a face that
-comes into view, so a small grey copy of each frame is compared with that of the last key frame: a change
-outside the faces that are followed calls for a search, a change of everything is a cut. Where something always
-changes and brings no face, as trees and a moving camera do, the next such search waits twice as long.
+Between key frames, faces are followed near the place where they were. A face that comes into view would be missed, so
+a small grey copy of each frame is compared with that of the last key frame: a change outside the faces that are
+followed leads to a search, and a change of the whole frame is a cut. Where changes never bring a new face, as with
+trees or a moving camera, the next search because of a change waits twice as long.
 """
 
 from __future__ import annotations
@@ -18,17 +18,22 @@ from numpy.typing import NDArray
 from edge_fer.settings import KeyframeSettings
 from edge_fer.types import Box, Image
 
-Why = Literal["cut", "no face", "lost", "change", "time"]
+SearchReason = Literal["cut", "no face", "lost", "change", "time"]
+"""A cut; no face is followed; a face was lost; something changed; the last search was long ago."""
 
-_SIDE = 48  # of the small copy, cells on the long side
-_SAMPLES = 4  # pixels of a cell that are looked at, in each direction
-_CUT = 18.0  # grey levels that a frame differs from the one before it, on average, after a cut
-_CELLS = 2  # that differ: one alone is noise
-_MARGIN = 0.8  # of a box's side, around it: where the movement of its head shows
+_SIDE = 48  # cells on the long side of the small copy
+_SAMPLES = 4  # pixels that are read of each cell, in each direction
+_CUT = 18.0  # mean difference from the frame before that is a cut, grey levels
+_CELLS = 2  # least number of cells that differ in a change: one alone is noise
+_MARGIN = 0.8  # margin around a box that is left out, part of its side: there the head's own movement shows
 
 
 class Keyframes:
-    """Decides frame by frame."""
+    """Decides frame by frame whether the whole frame is searched.
+
+    Args:
+        settings: how often frames are searched, and for what changes.
+    """
 
     def __init__(self, settings: KeyframeSettings) -> None:
         self._settings = settings
@@ -36,30 +41,35 @@ class Keyframes:
         self._shape: tuple[int, ...] = ()
         self._searched: NDArray[np.float32] | None = None
         self._last: NDArray[np.float32] | None = None
-        self._patience_ms, self._faces = settings.change_ms, 0
+        self._change_pause_ms, self._faces = settings.change_ms, 0
 
-    def why(self, image: Image, scene_ns: int, expected: Iterable[Box], lost_ns: int | None) -> Why | None:
-        """Why this frame should be searched; null where following is enough.
+    def search_reason(
+        self, image: Image, scene_ns: int, expected: Iterable[Box], lost_ns: int | None
+    ) -> SearchReason | None:
+        """Why this frame should be searched; None where following is enough.
 
         Args:
             image: `(height, width, 3)` uint8, BGR.
-            scene_ns: time of the frame in the scene; never earlier than the frame before.
+            scene_ns: time of the frame in the scene, nanoseconds; never earlier than the frame before.
             expected: where faces are followed, pixels of `image`.
-            lost_ns: when the one of them was seen last that was lost last; null where all are in view.
+            lost_ns: of the faces that were lost, when the last one was found, scene time in nanoseconds; None where
+                no face was lost.
         """
         small, cut = shrink(image), image.shape != self._shape
         last, self._last, self._shape = self._last, small, image.shape
         if last is None or cut or _difference(small, last).mean() > _CUT:
-            why: Why | None = "cut"
+            reason: SearchReason | None = "cut"
         else:
-            why = self._why(small, scene_ns, list(expected), lost_ns, image.shape[1] / small.shape[1])
-        if why is not None:
+            reason = self._reason_within_scene(
+                small, scene_ns, list(expected), lost_ns, image.shape[1] / small.shape[1]
+            )
+        if reason is not None:
             self._searched_ns, self._searched = scene_ns, small
-        return why
+        return reason
 
-    def _why(
+    def _reason_within_scene(
         self, small: NDArray[np.float32], now_ns: int, expected: list[Box], lost_ns: int | None, cell: float
-    ) -> Why | None:
+    ) -> SearchReason | None:
         settings = self._settings
         if not expected:
             return "no face"
@@ -67,19 +77,26 @@ class Keyframes:
         assert self._searched is not None
         elapsed_ms = (now_ns - self._searched_ns) / 1e6
         if len(expected) != self._faces:
-            self._patience_ms, self._faces = settings.change_ms, len(expected)
+            self._change_pause_ms, self._faces = settings.change_ms, len(expected)
         if lost_ns is not None and now_ns - lost_ns <= settings.lost_ms * 1e6:
             return "lost"
         if elapsed_ms >= settings.every_ms:
             return "time"
-        if elapsed_ms >= self._patience_ms and _changed(small, self._searched, expected, cell, settings.change):
-            self._patience_ms = min(2 * self._patience_ms, settings.change_max_ms)
+        if elapsed_ms >= self._change_pause_ms and _changed(small, self._searched, expected, cell, settings.change):
+            self._change_pause_ms = min(2 * self._change_pause_ms, settings.change_max_ms)
             return "change"
         return None
 
 
 def shrink(image: Image) -> NDArray[np.float32]:
-    """A grey copy of 48 cells on the long side, float32, 0..255; each is the mean of some 16 of its pixels."""
+    """A small grey copy.
+
+    Args:
+        image: `(height, width, 3)` uint8, BGR.
+
+    Returns:
+        `(rows, columns)` float32, 0..255, 48 cells on the long side; each is the mean of about 16 of its pixels.
+    """
     height, width = image.shape[:2]
     ratio = _SIDE / max(height, width)
     size = (max(round(width * ratio), 1), max(round(height * ratio), 1))
@@ -91,7 +108,7 @@ def shrink(image: Image) -> NDArray[np.float32]:
 def _changed(
     small: NDArray[np.float32], before: NDArray[np.float32], expected: list[Box], cell: float, levels: float
 ) -> bool:
-    """Whether something outside the faces differs by so many grey levels."""
+    """Whether cells outside the faces differ by more than `levels` grey levels; `cell` is a cell's side in pixels."""
     difference = _difference(small, before)
     for box in expected:
         margin_x, margin_y = box.width * _MARGIN, box.height * _MARGIN
@@ -102,6 +119,6 @@ def _changed(
 
 
 def _difference(small: NDArray[np.float32], before: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Grey levels by which each cell differs, less what the light did to all of them."""
+    """By how many grey levels each cell differs, without the change of light that all cells have in common."""
     difference = small - before
     return np.asarray(np.abs(difference - np.median(difference)), np.float32)

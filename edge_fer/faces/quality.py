@@ -1,4 +1,4 @@
-"""How good a picture of a face is: its size, its blur and the turn of the head."""
+"""How well a picture of a face can be read: its size, its blur, and the angles of the head."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 
 from edge_fer.types import Face, Image, Landmarks, Quality
 
-_SIDE = 64  # pixels that blur is measured at, whatever the size of the crop
-_FACE = (slice(10, 62), slice(10, 54))  # rows and columns of them that show brows to chin, and no hair or background
-_NOISE = 1.5  # standard deviation of the Gaussian that keeps noise from passing for detail, in these pixels
+_SIDE = 64  # side that crops are resized to before blur is measured, pixels
+_FACE = (slice(10, 62), slice(10, 54))  # its rows and columns that show brows to chin, without hair and background
+_NOISE = 1.5  # standard deviation of the Gaussian that removes noise, which would be taken for detail, in these pixels
 
 _HEAD = np.array(
     [[-0.5, 0.0, 0.0], [0.5, 0.0, 0.0], [0.0, 0.59, 0.57], [-0.39, 1.10, 0.07], [0.39, 1.10, 0.07]], dtype=np.float64
 )
-"""The five landmarks of an average head that looks into the camera, in eye distances: x to the right, y down, z to
+"""The five landmarks of an average head that faces the camera, in eye distances: x to the right, y down, z to
 the camera. Middles of the eyelids (145, 159, 374, 386), nose tip (1) and mouth corners (61, 291) of MediaPipe's
 canonical face model."""
 
@@ -25,33 +25,35 @@ _POSE = np.linalg.pinv(_HEAD - _HEAD.mean(axis=0))
 
 
 def measure_quality(crop: Image, face: Face) -> Quality:
-    """Measure one face.
+    """Measure the picture of one face.
 
     Args:
-        crop: `(size, size)` uint8, grey, aligned.
-        face: that it was cut from, in pixels of the frame.
+        crop: the aligned face, uint8: `(size, size)` grey, or `(size, size, 3)` BGR, which is measured in grey.
+        face: the face that the crop shows, in pixels of the frame.
     """
+    if crop.ndim == 3:
+        crop = np.asarray(cv2.cvtColor(crop, cv2.COLOR_BGR2GRAY), np.uint8)
     left, right = face.landmarks.left_eye, face.landmarks.right_eye
+    across, down = right.x - left.x, right.y - left.y
     yaw, pitch = head_pose(face.landmarks)
-    return Quality(
-        eye_distance=math.hypot(right.x - left.x, right.y - left.y), blur=edge_width(crop), yaw=yaw, pitch=pitch
-    )
+    roll = math.degrees(math.atan2(down, across))
+    return Quality(math.hypot(across, down), edge_width(crop), yaw, pitch, roll)
 
 
 def edge_width(crop: Image) -> float:
-    """How wide the edges of a face are, in the direction in which they are widest.
+    """The width of the edges in a face, in the direction in which they are widest: a measure of blur.
 
     Where a step was blurred by a Gaussian, the mean square of its slope is 2 s^2 times that of its curvature, for a
     standard deviation s, whatever its height: contrast cancels out. (Such a ratio of a signal to its derivative is the
     mobility of Hjorth 1970, EEG analysis based on time domain properties.) Motion blurs one direction only, so four
-    are looked at.
+    directions are measured.
 
     Args:
         crop: `(size, size)` uint8, grey, aligned.
 
     Returns:
-        The standard deviation as part of the crop's side, what the measurement itself blurs included: about 0.022 for
-        a sharp face. About 0 where there are no edges.
+        The standard deviation of the blur as part of the crop's side, with the blur of the measurement itself: about
+        0.022 for a sharp face, and about 0 where there are no edges.
     """
     # Taking single pixels undoes an enlargement of the crop; averaging them would blur it.
     sampled = cv2.resize(crop, (_SIDE, _SIDE), interpolation=cv2.INTER_LINEAR)[_FACE]
@@ -70,17 +72,17 @@ def edge_width(crop: Image) -> float:
 
 
 def head_pose(landmarks: Landmarks) -> tuple[float, float]:
-    """The turn of a head, from the affine camera that shows an average head's landmarks where they were found.
+    """The angles of a head, from the affine camera that maps an average head's landmarks to those that were found.
 
     The camera's rows by least squares, made unit vectors; their product is the line of sight (the first step of
     POSIT: DeMenthon and Davis 1995, Model-based object pose in 25 lines of code).
 
     Args:
-        landmarks: in pixels.
+        landmarks: the face's landmarks, pixels.
 
     Returns:
-        Yaw, positive towards the right of the picture, and pitch, positive is down, in degrees, once the eyes are
-        level; rough, since heads differ and an open mouth lowers its corners. 0 for landmarks that coincide.
+        Yaw, positive towards the right of the picture, and pitch, positive is down, in degrees, after the eyes were
+        levelled. Both are rough: heads differ, and an open mouth lowers its corners. 0 for landmarks that coincide.
     """
     points = np.array(landmarks.points, dtype=np.float64)
     across, down = (_unit(axis) for axis in (_POSE @ (points - points.mean(axis=0))).T)

@@ -9,18 +9,18 @@ from edge_fer.types import Image
 
 
 def fit(image: Image, size: int) -> Image:
-    """A picture whose long side is at most `size` pixels, never enlarged.
+    """Shrink a picture so that its long side has at most `size` pixels; it is never enlarged.
 
-    It is averaged over whole pixels as far as that goes and interpolated for the rest, by less than two: three times
-    as quick as area averaging all the way, which has a quick way for whole factors only. Less than such a factor of
-    columns and rows may go at the right and below.
+    The picture is averaged over whole blocks of pixels, by a whole factor, and interpolated for the rest of the way,
+    by a factor below two. That is three times as quick as area averaging alone, which OpenCV does quickly for whole
+    factors only. The columns and rows at the right and at the bottom that fill no whole block are left out.
 
     Args:
         image: `(height, width, 3)` uint8.
-        size: pixels.
+        size: longest allowed side, pixels.
 
     Returns:
-        The picture itself where it fits already; each side has at least one pixel.
+        `(height, width, 3)` uint8; the picture itself where it fits already. Each side has at least one pixel.
     """
     height, width = image.shape[:2]
     scale = size / max(width, height)

@@ -1,6 +1,6 @@
 """The devices that run networks: one file a device, opened by its short name.
 
-A backend has the specification of its input and outputs, `infer` and `close`, and is a
+A backend has the specifications of its inputs and outputs, `infer` and `close`, and is a
 context manager. Nothing outside this package imports an interpreter or a vendor library.
 """
 
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from edge_fer.errors import BackendError
 
 if TYPE_CHECKING:  # a camera's child process imports this package, and should not wait for these
+    from collections.abc import Sequence
     from types import TracebackType
 
     import numpy as np
@@ -22,6 +23,7 @@ if TYPE_CHECKING:  # a camera's child process imports this package, and should n
 
 _MODULES = {
     "cpu": "edge_fer.inference.cpu",
+    "onnx": "edge_fer.inference.onnx",
     "fake": "edge_fer.inference.fake",
     "edgetpu": "edge_fer.inference.edgetpu.backend",
 }
@@ -29,13 +31,13 @@ _MODULES = {
 
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
-    """What a network takes or gives.
+    """One array that a network takes or gives.
 
     Attributes:
         name: the tensor's name in the model.
-        shape: with the batch first; images are NHWC.
-        dtype: of the array.
-        scale: real = (quantized - zero_point) * scale; 0 where the tensor is float.
+        shape: the array's shape, the batch first.
+        dtype: the array's type.
+        scale: real = (quantized - zero_point) * scale; 0 where the values are not quantized.
         zero_point: see `scale`.
     """
 
@@ -50,17 +52,17 @@ class Backend(Protocol):
     """One network on one device."""
 
     name: str
-    input: TensorSpec
+    inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
 
-    def infer(self, batch: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+    def infer(self, *inputs: NDArray[Any]) -> tuple[NDArray[Any], ...]:
         """Run the network once.
 
         Args:
-            batch: of exactly `input.shape` and `input.dtype`.
+            inputs: an array for each of `self.inputs`, in that order, of exactly its shape and dtype.
 
         Returns:
-            One new array for each of `outputs`, in that order.
+            A new array for each of `self.outputs`, in that order.
 
         Raises:
             BackendError: when the device fails.
@@ -68,7 +70,7 @@ class Backend(Protocol):
         ...
 
     def close(self) -> None:
-        """Give the device back; further calls of `infer` are an error."""
+        """Release the device; further calls of `infer` are an error."""
         ...
 
     def __enter__(self) -> Self: ...
@@ -83,27 +85,33 @@ def open_backend(name: str, model: bytes, *, threads: int = 1, input_shape: tupl
 
     Args:
         name: `cpu`, `fake`, `edgetpu`, `edgetpu:usb:0`, ..., or `auto` for a device that runs any network: the CPU.
-        model: the content of a .tflite file; for an Edge TPU, a compiled one.
-        threads: for the network's operators, on the CPU.
-        input_shape: replaces the model's own, for networks that take any.
+        model: the content of a .tflite file, for an Edge TPU of a compiled one; or of an .onnx file, for the CPU.
+        threads: processor threads for the network's operators, on the CPU.
+        input_shape: replaces the shape of the first input, for networks that take any.
 
     Raises:
         BackendError: when the device is missing or cannot run this model.
     """
     device, _, which = ("cpu" if name == "auto" else name).partition(":")
+    if device == "cpu" and is_onnx(model):
+        device = "onnx"
     arguments = (model, threads, input_shape, *((which,) if which else ()))
     opened: Backend = import_module(_MODULES[device]).open_backend(*arguments)
     return opened
 
 
-def check_input(device: str, batch: NDArray[Any], expected: TensorSpec) -> None:
-    """Refuse a batch that is not what a network takes.
+def is_onnx(model: bytes) -> bool:
+    """Whether a file is ONNX: it begins with the field `ir_version` of onnx.proto; a .tflite file has its own mark."""
+    return model[:1] == b"\x08" and model[4:8] != b"TFL3"
+
+
+def check_inputs(device: str, inputs: Sequence[NDArray[Any]], expected: Sequence[TensorSpec]) -> None:
+    """Refuse arrays that are not what a network takes.
 
     Raises:
-        BackendError: when shape or dtype differ.
+        BackendError: when their number, a shape or a dtype differs.
     """
-    if batch.shape != expected.shape or batch.dtype != expected.dtype:
-        raise BackendError(
-            f"the network failed on {device}: expected {expected.dtype} {expected.shape}, "
-            f"found {batch.dtype} {batch.shape}"
-        )
+    if [(array.shape, array.dtype) for array in inputs] != [(spec.shape, spec.dtype) for spec in expected]:
+        wanted = ", ".join(f"{spec.dtype} {spec.shape}" for spec in expected)
+        found = ", ".join(f"{array.dtype} {array.shape}" for array in inputs) or "nothing"
+        raise BackendError(f"the network failed on {device}: expected {wanted}, found {found}")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from edge_fer.common.closeable import Closeable
 from edge_fer.errors import BackendError
-from edge_fer.inference import TensorSpec
+from edge_fer.inference import TensorSpec, check_inputs
 
 _greeted = False
 
@@ -33,18 +33,21 @@ class CpuBackend(Closeable):
             self._interpreter = _start(model, threads, input_shape)
         except (RuntimeError, ValueError) as error:
             raise BackendError(f"expected a network that runs on the CPU, found: {_reason(error)}") from error
-        self.input = _spec(self._interpreter.get_input_details()[0])
-        details = self._interpreter.get_output_details()
-        self.outputs = tuple(_spec(detail) for detail in details)
-        self._input_index: int = self._interpreter.get_input_details()[0]["index"]
-        self._output_indices: list[int] = [detail["index"] for detail in details]
+        taken, given = self._interpreter.get_input_details(), self._interpreter.get_output_details()
+        self.inputs = tuple(_spec(detail) for detail in taken)
+        self.outputs = tuple(_spec(detail) for detail in given)
+        self._input_indices: list[int] = [detail["index"] for detail in taken]
+        self._output_indices: list[int] = [detail["index"] for detail in given]
 
-    def infer(self, batch: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+    def infer(self, *inputs: NDArray[Any]) -> tuple[NDArray[Any], ...]:
         """Run the network once; see `edge_fer.inference.Backend.infer`."""
         if self._interpreter is None:
             raise BackendError("expected an open backend, found one that was closed; open it again")
+        if len(inputs) != len(self._input_indices):
+            check_inputs("the CPU", inputs, self.inputs)
         try:
-            self._interpreter.set_tensor(self._input_index, batch)
+            for index, array in zip(self._input_indices, inputs, strict=True):
+                self._interpreter.set_tensor(index, array)
             self._interpreter.invoke()
         except (RuntimeError, ValueError) as error:
             raise BackendError(f"the network failed on the CPU: {_reason(error)}") from error
@@ -68,17 +71,17 @@ def _start(model: bytes, threads: int, input_shape: tuple[int, ...] | None) -> A
 def _quiet_stderr() -> Iterator[None]:
     """Keep the interpreter's greeting off the terminal; it has no switch, and its errors are exceptions.
 
-    It greets once a process, when the first network is opened, which is before any thread of ours runs:
-    only then is it silenced, since the descriptor is everybody's.
+    It greets once a process, when the first network is opened, which is before any thread of ours runs. It is
+    silenced only then, since the whole process shares the descriptor.
     """
-    global _greeted  # noqa: PLW0603  what it stands for is one a process, too
+    global _greeted  # noqa: PLW0603  the greeting, too, comes once a process
     if _greeted:
         yield
         return
     _greeted = True
     try:
         kept = os.dup(2)
-    except OSError:  # standard error is closed: nobody hears the greeting
+    except OSError:  # standard error is closed, so there is nothing to silence
         yield
         return
     silence = os.open(os.devnull, os.O_WRONLY)

@@ -1,11 +1,11 @@
-"""A device that goes away and comes back: opened again by a thread of its own until it answers rightly.
+"""A device that may fail and come back: a thread of its own opens it again until its answers are right.
 
-    opening -> checked -> in service -> failed -> climb the ladder, wait -> opening ...
+    opening -> checked -> in service -> failed -> a recovery step, a pause -> opening ...
 
-While it is away `infer` raises at once; whoever calls has a second device for that. Opening, checking and
-recovering all happen in the supervisor's thread and hold up nobody. A device that nobody uses is checked now and then,
-so that its loss is told before the next face needs it. It also is the thread that a child process lives
-as long as (see `edge_fer.process.worker`).
+While the device is out of service `infer` raises at once; the caller has a second device for that. Opening, checking
+and recovery happen in the supervisor's thread and block no caller. A device that is not in use is checked from time to
+time, so that its loss is reported before the next face needs it. A child process that serves the device ends with the
+thread that started it (see `edge_fer.process.worker`), which is the supervisor's, too.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from numpy.typing import NDArray
 
 from edge_fer.common.closeable import Closeable
 from edge_fer.errors import BackendError, WorkerCrashed, WorkerError, WorkerTimeout
-from edge_fer.inference import Backend, TensorSpec, check_input
-from edge_fer.inference.edgetpu.recovery import RUNG_S, Ladder
+from edge_fer.inference import Backend, TensorSpec, check_inputs
+from edge_fer.inference.edgetpu.recovery import STEP_S, RecoveryPolicy
 
-STOP_S = 2 * RUNG_S + 2
-"""`close` waits so long for the thread to end, and raises when it has not. A rung is not cut short: a port would stay
-switched off."""
+STOP_S = 2 * STEP_S + 2
+"""`close` waits so long for the thread to end, seconds, and raises when it has not. A recovery step is not cut short: a
+port would stay switched off."""
 
-_CHANGES = 32  # remembered until they are asked for; of more, the newest
-_LOOK_S = 0.5  # how often a device that is waited for is looked for
-_SLICE_S = 0.1  # how often `settle` looks whether to give up
+_CHANGES = 32  # how many changes are kept until they are taken; of more, the newest
+_PRESENCE_EVERY_S = 0.5  # how often to check whether the device was plugged in again
+_CANCEL_EVERY_S = 0.1  # how often `wait_until_opened` checks whether to give up
 
 
 class Change(NamedTuple):
@@ -43,82 +43,81 @@ class Change(NamedTuple):
 class SupervisedBackend(Closeable):
     """One network on a device that may fail at any time.
 
-    Used by one thread at a time, beside the supervisor's own. The first attempt to open the device begins at
-    once.
+    For one thread at a time, beside the supervisor's own. The first attempt to open the device begins at once.
 
     Args:
-        name: of the device.
-        input_spec: of the network.
-        outputs: of the network.
-        connect: opens the device anew; is given what to ask whether to give up. Raises BackendError.
+        name: the device's name.
+        inputs: what the network takes.
+        outputs: what the network gives.
+        connect: opens the device anew; its argument returns true when it should give up. Raises BackendError.
         check: raises BackendError when the device's answers are wrong.
-        ladder: what to do after a failure.
-        presence: something that changes when the device is plugged in again; null while it is not there.
-        idle_s: a device that nobody used for so long is checked, seconds; 0: never.
+        policy: what to do after a failure.
+        presence: a value that changes when the device is plugged in again; None while it is unplugged.
+        idle_s: a device that was not used for so long is checked, seconds; 0: never.
 
     Attributes:
-        name: of the device.
-        input: of the network.
-        outputs: of the network.
-        reason: why the device is away; null while it is in service.
-        changes: all that happened since somebody took it from here, oldest first.
+        name: the device's name.
+        inputs: what the network takes.
+        outputs: what the network gives.
+        reason: why the device is out of service; None while it is in service.
+        changes: what happened to the device since the caller last emptied this queue, oldest first.
     """
 
     def __init__(
         self,
         name: str,
-        input_spec: TensorSpec,
+        inputs: tuple[TensorSpec, ...],
         outputs: tuple[TensorSpec, ...],
         connect: Callable[[Callable[[], bool]], Backend],
         check: Callable[[Backend], None],
-        ladder: Ladder,
+        policy: RecoveryPolicy,
         presence: Callable[[], object] = lambda: None,
         idle_s: float = 0.0,
     ) -> None:
-        self.name, self.input, self.outputs = name, input_spec, outputs
+        self.name, self.inputs, self.outputs = name, inputs, outputs
         self.reason: str | None = f"{name} is being opened"
         self.changes: deque[Change] = deque(maxlen=_CHANGES)
-        self._connect, self._check, self._ladder, self._presence = connect, check, ladder, presence
+        self._connect, self._check, self._policy, self._presence = connect, check, policy, presence
         self._backend: Backend | None = None
         self._idle_s = idle_s or None
-        self._turn, self._used = threading.Lock(), False  # a check takes turns with `infer`
-        self._mendable = False  # by a reset, as far as is known
-        self._stopping, self._settled, self._failed = (threading.Event() for _ in range(3))
+        self._in_use, self._used = threading.Lock(), False  # a check never runs beside `infer`
+        self._reset_may_help = False  # as far as is known
+        self._stopping, self._opened, self._failed = (threading.Event() for _ in range(3))
         self._thread = threading.Thread(target=self._run, name=f"supervisor {name}", daemon=True)
         self._thread.start()
 
-    def settle(self, cancelled: Callable[[], bool] = lambda: False) -> None:
+    def wait_until_opened(self, cancelled: Callable[[], bool] = lambda: False) -> None:
         """Wait until the first attempt to open the device is over, or until it is `cancelled`."""
-        while not self._settled.wait(_SLICE_S) and not cancelled():
+        while not self._opened.wait(_CANCEL_EVERY_S) and not cancelled():
             pass
 
     @property
     def recovery(self) -> dict[str, int]:
-        """How often each rung of the ladder was tried."""
-        return dict(self._ladder.counts)
+        """How often each recovery step was tried, by its name."""
+        return dict(self._policy.counts)
 
-    def infer(self, batch: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+    def infer(self, *inputs: NDArray[Any]) -> tuple[NDArray[Any], ...]:
         """Run the network once; see `edge_fer.inference.Backend.infer`.
 
         Raises:
-            BackendError: when the device is away, or fails now; the supervisor then brings it back.
+            BackendError: when the device is out of service, or fails now; the supervisor then brings it back.
         """
-        check_input(self.name, batch, self.input)
+        check_inputs(self.name, inputs, self.inputs)
         backend = self._backend
         if backend is None:
             raise BackendError(self.reason or f"{self.name} is away")
-        with self._turn:
-            if self._backend is not backend:  # it failed a check while this face waited
+        with self._in_use:
+            if self._backend is not backend:  # it failed a check while this call waited
                 raise BackendError(self.reason or f"{self.name} is away")
             self._used = True
             try:
-                return backend.infer(batch)
+                return backend.infer(*inputs)
             except BackendError as error:
-                self.distrust(str(error))
+                self.mark_unhealthy(str(error))
                 raise
 
-    def distrust(self, reason: str) -> None:
-        """Take the device out of service until it has proved itself again."""
+    def mark_unhealthy(self, reason: str) -> None:
+        """Take the device out of service until it passes its check again."""
         self.reason = reason
         self._backend = None
         self._failed.set()
@@ -130,7 +129,7 @@ class SupervisedBackend(Closeable):
             BackendError: when that does not end in time.
         """
         self._stopping.set()
-        self.distrust(f"expected an open backend, found {self.name} closed; open it again")
+        self.mark_unhealthy(f"expected an open backend, found {self.name} closed; open it again")
         self._thread.join(STOP_S)
         if self._thread.is_alive():
             raise BackendError(f"expected {self.name} to be given back within {STOP_S:g} s, found it stuck; unplug it")
@@ -141,39 +140,45 @@ class SupervisedBackend(Closeable):
                 reason = self._serve()
                 if not self._stopping.is_set():
                     self._recover(reason)
-        except Exception as error:  # a fault of this program; the CPU goes on, and everybody is told
+        except Exception as error:  # a fault of this program: the CPU goes on, and the status says why
             self.reason = f"{self.name} is given up: {type(error).__name__}: {error}"
             self._backend = None
             self.changes.append(Change("degraded", self.reason))
             raise
         finally:
-            self._settled.set()
+            self._opened.set()
 
     def _serve(self) -> str:
-        """Open the device and keep it until it fails; why it did."""
+        """Open the device and keep it until it fails.
+
+        Returns:
+            Why it failed.
+        """
         opened = False
         try:
             with closing(self._connect(self._stopping.is_set)) as backend:
                 opened = True
-                self._prove(backend)
+                self._verify(backend)
                 self._enter_service(backend)
                 self._watch(backend)
                 return self.reason or "it failed"
         except BackendError as error:
-            # A library that is missing or a device that another program holds is told of by an error before it is open.
-            self._mendable |= isinstance(error.__cause__, WorkerError if opened else (WorkerCrashed, WorkerTimeout))
+            # A missing library, or a device that another program holds, is an error before the device is open.
+            self._reset_may_help |= isinstance(
+                error.__cause__, WorkerError if opened else (WorkerCrashed, WorkerTimeout)
+            )
             return str(error)
         finally:
             self._backend = None
 
     def _watch(self, backend: Backend) -> None:
-        """Wait until it fails.
+        """Wait until the device fails.
 
         Raises:
-            BackendError: when it fails a check while nobody uses it.
+            BackendError: when it fails a check while it is idle.
         """
         while not self._failed.wait(self._idle_s):
-            with self._turn:
+            with self._in_use:
                 if not self._used:
                     self._check_idle(backend)
                 self._used = False
@@ -182,48 +187,48 @@ class SupervisedBackend(Closeable):
         try:
             self._check(backend)
         except BackendError as error:
-            self.distrust(str(error))  # before it is closed, which may take a while
+            self.mark_unhealthy(str(error))  # before it is closed, which may take a while
             raise
 
     def _stopped(self) -> bool:
-        """Whether to end; before that, the last failure is forgotten. `close` sets the two in the other order."""
+        """Whether to end. Clears the last failure first, since `close` sets the two events in the other order."""
         self._failed.clear()
         return self._stopping.is_set()
 
-    def _prove(self, backend: Backend) -> None:
-        expected, found = (self.input, *self.outputs), (backend.input, *backend.outputs)
-        if [_kind(spec) for spec in expected] != [_kind(spec) for spec in found]:
+    def _verify(self, backend: Backend) -> None:
+        expected, found = (self.inputs, self.outputs), (backend.inputs, backend.outputs)
+        if [[*map(_kind, specs)] for specs in expected] != [[*map(_kind, specs)] for specs in found]:
             raise BackendError(f"expected {self.name} to take and give {expected}, found {found}; compile it again")
         self._check(backend)
 
     def _enter_service(self, backend: Backend) -> None:
-        self._ladder.succeeded()
-        self._mendable = True
+        self._policy.succeeded()
+        self._reset_may_help = True
         self._backend = backend
         self.reason = None
-        if self._settled.is_set():
+        if self._opened.is_set():
             self.changes.append(Change("running", f"{self.name} is back and answers rightly"))
-        self._settled.set()
+        self._opened.set()
 
     def _recover(self, reason: str) -> None:
-        """Say what happened, climb the ladder, and wait for it to help or for the device to be plugged in again."""
+        """Report why, do the next recovery step, and wait until its pause is over or the device is plugged in."""
         self.reason = reason
         why = reason.removeprefix(f"{self.name}: ")
         self.changes.append(Change("degraded", f"faces are read without {self.name}: {why}"))
-        self._settled.set()
+        self._opened.set()
         before = self._presence()
-        step = self._ladder.failed(mendable=self._mendable)
-        self.changes.append(Change("degraded", f"{self.name} is away: {step.text}"))
-        end = time.monotonic() + step.pause_s
-        while (left := end - time.monotonic()) > 0 and not self._stopping.wait(min(left, _LOOK_S)):
+        attempt = self._policy.failed(reset_may_help=self._reset_may_help)
+        self.changes.append(Change("degraded", f"{self.name} is away: {attempt.text}"))
+        end = time.monotonic() + attempt.pause_s
+        while (left := end - time.monotonic()) > 0 and not self._stopping.wait(min(left, _PRESENCE_EVERY_S)):
             now = self._presence()
             if now not in (None, before):
-                if step.name == "parked":  # before that, a rung may have renumbered it, and it would never be parked
-                    self._ladder.begin()
+                if attempt.name == "parked":  # before that, a step may have renumbered it, and it would never be parked
+                    self._policy.start_over()
                 return
             before = before if now is None else now
 
 
 def _kind(spec: TensorSpec) -> tuple[object, ...]:
-    """All of a tensor but its name."""
+    """All of a tensor but its name, which a compiler may change."""
     return spec.shape, spec.dtype, round(spec.scale, 7), spec.zero_point

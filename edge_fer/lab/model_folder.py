@@ -14,7 +14,8 @@ from typing import Any
 import yaml
 
 from edge_fer.errors import ModelError, OutputError
-from edge_fer.inference.model_store import MANIFEST, ModelSpec, ModelStore
+from edge_fer.inference.manifest import ModelSpec
+from edge_fer.inference.model_store import MANIFEST, ModelStore
 from edge_fer.lab.files import writing
 
 
@@ -33,7 +34,7 @@ def write_artefact(folder: Path, name: str, content: bytes) -> dict[str, str]:
 
 
 def write_card(folder: Path, spec: ModelSpec, text: str) -> None:
-    """Write a model's card where its manifest entry says.
+    """Write a model's card to the file that its manifest entry names.
 
     Raises:
         OutputError: when the folder cannot be written.
@@ -71,7 +72,7 @@ def assembling(folder: Path) -> Iterator[Path]:
     """
     folder = folder.resolve()
     if (folder / MANIFEST).exists():
-        ModelStore(folder)  # asked before anything is computed
+        ModelStore(folder)  # read before anything is computed
     with writing(folder):
         partial = tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent)
     with partial as name:
@@ -84,7 +85,7 @@ def assembling(folder: Path) -> Iterator[Path]:
 
 
 def find_entry(file: Path, content: bytes) -> tuple[str, ModelSpec] | None:
-    """Name and entry of a file in the manifest beside it; null where there is none of this very content.
+    """Name and entry of a file in the manifest beside it; None where no entry has this very content.
 
     Raises:
         ModelError: when the manifest cannot be read.

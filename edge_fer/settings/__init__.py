@@ -1,9 +1,10 @@
-"""Settings: one validated model a stage; YAML file, then environment, then flags.
+"""Settings: one validated model for each stage; read from a YAML file, then the environment, then flags.
 
-The models are the one place for defaults. Every field says what it means and its unit, so
-that `edge-fer config show` and `edge-fer config schema` document themselves.
+The models are the one place for defaults. Every field says what it means and its unit: `edge-fer config show`,
+`edge-fer config schema` and docs/settings.md are made from them.
 """
 
+from edge_fer.settings.capture import CaptureSettings, RawSettings
 from edge_fer.settings.loading import ENVIRONMENT_PREFIX, changed_settings, dump_settings, load_settings
 from edge_fer.settings.outputs import (
     FileSettings,
@@ -16,14 +17,12 @@ from edge_fer.settings.outputs import (
 )
 from edge_fer.settings.settings import Settings
 from edge_fer.settings.stages import (
-    CaptureSettings,
     ClassifySettings,
     DetectSettings,
     EnhanceSettings,
     HealthSettings,
     KeyframeSettings,
     MonitorSettings,
-    RawSettings,
     SmoothSettings,
     TrackSettings,
 )

@@ -1,4 +1,4 @@
-"""How cameras, devices and links are named in settings; nothing here opens any."""
+"""The names of cameras, devices and links in settings; nothing here opens them."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ from edge_fer.errors import SourceError
 
 SourceKind = Literal["v4l2", "picamera2", "stream", "raw", "picture", "folder", "video", "sample", "synthetic"]
 
-
 _URL = r"[a-z][a-z0-9+.-]*://.*"
-
 
 SOURCE_NAMES: tuple[tuple[str, SourceKind], ...] = (
     ("(?-i:sample)", "sample"),
@@ -23,14 +21,17 @@ SOURCE_NAMES: tuple[tuple[str, SourceKind], ...] = (
     (_URL, "stream"),
     ("[0-9]+|(?-i:/dev/.*)", "v4l2"),
 )
-"""How sources that are no files are named: patterns, and the kind that each one means."""
+"""The names of sources that are not files: regular expressions, each with the kind of source."""
 
 
 def path_of(source: str) -> str:
-    """A source's name as it is, but for `file:///path` the path.
+    """The name of a source; the path where the name is a URL such as `file:///path`.
+
+    Args:
+        source: the name in the settings.
 
     Raises:
-        SourceError: when it is empty, has bytes that are no UTF-8, or is a `file:` URL without a path.
+        SourceError: when the name is empty, has bytes that are not UTF-8, or is a `file:` URL without a path.
     """
     if not source:
         raise SourceError("expected a camera index, path or URL, found an empty name; see --camera")
@@ -51,22 +52,22 @@ def path_of(source: str) -> str:
 
 
 def is_index(source: str) -> bool:
-    """Whether a source is named by a camera's number."""
+    """Whether the name of a source is a camera's number."""
     return source.isascii() and source.isdigit()
 
 
-_URLS = (  # and the highest port, or baud rate
+_URLS = (  # regular expressions, each with the highest port or baud rate
     (re.compile(r"(udpin|udpout):(\[[^\]]+\]|[^:\[\]]+):(\d+)"), 65_535),
     (re.compile(r"(serial):(.+):(\d+)"), 10_000_000),
 )
 
 
 class Url(NamedTuple):
-    """Where a link goes.
+    """The address of a link.
 
     Attributes:
         kind: `udpout`, `udpin` or `serial`.
-        place: host or device.
+        place: host name or device.
         number: port or baud rate.
     """
 
@@ -76,10 +77,13 @@ class Url(NamedTuple):
 
 
 def parse_url(text: str) -> Url:
-    """Take a url apart.
+    """Parse the address of a link.
+
+    Args:
+        text: an address such as `udpout:HOST:PORT`.
 
     Raises:
-        ValueError: when it is none.
+        ValueError: when it is not an address of a link.
     """
     for pattern, highest in _URLS:
         match = pattern.fullmatch(text)
@@ -92,4 +96,4 @@ def parse_url(text: str) -> Url:
 
 
 BACKEND_PATTERN = r"auto|cpu|fake|edgetpu(:(usb|pci):\d+)?"
-"""Names of devices: `edgetpu` is all Edge TPUs, `edgetpu:usb:0` the first one on USB."""
+"""Regular expression for names of devices: `edgetpu` is all Edge TPUs, `edgetpu:usb:0` the first one on USB."""

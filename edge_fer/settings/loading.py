@@ -18,16 +18,18 @@ from edge_fer.settings.settings import Settings
 ENVIRONMENT_PREFIX = "EDGE_FER_"
 
 
-_NAMES = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge")  # a word, and `<<`, which takes in an anchor's keys
+_KEY_TAGS = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge")  # a word, and `<<`, which merges an anchor's keys
+
+_CLOSE = 0.75  # names less alike than this are no typing errors of each other
 
 
-class _OnceLoader(yaml.SafeLoader):
-    """Refuses a key that stands twice, of which YAML would silently take the last."""
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """Refuses a key that stands twice; YAML itself would silently take the last one."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()
         for key, _ in node.value:
-            if not isinstance(key, yaml.ScalarNode) or key.tag not in _NAMES:
+            if not isinstance(key, yaml.ScalarNode) or key.tag not in _KEY_TAGS:
                 raise yaml.MarkedYAMLError(problem="a name that is no plain word", problem_mark=key.start_mark)
             if key.value in seen:
                 problem = f"`{key.value}` for the second time; put both together"
@@ -41,15 +43,16 @@ def load_settings(
     environment: Mapping[str, str] = os.environ,
     flags: Mapping[str, Any] | None = None,
 ) -> Settings:
-    """Settings from a YAML file, then the environment, then flags; later ones win.
+    """Load settings from a YAML file, then the environment, then flags; later ones take priority.
 
     Args:
-        path: YAML file; null: defaults.
-        environment: `EDGE_FER_DETECT__MIN_FACE=60` sets `detect.min_face`; numbers and lists are YAML.
-        flags: dotted names and values, such as `{"detect.min_face": 60}`; a null value sets nothing.
+        path: the YAML file; None: no file.
+        environment: variables such as `EDGE_FER_DETECT__MIN_FACE=60`, which sets `detect.min_face`; numbers and lists
+            are written as in YAML.
+        flags: dotted names and values, such as `{"detect.min_face": 60}`; a value of None sets nothing.
 
     Raises:
-        ConfigError: when a file cannot be read, or a key or value is not known.
+        ConfigError: when the file cannot be read, a key is unknown or a value is not valid.
     """
     content = _read_yaml(path) if path is not None else {}
     # A section whose keys are all commented out is null in YAML, and means its defaults.
@@ -63,14 +66,14 @@ def load_settings(
 
 
 def changed_settings(settings: Settings, values: Mapping[str, Any]) -> Settings:
-    """The same settings, but for some.
+    """A copy of settings with some of them changed.
 
     Args:
-        settings: stay as they are.
-        values: dotted names and values, such as `{"detect.min_face": 60}`.
+        settings: the settings; they are not changed.
+        values: dotted names and new values, such as `{"detect.min_face": 60}`.
 
     Raises:
-        ConfigError: when a key or value is not known.
+        ConfigError: when a key is unknown or a value is not valid.
     """
     content = settings.model_dump()
     for name, value in values.items():
@@ -85,12 +88,14 @@ def _validated(content: dict[str, Any]) -> Settings:
         where, what = first_problem(error)
         if error.errors()[0]["type"] == "extra_forbidden":
             raise ConfigError(f"unknown setting `{where}`{_nearest(where)}; see `edge-fer config show`") from error
-        setting = f"setting `{where}`: " if error.errors()[0]["loc"] else ""  # not of what two of them say together
+        setting = (
+            f"setting `{where}`: " if error.errors()[0]["loc"] else ""
+        )  # a conflict between two settings has no place
         raise ConfigError(f"{setting}{what}; see `edge-fer config show`") from error
 
 
 def dump_settings(settings: Settings) -> str:
-    """The settings as YAML with what each one means, ready to be saved and edited."""
+    """The settings as YAML with the meaning of each one, ready to be saved and edited."""
     lines: list[str] = []
     _dump_section(settings, lines, indent="")
     return "\n".join(lines) + "\n"
@@ -99,8 +104,8 @@ def dump_settings(settings: Settings) -> str:
 def _read_yaml(path: Path) -> dict[str, Any]:
     text = _read_text(path)
     try:
-        content = yaml.load(text, _OnceLoader)  # noqa: S506  a safe loader
-    except (ValueError, RecursionError) as error:  # such as a 45th of a 13th month
+        content = yaml.load(text, _UniqueKeyLoader)  # noqa: S506  a safe loader
+    except (ValueError, RecursionError) as error:  # such as a date in a 13th month
         raise ConfigError(f"expected YAML in {path}, found: {first_line(error)}") from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
@@ -153,7 +158,7 @@ def _set(content: dict[str, Any], name: str, value: Any) -> None:
 
 
 def _field(name: str) -> Any:
-    """The annotation of a setting; null where there is no such setting."""
+    """The annotation of a setting; None where there is no such setting."""
     section: Any = Settings
     for part in name.split("."):
         fields = getattr(section, "model_fields", {})
@@ -166,14 +171,14 @@ def _is_section(name: str) -> bool:
 
 
 def _is_text(name: str) -> bool:
-    """Whether a setting is a word of the user's, in which `007` or `on` means nothing but itself."""
+    """Whether a setting is free text, which is not read as YAML: `007` and `on` stay as they are."""
     return _field(name) in (str, str | None)
 
 
 def _nearest(where: str) -> str:
     valid = _names(Settings)
-    close = difflib.get_close_matches(where, valid, n=1) or difflib.get_close_matches(
-        where.rpartition(".")[2], [name.rpartition(".")[2] for name in valid], n=1
+    close = difflib.get_close_matches(where, valid, 1, _CLOSE) or difflib.get_close_matches(
+        where.rpartition(".")[2], [name.rpartition(".")[2] for name in valid], 1, _CLOSE
     )
     if not close:
         return ""

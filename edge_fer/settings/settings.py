@@ -8,10 +8,11 @@ from pathlib import Path
 from pydantic import Field, model_validator
 from typing_extensions import Self
 
+from edge_fer.settings.addresses import path_of
+from edge_fer.settings.capture import CaptureSettings
 from edge_fer.settings.outputs import LogSettings, PrivacySettings, PublishSettings
 from edge_fer.settings.section import Section
 from edge_fer.settings.stages import (
-    CaptureSettings,
     ClassifySettings,
     DetectSettings,
     EnhanceSettings,
@@ -26,8 +27,10 @@ from edge_fer.settings.stages import (
 class Settings(Section):
     """All settings of a run."""
 
-    device: str | None = Field(None, description="name of this box in every message; null: its host name")
-    models: Path | None = Field(None, description="folder with manifest.yaml; null: the models that came along")
+    device: str | None = Field(None, description="name of this device in every message; null: its host name")
+    models: Path | None = Field(
+        None, description="folder of networks, with a manifest.yaml; null: the networks that come with edge-fer"
+    )
     capture: CaptureSettings = CaptureSettings()
     enhance: EnhanceSettings = EnhanceSettings()
     detect: DetectSettings = DetectSettings()
@@ -42,9 +45,7 @@ class Settings(Section):
     log: LogSettings = LogSettings()
 
     @model_validator(mode="after")
-    def _what_is_written_spares_the_source(self) -> Self:
-        from edge_fer.settings.addresses import path_of
-
+    def _check_outputs_spare_the_source(self) -> Self:
         source = Path(path_of(self.capture.source)).resolve()
         for name, path in (("publish.record", self.publish.record), ("publish.file.path", self.publish.file.path)):
             if path is not None and path.resolve() == source:
@@ -52,12 +53,12 @@ class Settings(Section):
         return self
 
     @model_validator(mode="after")
-    def _bank_is_told_by_somebody(self) -> Self:
+    def _check_roll_has_a_link(self) -> Self:
         if self.detect.roll == "mavlink" and self.publish.mavlink.url is None:
             raise ValueError("detect.roll mavlink: expected a link to the autopilot; set publish.mavlink.url")
         return self
 
     @property
     def device_name(self) -> str:
-        """Name of this box in every message."""
+        """The name of this device in every message."""
         return self.device or socket.gethostname()

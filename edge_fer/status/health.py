@@ -1,8 +1,8 @@
-"""How hot the box is, whether it slows itself down, and how many labels it should therefore read.
+"""How hot the box is, whether its processor is slowed down, and how many faces should therefore be classified.
 
 Sources: the kernel's thermal zones, the Edge TPU's own sensor (`/sys/class/apex`), the firmware of a Raspberry Pi.
-A reading of these may take milliseconds or start a program, so a thread of its own does it; the loop
-only looks at what was read last.
+Reading these may take milliseconds or start a program, so a thread of its own does it; the loop only uses the values
+that were read last.
 """
 
 from __future__ import annotations
@@ -20,23 +20,21 @@ from edge_fer.settings import HealthSettings
 
 _log = logging.getLogger(__name__)
 
-
 STOP_S = 3.0
-"""`Health.close` waits so long for a reading under way, and raises when it has not ended."""
 
 _SLOWED = {"capped", "throttled", "soft_limit"}
-_SHARES = (1.0, 0.5, 0.25)  # of the labels, by level
+_DUTY_CYCLES = (1.0, 0.5, 0.25)  # by level
 
 
 class Governor:
-    """Which share of the labels to read: all, half of them, or a quarter.
+    """Which part of the classifications to do: all, half of them, or a quarter.
 
-    A sensor at its first trip point, or a Pi that slows itself, makes it a half; the second trip point a quarter.
-    It goes down at once, and up by one step whenever all is `margin_c` cooler for `cool_s`.
+    A sensor at its first trip point, or a Pi that lowers its clock, makes it a half; the second trip point a quarter.
+    It goes down at once, and up by one step whenever all sensors are `margin_c` cooler for `cool_s`.
 
     Args:
-        margin_c: so far below a trip point the box counts as cooled, degrees.
-        cool_s: for so long, seconds.
+        margin_c: how far below a trip point a sensor must be to count as cool, degrees Celsius.
+        cool_s: how long all sensors must be cool before the next step up, seconds.
     """
 
     def __init__(self, margin_c: float, cool_s: float) -> None:
@@ -45,11 +43,11 @@ class Governor:
         self._cool_since: float | None = None
 
     def step(self, vitals: Vitals, now_s: float) -> float:
-        """The share of labels to read from now on: 1, 1/2 or 1/4.
+        """The part of the classifications to do from now on: 1, 1/2 or 1/4.
 
         Args:
-            vitals: how the box is now.
-            now_s: any clock's seconds that never go backwards.
+            vitals: temperatures and flags of now.
+            now_s: time of a clock that never goes backwards, seconds.
         """
         hot, warm = _level(vitals, 0.0), _level(vitals, self._margin_c)
         self._level = max(self._level, hot)
@@ -59,22 +57,23 @@ class Governor:
             self._cool_since = now_s
         elif now_s - self._cool_since >= self._cool_s:
             self._level, self._cool_since = self._level - 1, now_s
-        return _SHARES[self._level]
+        return _DUTY_CYCLES[self._level]
 
 
 class Health(Closeable):
     """Reads the sensors in a thread of its own and lets the governor decide.
 
     Args:
-        settings: how often, and the governor's.
-        may_shed: asked whether labels may be left out: of a file, all are read.
-        sysfs: where the kernel's files lie.
+        settings: how often sensors are read, and the governor's margins.
+        may_shed: asked whether classifications may be left out; of a file, all are done.
+        sysfs: the folder of the kernel's device files.
         vcgencmd: the Raspberry Pi's program, asked where the kernel has no file for it.
         clock: seconds that never go backwards.
+        stop_s: how long `close` waits for a reading of the sensors to end, seconds.
 
     Attributes:
-        vitals: what was read last.
-        label_rate: the share of labels to read, 1, 1/2 or 1/4.
+        vitals: the temperatures and flags that were read last.
+        label_rate: the part of the classifications to do, 1, 1/2 or 1/4.
     """
 
     def __init__(
@@ -85,7 +84,9 @@ class Health(Closeable):
         sysfs: Path = SYSFS,
         vcgencmd: Path = VCGENCMD,
         clock: Callable[[], float] = time.monotonic,
+        stop_s: float = STOP_S,
     ) -> None:
+        self._stop_s = stop_s
         self.vitals = Vitals()
         self.label_rate = 1.0
         self._settings, self._may_shed = settings, may_shed
@@ -95,7 +96,7 @@ class Health(Closeable):
         self._thread = threading.Thread(target=self._run, name="health", daemon=True)
 
     def start(self) -> None:
-        """Look now, and from here on every `every_ms` in the background."""
+        """Read the sensors now, and from here on every `every_ms` in the background."""
         self._thread.start()
 
     def look(self) -> None:
@@ -106,7 +107,7 @@ class Health(Closeable):
 
     @property
     def reason(self) -> str | None:
-        """Why fewer labels are read, for a person; null while all are."""
+        """Why fewer labels are read, for a person; None while all are."""
         if self.label_rate == 1:
             return None
         causes = [f"{sensor.name} is at {sensor.celsius:.0f} °C" for sensor in self.vitals.sensors if _heat(sensor, 0)]
@@ -121,9 +122,11 @@ class Health(Closeable):
         """
         self._stopping.set()
         if self._thread.ident is not None:
-            self._thread.join(STOP_S)
+            self._thread.join(self._stop_s)
         if self._thread.is_alive():
-            raise BackendError(f"expected the sensors to answer within {STOP_S:g} s, found one stuck; restart the box")
+            raise BackendError(
+                f"expected the sensors to answer within {self._stop_s:g} s, found one stuck; restart the box"
+            )
 
     def _run(self) -> None:
         while True:
@@ -139,7 +142,7 @@ def _level(vitals: Vitals, margin_c: float) -> int:
     """How many steps down the vitals ask for, 0 to 2, as if every trip point were lower by the margin."""
     levels = [_heat(sensor, margin_c) for sensor in vitals.sensors]
     slowed = not _SLOWED.isdisjoint(vitals.throttled)
-    return min(max([*levels, int(slowed)]), len(_SHARES) - 1)
+    return min(max([*levels, int(slowed)]), len(_DUTY_CYCLES) - 1)
 
 
 def _heat(sensor: Sensor, margin_c: float) -> int:

@@ -30,12 +30,12 @@ def set_up_logs(
     """Write the package's log to a stream.
 
     Args:
-        form: `auto` is the journal's where it listens, else text.
-        stream: null: standard error.
-        environment: has `JOURNAL_STREAM` where the journal listens.
+        form: `auto` is the journal's format where the journal reads the stream, else text.
+        stream: where the log goes; None: standard error.
+        environment: environment variables; systemd sets `JOURNAL_STREAM` where the journal reads the stream.
 
     Returns:
-        What writes it, to be removed from the logger `edge_fer` by whoever wants silence.
+        The handler, which can be removed from the logger `edge_fer` again.
     """
     stream = stream or sys.stderr
     if form == "auto":
@@ -49,23 +49,23 @@ def set_up_logs(
 
 
 class StatusLog(Sink):
-    """Writes every change that a status tells of to the log, for a run that has no other voice."""
+    """Writes every change that a status reports to the log, for a run whose records go elsewhere."""
 
     name = "log"
     internal = True
 
     def __init__(self) -> None:
-        self._told = ("", "")
+        self._last = ("", "")
         self._wrong: frozenset[str] = frozenset()
 
     def publish(self, record: Record, image: Image | None) -> None:
         """Log a status that says something new; see `edge_fer.publish.Sink.publish`."""
-        if isinstance(record, Status) and (record.state, record.message) != self._told:
-            self._told = (record.state, record.message)
+        if isinstance(record, Status) and (record.state, record.message) != self._last:
+            self._last = (record.state, record.message)
             _log.log(self._level(record), "%s: %s", record.state, record.message)
 
     def _level(self, record: Status) -> int:
-        """A warning while something is wrong, but for the status that tells of something else that is well again."""
+        """A warning while something is wrong; but a status that reports a recovery is information."""
         wrong = frozenset(name for name, sink in record.sinks.items() if sink.state != "ok" and sink.reason is not None)
         if record.state in _BAD:
             wrong |= {record.state}

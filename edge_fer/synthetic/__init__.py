@@ -1,1 +1,1 @@
-"""Pictures made to order, with known faces."""
+"""Synthetic pictures whose faces are known."""

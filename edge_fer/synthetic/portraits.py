@@ -1,7 +1,7 @@
-"""Pictures whose every face is known: portraits that move, scale and turn before a plain wall.
+"""Synthetic pictures with known faces: portraits that move, change size and turn in front of a plain wall.
 
-`Scene.truth` is geometry alone and `Scene.render` the picture; both take any frame in any order.
-`scenes.py` says which faces go where.
+`Scene.truth` computes the geometry and `Scene.render` the picture, both for any frame in any order. `scenes.py` says
+which faces appear where.
 """
 
 from __future__ import annotations
@@ -22,16 +22,23 @@ from edge_fer.types import Box, Image, Landmarks, Point
 
 PORTRAITS = Path(__file__).parents[1] / "assets" / "portraits"
 
-_REACH = 1.0  # of a cut-out on each side of the face box's centre, in heights of the box
-_SOFT_EDGE = 0.15  # of the cut-out's radius, over which it fades
-_COVER_POINTS = 16  # a side: the points of a box that are tested for being covered
+_REACH = 1.0  # size of a cut-out on each side of the face box's centre, in heights of the box
+_SOFT_EDGE = 0.15  # the outer part of the cut-out's radius over which it fades out
+_COVER_POINTS = 16  # points along each side of a box that are tested for being covered
 
 Vector = NDArray[np.float64]
 _STAY = Point(0.0, 0.0)
 
 
 class Pose(NamedTuple):
-    """Where a face is: centre and height of its box in pixels, eye line in degrees, clockwise as seen."""
+    """The place of a face.
+
+    Attributes:
+        x: centre of its box, pixels.
+        y: centre of its box, pixels.
+        height: height of its box, pixels.
+        angle: angle of the eye line, degrees, clockwise in the picture.
+    """
 
     x: float
     y: float
@@ -41,16 +48,18 @@ class Pose(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Head:
-    """A portrait cut out for pasting. Lengths are in heights of the face box from its centre, eyes level.
+    """A portrait that was cut out, with its eyes level.
+
+    Lengths are in heights of the face box, positions are relative to the centre of the box.
 
     Attributes:
-        name: of the portrait.
-        person: who it is.
-        images: `(n, n, 4)` uint8, BGR and opacity; each half the size of the one before.
-        height: of the face box in the first image, pixels.
-        width: of the face box.
-        landmarks: `(5, 2)`, in the order of `Landmarks`.
-        ellipse: centre x, y and half-axes of what is cut out.
+        name: name of the portrait.
+        person: name of the person.
+        images: `(n, n, 4)` uint8, BGR and opacity, 0..255; each half the size of the one before.
+        height: height of the face box in the first image, pixels.
+        width: width of the face box.
+        landmarks: `(5, 2)` float64, x and y, in the order of `Landmarks`.
+        ellipse: x and y of the centre and the two half-axes of the ellipse that is cut out.
     """
 
     name: str
@@ -64,15 +73,15 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class TrueFace:
-    """A face of which at least a part of the box is in the picture.
+    """A face whose box is at least partly in the picture.
 
     Attributes:
-        entry: which entry of a face into the view this is, from 0; the same until it has left.
-        name: of the portrait.
-        box: as MTCNN would mark it: upright, whatever the angle.
-        landmarks: where they were drawn.
-        angle: of the eye line, degrees, clockwise as seen.
-        visible: the box is wholly inside the picture and no nearer head covers any of it.
+        entry: number of the entry of a face into the view, from 0; the same until the face has left.
+        name: name of the portrait.
+        box: the box that MTCNN would give, pixels: upright, whatever the angle.
+        landmarks: where the landmarks were drawn, pixels.
+        angle: angle of the eye line, degrees, clockwise in the picture.
+        visible: whether the box is wholly inside the picture and no nearer head covers any part of it.
     """
 
     entry: int
@@ -85,18 +94,18 @@ class TrueFace:
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """One entry of a face: it comes in, sways about its home, and leaves.
+    """The motion of a face from entry to exit: it comes in, sways about its home, and leaves.
 
     Attributes:
         home: middle of the sway.
-        sway: amplitude of each part of the pose.
-        period: of each part's sway, frames.
-        phase: of each part's sway, radians.
-        arrives: frame at which it is at home; before that it is on its way in.
-        departs: frame at which it starts to leave.
-        comes_from: direction in which it is before it arrives, of length 1.
-        leaves_to: direction in which it leaves, of length 1.
-        speed: while it comes and leaves, pixels a frame.
+        sway: amplitude of each value of the pose.
+        period: period of each value's sway, frames.
+        phase: phase of each value's sway, radians.
+        arrives: frame at which the face reaches its home.
+        departs: frame at which the face starts to leave.
+        comes_from: direction from which the face comes, a vector of length 1.
+        leaves_to: direction in which the face leaves, a vector of length 1.
+        speed: speed of coming and leaving, pixels a frame.
     """
 
     home: Pose
@@ -124,7 +133,14 @@ class Course:
 
 
 class Part(NamedTuple):
-    """A stretch of a scene, `first` to before `end`, in every frame of which `faces` faces are visible."""
+    """A part of a scene with a known number of visible faces in every frame.
+
+    Attributes:
+        name: name of the part.
+        faces: number of visible faces.
+        first: number of the first frame.
+        end: number of the first frame after the part.
+    """
 
     name: str
     faces: int
@@ -134,13 +150,13 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scene:
-    """Faces before a wall.
+    """Faces in front of a wall.
 
     Attributes:
         wall: `(height, width, 3)` uint8, BGR.
-        cast: a head and its course, for each entry of a face; the last is the nearest.
-        frames: how many.
-        parts: stretches whose number of visible faces is known.
+        cast: a head and its course for each entry of a face; the last is the nearest.
+        frames: number of frames.
+        parts: the parts with a known number of visible faces.
     """
 
     wall: Image
@@ -163,7 +179,7 @@ class Scene:
         return tuple(faces)
 
     def render(self, index: int) -> Image:
-        """The picture of frame `index`: `(height, width, 3)` uint8, BGR, new."""
+        """The picture of frame `index`: a new `(height, width, 3)` uint8 array, BGR."""
         picture: Image = self.wall.copy()
         for head, course in self.cast:
             _paste(picture, head, course.pose(index))
@@ -171,14 +187,14 @@ class Scene:
 
 
 def transform(points: Vector, pose: Pose) -> Vector:
-    """Points of a head, as drawn at a pose.
+    """Points of a head at a pose.
 
     Args:
-        points: `(n, 2)`, in heights of the face box from its centre, eyes level.
-        pose: where the face is.
+        points: `(n, 2)` float64, in heights of the face box, relative to its centre, eyes level.
+        pose: the place of the face.
 
     Returns:
-        `(n, 2)`, pixels of the picture.
+        `(n, 2)` float64, pixels of the picture.
     """
     turn = math.radians(pose.angle)
     rotation = np.array([[math.cos(turn), -math.sin(turn)], [math.sin(turn), math.cos(turn)]])
@@ -186,7 +202,7 @@ def transform(points: Vector, pose: Pose) -> Vector:
 
 
 def face_box(head: Head, pose: Pose) -> Box:
-    """The box that MTCNN would mark at a pose; it does not turn with the face."""
+    """The box that MTCNN would give at a pose; it does not turn with the face."""
     width = head.width * pose.height
     return Box(pose.x - width / 2, pose.y - pose.height / 2, width, pose.height)
 
@@ -194,6 +210,9 @@ def face_box(head: Head, pose: Pose) -> Box:
 @lru_cache(maxsize=1)
 def load_heads(folder: Path = PORTRAITS) -> tuple[Head, ...]:
     """Cut out the heads of the portraits that `portraits.json` describes.
+
+    Args:
+        folder: the folder of portraits.
 
     Raises:
         SourceError: when a portrait cannot be read.

@@ -1,6 +1,6 @@
-"""Who goes where in a synthetic scene: the story of the shipped sample, and crowds of any size.
+"""The motion of faces in synthetic scenes: the shipped sample clip, and crowds of any size.
 
-A scene is a pure function of its arguments; see `synthetic.py` for how it is drawn.
+A scene is a pure function of its arguments; `portraits.py` draws it.
 """
 
 from __future__ import annotations
@@ -14,39 +14,41 @@ from edge_fer.synthetic.portraits import Course, Head, Part, Pose, Scene, load_h
 from edge_fer.types import Image, Point
 
 FPS = 30
+"""Frame rate that scenes are made for, frames a second."""
 SIZE = (640, 360)
+"""Width and height of the pictures, pixels."""
 
-_WALK = 12.0  # pixels a frame of a face that comes in or leaves
-_STROLL = 7.0  # of a face that passes another
-_ENLARGEMENT = 1.6  # a face is drawn at most so much larger than its portrait: detectors need sharp ones
+_WALK = 12.0  # speed of a face that comes in or leaves, pixels a frame
+_STROLL = 7.0  # speed of a face that passes behind another, pixels a frame
+_ENLARGEMENT = 1.6  # a face is drawn at most this much larger than its portrait: detectors need sharp faces
 _LEFT, _RIGHT, _UP, _DOWN = Point(-1.0, 0.0), Point(1.0, 0.0), Point(0.0, -1.0), Point(0.0, 1.0)
 
 
 def sample_scene(seed: int, entries: int = 6, size: tuple[int, int] = SIZE) -> Scene:
-    """One large face; nobody; three faces; two that pass each other. Again until there are enough entries.
+    """One large face; no face; three faces; two that pass each other. This repeats until there are enough entries.
 
     Args:
         seed: the same seed makes the same scene.
-        entries: at least so many faces come into view, 6 a round of about 14 seconds at 30 frames a second.
-        size: width and height of the picture.
+        entries: least number of faces that come into view; a round of about 14 s has 6.
+        size: width and height of the picture, pixels.
     """
     story = _Story(np.random.default_rng(seed), size)
     while len(story.cast) < entries:
         story.one_face()
-        story.nobody()
+        story.no_face()
         story.three_faces()
         story.two_passing()
     return Scene(_wall(story.rng, size), tuple(story.cast), story.now, tuple(story.parts))
 
 
 def crowd_scene(seed: int, faces: int, frames: int, size: tuple[int, int] = SIZE) -> Scene:
-    """Faces that all stay visible from the first frame to the last, each in a cell of its own.
+    """Faces that all stay visible from the first frame to the last, each in its own cell of a grid.
 
     Args:
         seed: the same seed makes the same scene.
-        faces: how many; 0 for an empty wall.
-        frames: how many.
-        size: width and height of the picture.
+        faces: number of faces; 0: an empty wall.
+        frames: number of frames.
+        size: width and height of the picture, pixels.
     """
     rng = np.random.default_rng(seed)
     width, height = size
@@ -66,9 +68,17 @@ def crowd_scene(seed: int, faces: int, frames: int, size: tuple[int, int] = SIZE
 
 
 class _Story:
-    """A scene in the making: `now` is the first frame that nothing is planned for.
+    """A scene that is being planned, one part after the other.
 
-    Heights of faces are shares of `tall`, the height of the largest 16:9 picture that fits.
+    Args:
+        rng: source of random numbers.
+        size: width and height of the picture, pixels.
+
+    Attributes:
+        tall: the height of the largest 16:9 picture that fits, pixels; heights of faces are fractions of it.
+        cast: the heads and courses so far.
+        parts: the parts so far.
+        now: the first frame that nothing is planned for.
     """
 
     def __init__(self, rng: np.random.Generator, size: tuple[int, int]) -> None:
@@ -92,13 +102,13 @@ class _Story:
         self.parts.append(Part("one face", 1, arrives, departs))
         self.now = departs + self._way(home, sway, sides[1])
 
-    def nobody(self) -> None:
-        """An empty second."""
+    def no_face(self) -> None:
+        """A second without a face."""
         self.parts.append(Part("nobody", 0, self.now, self.now + FPS))
         self.now += FPS
 
     def three_faces(self) -> None:
-        """Three come in one after the other, each from a side of its own, and leave in that order."""
+        """Three faces come in one after the other, each from its own side, and leave in the same order."""
         begin, end = self.now, self.now
         stay = round(2.5 * FPS)
         for place, head in enumerate(_choose(self.rng, 3)):
@@ -116,7 +126,7 @@ class _Story:
         self.now = end
 
     def two_passing(self) -> None:
-        """One stays while another passes behind, partly covered on the way."""
+        """One face stays while another passes behind it and is partly covered on the way."""
         passer, stander = _choose(self.rng, 2)
         tall = min(0.4 * self.tall, _ENLARGEMENT * stander.height / 1.1)
         home = Pose(self.rng.uniform(0.4, 0.6) * self.width, 0.4 * self.height, tall, 0)
@@ -134,14 +144,14 @@ class _Story:
         self.now = middle + half
 
     def _way(self, home: Pose, sway: Pose, side: Point, speed: float = _WALK) -> int:
-        """Frames from home to wholly out of view."""
+        """Number of frames from home until the face is wholly out of view."""
         to_edge = {_LEFT: home.x, _RIGHT: self.width - home.x, _UP: home.y, _DOWN: self.height - home.y}[side]
         beyond = abs(side.x) * sway.x + abs(side.y) * sway.y + 0.9 * (home.height + sway.height)
         return math.ceil((to_edge + beyond) / speed)
 
 
 def _choose(rng: np.random.Generator, count: int) -> list[Head]:
-    """So many heads, different persons first; in a large crowd each comes again and again."""
+    """Choose heads: different persons first; in a large crowd each head repeats."""
     heads = [load_heads()[place] for place in rng.permutation(len(load_heads()))]
     persons = [head.person for head in heads]
     order = sorted(range(len(heads)), key=lambda place: persons[:place].count(persons[place]))
@@ -149,12 +159,12 @@ def _choose(rng: np.random.Generator, count: int) -> list[Head]:
 
 
 def _rhythm(rng: np.random.Generator) -> tuple[Pose, Pose]:
-    """Period (frames) and phase (radians) of a sway."""
+    """A random period (frames) and phase (radians) for each value of a sway."""
     return Pose(*rng.uniform(100, 150, 4).tolist()), Pose(*rng.uniform(0, 2 * math.pi, 4).tolist())
 
 
 def _wall(rng: np.random.Generator, size: tuple[int, int]) -> Image:
-    """A wall in uneven light: a gradient between four muted colours, blotches and grain."""
+    """A wall in uneven light, `(height, width, 3)` uint8, BGR: a gradient of four muted colours, blotches and grain."""
     width, height = size
     corners = rng.uniform(60, 180, (2, 2, 1)) + rng.uniform(-20, 20, (2, 2, 3))
     across, down = np.linspace(0, 1, width)[:, None], np.linspace(0, 1, height)[:, None, None]

@@ -170,14 +170,12 @@ def test_frames_are_decoded_before_the_clock_runs() -> None:
     assert [frame.shape for frame in frames] == [(180, 320, 3)] * 3
 
 
-def test_a_source_without_frames_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge_fer.bench.source.open_source", lambda _: Pictures(0))
+def test_a_source_without_frames_is_refused() -> None:
     with pytest.raises(SourceError, match="at least one frame from black, found none"):
-        decode(CaptureSettings(), 3, 320)
+        decode(CaptureSettings(), 3, 320, lambda _: Pictures(0))
 
 
-def test_a_source_that_ends_too_soon_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge_fer.bench.live._PATIENCE_S", 0.0)
+def test_a_source_that_ends_too_soon_is_told() -> None:
     settings = load_settings(environment={}, flags={"capture.source": "black", "classify.backend": "fake"})
     with pytest.raises(SourceError, match=r"expected frames for 0\.01 s from black, found fewer"):
-        run_live(Scene(settings, lambda *_: Pictures(0)), Length(0.0, 0.01), lambda _: None)
+        run_live(Scene(settings, lambda *_: Pictures(0)), Length(0.0, 0.01), lambda _: None, patience_s=0.0)

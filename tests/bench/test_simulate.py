@@ -50,7 +50,7 @@ def backend(model: bytes) -> Iterator[Backend]:
 
 
 def zeros(backend: Backend) -> np.ndarray:
-    return np.zeros(backend.input.shape, backend.input.dtype)
+    return np.zeros(backend.inputs[0].shape, backend.inputs[0].dtype)
 
 
 def test_it_keeps_the_contract_of_a_backend(backend: Backend) -> None:
@@ -68,10 +68,10 @@ def test_it_keeps_the_contract_of_a_backend(backend: Backend) -> None:
 
 def test_an_answer_comes_after_the_accelerators_latency(backend: Backend) -> None:
     clock = Clock()
-    slow = SimulatedBackend(backend.input, backend.outputs, 0.052, clock, clock.sleep)
+    slow = SimulatedBackend(backend.inputs, backend.outputs, 0.052, clock, clock.sleep)
     slow.infer(zeros(backend))
     assert clock.slept == [pytest.approx(0.051)], "less what the arithmetic took"
-    late = SimulatedBackend(backend.input, backend.outputs, 0.0, clock, clock.sleep)
+    late = SimulatedBackend(backend.inputs, backend.outputs, 0.0, clock, clock.sleep)
     late.infer(zeros(backend))
     assert clock.slept[1] == 0, "never less than nothing"
 

@@ -186,14 +186,14 @@ def test_closing_wakes_who_waits_for_a_frame():
     assert got == [None]
 
 
-def test_an_interruption_lets_who_waits_go_on_without_a_frame():
-    slot = Slot()
-    slot.interrupt()
-    assert slot.get(60.0) is None
-    slot.interrupt()
+def test_whoever_waits_for_several_things_is_woken():
+    wake_up = threading.Event()
+    slot = Slot(wake_up)
     slot.put(frame(1), overwrite=True)
-    assert slot.get(60.0) is not None, "a frame is not held back"
-    assert slot.get(0.0) is None
+    assert wake_up.is_set()
+    wake_up.clear()
+    slot.close()
+    assert wake_up.is_set()
 
 
 def test_changes_are_taken_once_and_the_end_only_when_it_is_wanted():

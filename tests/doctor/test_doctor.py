@@ -201,9 +201,9 @@ def test_a_box_with_many_faults_names_them_all(tmp_path: Path, models: Path) -> 
 @pytest.mark.parametrize(
     ("damage", "found", "mend"),
     [
-        (lambda folder: (folder / "net.tflite").write_bytes(b"a netw0rk"), "(9 bytes)", "mend that folder"),
-        (lambda folder: (folder / "net.tflite").unlink(), "No such file", "mend that folder"),
-        (lambda folder: (folder / MANIFEST).unlink(), "expected the model manifest", "mend that folder"),
+        (lambda folder: (folder / "net.tflite").write_bytes(b"a netw0rk"), "(9 bytes)", "repair that folder"),
+        (lambda folder: (folder / "net.tflite").unlink(), "No such file", "repair that folder"),
+        (lambda folder: (folder / MANIFEST).unlink(), "expected the model manifest", "repair that folder"),
     ],
 )
 def test_a_broken_network_is_named(damage: Any, found: str, mend: str, tmp_path: Path, models: Path) -> None:

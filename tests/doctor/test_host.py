@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from edge_fer.doctor import host as host_module
 from edge_fer.doctor.host import Host
 from edge_fer.doctor.software import INTERPRETERS
 from tests.support.fake_edgetpu import FakeEdgeTpu, library, twins
@@ -43,14 +42,11 @@ def test_without_a_network_no_device_is_touched(tmp_path: Path) -> None:
         ("refuse", False, "the option is bogus"),
     ],
 )
-def test_a_library_that_fails_says_how(
-    fault: str, crashed: bool, words: str, tmp_path: Path, network: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if fault == "hang":
-        monkeypatch.setattr(host_module, "EDGETPU_S", 0.5)
+def test_a_library_that_fails_says_how(fault: str, crashed: bool, words: str, tmp_path: Path, network: Path) -> None:
+    host = Host(edgetpu_s=0.5) if fault == "hang" else Host()
     with FakeEdgeTpu(tmp_path).present() as tpu:
         tpu.fail("load", fault)
-        probe = Host().probe_edgetpu(library(), network)
+        probe = host.probe_edgetpu(library(), network)
     assert probe.crashed is crashed
     assert words in (probe.trouble or "")
 

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from edge_fer.expression.classifier import open_classifier
-from edge_fer.faces.detectors.mtcnn.detector import open_detector
+from edge_fer.faces.detectors import open_detector
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.lab.datasets import open_dataset
 from edge_fer.lab.datasets.dataset import Usage
 from edge_fer.lab.datasets.pasting import through_runtime
 from edge_fer.lab.datasets.pictures import resized
 from edge_fer.settings import ClassifySettings, DetectSettings
-from edge_fer.types import LABELS
+from edge_fer.types import LABELS, AlignedFace
 
 FACES_PER_LABEL = 34
 
@@ -38,9 +38,9 @@ def test_the_way_of_a_frame_costs_at_most_two_points(shared: Path) -> None:
     ):
         aligned = list(through_runtime(images, detector, classifier.crop, classifier.size))
         found = [index for index, face in enumerate(aligned) if face is not None]
-        here = [classifier.classify(face).label for face in aligned if face is not None]
+        here = [classifier.classify(AlignedFace.of_crop(face)).label for face in aligned if face is not None]
         shown = resized([images[index] for index in found], classifier.size)
-        as_trained = [classifier.classify(face).label for face in shown]
+        as_trained = [classifier.classify(AlignedFace.of_crop(face)).label for face in shown]
     truth = [LABELS[labels[index]] for index in found]
     right_here = np.mean([label == true for label, true in zip(here, truth, strict=True)])
     right_as_trained = np.mean([label == true for label, true in zip(as_trained, truth, strict=True)])

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_fer.faces.align import align, eye_transform
-from edge_fer.inference.model_store import CropSpec
+from edge_fer.inference.manifest import CropSpec
 from tests.support.records import landmarks_at
 
 CROP = CropSpec(eye_distance=0.4, eye_y=0.4, detail=224)
@@ -93,3 +93,24 @@ def test_the_frame_is_not_written_to() -> None:
     picture.setflags(write=False)
     align(picture, landmarks_at(400, 400, 100, 10), CROP, 224)
     assert (picture == before).all()
+
+
+@given(
+    x=st.floats(-20, 80), y=st.floats(-20, 60), distance=st.floats(2, 120), angle=st.floats(-180, 180),
+    size=st.sampled_from([16, 48]),
+)  # fmt: skip
+def test_colour_has_the_geometry_of_grey(x: float, y: float, distance: float, angle: float, size: int) -> None:
+    """A picture without colour gives the same crop on every channel, within the rounding of the luminance."""
+    grey = cv2.GaussianBlur(np.random.default_rng(2).integers(0, 256, (60, 80), dtype=np.uint8), (0, 0), 2)
+    crop = CROP.model_copy(update={"detail": 32})
+    picture, face = cv2.merge([grey] * 3), landmarks_at(x, y, distance, angle)
+    colour = align(picture, face, crop, size, colour=True)
+    assert colour.shape == (size, size, 3)
+    assert colour.dtype == np.uint8
+    difference = np.abs(colour.astype(int) - align(picture, face, crop, size)[:, :, np.newaxis])
+    assert difference.max() <= 2
+
+
+def test_the_channels_stay_in_their_order() -> None:
+    picture = np.full((60, 80, 3), (10, 100, 200), np.uint8)
+    assert (align(picture, landmarks_at(40, 30, 20), CROP, 32, colour=True) == (10, 100, 200)).all()

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_fer.faces.derotate import view
-from edge_fer.faces.finder import Finder
+from edge_fer.faces.derotate import derotate
+from edge_fer.faces.finder import Finder, open_finder
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.settings import DetectSettings, Settings
 from edge_fer.status.monitor import Monitor
@@ -41,7 +41,7 @@ def portrait() -> Image:
 
 
 def find(image: Image, roll_deg: float | None) -> tuple[Track, ...]:
-    with Finder(SETTINGS, ModelStore(), Monitor(1).stage) as finder:
+    with open_finder(SETTINGS, ModelStore(), Monitor(1).stage) as finder:
         return finder.find(image, 0, live=False, still=True, roll_deg=roll_deg)
 
 
@@ -67,7 +67,7 @@ def test_without_it_a_bank_hides_the_face(portrait: Image) -> None:
 
 @pytest.fixture
 def finder() -> Iterator[Finder]:
-    with Finder(SETTINGS, ModelStore(), Monitor(1).stage) as finder:
+    with open_finder(SETTINGS, ModelStore(), Monitor(1).stage) as finder:
         yield finder
 
 
@@ -88,12 +88,12 @@ def test_a_face_is_followed_through_a_turn(finder: Finder, portrait: Image) -> N
 )
 def test_a_view_maps_back_to_its_frame(roll_deg: float, width: int, height: int, x: float, y: float) -> None:
     frame = np.zeros((height, width, 3), np.uint8)
-    seen = view(frame, 300, roll_deg)
-    side = seen.image.shape[0]
-    assert seen.image.shape == (side, side, 3)
+    view = derotate(frame, 300, roll_deg)
+    side = view.image.shape[0]
+    assert view.image.shape == (side, side, 3)
     face = face_at(x * side, y * side, 10)
-    (there,) = seen.in_frame((face,), frame)
-    scale = max(width, height) / max(seen.small.shape[:2])
+    (there,) = view.to_frame((face,), frame)
+    scale = max(width, height) / max(view.small.shape[:2])
     mine, theirs = face.landmarks, there.landmarks
     distance = np.hypot(mine.nose.x - mine.left_eye.x, mine.nose.y - mine.left_eye.y)
     moved = np.hypot(theirs.nose.x - theirs.left_eye.x, theirs.nose.y - theirs.left_eye.y)
@@ -103,10 +103,10 @@ def test_a_view_maps_back_to_its_frame(roll_deg: float, width: int, height: int,
 
 def test_a_view_that_is_not_turned_is_the_frame_itself() -> None:
     frame = np.zeros((30, 40, 3), np.uint8)
-    seen = view(frame, 300, None)
-    assert seen.image is frame
+    view = derotate(frame, 300, None)
+    assert view.image is frame
     face = face_at(5, 6, 10)
-    assert seen.in_frame((face,), frame) == (face,)
+    assert view.to_frame((face,), frame) == (face,)
 
 
 def middle(box: Box) -> tuple[float, float]:

@@ -4,7 +4,6 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_fer.faces import enhance
 from edge_fer.faces.enhance import Enhancer, brightness
 from edge_fer.settings import EnhanceSettings
 
@@ -38,11 +37,10 @@ def test_dark_pictures_gain_contrast(width: int, height: int) -> None:
     assert (picture == before).all()
 
 
-def test_a_large_picture_in_strips_is_what_it_would_be_in_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_picture_in_strips_is_what_it_would_be_in_one() -> None:
     picture = dim_picture(1000, 700)
     at_once = Enhancer(EnhanceSettings(clahe="on")).enhance(picture)
-    monkeypatch.setattr(enhance, "_AT_ONCE", 1000 * 33)
-    in_strips = Enhancer(EnhanceSettings(clahe="on")).enhance(picture)
+    in_strips = Enhancer(EnhanceSettings(clahe="on"), pixels_at_once=1000 * 33).enhance(picture)
     different = at_once.astype(int) - in_strips
     assert np.abs(different).max() <= 1
     assert np.count_nonzero(different) < 1e-4 * different.size

@@ -1,23 +1,24 @@
 from __future__ import annotations
 
-import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
 from edge_fer.errors import BackendError
-from edge_fer.faces import finder as find_module
 from edge_fer.faces.boxes import corners_of, overlap
-from edge_fer.faces.detectors.mtcnn.detector import open_detector
-from edge_fer.faces.finder import Finder
+from edge_fer.faces.detectors import open_detector, open_follower
+from edge_fer.faces.finder import Finder, open_finder
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.settings import Settings
 from edge_fer.status.monitor import Monitor
 from edge_fer.synthetic.scenes import crowd_scene
-from edge_fer.types import Image, Track
+from edge_fer.types import Box, Face, Image, Track
+from tests.support.records import face_at
 
 MS = 1_000_000
 FRAME_MS = 33
@@ -35,20 +36,52 @@ def monitor() -> Monitor:
     return Monitor(600)
 
 
+Work = Callable[[], None]
+
+
+def at_once(work: Work) -> None:
+    """A search beside a frame that ends before the next one."""
+    work()
+
+
 @pytest.fixture
 def finder(monitor: Monitor) -> Iterator[Finder]:
-    with Finder(Settings(), ModelStore(), monitor.stage) as finder:
+    settings, store = Settings(), ModelStore()
+    detector, follower = open_detector(settings.detect, store), open_follower(settings.detect, settings.track, store)
+    with Finder(settings, detector, follower, monitor.stage, run_beside=at_once) as finder:
         yield finder
 
 
 def find(finder: Finder, frames: list[Image], *, live: bool) -> list[tuple[Track, ...]]:
-    """The tracks of each frame; a search of a live source ends before the frame after it."""
-    tracks = []
-    for index, image in enumerate(frames):
-        tracks.append(finder.find(image, index * FRAME_MS * MS, live=live))
-        if finder._search is not None:
-            finder._search.exception()
-    return tracks
+    return [finder.find(image, index * FRAME_MS * MS, live=live) for index, image in enumerate(frames)]
+
+
+class FakeDetector:
+    """Finds one face in every picture, and counts; or fails."""
+
+    def __init__(self) -> None:
+        self.searches = 0
+        self.error: Exception | None = None
+        self.is_closed = False
+
+    def find(self, image: Image) -> tuple[Face, ...]:
+        self.searches += 1
+        if self.error is not None:
+            raise self.error
+        return (face_at(100, 50, 50),)
+
+    def follow(self, image: Image, expected: dict[int, Box]) -> dict[int, Face]:
+        return {key: Face(box, 1.0, face_at(100, 50, 50).landmarks) for key, box in expected.items()}
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+def fake_finder(detector: FakeDetector, follower: FakeDetector | None, **settings: Any) -> Finder:
+    def stage(name: str) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    return Finder(Settings(), detector, follower, stage, **settings)
 
 
 def test_faces_between_key_frames_are_those_that_a_search_finds(
@@ -57,7 +90,7 @@ def test_faces_between_key_frames_are_those_that_a_search_finds(
     tracks = find(finder, frames, live=False)
     with open_detector(Settings().detect, ModelStore()) as detector:
         for index in range(0, len(frames), 5):
-            sought = corners_of([face.box for face in detector.detect(frames[index])])
+            sought = corners_of([face.box for face in detector.find(frames[index])])
             here = corners_of([track.face.box for track in tracks[index]])
             assert len(sought) == len(here) == 2
             assert overlap(sought, here).max(axis=1).min() > 0.7
@@ -71,7 +104,7 @@ def test_faces_of_a_large_frame_are_told_in_its_own_pixels(finder: Finder, frame
     large = [cv2.resize(frame, None, fx=2.5, fy=2.5) for frame in frames[:6]]
     tracks = find(finder, [np.asarray(frame, np.uint8) for frame in large], live=False)
     with open_detector(Settings().detect, ModelStore()) as detector:
-        sought = corners_of([face.box for face in detector.detect(np.asarray(large[5], np.uint8))])
+        sought = corners_of([face.box for face in detector.find(np.asarray(large[5], np.uint8))])
     here = corners_of([track.face.box for track in tracks[5]])
     assert len(sought) == len(here) == 2
     assert overlap(sought, here).max(axis=1).min() > 0.7
@@ -84,19 +117,18 @@ def test_a_live_source_is_searched_beside_its_frames(finder: Finder, monitor: Mo
     assert monitor.stage_times()["detect"].count < len(frames) / 3
 
 
-def test_what_was_sought_before_a_cut_is_not_found_after_it(finder: Finder, frames: list[Image]) -> None:
-    empty = np.where(np.arange(frames[0].shape[1])[:, None] % 64 < 32, 30, 220).astype(np.uint8)
-    empty = np.broadcast_to(empty, frames[0].shape).copy()
-    assert len(finder.find(frames[0], 0, live=True)) == 2
-    finder.find(frames[0], 2000 * MS, live=True)
-    assert finder._search is not None, "the next search is due"
-    assert finder.find(empty, 2033 * MS, live=True) == ()
-    assert finder._search is None
-    finder.find(empty, 2066 * MS, live=True)
-    assert finder._search is not None
-    finder._search.exception()
-    assert finder.find(empty, 2100 * MS, live=True) == ()
-    assert {track.id for track in finder.find(frames[0], 2133 * MS, live=True)} == {3, 4}, "a scene of its own"
+def test_faces_that_were_found_before_a_cut_do_not_appear_after_it(frames: list[Image]) -> None:
+    searches: list[Work] = []
+    detector = FakeDetector()
+    with fake_finder(detector, FakeDetector(), run_beside=searches.append) as finder:
+        assert [track.id for track in finder.find(frames[0], 0, live=True)] == [1]
+        finder.find(frames[0], 2000 * MS, live=True)
+        (search,) = searches
+        search()
+        assert [track.id for track in finder.find(255 - frames[0], 2033 * MS, live=True)] == [2], "its own search"
+        assert detector.searches == 3
+        finder.find(255 - frames[0], 2066 * MS, live=True)
+        assert finder.ids == {2}, "the face of the search before the cut would be another one"
 
 
 def test_stills_are_searched_each_for_itself(finder: Finder, monitor: Monitor, frames: list[Image]) -> None:
@@ -107,39 +139,47 @@ def test_stills_are_searched_each_for_itself(finder: Finder, monitor: Monitor, f
 
 def test_without_key_frames_every_frame_is_searched(monitor: Monitor, frames: list[Image]) -> None:
     settings = Settings.model_validate({"keyframe": {"enabled": False}})
-    with Finder(settings, ModelStore(), monitor.stage) as finder:
+    with open_finder(settings, ModelStore(), monitor.stage) as finder:
         tracks = find(finder, frames[:6], live=False)
     assert monitor.stage_times()["detect"].count == 6
     assert {track.id for frame in tracks for track in frame} == {1, 2}
 
 
-def test_an_error_of_the_search_reaches_the_next_frame(
-    finder: Finder, frames: list[Image], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def detect(image: Image) -> None:
-        raise MemoryError("no room")
-
-    finder.find(frames[0], 0, live=True)
-    monkeypatch.setattr(finder._detector, "detect", detect)
-    finder.find(frames[0], 2000 * MS, live=True)
-    assert finder._search is not None
-    finder._search.exception()
-    with pytest.raises(MemoryError, match="no room"):
-        finder.find(frames[0], 2033 * MS, live=True)
+@pytest.mark.parametrize("live", [True, False])
+def test_without_a_follower_every_frame_is_searched(frames: list[Image], live: bool) -> None:
+    detector = FakeDetector()
+    with fake_finder(detector, None) as finder:
+        assert [len(tracks) for tracks in find(finder, frames[:6], live=live)] == [1] * 6
+    assert detector.searches == 6
 
 
-def test_closing_does_not_wait_for_ever_for_a_search(frames: list[Image], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(find_module, "STOP_S", 0.05)
-    done = threading.Event()
-    finder = Finder(Settings(), ModelStore(), Monitor(600).stage)
-    finder.find(frames[0], 0, live=True)
-    with monkeypatch.context() as stuck:
-        stuck.setattr(finder._detector, "detect", lambda _: done.wait(30) and ())
+def test_an_error_of_the_search_reaches_the_next_frame(frames: list[Image]) -> None:
+    detector = FakeDetector()
+    with fake_finder(detector, FakeDetector(), run_beside=at_once) as finder:
+        finder.find(frames[0], 0, live=True)
+        detector.error = MemoryError("no room")
         finder.find(frames[0], 2000 * MS, live=True)
-        with pytest.raises(BackendError, match="found it stuck"):
-            finder.close()
-        done.set()
-    monkeypatch.setattr(find_module, "STOP_S", 30)
+        with pytest.raises(MemoryError, match="no room"):
+            finder.find(frames[0], 2033 * MS, live=True)
+
+
+def test_closing_waits_for_a_search_but_not_for_ever(frames: list[Image]) -> None:
+    searches: list[Work] = []
+    detector, follower = FakeDetector(), FakeDetector()
+    finder = fake_finder(detector, follower, run_beside=searches.append, stop_s=0.01)
+    finder.find(frames[0], 0, live=True)
+    finder.find(frames[0], 2000 * MS, live=True)
+    with pytest.raises(BackendError, match="found it stuck"):
+        finder.close()
+    assert not detector.is_closed, "the search that is running still needs the networks"
+    searches.pop()()
     finder.close()
-    assert finder._search is not None
-    assert finder._search.result() == ()
+    assert (detector.is_closed, follower.is_closed) == (True, True)
+
+
+def test_a_search_of_a_live_source_runs_in_a_thread_of_its_own(frames: list[Image]) -> None:
+    detector = FakeDetector()
+    with fake_finder(detector, FakeDetector(), stop_s=30) as finder:
+        finder.find(frames[0], 0, live=True)
+        finder.find(frames[0], 2000 * MS, live=True)
+    assert detector.searches == 2, "closing waits for it"

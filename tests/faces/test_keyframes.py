@@ -27,63 +27,63 @@ def with_square(image: Image, x: int, y: int, side: int = 60, level: int = 200) 
 def keyframes() -> Keyframes:
     """After a first search, with a face followed."""
     keyframes = Keyframes(SETTINGS)
-    assert keyframes.why(picture(), 0, [], None) == "cut"
+    assert keyframes.search_reason(picture(), 0, [], None) == "cut"
     return keyframes
 
 
 def test_the_first_frame_and_another_scene_are_cuts(keyframes: Keyframes) -> None:
     other = with_square(picture(), 0, 0, side=300)
-    assert keyframes.why(other, 10 * MS, [FACE], None) == "cut"
-    assert keyframes.why(other, 20 * MS, [FACE], None) is None
+    assert keyframes.search_reason(other, 10 * MS, [FACE], None) == "cut"
+    assert keyframes.search_reason(other, 20 * MS, [FACE], None) is None
 
 
 def test_another_size_is_a_cut(keyframes: Keyframes) -> None:
-    assert keyframes.why(picture()[:, :300], 10 * MS, [FACE], None) == "cut"
-    assert keyframes.why(picture()[::2, :300:2], 20 * MS, [FACE], None) == "cut"
+    assert keyframes.search_reason(picture()[:, :300], 10 * MS, [FACE], None) == "cut"
+    assert keyframes.search_reason(picture()[::2, :300:2], 20 * MS, [FACE], None) == "cut"
 
 
 def test_noise_is_no_reason_to_search(keyframes: Keyframes) -> None:
-    assert [keyframes.why(picture(noise=n), 33 * n * MS, [FACE], None) for n in range(1, 29)] == [None] * 28
+    assert [keyframes.search_reason(picture(noise=n), 33 * n * MS, [FACE], None) for n in range(1, 29)] == [None] * 28
 
 
 def test_every_frame_without_a_face_is_searched(keyframes: Keyframes) -> None:
-    assert [keyframes.why(picture(noise=n), 33 * n * MS, [], None) for n in (1, 2)] == ["no face"] * 2
+    assert [keyframes.search_reason(picture(noise=n), 33 * n * MS, [], None) for n in (1, 2)] == ["no face"] * 2
 
 
 def test_time_passes(keyframes: Keyframes) -> None:
-    assert keyframes.why(picture(), 999 * MS, [FACE], None) is None
-    assert keyframes.why(picture(), 1000 * MS, [FACE], None) == "time"
-    assert keyframes.why(picture(), 1999 * MS, [FACE], None) is None
+    assert keyframes.search_reason(picture(), 999 * MS, [FACE], None) is None
+    assert keyframes.search_reason(picture(), 1000 * MS, [FACE], None) == "time"
+    assert keyframes.search_reason(picture(), 1999 * MS, [FACE], None) is None
 
 
 def test_a_lost_face_is_searched_for_a_while(keyframes: Keyframes) -> None:
-    assert keyframes.why(picture(), 100 * MS, [FACE], 66 * MS) == "lost"
-    assert keyframes.why(picture(), 366 * MS, [FACE], 66 * MS) == "lost"
-    assert keyframes.why(picture(), 367 * MS, [FACE], 66 * MS) is None
-    assert keyframes.why(picture(), 400 * MS, [FACE], 366 * MS) == "lost", "another one"
+    assert keyframes.search_reason(picture(), 100 * MS, [FACE], 66 * MS) == "lost"
+    assert keyframes.search_reason(picture(), 366 * MS, [FACE], 66 * MS) == "lost"
+    assert keyframes.search_reason(picture(), 367 * MS, [FACE], 66 * MS) is None
+    assert keyframes.search_reason(picture(), 400 * MS, [FACE], 366 * MS) == "lost", "another one"
 
 
 def test_something_that_comes_into_view_is_searched_for_at_once(keyframes: Keyframes) -> None:
-    assert keyframes.why(with_square(picture(), 500, 200), 66 * MS, [FACE], None) == "change"
-    assert keyframes.why(with_square(picture(), 500, 200), 99 * MS, [FACE], None) is None
+    assert keyframes.search_reason(with_square(picture(), 500, 200), 66 * MS, [FACE], None) == "change"
+    assert keyframes.search_reason(with_square(picture(), 500, 200), 99 * MS, [FACE], None) is None
 
 
 def test_changes_are_searched_for_only_so_often(keyframes: Keyframes) -> None:
-    assert keyframes.why(with_square(picture(), 500, 200), 59 * MS, [FACE], None) is None
-    assert keyframes.why(with_square(picture(), 500, 200), 60 * MS, [FACE], None) == "change"
+    assert keyframes.search_reason(with_square(picture(), 500, 200), 59 * MS, [FACE], None) is None
+    assert keyframes.search_reason(with_square(picture(), 500, 200), 60 * MS, [FACE], None) == "change"
 
 
 def test_a_face_that_moves_in_its_own_place_is_no_change(keyframes: Keyframes) -> None:
-    assert keyframes.why(with_square(picture(), 110, 110, 60), 100 * MS, [FACE], None) is None
+    assert keyframes.search_reason(with_square(picture(), 110, 110, 60), 100 * MS, [FACE], None) is None
 
 
 def test_a_face_beyond_the_edge_hides_nothing(keyframes: Keyframes) -> None:
     outside = Box(-500, -500, 80, 80)
-    assert keyframes.why(with_square(picture(), 0, 0), 100 * MS, [outside], None) == "change"
+    assert keyframes.search_reason(with_square(picture(), 0, 0), 100 * MS, [outside], None) == "change"
 
 
 def test_the_light_going_down_is_no_change(keyframes: Keyframes) -> None:
-    assert keyframes.why(picture(40), 100 * MS, [FACE], None) is None
+    assert keyframes.search_reason(picture(40), 100 * MS, [FACE], None) is None
 
 
 @pytest.mark.parametrize(
@@ -98,12 +98,14 @@ def test_the_small_copy_keeps_the_proportions(width: int, height: int, shape: tu
 def test_changes_that_bring_no_face_are_searched_for_less_and_less(keyframes: Keyframes) -> None:
     """Something moves for two seconds, 10 ms a frame; then a second face is followed, and it starts anew."""
     moving = [with_square(picture(), 40 * (n % 12), 250) for n in range(200)]
-    searched = [10 * n for n, image in enumerate(moving, 1) if keyframes.why(image, 10 * n * MS, [FACE], None)]
+    searched = [
+        10 * n for n, image in enumerate(moving, 1) if keyframes.search_reason(image, 10 * n * MS, [FACE], None)
+    ]
     pauses = np.diff([0, *searched])
     assert pauses[0] == 60
     assert pauses[1] >= 120
     assert (pauses[2:] >= 240).all()
     assert pauses.max() <= 300, "and still often enough"
     two = [FACE, Box(300, 20, 60, 60)]
-    assert keyframes.why(moving[3], 2000 * MS, two, None) == "change"
+    assert keyframes.search_reason(moving[3], 2000 * MS, two, None) == "change"
     assert 2000 - searched[-1] < 240, "which was too early for one face"

@@ -126,3 +126,11 @@ def test_yaw_points_to_where_the_nose_does() -> None:
 
 def test_landmarks_that_coincide_have_no_turn() -> None:
     assert head_pose(Landmarks(*[Point(3.0, 4.0)] * 5)) == (0, 0)
+
+
+def test_a_crop_in_colour_is_measured_in_grey() -> None:
+    points = landmarks_at(100, 100, 80)
+    face = Face(Box(0, 0, 10, 10), 1.0, points)
+    colour = np.dstack([steps(0), steps(1), steps(2)])
+    grey = np.asarray(cv2.cvtColor(colour, cv2.COLOR_BGR2GRAY), np.uint8)
+    assert measure_quality(colour, face) == measure_quality(grey, face)

@@ -12,7 +12,7 @@ from edge_fer.types import Box, Face
 from tests.support.records import face_at
 
 MS = 1_000_000
-AT_ONCE = TrackSettings(confirm=1)
+AT_ONCE = TrackSettings(min_hits=1)
 
 
 def ids(tracker: Tracker, at_ms: int, *places: tuple[float, float]) -> list[int]:
@@ -41,16 +41,16 @@ def test_a_face_is_expected_where_its_speed_takes_it() -> None:
     tracker = Tracker(TrackSettings())
     for step in range(8):
         ids(tracker, 100 * step, (100 + 10 * step, 50 + 5 * step))
-    box = tracker.expected(800 * MS)[1]
+    box = tracker.predict(800 * MS)[1]
     assert (box.x, box.y, box.width) == pytest.approx((180, 90, 50), abs=0.5)
 
 
 def test_a_face_out_of_sight_stops_after_a_while() -> None:
-    tracker = Tracker(TrackSettings(keep_ms=10_000))
+    tracker = Tracker(TrackSettings(max_age_ms=10_000))
     for step in range(5):
         ids(tracker, 100 * step, (100 + 10 * step, 50))
-    assert tracker.expected(600 * MS)[1].x == pytest.approx(160, abs=0.5)
-    assert tracker.expected(5000 * MS)[1].x == pytest.approx(160, abs=0.5)
+    assert tracker.predict(600 * MS)[1].x == pytest.approx(160, abs=0.5)
+    assert tracker.predict(5000 * MS)[1].x == pytest.approx(160, abs=0.5)
 
 
 def test_faces_are_told_apart_whatever_their_order() -> None:
@@ -66,7 +66,7 @@ def test_the_greater_overlap_wins() -> None:
 
 
 def test_a_flicker_is_forgiven_and_a_long_absence_is_not() -> None:
-    tracker = Tracker(TrackSettings(keep_ms=500, keep_frames=1))
+    tracker = Tracker(TrackSettings(max_age_ms=500, min_missed_frames=1))
     assert ids(tracker, 0, (100, 50)) == [1]
     assert ids(tracker, 200) == []
     assert ids(tracker, 500, (100, 50)) == [1]
@@ -75,7 +75,7 @@ def test_a_flicker_is_forgiven_and_a_long_absence_is_not() -> None:
 
 
 def test_a_slow_processor_does_not_lose_every_face() -> None:
-    tracker = Tracker(TrackSettings(keep_ms=500, keep_frames=3))
+    tracker = Tracker(TrackSettings(max_age_ms=500, min_missed_frames=3))
     assert [ids(tracker, 2000 * step, (100, 50)) for step in range(3)] == [[1]] * 3
     assert [ids(tracker, 6000 + 2000 * step) for step in range(2)] == [[]] * 2
     assert ids(tracker, 10_000, (100, 50)) == [1]
@@ -114,85 +114,85 @@ def test_two_tracks_on_one_face_become_the_older_one() -> None:
 
 
 def test_a_new_face_counts_when_it_is_seen_again() -> None:
-    tracker = Tracker(TrackSettings(confirm=2, sure=1))
+    tracker = Tracker(TrackSettings(min_hits=2, confirm_score=1))
     ids(tracker, 0, (100, 50))  # nothing before: counts at once
     known, new = face_at(100, 50, 50), face_at(300, 50, 50, score=0.91)
     assert [track.id for track in tracker.update(33 * MS, {1: known}, [known, new])] == [1]
-    assert 2 in tracker.expected(66 * MS), "it is looked for although it does not count"
+    assert 2 in tracker.predict(66 * MS), "it is looked for although it does not count"
     assert follow(tracker, 66, {1: known, 2: new}) == [1, 2]
 
 
 def test_a_sure_new_face_counts_at_once() -> None:
-    tracker = Tracker(TrackSettings(confirm=2, sure=0.98))
+    tracker = Tracker(TrackSettings(min_hits=2, confirm_score=0.98))
     ids(tracker, 0, (100, 50))
     assert ids(tracker, 33, (100, 50), (300, 50)) == [1, 2]
 
 
 def test_a_face_that_was_seen_once_is_soon_forgotten() -> None:
-    tracker = Tracker(TrackSettings(confirm=2, sure=1))
+    tracker = Tracker(TrackSettings(min_hits=2, confirm_score=1))
     known = face_at(100, 50, 50)
     ids(tracker, 0, (100, 50))
     tracker.update(33 * MS, {1: known}, [known, face_at(300, 50, 50)])
     for step in range(2, 6):
         assert follow(tracker, 33 * step, {1: known}) == [1]
         assert tracker.lost_ns is None, "what never counted cannot be missing"
-    assert set(tracker.expected(200 * MS)) == {1}
+    assert set(tracker.predict(200 * MS)) == {1}
 
 
 def test_a_new_face_in_an_empty_room_is_looked_at_twice() -> None:
-    tracker = Tracker(TrackSettings(confirm=2, sure=1))
+    tracker = Tracker(TrackSettings(min_hits=2, confirm_score=1))
     assert ids(tracker, 0) == []
     assert tracker.update(33 * MS, {}, [face_at(100, 50, 50)]) == ()
     assert ids(tracker, 66, (100, 50)) == [1]
 
 
 def test_a_picture_of_its_own_shows_every_face_at_once() -> None:
-    tracker = Tracker(TrackSettings(confirm=2, sure=1))
+    tracker = Tracker(TrackSettings(min_hits=2, confirm_score=1))
     ids(tracker, 0, (100, 50))
     tracks = tracker.update(1000 * MS, {}, [face_at(100, 50, 50), face_at(300, 50, 50)], still=True)
     assert [track.id for track in tracks] == [1, 2]
 
 
 def test_what_no_search_finds_is_followed_only_so_long() -> None:
-    tracker = Tracker(TrackSettings(trust_ms=1000))
+    tracker = Tracker(TrackSettings(revalidate_ms=1000))
     ids(tracker, 0, (100, 50))
     poster = face_at(100, 50, 50)
     assert [track.id for track in tracker.update(1000 * MS, {1: poster}, [])] == [1]
     assert [track.id for track in tracker.update(1033 * MS, {1: poster})] == [1], "only a search ends it"
     assert tracker.update(1066 * MS, {1: poster}, []) == ()
-    assert tracker.expected(1100 * MS) == {}
+    assert tracker.predict(1100 * MS) == {}
 
 
 def test_a_search_renews_trust() -> None:
-    tracker = Tracker(TrackSettings(trust_ms=1000))
+    tracker = Tracker(TrackSettings(revalidate_ms=1000))
     for at_ms in range(0, 5000, 500):
         assert ids(tracker, at_ms, (100, 50)) == [1]
 
 
 def test_a_face_that_is_found_again_in_the_last_frame_of_its_track_keeps_its_id() -> None:
-    tracker = Tracker(TrackSettings(keep_ms=0, keep_frames=2))
+    tracker = Tracker(TrackSettings(max_age_ms=0, min_missed_frames=2))
     ids(tracker, 0, (100, 50))
     follow(tracker, 500, {})
-    assert set(tracker.expected(1000 * MS)) == {1}
+    assert set(tracker.predict(1000 * MS)) == {1}
     assert follow(tracker, 1000, {1: face_at(100, 50, 50)}) == [1]
 
 
 def test_after_an_hour_nobody_is_the_same() -> None:
-    tracker = Tracker(TrackSettings(keep_frames=3, confirm=1))
+    tracker = Tracker(TrackSettings(min_missed_frames=3, min_hits=1))
     ids(tracker, 0, (100, 50))
     assert ids(tracker, 3_600_000, (100, 50)) == [2]
 
 
 def test_another_scene_begins_with_new_ids() -> None:
-    tracker = Tracker(TrackSettings(confirm=2, sure=1))
+    tracker = Tracker(TrackSettings(min_hits=2, confirm_score=1))
     ids(tracker, 0, (100, 50))
-    tracker.forget()
+    tracker.reset()
     assert ids(tracker, 33, (100, 50)) == [2]
 
 
 @given(st.lists(st.lists(st.tuples(st.integers(0, 400), st.integers(0, 400)), max_size=6), max_size=12))
 def test_ids_are_unique_and_never_used_again(frames: list[list[tuple[int, int]]]) -> None:
-    tracker = Tracker(TrackSettings(keep_ms=0, keep_frames=1, confirm=1))
+    tracker = Tracker(TrackSettings(max_age_ms=0, min_missed_frames=1, min_hits=1))
     seen: set[int] = set()
     last: set[int] = set()
     for step, places in enumerate(frames):
@@ -212,4 +212,4 @@ def test_a_steady_face_is_expected_exactly_where_it_will_be(x: float, y: float, 
         tracker.update(at_ms * MS, {1: face_at(200 + x * at_ms, 200 + y * at_ms, 50)})
     glide = min(pause_ms, 200)
     expected = Box(200 + x * (360 + glide), 200 + y * (360 + glide), 50, 50)
-    assert tuple(tracker.expected((360 + pause_ms) * MS)[1]) == pytest.approx(tuple(expected), abs=0.01)
+    assert tuple(tracker.predict((360 + pause_ms) * MS)[1]) == pytest.approx(tuple(expected), abs=0.01)

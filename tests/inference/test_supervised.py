@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from edge_fer.common.backoff import Backoff
 from edge_fer.errors import BackendError, WorkerCrashed, WorkerError, WorkerFailed, WorkerTimeout
 from edge_fer.inference import Backend, TensorSpec
-from edge_fer.inference.edgetpu.recovery import Ladder, Rung
+from edge_fer.inference.edgetpu.recovery import RecoveryPolicy, RecoveryStep
 from edge_fer.inference.fake import FakeBackend
 from edge_fer.inference.supervised import SupervisedBackend
 
@@ -27,14 +27,14 @@ class Fragile(FakeBackend):
     """Fails when it is told to, and notes that it was closed."""
 
     def __init__(self, closed: list[str], output: TensorSpec = OUTPUT) -> None:
-        super().__init__(INPUT, (output,))
+        super().__init__((INPUT,), (output,))
         self.broken = False
         self._closed = closed
 
-    def infer(self, batch: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+    def infer(self, *inputs: NDArray[Any]) -> tuple[NDArray[Any], ...]:
         if self.broken:
             raise BackendError("it broke")
-        return super().infer(batch)
+        return super().infer(*inputs)
 
     def close(self) -> None:
         super().close()
@@ -46,9 +46,9 @@ def supervised(
 ) -> SupervisedBackend:
     pauses = {"park_s": 0.005, "steady_s": 0.0}
     pauses = {name: options.pop(name, usual) for name, usual in pauses.items()}
-    ladder = Ladder(options.pop("rungs", ()), Backoff(0.005, 0.005), **pauses)
-    device = SupervisedBackend("stick", INPUT, (OUTPUT,), connect, check, ladder, **options)
-    device.settle()
+    policy = RecoveryPolicy(options.pop("steps", ()), Backoff(0.005, 0.005), **pauses)
+    device = SupervisedBackend("stick", (INPUT,), (OUTPUT,), connect, check, policy, **options)
+    device.wait_until_opened()
     return device
 
 
@@ -187,15 +187,15 @@ def failing(error: WorkerError) -> BackendError:
         (None, True, 0),
     ],
 )
-def test_only_what_a_reset_may_mend_is_reset(error: WorkerError | None, opens: bool, resets: int) -> None:
+def test_only_what_a_reset_may_help_is_reset(error: WorkerError | None, opens: bool, resets: int) -> None:
     problem = BackendError("the answers of another network") if error is None else failing(error)
 
     def fail(_: object) -> Backend:
         raise problem
 
-    rung = Rung("usb_reset", lambda: None)
+    step = RecoveryStep("usb_reset", lambda: None)
     ways = (lambda _: Fragile([]), fail) if opens else (fail, lambda _: None)
-    with supervised(*ways, park_s=600, rungs=(rung,)) as device:
+    with supervised(*ways, park_s=600, steps=(step,)) as device:
         assert until(lambda: "parked" in device.recovery)
         assert device.recovery.get("usb_reset", 0) == resets
 
@@ -209,8 +209,8 @@ def test_a_device_that_was_in_service_is_reset_whatever_it_says() -> None:
             raise failing(WorkerFailed("it does not open"))
         return backend
 
-    with supervised(connect, park_s=600, rungs=(Rung("usb_reset", lambda: None),)) as device:
-        device.distrust("it gave a wrong answer")
+    with supervised(connect, park_s=600, steps=(RecoveryStep("usb_reset", lambda: None),)) as device:
+        device.mark_unhealthy("it gave a wrong answer")
         assert until(lambda: "parked" in device.recovery)
         assert device.recovery["usb_reset"] == 1
 
@@ -221,9 +221,9 @@ def test_whoever_waits_for_the_first_attempt_may_stop_waiting() -> None:
         raise BackendError("given up")
 
     with SupervisedBackend(
-        "stick", INPUT, (OUTPUT,), connect, lambda _: None, Ladder((), Backoff(1, 1), park_s=1, steady_s=0)
+        "stick", (INPUT,), (OUTPUT,), connect, lambda _: None, RecoveryPolicy((), Backoff(1, 1), park_s=1, steady_s=0)
     ) as device:
-        device.settle(lambda: True)
+        device.wait_until_opened(lambda: True)
         assert device.reason == "stick is being opened"
 
 
@@ -236,7 +236,7 @@ def test_closing_ends_an_attempt_to_open() -> None:
         raise BackendError("given up")
 
     device = SupervisedBackend(
-        "stick", INPUT, (OUTPUT,), connect, lambda _: None, Ladder((), Backoff(1, 1), park_s=1, steady_s=0)
+        "stick", (INPUT,), (OUTPUT,), connect, lambda _: None, RecoveryPolicy((), Backoff(1, 1), park_s=1, steady_s=0)
     )
     assert opening.wait(10)
     device.close()

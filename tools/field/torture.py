@@ -26,9 +26,10 @@ from typing import Any
 import cv2
 import numpy as np
 
-from edge_fer.capture.camera import Camera
 from edge_fer.expression.classifier import Classifier, open_classifier
-from edge_fer.expression.failover import Failover, agree, open_reader
+from edge_fer.expression.failover import Failover, agree
+from edge_fer.expression.open_model import open_expression_model
+from edge_fer.inference.manifest import FailoverSpec
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.pipeline import Pipeline
 from edge_fer.publish import Sink
@@ -36,10 +37,11 @@ from edge_fer.schema import Reading, Record, Status
 from edge_fer.settings import Settings, load_settings
 from edge_fer.status.monitor import STAGES, Monitor
 from edge_fer.synthetic.scenes import crowd_scene
-from edge_fer.types import Expression, Image
+from edge_fer.types import AlignedFace, Expression, Image
 from tests.support.fake_edgetpu import INFER_FAULTS, LOAD_FAULTS, FakeEdgeTpu, library, twin_store
 from tests.support.held import Held, held
 
+TOLERANCE = FailoverSpec().tolerance
 FAULTS = (
     *(f"infer {kind}" for kind in INFER_FAULTS),
     *(f"load {kind}" for kind in LOAD_FAULTS),
@@ -71,7 +73,7 @@ class Result:
         worst_gap_ms: longest time between two readings, or, where the source waited for the device, longest time from a
             frame to its reading.
         deadline_ms: of one inference.
-        recovery: rungs that were tried.
+        recovery: recovery steps that were tried.
         returned: how often the Edge TPU took over again.
         before: what the process held before it all.
         early: what it held after a tenth of the frames.
@@ -138,13 +140,13 @@ class Torture:
         self._read = failover.classify
         failover.classify = self.classify  # type: ignore[method-assign]
 
-    def classify(self, face: Image) -> Expression:
+    def classify(self, face: AlignedFace) -> Expression:
         if self.is_due and self._break():
             self._due.pop(0)
         self._faces += 1
         expression = self._read(face)
         expected = self._twin.classify(face)
-        self.wrong += not (agree(expression, expected) and expression.label == expected.label)
+        self.wrong += not (agree(expression, expected, TOLERANCE) and expression.label == expected.label)
         assert expression.origin is not None
         self.by_backend[expression.origin.backend] += 1
         return expression
@@ -325,15 +327,14 @@ def _run(
     store = ModelStore(settings.models)
     kept = Kept(early_at=max(2, frames // 10))
     with open_classifier(settings.classify.model_copy(update={"backend": "cpu"}), store) as twin:
-        failover = open_reader(settings.classify, store)
+        failover = open_expression_model(settings.classify, store)
         assert isinstance(failover, Failover)
         tormentor = Torture(tpu, failover, twin, due, seed)
         loop = Loop(
             pictures, frames, 1 / fps,
             lambda: not (patient and tormentor.is_due) or (failover.origin.reason is None and not tpu.armed),
         )  # fmt: skip
-        camera = Camera(settings.capture, opener=lambda *_: loop)
-        with Pipeline(settings, [kept], monitor=full_monitor(), classifier=failover, camera=camera) as pipeline:
+        with Pipeline(settings, [kept], monitor=full_monitor(), model=failover, opener=lambda *_: loop) as pipeline:
             pipeline.run()
         failover.__dict__.pop("classify")
     return kept, tormentor

@@ -1,6 +1,6 @@
 """A Coral Edge TPU: one compiled network on one device, behind a child process that may crash and hang.
 
-The network lies in a memfd that all children map; pictures and answers lie in the memory shared with each child;
+The network lies in a memfd that all children map; inputs and outputs lie in the memory shared with each child;
 a call carries a few bytes of JSON over a socket. Whatever happens to the child, `infer` answers or raises within
 its deadline. `supervised.py` brings the device back.
 """
@@ -18,16 +18,16 @@ from numpy.typing import NDArray
 
 from edge_fer.common.closeable import Closeable
 from edge_fer.errors import BackendError, WorkerError
-from edge_fer.inference import TensorSpec, check_input
+from edge_fer.inference import TensorSpec, check_inputs, is_onnx
 from edge_fer.inference.edgetpu.child import shared_arrays
 from edge_fer.inference.edgetpu.devices import Tpu, list_tpus
 from edge_fer.process.worker import Worker
 
 KILL_WAIT_S = 0.1
-"""A face does not wait longer than this for a child that was killed to be gone."""
+"""How long a face waits at most for a child that was killed to end, seconds."""
 
 CLOSE_S = 4.0
-"""libedgetpu may look for the device so long before it lets go of it."""
+"""How long libedgetpu may search for the device before it releases it, seconds."""
 
 # What libedgetpu1-std and -max choose by themselves; but of a device that is named by its index both choose Max.
 _PERFORMANCE = {"std": "High", "max": "Max"}
@@ -54,13 +54,18 @@ class CompiledModel(Closeable):
     """A network compiled for the Edge TPU, in memory that child processes can map.
 
     Attributes:
-        descriptor: of the memfd.
+        descriptor: the memfd's file descriptor.
 
     Raises:
         BackendError: when it is not compiled, and would run on the CPU unnoticed.
     """
 
     def __init__(self, content: bytes) -> None:
+        if is_onnx(content):
+            raise BackendError(
+                "expected a network compiled for the Edge TPU, found an ONNX file, which only the CPU runs; make an "
+                "int8 .tflite of it and compile that, or choose `classify.backend: cpu`"
+            )
         if b"edgetpu-custom-op" not in content:
             raise BackendError(
                 "expected a network compiled for the Edge TPU, found one without `edgetpu-custom-op`, which would run "
@@ -69,10 +74,12 @@ class CompiledModel(Closeable):
         self.descriptor = os.memfd_create("edge-fer-model", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         with open(self.descriptor, "wb", closefd=False) as file:
             file.write(content)
-        fcntl(self.descriptor, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK)  # a child may go mad
+        fcntl(
+            self.descriptor, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK
+        )  # a faulty child may write anywhere
 
     def close(self) -> None:
-        """Give the memory back once the last child is gone."""
+        """Free the memory once the last child has ended."""
         if self.descriptor >= 0:
             os.close(self.descriptor)
             self.descriptor = -1
@@ -83,7 +90,7 @@ def open_backend(model: bytes, _threads: int, input_shape: tuple[int, ...] | Non
 
     Args:
         model: the content of a compiled .tflite file.
-        input_shape: must be null: a compiled network has its shape.
+        input_shape: must be None: the shape of a compiled network is fixed.
         which: `usb:0`, `pci:0`, ...; empty: the first one.
     """
     if input_shape is not None:
@@ -111,8 +118,8 @@ class EdgeTpuBackend(Closeable):
 
     Args:
         tpu: the device.
-        model: the network.
-        options: see there.
+        model: the compiled network.
+        options: how the device is used; None: the defaults.
         cancelled: when true, a call that waits is given up; see `edge_fer.process.worker.Worker`.
 
     Raises:
@@ -147,32 +154,31 @@ class EdgeTpuBackend(Closeable):
             )
         except WorkerError as error:
             raise BackendError(str(error)) from error
-        self.input, *outputs = (_spec(tensor) for tensor in info["tensors"])
-        self.outputs = tuple(outputs)
-        specs = [(list(spec.shape), spec.dtype.name) for spec in (self.input, *self.outputs)]
+        self.inputs, self.outputs = (tuple(map(_spec, info[kind])) for kind in ("inputs", "outputs"))
+        specs = [(list(spec.shape), spec.dtype.name) for spec in (*self.inputs, *self.outputs)]
         self._arrays: list[NDArray[Any]] | None = shared_arrays(self._worker.memory, specs)
 
     @property
     def pid(self) -> int | None:
-        """Process id of the child; none without a child."""
+        """Process id of the child; None without a child."""
         return self._worker.pid
 
-    def infer(self, batch: NDArray[Any]) -> tuple[NDArray[Any], ...]:
-        """Run the network once; see `edge_fer.inference.Backend.infer`. After a failure it is of no use any more."""
+    def infer(self, *inputs: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+        """Run the network once; see `edge_fer.inference.Backend.infer`. After a failure only `close` is of use."""
         if self._arrays is None:
             raise BackendError("expected an open backend, found one that was closed; open it again")
-        check_input(self.name, batch, self.input)
-        source, *answers = self._arrays
-        np.copyto(source, batch)
+        check_inputs(self.name, inputs, self.inputs)
+        for array, shared in zip(inputs, self._arrays, strict=False):  # the outputs come after the inputs
+            np.copyto(shared, array)
         try:
             self._worker.call("infer", deadline_s=self._deadline_s)
         except WorkerError as error:
             self._worker.kill()
             raise BackendError(str(error)) from error
-        return tuple(answer.copy() for answer in answers)
+        return tuple(answer.copy() for answer in self._arrays[len(inputs) :])
 
     def close(self) -> None:
-        """Let the library give the device back, and end the child."""
+        """Let the library release the device, and end the child."""
         self._arrays = None
         self._worker.close(CLOSE_S)
 

@@ -1,7 +1,7 @@
-"""The interpreter with the Edge TPU's delegate, as a child process of `edgetpu.py` serves it.
+"""The interpreter with the Edge TPU's delegate, in the child process that `backend.py` starts.
 
-libedgetpu aborts the process on a USB error, a runtime that it was not built for is a segmentation fault, and
-it can hang for ever: so it is loaded here, and nowhere else.
+libedgetpu aborts the process on a USB error, an interpreter that it was not built for makes it a segmentation fault,
+and it can hang for ever: so it is loaded here, and nowhere else.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ class EdgeTpu:
     """One compiled network on one Edge TPU; see `edge_fer.process.child` for how it is served.
 
     Args:
-        memory: shared with the parent: the input, then the outputs, at `offsets`.
+        memory: shared with the parent: the inputs, then the outputs; see `shared_arrays`.
         library: name or path of libedgetpu.
         model: descriptor of a file with the compiled .tflite, inherited from the parent.
         kind: `usb` or `pci`.
         port: the device's name in sysfs, such as `2-1` or `apex_0`.
-        options: of the delegate.
+        options: the delegate's options.
 
     Raises:
         OSError: when the library, the device or the network is not what was expected.
@@ -52,24 +52,27 @@ class EdgeTpu:
             self._interpreter.allocate_tensors()
         except (RuntimeError, ValueError) as error:
             raise OSError(f"expected a network that runs on the Edge TPU, found: {_line(error)}") from error
-        details = [*self._interpreter.get_input_details(), *self._interpreter.get_output_details()]
-        self._indices = [int(detail["index"]) for detail in details]
-        self.info = {"tensors": [_describe(detail) for detail in details]}
-        self._arrays = shared_arrays(
-            memory.view, [(tensor["shape"], tensor["dtype"]) for tensor in self.info["tensors"]]
-        )
+        taken, given = self._interpreter.get_input_details(), self._interpreter.get_output_details()
+        self._inputs, self._outputs = ([int(detail["index"]) for detail in details] for details in (taken, given))
+        self.info = {
+            "inputs": [_describe(detail) for detail in taken],
+            "outputs": [_describe(detail) for detail in given],
+        }
+        tensors = [*self.info["inputs"], *self.info["outputs"]]
+        self._arrays = shared_arrays(memory.view, [(tensor["shape"], tensor["dtype"]) for tensor in tensors])
 
     def infer(self) -> None:
-        """Run the network on the input that lies in the shared memory, and leave the outputs there.
+        """Run the network on the inputs that lie in the shared memory, and leave the outputs there.
 
         Raises:
             OSError: when the device fails, or an output has another shape than the network's.
         """
-        (source, *targets), (input_index, *output_indices) = self._arrays, self._indices
+        sources, targets = self._arrays[: len(self._inputs)], self._arrays[len(self._inputs) :]
         try:
-            self._interpreter.set_tensor(input_index, source)
+            for index, source in zip(self._inputs, sources, strict=True):
+                self._interpreter.set_tensor(index, source)
             self._interpreter.invoke()
-            answers = [self._interpreter.get_tensor(index) for index in output_indices]
+            answers = [self._interpreter.get_tensor(index) for index in self._outputs]
         except (RuntimeError, ValueError) as error:
             raise OSError(f"the network failed on the Edge TPU: {_line(error)}") from error
         for answer, target in zip(answers, targets, strict=True):
@@ -82,8 +85,8 @@ def shared_arrays(memory: Callable[[int], memoryview], specs: list[tuple[list[in
     """Arrays in the shared memory, one after the other; parent and child lay them out alike.
 
     Args:
-        memory: its first bytes, as many as are asked for.
-        specs: shape and dtype of each.
+        memory: gives the first bytes of the shared memory, as many as are asked for.
+        specs: shape and dtype of each array.
     """
     sizes = [int(np.prod(shape)) * np.dtype(dtype).itemsize for shape, dtype in specs]
     starts = np.cumsum([0, *(-(-size // _ALIGNMENT) * _ALIGNMENT for size in sizes)]).tolist()

@@ -3,7 +3,7 @@
     for tpu in list_tpus():
         print(tpu.name, tpu.path)       # usb:0 /sys/bus/usb/devices/2-1
 
-For whoever needs to know without opening one: the choice of a device, the recovery ladder, `edge-fer doctor`.
+For code that needs to know this without opening one: the choice of a device, its recovery, `edge-fer doctor`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Tpu:
 
     Attributes:
         kind: how it is connected.
-        index: among those of its kind, by port.
+        index: position among the devices of its kind, by port.
         path: its folder in sysfs; the folder's name is the USB port (`2-1.3`) or the PCIe device (`apex_0`),
             and stays the same when the device is reset or comes back.
     """
@@ -41,10 +41,10 @@ class Tpu:
 
 
 def list_tpus(sysfs: Path = SYSFS) -> tuple[Tpu, ...]:
-    """Every Edge TPU that the kernel sees now: USB, then PCIe, each in the order of their ports.
+    """Every Edge TPU that the kernel lists now: USB, then PCIe, each in the order of their ports.
 
     Args:
-        sysfs: the kernel's, or a copy of it.
+        sysfs: the kernel's sysfs, or a copy of it.
     """
     usb = (path for path in sysfs.glob("bus/usb/devices/*") if usb_id(path) in USB_IDS)
     pci = sysfs.glob("class/apex/apex_*")
@@ -55,7 +55,7 @@ def list_tpus(sysfs: Path = SYSFS) -> tuple[Tpu, ...]:
 
 
 def usb_id(path: Path) -> str | None:
-    """`vendor:product` of a USB device's folder in sysfs; null where it is none, or has just gone."""
+    """`vendor:product` of a USB device's folder in sysfs; None where it is no USB device, or has just gone."""
     try:
         return ":".join((path / name).read_text().strip() for name in ("idVendor", "idProduct"))
     except OSError:
@@ -63,7 +63,7 @@ def usb_id(path: Path) -> str | None:
 
 
 def device_number(path: Path) -> str | None:
-    """The number that a USB device's folder in sysfs shows, a new one each time it is plugged in; null without one."""
+    """The number that a USB device's folder in sysfs shows, a new one each time it is plugged in; None without one."""
     try:
         return (path / "devnum").read_text().strip()
     except OSError:

@@ -1,12 +1,12 @@
-"""What brings a wedged Edge TPU back: the ladder, and what its rungs do to a USB port.
+"""How an Edge TPU that failed is brought back: in which order what is tried, and what is done to its USB port.
 
-    restart the child -> reset the device -> take its authorisation away and give it back -> cut its power
-    -> park: read on the CPU, and try again every 10 minutes
+    restart the child process -> reset the device -> withdraw its authorisation and restore it -> cut its power
+    -> parked: the CPU reads faces, and the device is tried again every 10 minutes
 
-Killing the process does not unwedge a stick; many users of Coral sticks replug them by hand (google-coral/edgetpu
-issues 252, 766). Each rung is tried once, after a failure, and is followed by a new start. A PCIe device has only the
-first and the last rung, and so has a stick that gave an error and no crash when it was opened: another program may be
-using it. Writing to a port's files can block in the kernel, so it is done in a child process, too.
+Killing the process does not reset a stick that hangs; many users of Coral sticks unplug them and plug them in again
+(google-coral/edgetpu issues 252, 766). Each step is tried once, after a failure, and is followed by a new start. A PCIe
+device is only restarted and parked, and so is a stick that returned an error, without a crash, when it was opened:
+another program may be using it. Writing to a port's files can block in the kernel, so a child process does it.
 """
 
 from __future__ import annotations
@@ -31,20 +31,22 @@ USBDEVFS_RESET = 0x5514
 """`_IO('U', 20)` of <linux/usbdevice_fs.h>."""
 
 RESTARTS = 3
-"""So many restarts come before the first rung that touches the device."""
+"""How many restarts come before the first step that touches the device."""
 
-RUNG_S = 8.0  # the kernel gives up on a device that does not answer after about 5 s
-_OFF_S = 2.0  # without power, for its capacitors to drain
-_MAY_NOT = (errno.EACCES, errno.EPERM, errno.EROFS)  # to a hardened service all of sysfs is read-only
+STEP_S = 8.0
+"""Deadline of one step, seconds: the kernel gives up on a device that does not answer after about 5 s."""
+
+_OFF_S = 2.0  # seconds without power, for the capacitors to drain
+_NOT_PERMITTED = (errno.EACCES, errno.EPERM, errno.EROFS)  # to a hardened service all of sysfs is read-only
 
 
 @dataclass(frozen=True, slots=True)
-class Rung:
+class RecoveryStep:
     """One way to bring a device back.
 
     Attributes:
-        name: as it is published.
-        act: does it; raises OSError or WorkerError when it cannot be done.
+        name: the name in the status record.
+        act: carries the step out; raises OSError or WorkerError when that is not possible.
     """
 
     name: str
@@ -52,13 +54,13 @@ class Rung:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class RecoveryAttempt:
     """What was done after a failure.
 
     Attributes:
-        name: of the rung, or `restart` or `parked`.
-        text: for a person.
-        pause_s: before the next start, seconds.
+        name: the step's name, or `restart` or `parked`.
+        text: a description for people.
+        pause_s: pause before the next start, seconds.
     """
 
     name: str
@@ -66,82 +68,82 @@ class Step:
     pause_s: float
 
 
-class Ladder:
-    """What to try after each failure, one rung higher each time.
+class RecoveryPolicy:
+    """What to do after each failure: restart a few times, then one step after the other, then park.
 
     Args:
-        rungs: between restarting and parking.
+        steps: what is tried between restarting and parking, the gentlest step first.
         backoff: pauses before each start.
-        park_s: pause of a device that no rung has helped, seconds.
-        steady_s: after so long without failure the next one begins at the bottom again, seconds.
+        park_s: pause of a device that no step has helped, seconds.
+        steady_s: a device that worked for so long has recovered: its next failure is a first one, seconds.
         clock: seconds, monotonic.
 
     Attributes:
-        counts: how often each rung was tried.
+        counts: how often each step was tried.
     """
 
     def __init__(
         self,
-        rungs: Sequence[Rung],
+        steps: Sequence[RecoveryStep],
         backoff: Backoff,
         park_s: float,
         steady_s: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.counts: Counter[str] = Counter()
-        self._rungs, self._backoff = tuple(rungs), backoff
+        self._steps, self._backoff = tuple(steps), backoff
         self._park_s, self._steady_s, self._clock = park_s, steady_s, clock
-        self._climbed = 0
-        self._well_since: float | None = None
+        self._tried = 0  # restarts and steps since the first failure
+        self._works_since: float | None = None
 
     def succeeded(self) -> None:
         """Note that the device works."""
-        self._well_since = self._clock()
+        self._works_since = self._clock()
 
-    def begin(self) -> None:
-        """Start at the bottom again: it is another device, or the same one plugged in anew."""
-        self._climbed = 0
+    def start_over(self) -> None:
+        """Begin with restarts again: it is another device, or the same one plugged in anew."""
+        self._tried = 0
         self._backoff.reset()
 
-    def failed(self, *, mendable: bool = True) -> Step:
-        """Climb: do what comes next, and say how long to wait for it to help.
+    def failed(self, *, reset_may_help: bool = True) -> RecoveryAttempt:
+        """Do what comes next, and say how long to wait before the next start.
 
         Args:
-            mendable: whether a reset may help; else the device is left alone.
+            reset_may_help: whether to try the steps; if not, the device is only restarted and parked.
         """
-        if self._well_since is not None and self._clock() - self._well_since >= self._steady_s:
-            self.begin()
-        self._well_since = None
+        if self._works_since is not None and self._clock() - self._works_since >= self._steady_s:
+            self.start_over()
+        self._works_since = None
         problems = []
-        rungs = len(self._rungs) if mendable else 0
-        while (number := self._climbed - RESTARTS) < rungs:
-            self._climbed += 1
-            name = "restart" if number < 0 else self._rungs[number].name
+        steps = len(self._steps) if reset_may_help else 0
+        while (number := self._tried - RESTARTS) < steps:
+            self._tried += 1
+            name = "restart" if number < 0 else self._steps[number].name
             try:
                 if number >= 0:
-                    self._rungs[number].act()
+                    self._steps[number].act()
             except (OSError, RuntimeError) as error:
                 problems.append(f"{name} was not possible ({error})")
                 continue
-            return self._step(name, self._backoff.failed(), problems)
-        return self._step("parked", self._park_s, problems)
+            return self._record(name, self._backoff.failed(), problems)
+        return self._record("parked", self._park_s, problems)
 
-    def _step(self, name: str, pause_s: float, problems: list[str]) -> Step:
+    def _record(self, name: str, pause_s: float, problems: list[str]) -> RecoveryAttempt:
         self.counts[name] += 1
         what = "; ".join([*problems, name.replace("_", " ")])
-        return Step(name, f"{what}, next start in {pause_s:g} s", pause_s)
+        return RecoveryAttempt(name, f"{what}, next start in {pause_s:g} s", pause_s)
 
 
 class UsbPort:
-    """What can be done to the USB port that a device hangs on; a target of `edge_fer.process.worker`.
+    """The USB port of a device, and what can be done to it; a target of `edge_fer.process.worker`.
 
     Args:
         memory: not used.
-        path: of the device in sysfs.
+        path: the device's folder in sysfs.
         dev: where device nodes are.
         helper: socket of the privileged helper (`systemd/edge-fer-usb.socket`), for what this user may not do.
-        ioctl: of the kernel.
-        sleep: waits for so many seconds.
+        ioctl: the system call, `fcntl.ioctl` in its place.
+        sleep: waits for a number of seconds.
     """
 
     def __init__(
@@ -157,10 +159,10 @@ class UsbPort:
         self._ioctl, self._sleep = ioctl, sleep
 
     def usb_reset(self) -> None:
-        """Reset the device as the kernel does after it was plugged in; its user may.
+        """Reset the device as the kernel does after it was plugged in; a user who may open the device may do this.
 
         Raises:
-            OSError: when it is not there, no Edge TPU any more, or does not answer.
+            OSError: when no Edge TPU is at the port any more, or it does not answer.
         """
         self._require_tpu()
         bus, number = (int((self._path / name).read_text()) for name in ("busnum", "devnum"))
@@ -171,7 +173,7 @@ class UsbPort:
             os.close(descriptor)
 
     def reauthorise(self) -> None:
-        """Have the kernel drop the device and take it on again: all that a replug does but the power.
+        """Have the kernel remove the device and add it again, as a replug does, but without a loss of power.
 
         Raises:
             OSError: as in `usb_reset`, or when neither this user nor the helper may do it.
@@ -180,7 +182,7 @@ class UsbPort:
         self._toggle("reauthorise", self._path / "authorized", off="0", on="1", pause_s=0.5)
 
     def port_power(self) -> None:
-        """Cut the port's power and give it back, where the hub can (Linux 6.0 and later).
+        """Cut the port's power and restore it, where the hub can (Linux 6.0 and later).
 
         The helper does it where there is one: this process may be killed while the power is off.
 
@@ -194,7 +196,7 @@ class UsbPort:
         self._toggle("port_power", self._path / "port/disable", off="1", on="0", pause_s=_OFF_S)
 
     def _require_tpu(self) -> None:
-        """Another device may have been plugged into the port meanwhile."""
+        """Raise OSError if another device has been plugged into the port meanwhile."""
         found = usb_id(self._path)
         if found not in USB_IDS:
             raise OSError(f"expected an Edge TPU at USB port {self._path.name}, found {found or 'nothing'}")
@@ -204,7 +206,7 @@ class UsbPort:
         try:
             file.write_text(off)
         except OSError as error:
-            if self._helper is None or error.errno not in _MAY_NOT:
+            if self._helper is None or error.errno not in _NOT_PERMITTED:
                 raise
             ask_helper(self._helper, action, self._path.name)
             return
@@ -218,15 +220,15 @@ def ask_helper(address: str, action: str, port: str) -> None:
     """Have the privileged helper do something to a USB port.
 
     Args:
-        address: of its Unix socket.
+        address: the helper's Unix socket.
         action: `reauthorise` or `port_power`.
-        port: such as `2-1.3`.
+        port: the USB port's name in sysfs, such as `2-1.3`.
 
     Raises:
-        OSError: when it does not answer, or says why it could not.
+        OSError: when the helper does not answer, or answers with the reason why it failed.
     """
     with socket.socket(socket.AF_UNIX) as channel:
-        channel.settimeout(RUNG_S)
+        channel.settimeout(STEP_S)
         channel.connect(address)
         channel.sendall(f"{action} {port}\n".encode())
         answer = channel.makefile().readline().strip()
@@ -234,20 +236,20 @@ def ask_helper(address: str, action: str, port: str) -> None:
         raise OSError(f"the helper at {address} could not do it: {answer or 'it hung up'}")
 
 
-def usb_rungs(path: Path, dev: Path, helper: str | None, *, power: bool) -> tuple[Rung, ...]:
-    """The rungs of one USB device.
+def usb_steps(path: Path, dev: Path, helper: str | None, *, power: bool) -> tuple[RecoveryStep, ...]:
+    """The recovery steps of one USB device.
 
     Args:
-        path: of the device in sysfs.
+        path: the device's folder in sysfs.
         dev: where device nodes are.
         helper: see `UsbPort`.
-        power: whether the port's power may be cut; on many hubs that takes all its ports along.
+        power: whether the port's power may be cut; many hubs then cut all their ports.
     """
 
-    def act(method: str) -> None:  # and to the end: cut short, it would leave the port switched off
+    def act(method: str) -> None:  # never cut short, which would leave the port switched off
         with Worker("edge_fer.inference.edgetpu.recovery:UsbPort", name=f"USB port {path.name}") as worker:
-            worker.start(RUNG_S, path=str(path), dev=str(dev), helper=helper)
-            worker.call(method, deadline_s=RUNG_S)
+            worker.start(STEP_S, path=str(path), dev=str(dev), helper=helper)
+            worker.call(method, deadline_s=STEP_S)
 
     names = ("usb_reset", "reauthorise", *(("port_power",) if power else ()))
-    return tuple(Rung(name, partial(act, name)) for name in names)
+    return tuple(RecoveryStep(name, partial(act, name)) for name in names)

@@ -1,4 +1,4 @@
-"""What the Edge TPU's compiler said, and the manifest's entry for what it made.
+"""The log of the Edge TPU's compiler, and the manifest's entry for the file that it made.
 
 `edgetpu_compiler -s` prints a summary and a table of operators; it ends with success, too, when most of a model stays
 on the CPU. So the log is read, and a model that is not wholly on the chip is no success here.
@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_fer.errors import ModelError, OutputError
-from edge_fer.inference.model_store import ModelSpec, ModelStore
+from edge_fer.inference.manifest import EdgeTpuFile, ModelSpec
+from edge_fer.inference.model_store import ModelStore
 from edge_fer.lab.edgetpu.check import COMPILED
 from edge_fer.lab.model_folder import update_manifest
 from edge_fer.lab.tflite.graph import Graph
@@ -24,7 +25,7 @@ _ROW = re.compile(r"^(?P<operator>[A-Z][\w-]*)\s+(?P<count>\d+)\s+(?P<status>\S.
 
 @dataclass(frozen=True, slots=True)
 class CompilerLog:
-    """What a log says.
+    """The content of a log.
 
     Attributes:
         version: of the compiler.
@@ -50,7 +51,7 @@ def read_log(text: str) -> CompilerLog:
         ModelError: when it did not compile, or its log is not what was expected.
     """
     if not re.search(r"^Models? compiled successfully", text, re.MULTILINE):
-        raise ModelError(f"expected the compiler to say `Model compiled successfully`, found: {_complaint(text)}")
+        raise ModelError(f"expected `Model compiled successfully` in the compiler's log, found: {_complaint(text)}")
     rows = [(row["operator"], int(row["count"]), row["status"].strip()) for row in _ROW.finditer(text)]
     operators = int(_field(text, r"Total number of operations: (\d+)"))
     if sum(count for _, count, _ in rows) != operators:
@@ -76,9 +77,9 @@ def check_log(log: CompilerLog) -> None:
         ModelError: when an operator stays on the CPU, or the chip keeps nothing.
     """
     if log.on_cpu:
-        told = "; ".join(f"{count} {operator}: {status}" for operator, count, status in log.unmapped)
+        reasons = "; ".join(f"{count} {operator}: {status}" for operator, count, status in log.unmapped)
         raise ModelError(
-            f"expected all {log.operators} operators on the Edge TPU, found {log.on_cpu} on the CPU ({told}); "
+            f"expected all {log.operators} operators on the Edge TPU, found {log.on_cpu} on the CPU ({reasons}); "
             "see `edge-fer lab edgetpu-check`"
         )
     if log.cached_bytes == 0:
@@ -114,12 +115,10 @@ def record(folder: Path, name: str, compiled: bytes, text: str) -> ModelSpec:
     file = f"{Path(spec.file).stem}_edgetpu.tflite"
     _write(folder / file, compiled)
     _write(folder / Path(file).with_suffix(".log"), text.encode())
-    entry = {
-        "file": file,
-        "sha256": hashlib.sha256(compiled).hexdigest(),
-        "compiler": f"edgetpu_compiler {log.version}",
-    }
-    changed = ModelSpec.model_validate({**spec.model_dump(), "edgetpu": entry})
+    entry = EdgeTpuFile(
+        file=file, sha256=hashlib.sha256(compiled).hexdigest(), compiler=f"edgetpu_compiler {log.version}"
+    )
+    changed = spec.model_copy(update={"edgetpu": entry})
     update_manifest(folder, {name: changed})
     return changed
 
@@ -155,12 +154,12 @@ def _bytes(text: str, name: str) -> int:
 
 
 def _complaint(text: str) -> str:
-    """The line of a log that says what went wrong, or its last."""
+    """The line of a log that names what went wrong, or its last."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    told = [
+    complaints = [
         line for line in lines if re.match(r"ERROR|Compilation failed:|Internal compiler error|Invalid model", line)
     ]
-    return " ".join(told) if told else (lines[-1] if lines else "nothing")
+    return " ".join(complaints) if complaints else (lines[-1] if lines else "nothing")
 
 
 def _write(path: Path, content: bytes) -> None:

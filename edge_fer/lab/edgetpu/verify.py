@@ -1,6 +1,6 @@
 """Is a board what it should be: the same faces on two devices, their times, and a long run.
 
-For whoever has an Edge TPU; `deploy/verify_board.sh` calls it. Faces come from the shipped portraits, pasted into the
+For owners of an Edge TPU; `deploy/verify_board.sh` calls it. Faces come from the shipped portraits, pasted into the
 sample's scene and cut out where they were pasted, so that nothing but the network and its device is compared.
 """
 
@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from edge_fer.bench.reference import Row
 from edge_fer.common.machine import board
-from edge_fer.errors import ModelError
-from edge_fer.expression.classifier import quantization_table
+from edge_fer.expression.preprocessing import quantization_table
 from edge_fer.faces.align import align
 from edge_fer.inference import Backend, open_backend
-from edge_fer.inference.model_store import ModelSpec, ModelStore
+from edge_fer.inference.manifest import ClassifierSpec
+from edge_fer.inference.model_store import ModelStore
 from edge_fer.lab.edgetpu.soak import Device, Soak
 from edge_fer.synthetic.scenes import sample_scene
 
@@ -87,7 +87,7 @@ def verify(plan: Plan, store: ModelStore, say: Say, clock: Clock = time.monotoni
     Args:
         plan: what and how long.
         store: has the network, and the compiled one for an Edge TPU.
-        say: is told what goes on.
+        say: called with a sentence about each part.
         clock: seconds; replaced in tests.
 
     Raises:
@@ -117,27 +117,22 @@ def verify(plan: Plan, store: ModelStore, say: Say, clock: Clock = time.monotoni
     return found
 
 
-def golden_faces(spec: ModelSpec, backend: Backend, count: int) -> list[Batch]:
+def golden_faces(spec: ClassifierSpec, backend: Backend, count: int) -> list[Batch]:
     """Inputs of a classifier, the same on every machine.
 
     Args:
         spec: of the classifier.
         backend: with its input specification.
         count: how many.
-
-    Raises:
-        ModelError: when it is no classifier of aligned faces.
     """
-    if spec.crop is None or spec.input.size is None:
-        raise ModelError("expected a classifier with a size and a crop, found none; name another model")
-    table, scene = quantization_table(spec.input, backend.input), sample_scene(_SEED)
+    table, scene = quantization_table(spec.input, backend.inputs[0]), sample_scene(_SEED)
     faces: list[Batch] = []
     for index in range(0, scene.frames, _EVERY):
         picture = scene.render(index)
         for face in scene.truth(index):
             if face.visible and len(faces) < count:
                 grey = align(picture, face.landmarks, spec.crop, spec.input.size)
-                faces.append(np.repeat(table[grey][None, :, :, None], backend.input.shape[3], axis=3))
+                faces.append(np.repeat(table[grey][None, :, :, None], backend.inputs[0].shape[3], axis=3))
     return faces
 
 

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_fer.expression.classifier import dequantize, quantization_table
+from edge_fer.expression.outputs import dequantize
+from edge_fer.expression.preprocessing import quantization_table
 from edge_fer.inference import open_backend
-from edge_fer.inference.model_store import InputSpec
+from edge_fer.inference.picture_spec import InputSpec
 from edge_fer.lab.console import Progress, silent
 
 
@@ -23,13 +24,13 @@ def classify(
         images: `(n, size, size)` uint8, grey.
         spec: how a pixel becomes an input.
         threads: processor threads.
-        progress: told after each face.
+        progress: called after each face.
 
     Returns:
         `(n, 7)`, dequantized.
     """
     with open_backend("cpu", model, threads=threads) as backend:
-        table = quantization_table(spec, backend.input)
+        table = quantization_table(spec, backend.inputs[0])
         rows = []
         for number, image in enumerate(images, 1):
             (output,) = backend.infer(as_batch(image, table))

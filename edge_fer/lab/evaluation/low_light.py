@@ -10,7 +10,7 @@ import numpy as np
 
 from edge_fer.expression.classifier import open_classifier
 from edge_fer.faces.align import align
-from edge_fer.faces.detectors.mtcnn.detector import open_detector
+from edge_fer.faces.detectors import open_detector
 from edge_fer.faces.enhance import Enhancer
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.lab.console import Progress
@@ -18,7 +18,7 @@ from edge_fer.lab.datasets.dataset import Dataset
 from edge_fer.lab.datasets.degradations import darken
 from edge_fer.lab.datasets.pasting import Pasted, find, paste
 from edge_fer.settings import Settings
-from edge_fer.types import LABELS, Image
+from edge_fer.types import LABELS, AlignedFace, Image
 
 LIGHTS = (1.0, 0.5, 0.25, 0.15, 0.1)
 """Shares of the light."""
@@ -54,9 +54,9 @@ def compare(settings: Settings, faces: Dataset, progress: Progress, lights: Sequ
     """Show every face in every light, enhanced in every way.
 
     Args:
-        settings: of the runtime; `enhance.clahe` goes through all its values.
+        settings: of the runtime; `enhance.clahe` takes each of its values in turn.
         faces: crops and their labels.
-        progress: told after each light.
+        progress: called after each light.
         lights: shares of the light.
     """
     store, rows = ModelStore(settings.models), []
@@ -78,7 +78,7 @@ def compare(settings: Settings, faces: Dataset, progress: Progress, lights: Sequ
                     if face is not None:
                         crop = align(frame, face.landmarks, classifier.crop, classifier.size)
                         found += 1
-                        right += classifier.classify(crop).label == LABELS[faces.labels[index]]
+                        right += classifier.classify(AlignedFace.of_crop(crop)).label == LABELS[faces.labels[index]]
                 rows.append(Lit(light, way, len(faces), found, right, enhanced))
             progress(number + 1, len(lights))
     return rows

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from torch import nn
 
-from edge_fer.inference.model_store import InputSpec, ModelSpec, Task
+from edge_fer.inference.manifest import MtcnnSpec, MtcnnTask
+from edge_fer.inference.picture_spec import MtcnnInput
 from edge_fer.lab.console import Reporter
-from edge_fer.lab.export.calibration_mtcnn import measure_ranges, what_they_see
+from edge_fer.lab.export.calibration_mtcnn import cascade_inputs, measure_ranges
 from edge_fer.lab.export.convert import check_agreement, parameters
 from edge_fer.lab.export.equalize import equalize
 from edge_fer.lab.export.model_card import mtcnn_card
@@ -18,7 +19,7 @@ from edge_fer.lab.tflite.graph import Graph
 from edge_fer.lab.tflite.writer import write_mtcnn, write_mtcnn_int8
 from edge_fer.lab.weights.mtcnn import MTCNN_NETS, load_mtcnn
 
-TASKS: dict[str, Task] = {"pnet": "propose", "rnet": "refine", "onet": "output"}
+TASKS: dict[str, MtcnnTask] = {"pnet": "propose", "rnet": "refine", "onet": "output"}
 
 _SOURCE = "PyPI package mtcnn 1.0.0, whose weights come from facenet (after Zhang et al. 2016)"
 _QUANTIZATION = """\
@@ -26,7 +27,7 @@ The input and the trunk are INT8: convolutions with one scale a channel, dense l
 one for all, biases INT32. The last features are dequantized and the heads, which are tiny, are float: scores, offsets
 and landmarks keep a resolution that 256 steps would not give them. Before that, channels are scaled to be more alike
 and the next layer's weights against it (Nagel et al., 2019), which changes nothing that is computed. Ranges from
-{windows} windows of this net that the float cascade sees in the portraits and synthetic scenes that come along. How
+{windows} windows that this net gets in the float cascade, in the portraits and synthetic scenes that are shipped. How
 well it agrees with the float net is tested in `tests/`.
 
 Operators: {operators}."""
@@ -47,12 +48,12 @@ def export_mtcnn(folder: Path, report: Reporter) -> None:
         difference = check_agreement(net, files[name], _shapes(net))
         report.say(f"mtcnn_{name}: {Graph(files[name]).summary()}; at most {difference:.1e} from PyTorch")
         specs[f"mtcnn_{name}"] = _keep(folder, name, net, files[name], licence, difference)
-    with report.step("looking at what the nets see"):
-        seen = what_they_see(files)
+    with report.step("collecting the nets' inputs"):
+        inputs = cascade_inputs(files)
     for name, net in nets.items():
-        equal = equalize(net, seen[name])
-        content = write_mtcnn_int8(equal, measure_ranges(equal, seen[name]))
-        windows, operators = sum(map(len, seen[name])), Graph(content).summary()
+        equal = equalize(net, inputs[name])
+        content = write_mtcnn_int8(equal, measure_ranges(equal, inputs[name]))
+        windows, operators = sum(map(len, inputs[name])), Graph(content).summary()
         report.say(f"mtcnn_{name}_int8: {operators}; ranges from {windows} windows")
         text = _QUANTIZATION.format(windows=windows, operators=operators)
         specs[f"mtcnn_{name}_int8"] = _keep(folder, name, net, content, licence, quantization=text)
@@ -67,13 +68,15 @@ def _keep(
     licence: str,
     difference: float = 0,
     quantization: str = "",
-) -> ModelSpec:
+) -> MtcnnSpec:
     """Write a net's file and card; give its manifest entry."""
     name = f"mtcnn_{net_name}_int8" if quantization else f"mtcnn_{net_name}"
-    spec = ModelSpec(
+    spec = MtcnnSpec(
         task=TASKS[net_name],
         # The manifest's mean and deviation are of pixel / 255: together (pixel - 127.5) / 128.
-        input=InputSpec(size=None if _is_convolutional(net) else net.input_size, colour="rgb", mean=0.5, std=128 / 255),
+        input=MtcnnInput(
+            size=None if _is_convolutional(net) else net.input_size, colour="rgb", mean=0.5, std=128 / 255
+        ),
         quantization="int8" if quantization else "float32",
         source=_SOURCE,
         licence="MIT",

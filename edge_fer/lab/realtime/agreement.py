@@ -15,9 +15,9 @@ from edge_fer.lab.console import Progress
 from edge_fer.lab.datasets.dataset import Dataset
 from edge_fer.lab.datasets.pasting import FRAME, LARGEST, SMALLEST
 from edge_fer.lab.realtime.baseline import Plain
-from edge_fer.pipeline import Pipeline
-from edge_fer.schema import Reading
+from edge_fer.recognizer import RecognizedFaces, Recognizer
 from edge_fer.settings import Settings
+from edge_fer.status.monitor import Monitor
 from edge_fer.types import LABELS, Expression, Face, Frame, Image, Label
 
 _FPS = 30.0
@@ -32,7 +32,7 @@ class Agreement:
     Attributes:
         label: the expression.
         faces: how many.
-        frames: in which they were shown.
+        frames: frames in which they were shown.
         both: those in which both pipelines found the face.
         agreed: those of `both` in which they gave it the same label.
         plain_right: those of `both` in which the plain pipeline's label was the annotators'.
@@ -57,11 +57,11 @@ def compare(settings: Settings, faces: Dataset, each: int, frames: int, progress
     """Show faces in motion to the plain pipeline and to the runtime; labels are those before smoothing.
 
     Args:
-        settings: of the runtime.
+        settings: the runtime's settings.
         faces: crops and their labels.
         each: so many faces of each expression, or all where there are fewer.
-        frames: that each face is shown in.
-        progress: told after each face.
+        frames: frames that each face is shown in.
+        progress: called after each face.
 
     Returns:
         One row an expression that there are faces of.
@@ -69,14 +69,14 @@ def compare(settings: Settings, faces: Dataset, each: int, frames: int, progress
     chosen = {label: np.flatnonzero(faces.labels == index)[:each] for index, label in enumerate(LABELS)}
     total, done = sum(map(len, chosen.values())), 0
     rows = []
-    with Plain() as plain, Pipeline(settings) as pipeline:
+    with Plain() as plain, Recognizer(settings, Monitor(1.0).stage) as recognizer:
         clock = _Clock()
         for label, indices in chosen.items():
             counts: Counter[str] = Counter()
             for index in indices.tolist():
                 images = list(moving(faces.images[index], index, frames))
                 theirs = [_largest(plain.process(image)) for image in images]
-                ours = [_likeliest(reading) for reading in pipeline.read(clock.frames(images))]
+                ours = [_likeliest(found) for found in recognizer.read(clock.frames(images))]
                 counts += _counted(theirs, ours, label)
                 done += 1
                 progress(done, total)
@@ -90,8 +90,8 @@ def moving(face: Image, seed: int, count: int) -> Iterator[Image]:
 
     Args:
         face: `(height, width)` uint8, grey, about square.
-        seed: of its first place, size and motion.
-        count: of frames.
+        seed: seed of its first place, size and motion.
+        count: how many frames.
 
     Yields:
         `(600, 600, 3)` uint8, BGR.
@@ -145,14 +145,14 @@ def _counted(theirs: Sequence[Label | None], ours: Sequence[Label | None], label
 
 
 def _largest(readings: Sequence[tuple[Face, Expression]]) -> Label | None:
-    """The label of the largest face; null where there is none."""
+    """The label of the largest face; None where there is none."""
     largest = max(readings, key=lambda read: read[0].box.width * read[0].box.height, default=None)
     return None if largest is None else largest[1].label
 
 
-def _likeliest(reading: Reading) -> Label | None:
+def _likeliest(found: RecognizedFaces) -> Label | None:
     """The same of the runtime's, before smoothing and whether it abstains or not."""
-    face = max(reading.faces, key=lambda face: face.box.width * face.box.height, default=None)
+    face = max(found.faces, key=lambda face: face.box.width * face.box.height, default=None)
     if face is None:
         return None
     return max(LABELS, key=face.probabilities.__getitem__)

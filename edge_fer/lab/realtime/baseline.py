@@ -18,6 +18,7 @@ from edge_fer.common.closeable import Closeable
 from edge_fer.expression.classifier import Classifier, open_classifier
 from edge_fer.faces.align import align
 from edge_fer.faces.boxes import clip, square
+from edge_fer.faces.coordinates import to_faces
 from edge_fer.faces.detectors.mtcnn.decode import (
     Outputs,
     by_width,
@@ -26,13 +27,12 @@ from edge_fer.faces.detectors.mtcnn.decode import (
     decode_refined,
     merge_proposals,
 )
-from edge_fer.faces.detectors.mtcnn.detector import to_faces
 from edge_fer.faces.detectors.mtcnn.networks import crop, standardise
 from edge_fer.faces.detectors.mtcnn.pyramid import Array, pyramid_scales
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.settings import ClassifySettings
 from edge_fer.status.monitor import Monitor
-from edge_fer.types import Box, Expression, Face, Image, Landmarks, Point
+from edge_fer.types import AlignedFace, Box, Expression, Face, Image, Landmarks, Point
 
 MIN_FACE = 20
 FACTOR = 0.709
@@ -145,7 +145,7 @@ def _read(classifier: Classifier, image: Image, faces: list[Face], monitor: Moni
         with monitor.stage("align"):
             aligned = align(image, face.landmarks, classifier.crop, classifier.size)
         with monitor.stage("classify"):
-            readings.append((face, classifier.classify(aligned)))
+            readings.append((face, classifier.classify(AlignedFace.of_crop(aligned))))
     return tuple(readings)
 
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
-from edge_fer.faces.detectors.mtcnn.detector import open_detector
-from edge_fer.faces.finder import Finder
+from edge_fer.faces.detectors import open_detector
+from edge_fer.faces.finder import open_finder
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.lab.realtime.ground_truth import match
 from edge_fer.settings import Settings
@@ -27,7 +27,7 @@ class Followed:
     """The finder beside the detector on every frame.
 
     Attributes:
-        frames: how many were looked at.
+        frames: how many frames were compared.
         expected: faces that the detector found, of all frames.
         found: how many of these the finder showed in the same frame, too: from a face's first frame on.
         shown: faces that the finder showed, of all frames.
@@ -81,7 +81,7 @@ def follow(settings: Settings, images: Sequence[Image], fps: float) -> Followed:
     """Hold the finder against the float detector, which is run on every frame.
 
     Args:
-        settings: of the run.
+        settings: the run's settings.
         images: frames in order, each `(height, width, 3)` uint8, BGR.
         fps: frames a second.
     """
@@ -89,23 +89,23 @@ def follow(settings: Settings, images: Sequence[Image], fps: float) -> Followed:
     exact = settings.detect.model_copy(update={"precision": "float32"})
     with closing(open_detector(exact, store)) as detector:
         started = time.perf_counter()
-        expected = [[face.box for face in detector.detect(image)] for image in images]
+        expected = [[face.box for face in detector.find(image)] for image in images]
         detector_s = time.perf_counter() - started
     started = time.perf_counter()
     shown = _tracks(settings, store, monitor, images, fps)
     finder_s = time.perf_counter() - started
     pairs = [match(_boxes(tracks), boxes, _SAME_FACE) for tracks, boxes in zip(shown, expected, strict=True)]
-    seen = Counter(track.id for tracks in shown for track in tracks)
+    frames_of = Counter(track.id for tracks in shown for track in tracks)
     founded = Counter(tracks[place].id for tracks, found in zip(shown, pairs, strict=True) for place in found)
     searches = monitor.stage_times().get("detect")
     return Followed(
         frames=len(images),
         expected=sum(map(len, expected)),
         found=sum(map(len, pairs)),
-        shown=seen.total(),
-        unfounded=seen.total() - founded.total(),
-        tracks=len(seen),
-        false_tracks=sum(founded[key] < _FOUNDED * count for key, count in seen.items()),
+        shown=frames_of.total(),
+        unfounded=frames_of.total() - founded.total(),
+        tracks=len(frames_of),
+        false_tracks=sum(founded[key] < _FOUNDED * count for key, count in frames_of.items()),
         searched=searches.count if searches else 0,
         detector_s=detector_s,
         finder_s=finder_s,
@@ -135,7 +135,7 @@ def _tracks(
     settings: Settings, store: ModelStore, monitor: Monitor, images: Iterable[Image], fps: float
 ) -> list[tuple[Track, ...]]:
     """What the finder shows in each frame, read as a file is."""
-    with closing(Finder(settings, store, monitor.stage)) as finder:
+    with closing(open_finder(settings, store, monitor.stage)) as finder:
         return [finder.find(image, round(index * 1e9 / fps), live=False) for index, image in enumerate(images)]
 
 

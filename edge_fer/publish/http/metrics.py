@@ -153,7 +153,7 @@ def _of_status(status: Status) -> Iterator[Metric]:
     yield gauge("label_ratio", "Share of labels that is read; less than 1 while the box is too hot.", status.label_rate)
     yield counter("restarts", "How often the source or a worker was started again.", status.restarts)
     attempts = "Attempts to bring the Edge TPU back, by the means."
-    yield _by_label(CounterMetricFamily, "recovery_attempts", attempts, "rung", status.recovery)
+    yield _by_label(CounterMetricFamily, "recovery_attempts", attempts, "step", status.recovery)
     yield gauge("abandoned_processes", "Children stuck in a driver for good.", status.abandoned)
     yield counter("degraded_seconds", "Time spent degraded, a sink in trouble aside.", status.degraded_s)
     yield from _of_sinks(status)

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,12 +20,16 @@ import yaml
 
 from edge_fer.errors import BackendError, ModelError
 from edge_fer.expression.classifier import Classifier, open_classifier
-from edge_fer.expression.failover import TOLERANCE, Failover, agree, golden_faces, open_reader
+from edge_fer.expression.failover import Failover
+from edge_fer.expression.golden_faces import golden_faces
+from edge_fer.expression.open_model import open_expression_model
 from edge_fer.expression.scheduler import STOP_S
 from edge_fer.inference.edgetpu.backend import EdgeTpuBackend
 from edge_fer.inference.model_store import MANIFEST, ModelStore
+from edge_fer.inference.supervised import Change
 from edge_fer.settings import ClassifySettings
-from edge_fer.types import Expression, Image, Origin
+from edge_fer.status.run_condition import RunCondition
+from edge_fer.types import AlignedFace, Expression, Origin
 from tests.support import ROOT
 from tests.support.fake_edgetpu import INFER_FAULTS, LOAD_FAULTS, FakeEdgeTpu, library, twin_store
 
@@ -59,13 +64,26 @@ def settings_for(tpu: FakeEdgeTpu, **changes: Any) -> ClassifySettings:
 
 
 def opened(tpu: FakeEdgeTpu, store: ModelStore, **changes: Any) -> Failover:
-    reader = open_reader(settings_for(tpu, **changes), store)
+    reader = open_expression_model(settings_for(tpu, **changes), store)
     assert isinstance(reader, Failover)
     return reader
 
 
-def face_of(seed: int, size: int = 56) -> Image:
-    return np.random.default_rng(seed).integers(0, 256, (size, size), dtype=np.uint8)
+def condition_of(failover: Failover) -> RunCondition:
+    nothing: Any = SimpleNamespace()
+    return RunCondition(nothing, failover, nothing, {})
+
+
+def changes_of(failover: Failover) -> tuple[Change, ...]:
+    return tuple(condition_of(failover).device_changes())
+
+
+def recovery_of(failover: Failover) -> dict[str, int]:
+    return condition_of(failover).recovery
+
+
+def face_of(seed: int, size: int = 56) -> AlignedFace:
+    return AlignedFace.of_crop(np.random.default_rng(seed).integers(0, 256, (size, size), dtype=np.uint8))
 
 
 def until(true: Callable[[], bool], within_s: float = 20.0) -> bool:
@@ -104,7 +122,7 @@ def read_from(expression: Expression) -> Origin:
 
 def test_a_face_is_read_on_the_edge_tpu_as_on_the_cpu(tpu: FakeEdgeTpu, store: ModelStore, cpu: Classifier) -> None:
     with opened(tpu, store) as failover:
-        assert (failover.origin, failover.parallel, failover.changes(), failover.recovery) == (TPU, 1, (), {})
+        assert (failover.origin, failover.parallel, changes_of(failover), recovery_of(failover)) == (TPU, 1, (), {})
         before = tpu.inferences
         for seed in range(5):
             expression = failover.classify(face_of(seed))
@@ -127,12 +145,12 @@ def test_a_failure_is_answered_by_the_cpu_at_once_and_the_edge_tpu_comes_back(
         assert "\n" not in origin.reason
         assert until(lambda: in_service(failover))
         assert failover.classify(face_of(2)) == cpu.classify(face_of(2))
-        told = failover.changes()
+        told = changes_of(failover)
         assert [change.state for change in told] == ["degraded", "degraded", "running"]
         assert origin.reason in told[0].message
         assert "restart" in told[1].message
         assert told[2].message == "edgetpu:usb:0 is back and answers rightly"
-        assert failover.recovery == {"restart": 1}
+        assert recovery_of(failover) == {"restart": 1}
 
 
 @pytest.mark.parametrize("kind", LOAD_FAULTS)
@@ -142,7 +160,7 @@ def test_a_start_that_fails_ends_a_named_device_and_degrades_auto(
     start_s = 1.0 if kind == "hang" else 20.0
     tpu.fail("load", kind)
     with pytest.raises(BackendError) as caught:
-        open_reader(settings_for(tpu, start_deadline_s=start_s), store)
+        open_expression_model(settings_for(tpu, start_deadline_s=start_s), store)
     assert "\n" not in str(caught.value)
     assert caught.value.exit_code == 5
     tpu.fail("load", kind)
@@ -162,7 +180,7 @@ def test_a_device_that_answers_wrongly_is_not_put_into_service(
 ) -> None:
     tpu.fail_always("infer", "garbage")
     with opened(tpu, store, backend="auto") as failover:
-        assert "two golden faces" in (failover.origin.reason or "")
+        assert "the golden faces" in (failover.origin.reason or "")
         assert failover.classify(face_of(1)) == cpu.classify(face_of(1))
         tpu.recover()
         assert until(lambda: in_service(failover))
@@ -185,24 +203,23 @@ def test_a_wrong_answer_in_service_is_caught_where_it_is_looked_for(
 def test_every_shipped_classifier_tells_the_golden_faces_apart() -> None:
     """Else a device that gives its last answer for ever would pass."""
     packaged = ModelStore()
-    names = [name for name, spec in packaged.specs.items() if spec.task == "classify"]
-    assert names
-    for name in names:
+    specs = {name: spec for name, spec in packaged.specs.items() if spec.task == "classify"}
+    assert specs
+    for name, spec in specs.items():
         with open_classifier(ClassifySettings(backend="cpu", model=name), packaged) as classifier:
-            one, other = (classifier.classify(face) for face in golden_faces(classifier.size))
-        assert not agree(one, other)
-        assert max(abs(p - q) for p, q in zip(one.probabilities, other.probabilities, strict=True)) > 2 * TOLERANCE
+            one, other = (classifier.classify(face).probabilities for face in golden_faces(spec))
+        assert max(abs(p - q) for p, q in zip(one, other, strict=True)) > 2 * spec.failover.tolerance
 
 
-def test_the_ladder_is_climbed_and_the_device_parked(tpu: FakeEdgeTpu, store: ModelStore) -> None:
+def test_the_recovery_steps_are_tried_and_the_device_is_parked(tpu: FakeEdgeTpu, store: ModelStore) -> None:
     with opened(tpu, store) as failover:
         tpu.fail_always("load", "no_device")
         os.kill(child_of(failover), signal.SIGKILL)
         assert read_from(failover.classify(face_of(1))).backend == "cpu"
-        assert until(lambda: "parked" in failover.recovery)
+        assert until(lambda: "parked" in recovery_of(failover))
         # the bus is a folder: a file in the place of a device cannot be reset
-        assert failover.recovery == {"restart": 3, "reauthorise": 1, "parked": 1}
-        told = [change.message for change in failover.changes()]
+        assert recovery_of(failover) == {"restart": 3, "reauthorise": 1, "parked": 1}
+        told = [change.message for change in changes_of(failover)]
         assert any("usb_reset was not possible" in text and "reauthorise" in text for text in told)
         assert told[-1] == "edgetpu:usb:0 is away: parked, next start in 600 s"
         tpu.recover()
@@ -218,14 +235,14 @@ def test_a_device_that_never_was_in_service_is_reset_only_after_a_crash(
     """Else a start beside another program that uses it would reset it under that."""
     tpu.fail_always("load", kind)
     with opened(tpu, store, backend="auto") as failover:
-        assert until(lambda: "parked" in failover.recovery)
-        assert failover.recovery == {"restart": 3, "parked": 1, **resets}
+        assert until(lambda: "parked" in recovery_of(failover))
+        assert recovery_of(failover) == {"restart": 3, "parked": 1, **resets}
 
 
 def test_a_start_that_hangs_can_be_cancelled(tpu: FakeEdgeTpu, store: ModelStore) -> None:
     tpu.fail_always("load", "hang")
     start = time.monotonic()
-    with open_reader(settings_for(tpu, start_deadline_s=600), store, lambda: tpu.loads > 0) as reader:
+    with open_expression_model(settings_for(tpu, start_deadline_s=600), store, lambda: tpu.loads > 0) as reader:
         assert reader.origin.backend == "cpu"
     assert time.monotonic() - start < 60
 
@@ -332,11 +349,11 @@ def test_a_device_is_chosen_by_kind_and_number(tmp_path: Path, store: ModelStore
 
 def test_a_device_that_is_not_there_is_named_with_those_that_are(tpu: FakeEdgeTpu, store: ModelStore) -> None:
     with pytest.raises(BackendError, match=r"expected the Edge TPU usb:3, found edgetpu:usb:0; plug it in"):
-        open_reader(settings_for(tpu, backend="edgetpu:usb:3"), store)
+        open_expression_model(settings_for(tpu, backend="edgetpu:usb:3"), store)
 
 
 def test_auto_without_an_edge_tpu_is_the_cpu_and_well(tmp_path: Path, store: ModelStore) -> None:
-    with open_reader(ClassifySettings(sysfs=tmp_path), store) as reader:
+    with open_expression_model(ClassifySettings(sysfs=tmp_path), store) as reader:
         assert reader.origin == Origin("se_resnet50", "cpu")
 
 
@@ -344,18 +361,18 @@ def test_without_a_compiled_network_auto_says_how_to_make_one(
     tpu: FakeEdgeTpu, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     store = twin_store(tmp_path, compiled=False)
-    with caplog.at_level(logging.WARNING), open_reader(settings_for(tpu, backend="auto"), store) as reader:
+    with caplog.at_level(logging.WARNING), open_expression_model(settings_for(tpu, backend="auto"), store) as reader:
         assert reader.origin.backend == "cpu"
         assert "deploy/compile_edgetpu.sh" in (reader.origin.reason or "")
         assert "deploy/compile_edgetpu.sh" in caplog.text
         assert read_from(reader.classify(face_of(1))).reason == reader.origin.reason
     with pytest.raises(BackendError, match=r"deploy/compile_edgetpu\.sh"):
-        open_reader(settings_for(tpu), store)
+        open_expression_model(settings_for(tpu), store)
 
 
 def test_without_a_compiled_network_the_fallback_model_reads(tpu: FakeEdgeTpu, tmp_path: Path) -> None:
     store = twin_store(tmp_path, compiled=False)
-    with open_reader(settings_for(tpu, backend="auto", fallback_model="lite"), store) as reader:
+    with open_expression_model(settings_for(tpu, backend="auto", fallback_model="lite"), store) as reader:
         assert (reader.origin.model, reader.origin.backend) == ("lite", "cpu")
         assert "deploy/compile_edgetpu.sh" in (reader.origin.reason or "")
 
@@ -367,7 +384,7 @@ def test_a_model_that_does_not_exist_is_told_on_any_box(
     for sysfs in (tpu.sysfs, tmp_path / "empty"):
         settings = settings_for(tpu, backend="auto", sysfs=sysfs, **{"fallback_model": "lite", name: "lightt"})
         with pytest.raises(ModelError, match="found `lightt`"):
-            open_reader(settings, store)
+            open_expression_model(settings, store)
 
 
 def test_a_deadline_ends_before_a_run_gives_the_reader_up() -> None:
@@ -384,12 +401,12 @@ def test_a_network_that_was_not_compiled_would_run_on_the_cpu_unnoticed(tpu: Fak
         text.replace(spec.edgetpu.file, spec.file).replace(spec.edgetpu.sha256, spec.sha256)
     )
     with pytest.raises(BackendError, match="would run on the CPU"):
-        open_reader(settings_for(tpu), ModelStore(tmp_path))
+        open_expression_model(settings_for(tpu), ModelStore(tmp_path))
 
 
 def test_a_missing_library_says_what_to_install(tpu: FakeEdgeTpu, store: ModelStore) -> None:
     with pytest.raises(BackendError, match="install libedgetpu1-std"):
-        open_reader(settings_for(tpu, edgetpu_library="libnone.so.1"), store)
+        open_expression_model(settings_for(tpu, edgetpu_library="libnone.so.1"), store)
 
 
 def test_another_model_may_stand_in_and_is_named(tpu: FakeEdgeTpu, store: ModelStore) -> None:
@@ -419,7 +436,7 @@ def test_a_stand_in_must_take_the_same_crop(tpu: FakeEdgeTpu, tmp_path: Path) ->
     content["models"]["lite"]["crop"] = {**content["models"]["lite"]["crop"], "eye_y": 0.4}
     (tmp_path / MANIFEST).write_text(yaml.safe_dump(content))
     with pytest.raises(ModelError, match="expected a fallback_model that takes faces cut out like"):
-        open_reader(settings_for(tpu, fallback_model="lite"), ModelStore(tmp_path))
+        open_expression_model(settings_for(tpu, fallback_model="lite"), ModelStore(tmp_path))
 
 
 def test_closing_gives_everything_back(tpu: FakeEdgeTpu, store: ModelStore) -> None:

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from edge_fer.capture.camera import Camera
-from edge_fer.expression.failover import Failover, open_reader
+from edge_fer.expression.failover import Failover
+from edge_fer.expression.open_model import open_expression_model
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.pipeline import Pipeline
 from edge_fer.publish import Sink
@@ -66,7 +66,7 @@ def test_a_run_says_what_read_each_frame_and_what_happened(tmp_path: Path) -> No
     store = twin_store(tmp_path)
     with FakeEdgeTpu(tmp_path / "tpu").present() as tpu:
         settings = settings_for(tpu, store)
-        failover = open_reader(settings.classify, store)
+        failover = open_expression_model(settings.classify, store)
         assert isinstance(failover, Failover)
 
         def kill() -> None:
@@ -78,9 +78,7 @@ def test_a_run_says_what_read_each_frame_and_what_happened(tmp_path: Path) -> No
 
         sink = Kept(after_5=kill)
         loop = Loop(pictures_of_a_face(), 20, 0.01, ready)
-        with Pipeline(
-            settings, [sink], classifier=failover, camera=Camera(settings.capture, opener=lambda *_: loop)
-        ) as pipeline:
+        with Pipeline(settings, [sink], model=failover, opener=lambda *_: loop) as pipeline:
             pipeline.run()
             back = until(lambda: in_service(failover))
         assert back
@@ -113,7 +111,7 @@ def test_a_camera_that_is_well_does_not_hide_a_device_that_is_not(tmp_path: Path
         loop = Loop([np.full((180, 320, 3), 90, np.uint8)], 2, 0.01)
         with Pipeline(
             settings.model_copy(update={"classify": classify}), [sink],
-            camera=Camera(settings.capture, opener=lambda *_: loop),
+            opener=lambda *_: loop,
         ) as pipeline:  # fmt: skip
             pipeline.run()
     assert "running" not in {status.state for status in sink.statuses}

@@ -16,7 +16,15 @@ import pytest
 from edge_fer.common.backoff import Backoff
 from edge_fer.errors import WorkerFailed
 from edge_fer.inference.edgetpu.devices import list_tpus
-from edge_fer.inference.edgetpu.recovery import RESTARTS, USBDEVFS_RESET, Ladder, Rung, UsbPort, ask_helper, usb_rungs
+from edge_fer.inference.edgetpu.recovery import (
+    RESTARTS,
+    USBDEVFS_RESET,
+    RecoveryPolicy,
+    RecoveryStep,
+    UsbPort,
+    ask_helper,
+    usb_steps,
+)
 from tests.support import ROOT
 from tests.support.fake_edgetpu import FakeEdgeTpu
 
@@ -40,69 +48,69 @@ def port_of(tpu: FakeEdgeTpu, port: str = "2-1.3") -> Path:
     return tpu.sysfs / "bus/usb/devices" / port
 
 
-def ladder_of(*rungs: Rung, clock: Clock | None = None, steady_s: float = 10.0) -> Ladder:
+def policy_of(*steps: RecoveryStep, clock: Clock | None = None, steady_s: float = 10.0) -> RecoveryPolicy:
     clock = clock or Clock()
-    return Ladder(rungs, Backoff(0.1, 5.0, clock), park_s=600.0, steady_s=steady_s, clock=clock)
+    return RecoveryPolicy(steps, Backoff(0.1, 5.0, clock), park_s=600.0, steady_s=steady_s, clock=clock)
 
 
-def rung(name: str, done: list[str], problem: Exception | None = None) -> Rung:
+def step(name: str, done: list[str], problem: Exception | None = None) -> RecoveryStep:
     def act() -> None:
         done.append(name)
         if problem is not None:
             raise problem
 
-    return Rung(name, act)
+    return RecoveryStep(name, act)
 
 
-def test_the_ladder_is_climbed_rung_by_rung_and_counted() -> None:
+def test_the_steps_are_tried_one_after_the_other_and_counted() -> None:
     done: list[str] = []
-    ladder = ladder_of(*(rung(name, done) for name in ("usb_reset", "reauthorise", "port_power")))
-    steps = [ladder.failed() for _ in range(RESTARTS + 5)]
+    policy = policy_of(*(step(name, done) for name in ("usb_reset", "reauthorise", "port_power")))
+    attempts = [policy.failed() for _ in range(RESTARTS + 5)]
     assert done == ["usb_reset", "reauthorise", "port_power"]
-    assert [step.pause_s for step in steps] == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 600.0, 600.0]
-    assert ladder.counts == {"restart": 3, "usb_reset": 1, "reauthorise": 1, "port_power": 1, "parked": 2}
-    assert steps[3].text == "usb reset, next start in 0.8 s"
+    assert [attempt.pause_s for attempt in attempts] == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 600.0, 600.0]
+    assert policy.counts == {"restart": 3, "usb_reset": 1, "reauthorise": 1, "port_power": 1, "parked": 2}
+    assert attempts[3].text == "usb reset, next start in 0.8 s"
 
 
 @pytest.mark.parametrize("problem", [PermissionError("not permitted"), WorkerFailed("not permitted")])
-def test_a_rung_that_cannot_be_taken_is_told_and_passed_over(problem: Exception) -> None:
+def test_a_step_that_is_not_possible_is_reported_and_skipped(problem: Exception) -> None:
     done: list[str] = []
-    ladder = ladder_of(rung("usb_reset", done, problem), rung("reauthorise", done))
+    policy = policy_of(step("usb_reset", done, problem), step("reauthorise", done))
     for _ in range(RESTARTS):
-        ladder.failed()
-    step = ladder.failed()
+        policy.failed()
+    attempt = policy.failed()
     assert done == ["usb_reset", "reauthorise"]
-    assert ladder.counts["usb_reset"] == 0
-    assert step.text == "usb_reset was not possible (not permitted); reauthorise, next start in 0.8 s"
+    assert policy.counts["usb_reset"] == 0
+    assert attempt.text == "usb_reset was not possible (not permitted); reauthorise, next start in 0.8 s"
 
 
-def test_a_device_that_worked_for_long_begins_at_the_bottom_again() -> None:
+def test_a_device_that_worked_for_long_begins_with_restarts_again() -> None:
     clock = Clock()
-    ladder = ladder_of(rung("usb_reset", []), clock=clock)
+    policy = policy_of(step("usb_reset", []), clock=clock)
     for _ in range(RESTARTS + 1):
-        ladder.failed()
-    ladder.succeeded()
+        policy.failed()
+    policy.succeeded()
     clock.now += 9.9
-    assert "parked" in ladder.failed().text, "it worked, but not for long"
-    ladder.succeeded()
+    assert "parked" in policy.failed().text, "it worked, but not for long"
+    policy.succeeded()
     clock.now += 10
-    assert ladder.failed().text == "restart, next start in 0.1 s"
+    assert policy.failed().text == "restart, next start in 0.1 s"
 
 
-def test_a_device_that_no_reset_can_mend_is_left_alone_and_parked() -> None:
+def test_a_device_that_a_reset_will_not_help_is_not_reset_but_parked() -> None:
     done: list[str] = []
-    ladder = ladder_of(rung("usb_reset", done))
-    steps = [ladder.failed(mendable=False) for _ in range(RESTARTS + 2)]
-    assert (done, [step.name for step in steps]) == ([], ["restart"] * 3 + ["parked"] * 2)
-    assert (ladder.failed().name, done) == ("usb_reset", ["usb_reset"]), "it crashed since"
+    policy = policy_of(step("usb_reset", done))
+    attempts = [policy.failed(reset_may_help=False) for _ in range(RESTARTS + 2)]
+    assert (done, [attempt.name for attempt in attempts]) == ([], ["restart"] * 3 + ["parked"] * 2)
+    assert (policy.failed().name, done) == ("usb_reset", ["usb_reset"]), "it crashed since"
 
 
-def test_a_device_plugged_in_anew_begins_at_the_bottom_again() -> None:
-    ladder = ladder_of(rung("usb_reset", []))
+def test_a_device_plugged_in_anew_begins_with_restarts_again() -> None:
+    policy = policy_of(step("usb_reset", []))
     for _ in range(RESTARTS + 2):
-        ladder.failed()
-    ladder.begin()
-    assert ladder.failed().text == "restart, next start in 0.1 s"
+        policy.failed()
+    policy.start_over()
+    assert policy.failed().text == "restart, next start in 0.1 s"
 
 
 def test_a_reset_goes_to_the_device_that_hangs_on_the_port(tpu: FakeEdgeTpu) -> None:
@@ -154,12 +162,12 @@ def test_power_comes_back_to_a_port_whose_device_has_gone_with_it(tpu: FakeEdgeT
 
 
 def test_the_rungs_are_taken_in_a_child_process(tpu: FakeEdgeTpu) -> None:
-    reset, reauthorise = usb_rungs(port_of(tpu), tpu.dev, None, power=False)
+    reset, reauthorise = usb_steps(port_of(tpu), tpu.dev, None, power=False)
     with pytest.raises(WorkerFailed, match="ioctl"):
         reset.act()
     reauthorise.act()
     assert (port_of(tpu) / "authorized").read_text() == "1"
-    assert [rung.name for rung in usb_rungs(port_of(tpu), tpu.dev, None, power=True)][-1] == "port_power"
+    assert [step.name for step in usb_steps(port_of(tpu), tpu.dev, None, power=True)][-1] == "port_power"
 
 
 def variables(sysfs: Path, **changes: str) -> dict[str, str]:

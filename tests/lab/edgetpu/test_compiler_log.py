@@ -8,10 +8,13 @@ from pathlib import Path
 import pytest
 
 from edge_fer.errors import ModelError
-from edge_fer.inference.model_store import InputSpec, ModelSpec, ModelStore
+from edge_fer.inference.manifest import ClassifierSpec, CropSpec
+from edge_fer.inference.model_store import ModelStore
+from edge_fer.inference.picture_spec import InputSpec
 from edge_fer.lab.edgetpu.compiler_log import CompilerLog, check_log, read_log, record
 from edge_fer.lab.model_folder import update_manifest
 from edge_fer.lab.tflite.graph import pack
+from edge_fer.types import LABELS
 from tests.lab.edgetpu.test_check import One
 from tests.lab.edgetpu.test_rules import Builder
 
@@ -83,12 +86,14 @@ def models_folder(folder: Path) -> Path:
     """A folder with one small classifier, and its manifest."""
     content = pack(Builder().model)
     (folder / "tiny.tflite").write_bytes(content)
-    spec = ModelSpec(
+    spec = ClassifierSpec(
         task="classify",
         file="tiny.tflite",
         sha256=hashlib.sha256(content).hexdigest(),
         input=InputSpec(size=8, colour="grey", mean=0.5, std=0.25),
         quantization="int8",
+        labels=LABELS,
+        crop=CropSpec(eye_distance=0.3, eye_y=0.37, detail=8),
         source="a test",
         licence="none",
         card="tiny.md",

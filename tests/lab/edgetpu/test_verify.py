@@ -41,16 +41,16 @@ class Shaky:
     """A device that echoes its input, but for the calls that are to go wrong."""
 
     name = "shaky"
-    input, outputs = SPEC, (SPEC,)
+    inputs, outputs = (SPEC,), (SPEC,)
 
     def __init__(self, script: Iterator[str]) -> None:
         self.script, self.closed = script, False
 
-    def infer(self, batch: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+    def infer(self, *inputs: NDArray[Any]) -> tuple[NDArray[Any], ...]:
         what = next(self.script, "fail")
         if what == "fail":
             raise BackendError("the stick is gone")
-        return (batch + 1,) if what == "garbage" else (batch,)
+        return (inputs[0] + 1,) if what == "garbage" else (inputs[0],)
 
     def close(self) -> None:
         self.closed = True

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from edge_fer.errors import ModelError
-from edge_fer.inference.model_store import ModelSpec, ModelStore
+from edge_fer.inference.manifest import ClassifierSpec
+from edge_fer.inference.model_store import ModelStore
 from edge_fer.lab.edgetpu.check import cost
 from edge_fer.lab.edgetpu.latency_model import predict
 from edge_fer.lab.evaluation.record import (
@@ -42,12 +43,12 @@ def graph() -> Graph:
 
 
 @pytest.fixture
-def spec() -> ModelSpec:
+def spec() -> ClassifierSpec:
     return STORE.spec(NAME, "classify")
 
 
 @pytest.fixture
-def export(spec: ModelSpec) -> Export:
+def export(spec: ClassifierSpec) -> Export:
     return Export(
         sha256=spec.sha256,
         source="grown in a test",
@@ -124,7 +125,7 @@ GOOD = (0.9, 0.6, 0.8, 0.9, 0.7, 0.8, 0.9)
 
 
 def test_a_card_without_an_evaluation_tells_what_the_export_measured(
-    spec: ModelSpec, graph: Graph, export: Export
+    spec: ClassifierSpec, graph: Graph, export: Export
 ) -> None:
     card = classifier_card(NAME, spec, graph, export)
     for fact in ("76.5%", "76.1%", "98.76%", "0.777", "0.666", "1,234,567", "112 pixels", "77 faces", "seed 3",
@@ -135,14 +136,16 @@ def test_a_card_without_an_evaluation_tells_what_the_export_measured(
     assert "get their name" not in card
 
 
-def test_texts_about_other_weights_are_not_printed(spec: ModelSpec, graph: Graph, export: Export) -> None:
+def test_texts_about_other_weights_are_not_printed(spec: ClassifierSpec, graph: Graph, export: Export) -> None:
     blank = export.model_copy(update={"about_weights": "", "training_data": "", "limits": "", "layers": ()})
     card = classifier_card(NAME, spec, graph, blank)
     assert "FER2013" not in card
     assert "Not stated." in card
 
 
-def test_the_weakest_expressions_are_named_by_what_was_measured(spec: ModelSpec, graph: Graph, export: Export) -> None:
+def test_the_weakest_expressions_are_named_by_what_was_measured(
+    spec: ClassifierSpec, graph: Graph, export: Export
+) -> None:
     weak = evaluation(spec.sha256, measured((0.9, 0.123, 0.456, 0.9, 0.7, 0.8, 0.9)))
     good = evaluation(spec.sha256, measured(GOOD))
     on_validation = good.model_copy(update={"data": data(split="validation")})
@@ -152,7 +155,7 @@ def test_the_weakest_expressions_are_named_by_what_was_measured(spec: ModelSpec,
     assert "on the validation faces is disgust" in classifier_card(NAME, spec, graph, export, [on_validation])
 
 
-def test_every_evaluation_gets_its_tables(spec: ModelSpec, graph: Graph, export: Export) -> None:
+def test_every_evaluation_gets_its_tables(spec: ClassifierSpec, graph: Graph, export: Export) -> None:
     pasted = ModeResult(mode="end-to-end", model=measured(GOOD, missed=4))
     worse = (Degraded(name="dark", about="at night", accuracy=estimate(0.5), loss=estimate(0.31)),)
     full = evaluation(spec.sha256, measured(GOOD))
@@ -166,7 +169,7 @@ def test_every_evaluation_gets_its_tables(spec: ModelSpec, graph: Graph, export:
 
 
 def test_eight_classes_stand_beside_those_of_others_on_the_test_split_alone(
-    spec: ModelSpec, graph: Graph, export: Export
+    spec: ClassifierSpec, graph: Graph, export: Export
 ) -> None:
     with_eight = evaluation(spec.sha256, measured(GOOD, eight=0.7777))
     card = classifier_card(NAME, spec, graph, export, [with_eight])
@@ -177,7 +180,7 @@ def test_eight_classes_stand_beside_those_of_others_on_the_test_split_alone(
     assert "84.99%" not in classifier_card(NAME, spec, graph, export, [elsewhere])
 
 
-def test_second_labels_stand_beside_emonet_as_another_model(spec: ModelSpec, graph: Graph, export: Export) -> None:
+def test_second_labels_stand_beside_emonet_as_another_model(spec: ClassifierSpec, graph: Graph, export: Export) -> None:
     second = evaluation("2" * 64, measured(GOOD), data=data(labels="second"))
     card = classifier_card(NAME, spec, graph, export, [second])
     for fact in ("68.92%", "81.2%", "not shipped"):
@@ -186,14 +189,14 @@ def test_second_labels_stand_beside_emonet_as_another_model(spec: ModelSpec, gra
     assert "get their name" not in card
 
 
-def test_figures_of_another_file_are_refused(spec: ModelSpec, graph: Graph, export: Export) -> None:
+def test_figures_of_another_file_are_refused(spec: ClassifierSpec, graph: Graph, export: Export) -> None:
     with pytest.raises(ModelError, match="evaluate again"):
         classifier_card(NAME, spec, graph, export, [evaluation("2" * 64, measured(GOOD))])
     with pytest.raises(ModelError, match="the export"):
         classifier_card(NAME, spec, graph, export.model_copy(update={"sha256": "3" * 64}))
 
 
-def test_times_on_boards_are_called_predictions(spec: ModelSpec, graph: Graph, export: Export) -> None:
+def test_times_on_boards_are_called_predictions(spec: ClassifierSpec, graph: Graph, export: Export) -> None:
     text = classifier_card("small", spec, graph, export)
     part = text.split("## On an Edge TPU: predicted, not measured\n")[1].split("\n## ")[0]
     work = cost(graph, graph.nodes)

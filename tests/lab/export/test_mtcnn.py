@@ -11,9 +11,10 @@ import torch
 from edge_fer.errors import ModelError
 from edge_fer.faces.detectors.mtcnn.networks import quantize
 from edge_fer.inference import open_backend
-from edge_fer.inference.model_store import InputSpec, ModelStore
+from edge_fer.inference.model_store import ModelStore
+from edge_fer.inference.picture_spec import MtcnnInput
 from edge_fer.lab.console import SilentReporter
-from edge_fer.lab.export.calibration_mtcnn import measure_ranges, what_they_see
+from edge_fer.lab.export.calibration_mtcnn import cascade_inputs, measure_ranges
 from edge_fer.lab.export.convert import check_agreement
 from edge_fer.lab.export.equalize import equalize
 from edge_fer.lab.export.mtcnn import export_mtcnn
@@ -34,7 +35,7 @@ SHAPES = {
 
 @pytest.fixture(scope="module")
 def seen() -> dict[str, list[np.ndarray]]:
-    return what_they_see({name: write_mtcnn(load_mtcnn(name)) for name in ("pnet", "rnet")})
+    return cascade_inputs({name: write_mtcnn(load_mtcnn(name)) for name in ("pnet", "rnet")})
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +128,7 @@ def test_int8_answers_like_float(
 def scores_error(net: MtcnnNet, content: bytes, batch: np.ndarray) -> np.ndarray:
     """How far the face scores of a file are from those of its net, for every window."""
     with open_backend("cpu", content, input_shape=batch.shape) as backend:
-        (found,) = (array for array in backend.infer(quantize(batch, backend.input)) if array.shape[-1] == 2)
+        (found,) = (array for array in backend.infer(quantize(batch, backend.inputs[0])) if array.shape[-1] == 2)
     with torch.no_grad():
         scores = net(torch.from_numpy(batch).permute(0, 3, 1, 2))[-1]
     expected = scores.movedim(1, -1).numpy()
@@ -170,6 +171,6 @@ def test_the_manifest_keeps_other_models(tmp_path: Path) -> None:
 
 
 def test_input_spec_of_the_nets_is_that_of_the_package() -> None:
-    spec = InputSpec(size=None, colour="rgb", mean=0.5, std=128 / 255)
+    spec = MtcnnInput(size=None, colour="rgb", mean=0.5, std=128 / 255)
     for pixel in (0, 127, 255):
         assert (pixel / 255 - spec.mean) / spec.std == pytest.approx((pixel - 127.5) / 128)

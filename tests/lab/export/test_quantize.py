@@ -18,8 +18,9 @@ from torch import nn
 from typer.testing import CliRunner
 
 from edge_fer.errors import ConfigError, EdgeFerError, ModelError
-from edge_fer.inference.model_store import InputSpec, ModelSpec
-from edge_fer.lab.cli.explain import app
+from edge_fer.inference.manifest import ClassifierSpec, CropSpec
+from edge_fer.inference.picture_spec import InputSpec
+from edge_fer.lab.cli.app import app
 from edge_fer.lab.edgetpu.rules import check_int8
 from edge_fer.lab.evaluation.logits import classify
 from edge_fer.lab.export import quantize
@@ -45,6 +46,7 @@ from tests.lab.datasets.test_datasets import picture
 pytestmark = [pytest.mark.lab, pytest.mark.filterwarnings("ignore")]
 
 SIZE = 32
+CROP = CropSpec(eye_distance=0.3, eye_y=0.37, detail=SIZE)
 SPEC = InputSpec(size=SIZE, colour="grey", mean=0.5, std=0.25)
 
 
@@ -284,8 +286,8 @@ def test_the_report_is_written_three_times(made: Made, tmp_path: Path) -> None:
 @pytest.fixture
 def models(made: Made, tmp_path: Path) -> Path:
     """A folder with the tiny classifier in its manifest, and faces to try it on."""
-    spec = ModelSpec(
-        task="classify", input=SPEC, quantization="int8", labels=LABELS, source="here", licence="MIT",
+    spec = ClassifierSpec(
+        task="classify", input=SPEC, quantization="int8", labels=LABELS, crop=CROP, source="here", licence="MIT",
         **write_artefact(tmp_path / "models", "tiny", made.int8_model),
     )  # fmt: skip
     update_manifest(tmp_path / "models", {"tiny": spec})

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
-from edge_fer.faces.detectors.mtcnn.detector import open_detector
+from edge_fer.faces.detectors import open_detector
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.lab.realtime.baseline import SCORE, Plain, PlainLiteRT, Readings
 from edge_fer.lab.realtime.mtcnn_reference import Expected, compare, renderings
@@ -29,7 +29,7 @@ def pictures() -> list[Image]:
 
 def expected(image: Image, baseline: Plain | PlainLiteRT) -> Expected:
     with open_detector(DetectSettings(min_face=baseline.min_face, score=SCORE), ModelStore()) as detector:
-        faces = detector.detect(image)
+        faces = detector.find(image)
     return Expected(faces, (False,) * len(faces))
 
 

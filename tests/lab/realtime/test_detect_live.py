@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_fer.faces.detectors.mtcnn.detector import open_detector
+from edge_fer.faces.detectors import open_detector
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.lab.realtime.mtcnn_reference import Agreement, Package, compare, total
 from edge_fer.settings import DetectSettings
@@ -49,7 +49,7 @@ def frames(path: Path, count: int) -> Iterator[Image]:
 def agreement_on(images: list[Image]) -> Agreement:
     package = Package()
     with open_detector(DetectSettings(min_face=20, size=600, precision="float32"), ModelStore()) as detector:
-        return total([compare(package.find(image), detector.detect(image)) for image in images])
+        return total([compare(package.find(image), detector.find(image)) for image in images])
 
 
 def check(agreement: Agreement) -> None:

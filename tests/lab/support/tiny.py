@@ -5,7 +5,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from edge_fer.inference.model_store import CropSpec, InputSpec, ModelSpec, ModelStore
+from edge_fer.inference.manifest import ClassifierSpec, CropSpec
+from edge_fer.inference.model_store import ModelStore
+from edge_fer.inference.picture_spec import InputSpec
 from edge_fer.lab.model_folder import update_manifest, write_artefact
 from edge_fer.types import LABELS
 
@@ -33,7 +35,7 @@ def tiny_models(folder: Path, temperature: float = 2.0) -> ModelStore:
     folder.mkdir(parents=True, exist_ok=True)
     for spec in detector.values():
         shutil.copy(packaged.folder / spec.file, folder / spec.file)
-    tiny = ModelSpec(
+    tiny = ClassifierSpec(
         task="classify", input=InputSpec(size=SIZE, colour="grey", mean=0.5, std=0.25), quantization="float32",
         labels=LABELS, crop=CropSpec(eye_distance=0.3, eye_y=0.37, detail=SIZE), temperature=temperature,
         source="drawn at random", licence="none", **write_artefact(folder, TINY, tiny_network(0)),

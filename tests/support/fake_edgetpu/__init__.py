@@ -18,14 +18,11 @@ from functools import cache
 from hashlib import sha256
 from pathlib import Path
 
-import numpy as np
 import pytest
 import yaml
 
 from edge_fer.inference.model_store import MANIFEST, ModelStore
-
-flatbuffers = pytest.importorskip("flatbuffers", reason="writes networks; comes with ai-edge-litert")
-schema = pytest.importorskip("ai_edge_litert.schema_py_generated", reason="writes networks")
+from tests.support.tflite_networks import TfliteWriter, schema
 
 SOURCE = Path(__file__).with_name("fake_edgetpu.c")
 INFER_FAULTS = ("error", "abort", "segfault", "hang", "slow", "garbage", "flip", "shape")
@@ -142,10 +139,11 @@ class FakeEdgeTpu:
         return path.stat().st_size if path.exists() else 0
 
 
-def twins(side: int = 56, values: int = 7) -> tuple[bytes, bytes]:
+def twins(side: int = 56, values: int = 7, vector: int = 0) -> tuple[bytes, bytes]:
     """A network for the CPU, and the same one compiled for the fake.
 
-    Both take int8 `(1, side, side, 3)` and give int8 `(1, values)`: pixels of the middle row.
+    Both take int8 `(1, side, side, 3)` and give int8 `(1, values)`: pixels of the middle row. With a `vector` they
+    also take int8 `(1, vector)`, which is concatenated to these pixels.
 
     Returns:
         Two .tflite files.
@@ -153,18 +151,26 @@ def twins(side: int = 56, values: int = 7) -> tuple[bytes, bytes]:
     step, row = side // values, side // 2
     pick = schema.StridedSliceOptionsT()
     corners = [[0, row, 0, 0], [1, row + 1, step * values, 1], [1, 1, step, 1]]
-    cpu = _Network()
+    cpu = TfliteWriter()
     source = cpu.tensor("input", [1, side, side, 3], GREY_STEP)
     picked = cpu.tensor("picked", [1, 1, values, 1], GREY_STEP)
-    answer = cpu.tensor("output", [1, values], LOGIT_STEP)
+    answer = cpu.tensor("pixels" if vector else "output", [1, values], LOGIT_STEP)
     constants = [cpu.constant(f"constant{index}", corner) for index, corner in enumerate([*corners, [1, values]])]
     cpu.operator(schema.BuiltinOperator.STRIDED_SLICE, [source, *constants[:3]], [picked],
                  (schema.BuiltinOptions.StridedSliceOptions, pick))  # fmt: skip
     cpu.operator(schema.BuiltinOperator.RESHAPE, [picked, constants[3]], [answer])
-    tpu = _Network()
-    taken, given = tpu.tensor("input", [1, side, side, 3], GREY_STEP), tpu.tensor("output", [1, values], LOGIT_STEP)
-    tpu.operator(schema.BuiltinOperator.CUSTOM, [taken], [given], custom=b"edgetpu-custom-op")
-    return cpu.write([source], [answer]), tpu.write([taken], [given])
+    tpu = TfliteWriter()
+    taken = [tpu.tensor("input", [1, side, side, 3], GREY_STEP)]
+    given = tpu.tensor("output", [1, values + vector], LOGIT_STEP)
+    sources = [source]
+    if vector:
+        taken.append(tpu.tensor("vector", [1, vector], LOGIT_STEP))
+        sources.append(cpu.tensor("vector", [1, vector], LOGIT_STEP))
+        pixels, answer = answer, cpu.tensor("output", [1, values + vector], LOGIT_STEP)
+        cpu.operator(schema.BuiltinOperator.CONCATENATION, [pixels, sources[1]], [answer],
+                     (schema.BuiltinOptions.ConcatenationOptions, schema.ConcatenationOptionsT(axis=1)))  # fmt: skip
+    tpu.operator(schema.BuiltinOperator.CUSTOM, taken, [given], custom=b"edgetpu-custom-op")
+    return cpu.write(sources, [answer]), tpu.write(taken, [given])
 
 
 def twin_store(folder: Path, *, compiled: bool = True) -> ModelStore:
@@ -190,47 +196,3 @@ def twin_store(folder: Path, *, compiled: bool = True) -> ModelStore:
 def _saved(path: Path, content: bytes) -> dict[str, str]:
     path.write_bytes(content)
     return {"file": path.name, "sha256": sha256(content).hexdigest()}
-
-
-class _Network:
-    """A .tflite file in the making."""
-
-    def __init__(self) -> None:
-        self.model = schema.ModelT(version=3, description=b"twin", buffers=[schema.BufferT(data=[])])
-        self.model.operatorCodes = []
-        self.graph = schema.SubGraphT(tensors=[], operators=[])
-        self.model.subgraphs = [self.graph]
-
-    def tensor(self, name: str, shape: list[int], scale: float) -> int:
-        quantization = schema.QuantizationParametersT(scale=[scale], zeroPoint=[2])
-        return self._add(schema.TensorT(shape=shape, type=schema.TensorType.INT8, buffer=0, name=name.encode(),
-                                        quantization=quantization))  # fmt: skip
-
-    def constant(self, name: str, values: list[int]) -> int:
-        data = np.frombuffer(np.array(values, np.int32).tobytes(), np.uint8)
-        self.model.buffers.append(schema.BufferT(data=data))
-        return self._add(schema.TensorT(shape=[len(values)], type=schema.TensorType.INT32, name=name.encode(),
-                                        buffer=len(self.model.buffers) - 1))  # fmt: skip
-
-    def operator(
-        self, code: int, inputs: list[int], outputs: list[int], options: tuple[int, object] = (0, None),
-        custom: bytes | None = None,
-    ) -> None:  # fmt: skip
-        kind = schema.OperatorCodeT(
-            deprecatedBuiltinCode=min(code, 127), builtinCode=code, customCode=custom, version=1
-        )
-        self.model.operatorCodes.append(kind)
-        self.graph.operators.append(
-            schema.OperatorT(opcodeIndex=len(self.model.operatorCodes) - 1, inputs=inputs, outputs=outputs,
-                             builtinOptionsType=options[0], builtinOptions=options[1])
-        )  # fmt: skip
-
-    def write(self, inputs: list[int], outputs: list[int]) -> bytes:
-        self.graph.inputs, self.graph.outputs = inputs, outputs
-        builder = flatbuffers.Builder()
-        builder.Finish(self.model.Pack(builder), b"TFL3")
-        return bytes(builder.Output())
-
-    def _add(self, tensor: schema.TensorT) -> int:
-        self.graph.tensors.append(tensor)
-        return len(self.graph.tensors) - 1

@@ -1,8 +1,8 @@
 /* An Edge TPU library without an Edge TPU, in the ABI of a TensorFlow Lite delegate and of edgetpu_c.h.
  *
  * It claims every `edgetpu-custom-op` node and answers with pixels of the input's middle row: for an input
- * (1, S, S, 3) and an output (1, n), both int8, output[i] = input[S / 2, i * (S / n), 0]. A CPU twin says the
- * same with one STRIDED_SLICE and one RESHAPE.
+ * (1, S, S, 3) and an output (1, n), both int8, output[i] = input[S / 2, i * (S / n), 0]. A CPU twin gives the
+ * same with one STRIDED_SLICE and one RESHAPE. A second input (1, m) is copied behind these pixels.
  *
  * The folder named by FAKE_EDGETPU steers it, across all processes that load it:
  *
@@ -183,11 +183,14 @@ static int invoke(Context *context, Node *node)
         return ERROR;
     garbage = garbage || !strcmp(kind, "garbage");
 
-    int side = input->dims->data[1], values = (int)output->bytes;
+    const Tensor *vector = node->inputs->size > 1 ? &context->tensors[node->inputs->data[1]] : NULL;
+    int side = input->dims->data[1], values = (int)(output->bytes - (vector ? vector->bytes : 0));
     const int8_t *row = (const int8_t *)input->data + side / 2 * side * 3;
     int8_t *answer = output->data;
     for (int i = 0; i < values; i++)
         answer[i] = garbage || !strcmp(kind, "flip") ? (int8_t)(now * 89 + i * 151) : row[i * (side / values) * 3];
+    if (vector)
+        memcpy(answer + values, vector->data, vector->bytes);
     return OK;
 }
 

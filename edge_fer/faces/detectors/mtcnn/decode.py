@@ -1,7 +1,7 @@
-"""What the outputs of MTCNN's three networks mean: scores, corrected boxes, landmarks.
+"""From the outputs of MTCNN's three networks to scores, corrected boxes and landmarks.
 
-The arithmetic is that of the `mtcnn` package 1.0.0, itself that of the Matlab original (Zhang et al. 2016), where
-boxes include their last pixel.
+The arithmetic is that of the `mtcnn` package 1.0.0, which follows the Matlab original (Zhang et al. 2016): there boxes
+include their last pixel.
 """
 
 from __future__ import annotations
@@ -13,21 +13,22 @@ from edge_fer.faces.detectors.mtcnn.pyramid import CELL, STRIDE, Array
 
 Outputs = dict[int, Array]
 """A network's outputs by their last dimension: 2 scores (no face, face), 4 box offsets, 10 landmark coordinates."""
-CELL_BOX = np.array([1, 1, CELL, CELL], np.float32)  # counted from 1, as in the Matlab original
+CELL_BOX = np.array([1, 1, CELL, CELL], np.float32)
+"""The box of P-Net's first cell; pixels are counted from 1, as in the Matlab original."""
 
 
 def by_width(outputs: tuple[Array, ...]) -> Outputs:
-    """A network's outputs by their last dimension, whatever order the file has them in."""
+    """A network's outputs by their last dimension, in whatever order the file has them."""
     return {array.shape[-1]: array for array in outputs}
 
 
 def decode_proposals(outputs: Outputs, scale: float, threshold: float) -> tuple[Boxes, Array]:
-    """P-Net's answer for one level of the pyramid.
+    """The boxes that P-Net proposes on one level of the pyramid.
 
     Args:
-        outputs: `(1, rows, columns, 2)` and `(1, rows, columns, 4)`.
-        scale: of the level.
-        threshold: cells that score higher are kept.
+        outputs: `(1, rows, columns, 2)` scores and `(1, rows, columns, 4)` offsets, float32.
+        scale: the level's size relative to the picture.
+        threshold: cells with a higher score are kept, 0..1.
 
     Returns:
         Boxes `(n, 4)` in pixels of the full picture and scores `(n,)`, float32, best score first.
@@ -42,14 +43,14 @@ def decode_proposals(outputs: Outputs, scale: float, threshold: float) -> tuple[
 
 
 def merge_proposals(found: list[tuple[Boxes, Array]]) -> Boxes:
-    """All levels' boxes together, `(n, 4)` float32, less those that show the same place; best score first."""
+    """The boxes of all levels after non-maximum suppression, `(n, 4)` float32, best score first."""
     boxes = np.concatenate([np.empty((0, 4), np.float32), *(boxes for boxes, _ in found)])
     scores = np.concatenate([np.empty(0, np.float32), *(scores for _, scores in found)])
     return boxes[suppress(boxes, scores, 0.7)]
 
 
 def decode_refined(outputs: Outputs, boxes: Boxes, threshold: float) -> Boxes:
-    """R-Net's answer for `boxes`; see `RefineNet.refine`."""
+    """The boxes that R-Net keeps and corrects; see `RefineNet.refine`."""
     scores = outputs[2][:, 1]
     passed = scores > threshold
     refined = _correct(boxes, outputs[4])[passed]
@@ -57,7 +58,7 @@ def decode_refined(outputs: Outputs, boxes: Boxes, threshold: float) -> Boxes:
 
 
 def decode_faces(outputs: Outputs, boxes: Boxes, threshold: float) -> tuple[Boxes, Array, Array]:
-    """O-Net's answer for `boxes`; see `OutputNet.locate`."""
+    """The boxes, scores and landmarks that O-Net gives, after suppression; see `OutputNet.locate`."""
     corrected, scores, landmarks = correct_faces(outputs, boxes)
     passed = np.flatnonzero(scores > threshold)
     kept = passed[suppress(corrected[passed], scores[passed], 0.7, over="smaller")]
@@ -73,7 +74,7 @@ def correct_faces(outputs: Outputs, boxes: Boxes) -> tuple[Boxes, Array, Array]:
 
 
 def _correct(boxes: Boxes, offsets: Array) -> Boxes:
-    """Boxes moved by a network's offsets, which are fractions of their sides."""
+    """Boxes moved by a network's offsets, `(n, 4)` float32, which are fractions of the boxes' sides."""
     sides = boxes[:, 2:] - boxes[:, :2] + 1
     corrected: Boxes = boxes + offsets * np.hstack([sides, sides])
     return corrected

@@ -1,81 +1,96 @@
-"""Faces with five landmarks: the cascade of MTCNN's three networks, on a smaller copy of the picture."""
+"""The cascade of MTCNN's three networks, on a smaller copy of the picture (Zhang et al. 2016)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from contextlib import ExitStack, closing
 
-import numpy as np
-
 from edge_fer.common.closeable import Closeable
-from edge_fer.faces.boxes import Boxes, clip, corners_of, square
+from edge_fer.faces.boxes import clip, square
+from edge_fer.faces.coordinates import scale_faces, to_faces
 from edge_fer.faces.detectors.mtcnn.networks import OutputNet, ProposalNet, RefineNet, standardise
 from edge_fer.faces.detectors.mtcnn.precision import quicker
-from edge_fer.faces.detectors.mtcnn.pyramid import CELL, Array, Canvas
+from edge_fer.faces.detectors.mtcnn.pyramid import CELL, Canvas
 from edge_fer.faces.resize import fit
-from edge_fer.inference.model_store import ModelStore, Task
+from edge_fer.inference.manifest import Task
+from edge_fer.inference.model_store import ModelStore
 from edge_fer.settings import DetectSettings
-from edge_fer.types import Box, Face, Image, Landmarks, Point
+from edge_fer.types import Face, Image
+
+_TASKS: tuple[Task, Task, Task] = ("propose", "refine", "output")
 
 OUTPUT_SHAPE = (1, 48, 48, 3)
-"""Of O-Net's input, for one face."""
+"""The shape of O-Net's input for one face."""
 
 
-def open_detector(settings: DetectSettings, store: ModelStore) -> Detector:
-    """Load the three networks, in the precision that the settings ask for.
+def open_detector(settings: DetectSettings, store: ModelStore) -> MtcnnDetector:
+    """Load the three networks, in the precision that the settings ask for; see `edge_fer.faces.detectors`."""
+    names = chosen_networks(settings, store)
+    return MtcnnDetector(settings, *(store.load(name, task) for name, task in zip(names, _TASKS, strict=True)))
+
+
+def chosen_networks(
+    settings: DetectSettings, store: ModelStore, choose: Callable[..., str] = quicker
+) -> tuple[str, str, str]:
+    """Names of P-Net, R-Net and O-Net in the manifest, in the precision that the settings ask for.
+
+    Args:
+        settings: the detector's settings.
+        store: the folder of networks.
+        choose: which of two files is the quicker one, where the precision is `auto`; see `precision.quicker`.
 
     Raises:
-        ModelError: when one is missing, corrupt or not what it should be.
+        ModelError: when a network is missing or corrupt.
         BackendError: when the CPU cannot run one.
-    """
-    return Detector(settings, **choose_nets(settings, store))
-
-
-def choose_nets(settings: DetectSettings, store: ModelStore) -> dict[str, bytes]:
-    """The three networks' files by the names that `Detector` gives them, in the precision that the settings ask for.
-
-    Raises:
-        ModelError: when one is missing or corrupt.
     """
     canvas = Canvas(settings.size, settings.size * 9 // 16, settings.min_face, settings.factor).pixels
     proposal_shape = (1, *canvas.shape) if canvas.size else (1, CELL, CELL, 3)
-    return {
-        "proposal": load_net(store, "mtcnn_pnet", "propose", settings, proposal_shape),
-        "refine": load_net(store, "mtcnn_rnet", "refine", settings, (8, 24, 24, 3)),
-        "output": load_net(store, "mtcnn_onet", "output", settings, OUTPUT_SHAPE),
-    }
+    return (
+        choose_file(settings, store, "mtcnn_pnet", "propose", proposal_shape, choose),
+        choose_file(settings, store, "mtcnn_rnet", "refine", (8, 24, 24, 3), choose),
+        choose_file(settings, store, "mtcnn_onet", "output", OUTPUT_SHAPE, choose),
+    )
 
 
-def load_net(store: ModelStore, name: str, task: Task, settings: DetectSettings, shape: tuple[int, ...]) -> bytes:
-    """One network's file, in the precision that the settings ask for.
+def choose_file(
+    settings: DetectSettings,
+    store: ModelStore,
+    name: str,
+    task: Task,
+    shape: tuple[int, ...],
+    choose: Callable[..., str] = quicker,
+) -> str:
+    """The name in the manifest of one network, in the precision that the settings ask for.
 
     Args:
-        store: has the file.
-        name: of the float32 network.
-        task: of it.
-        settings: of the detector.
-        shape: of the input that it is quick or slow on.
+        settings: the detector's settings.
+        store: the folder of networks.
+        name: the name of the float32 network; that of the INT8 one ends with `_int8`.
+        task: the network's task.
+        shape: the shape of the input that its speed is measured on.
+        choose: which of two files is the quicker one; see `precision.quicker`.
 
     Raises:
-        ModelError: when it is missing or corrupt.
+        ModelError: when a file that is measured is missing or corrupt.
+        BackendError: when the CPU cannot run it.
     """
     int8 = f"{name}_int8"
     if settings.precision == "int8":
-        return store.load(int8, task)
+        return int8
     if settings.precision == "float32" or int8 not in store.specs:
-        return store.load(name, task)
+        return name
     files = {each: store.load(each, task) for each in (name, int8)}
-    return files[quicker(files, shape, threads=settings.threads)]
+    return choose(files, shape, threads=settings.threads)
 
 
-class Detector(Closeable):
+class MtcnnDetector(Closeable):
     """Finds faces in pictures of any size; quickest while the size stays the same.
 
     Args:
         settings: sizes, thresholds, processor threads.
-        proposal: content of P-Net's .tflite file.
-        refine: content of R-Net's.
-        output: content of O-Net's.
+        proposal: the content of P-Net's .tflite file.
+        refine: the content of R-Net's .tflite file.
+        output: the content of O-Net's .tflite file.
 
     Raises:
         ModelError: when a network's outputs are not those of its stage.
@@ -95,7 +110,7 @@ class Detector(Closeable):
             self._output = stack.enter_context(closing(OutputNet(output, threads, final_above)))
             self._opened = stack.pop_all()
 
-    def detect(self, image: Image) -> tuple[Face, ...]:
+    def find(self, image: Image) -> tuple[Face, ...]:
         """Find the faces of one picture.
 
         Args:
@@ -114,30 +129,8 @@ class Detector(Closeable):
         boxes, scores, landmarks = self._output.locate(pixels, boxes)
         best = slice(self._max_faces)
         boxes = clip(boxes[best], small.shape[1], small.shape[0])
-        return enlarged(to_faces(boxes, scores[best], landmarks[best]), small, image)
+        return scale_faces(to_faces(boxes, scores[best], landmarks[best]), small, image)
 
     def close(self) -> None:
         """Free the networks."""
         self._opened.close()
-
-
-def to_faces(boxes: Boxes, scores: Array, landmarks: Array) -> tuple[Face, ...]:
-    """Records from what `OutputNet.locate` gives."""
-    return tuple(
-        Face(Box(left, top, right - left, bottom - top), score, Landmarks(*(Point(x, y) for x, y in points)))
-        for (left, top, right, bottom), score, points in zip(
-            boxes.tolist(), scores.tolist(), landmarks.tolist(), strict=True
-        )
-    )
-
-
-def enlarged(faces: Sequence[Face], small: Image, image: Image) -> tuple[Face, ...]:
-    """Faces of a smaller copy of a picture, in pixels of the picture."""
-    ratio = np.array([image.shape[1] / small.shape[1], image.shape[0] / small.shape[0]], np.float32)
-
-    def place(points: Array) -> Array:
-        return (points + 0.5) * ratio - 0.5
-
-    corners = place(corners_of([face.box for face in faces]).reshape(-1, 2, 2)).reshape(-1, 4)
-    landmarks = place(np.array([face.landmarks.points for face in faces], np.float32).reshape(-1, 5, 2))
-    return to_faces(corners, np.array([face.score for face in faces]), landmarks)

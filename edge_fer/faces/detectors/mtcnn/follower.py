@@ -1,7 +1,7 @@
-"""Faces followed from frame to frame: O-Net alone, where a face should be by now.
+"""Faces followed from frame to frame: O-Net alone, at the place where each face should be by now.
 
-What costs time in MTCNN is to look everywhere (P-Net). Where a face was a moment ago is known, and its
-last network gives a fresh score, box and landmarks there.
+Most of MTCNN's time goes into the search of the whole picture (P-Net). Where a face was a moment ago is known, and the
+last of the three networks gives a new score, box and landmarks there.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import numpy as np
 
 from edge_fer.common.closeable import Closeable
 from edge_fer.faces.boxes import Boxes, clip, corners_of
-from edge_fer.faces.detectors.mtcnn.detector import OUTPUT_SHAPE, load_net, to_faces
+from edge_fer.faces.coordinates import to_faces
+from edge_fer.faces.detectors.mtcnn.detector import OUTPUT_SHAPE, choose_file
 from edge_fer.faces.detectors.mtcnn.networks import OutputNet
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.settings import DetectSettings, TrackSettings
@@ -22,37 +23,32 @@ from edge_fer.types import Box, Face, Image
 Key = TypeVar("Key")
 
 
-def open_follower(detect: DetectSettings, track: TrackSettings, store: ModelStore) -> Follower:
-    """Load the network.
-
-    Raises:
-        ModelError: when it is missing, corrupt or not what it should be.
-        BackendError: when the CPU cannot run it.
-    """
+def open_follower(settings: DetectSettings, track: TrackSettings, store: ModelStore) -> MtcnnFollower:
+    """Load O-Net, in the precision that the settings ask for; see `edge_fer.faces.detectors`."""
+    name = choose_file(settings, store, "mtcnn_onet", "output", OUTPUT_SHAPE)
     # One face takes half a millisecond: a second thread would cost more than it gives.
-    net = load_net(store, "mtcnn_onet", "output", detect, OUTPUT_SHAPE)
-    return Follower(OutputNet(net, 1, track.score))
+    return MtcnnFollower(OutputNet(store.load(name, "output"), 1, track.score))
 
 
-class Follower(Closeable):
+class MtcnnFollower(Closeable):
     """Finds faces near where they are expected.
 
     Args:
-        net: O-Net, with the score that a face must have to be followed on.
+        net: O-Net, with the least score of a face that is followed.
     """
 
     def __init__(self, net: OutputNet) -> None:
         self._net = net
 
     def follow(self, image: Image, expected: Mapping[Key, Box]) -> dict[Key, Face]:
-        """Look for each face at its place.
+        """Find each face near its place.
 
         Args:
             image: `(height, width, 3)` uint8, BGR.
-            expected: where each should be, pixels of `image`.
+            expected: where each face should be by now, pixels of `image`.
 
         Returns:
-            Those that are there, by the same keys, in pixels of `image`.
+            The faces that were found, by the same keys, in pixels of `image`.
 
         Raises:
             BackendError: when the network fails.
@@ -73,7 +69,7 @@ class Follower(Closeable):
 def snug(boxes: Boxes) -> Boxes:
     """Squares with the boxes' centres, as wide as the mean of their sides, `(n, 4)` float32.
 
-    O-Net's boxes are taller than what it was shown: over the short clip that the reference faces come from, 97 % of
+    O-Net's boxes are taller than its input: over the short clip that the reference faces come from, 97 % of
     the faces of one frame score above 0.9 in the next one so, and 90 % in squares as wide as their longer side.
     """
     centres = (boxes[:, :2] + boxes[:, 2:]) / 2

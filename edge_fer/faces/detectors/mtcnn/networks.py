@@ -31,14 +31,22 @@ from edge_fer.inference import TensorSpec, open_backend
 from edge_fer.types import Image
 
 AnyPixels = TypeVar("AnyPixels", NDArray[np.float32], NDArray[np.uint8])
-_GREY = 128  # of a pixel; half a step from 0 once standardised
+_GREY = 128  # a pixel value that is about 0 once it is standardised
 REFINE_BATCHES = (1, 2, 4, 8, 16, 32)
 OUTPUT_BATCHES = (1, 2, 4, 8)
-"""A crop costs the same in any of these, so that together they hold any number without padding."""
+"""Batch sizes of R-Net and O-Net: a crop takes the same time in each, and sums of them are any number of crops."""
 
 
 class ProposalNet:
-    """P-Net over a pyramid of sizes, in one inference; ready for the last picture's size."""
+    """P-Net over a pyramid of sizes, in one inference; prepared for pictures of the last one's size.
+
+    Args:
+        model: the content of the .tflite file.
+        threads: processor threads.
+        threshold: cells with a higher score become boxes, 0..1.
+        min_face: side of the smallest face to find, pixels.
+        factor: size of each level of the pyramid relative to the one before, below 1.
+    """
 
     def __init__(self, model: bytes, threads: int, threshold: float, min_face: int, factor: float) -> None:
         self._model, self._threads, self._threshold = model, threads, threshold
@@ -47,10 +55,10 @@ class ProposalNet:
         self._net = _Net(model, threads, {2, 4})
 
     def propose(self, pixels: Array) -> Boxes:
-        """Boxes that may hold a face.
+        """Propose boxes that may hold a face.
 
         Args:
-            pixels: a picture from `standardise`.
+            pixels: `(height, width, 3)` float32, RGB, -1..1; see `standardise`.
 
         Returns:
             `(n, 4)` float32, pixels of the picture, not square, best score first.
@@ -81,7 +89,13 @@ class ProposalNet:
 
 
 class RefineNet:
-    """R-Net: tells faces from the rest and corrects their boxes."""
+    """R-Net: separates faces from other things, and corrects their boxes.
+
+    Args:
+        model: the content of the .tflite file.
+        threads: processor threads.
+        threshold: boxes with a higher score are kept, 0..1.
+    """
 
     def __init__(self, model: bytes, threads: int, threshold: float) -> None:
         self._net = _CropNet(model, threads, REFINE_BATCHES, widths={2, 4})
@@ -91,7 +105,7 @@ class RefineNet:
         """Keep the boxes that hold a face, and correct them.
 
         Args:
-            pixels: a picture from `standardise`.
+            pixels: `(height, width, 3)` float32, RGB, -1..1; see `standardise`.
             boxes: `(n, 4)` float32, square, pixels of the picture.
 
         Returns:
@@ -105,7 +119,13 @@ class RefineNet:
 
 
 class OutputNet:
-    """O-Net: the final word on a box, and the landmarks in it."""
+    """O-Net: the final score and box of a face, and its landmarks.
+
+    Args:
+        model: the content of the .tflite file.
+        threads: processor threads.
+        threshold: boxes with a higher score are kept, 0..1.
+    """
 
     def __init__(self, model: bytes, threads: int, threshold: float) -> None:
         self._net = _CropNet(model, threads, OUTPUT_BATCHES, widths={2, 4, 10})
@@ -115,7 +135,7 @@ class OutputNet:
         """Keep the boxes that hold a face, correct them, and find the landmarks.
 
         Args:
-            pixels: a picture from `standardise`.
+            pixels: `(height, width, 3)` float32, RGB, -1..1; see `standardise`.
             boxes: `(n, 4)` float32, square, pixels of the picture.
 
         Returns:
@@ -125,14 +145,15 @@ class OutputNet:
         return decode_faces(self._net.run(crop(pixels, boxes, self._net.size)), boxes, self._threshold)
 
     def follow(self, image: Image, boxes: Boxes) -> tuple[NDArray[np.intp], Boxes, Array, Array]:
-        """Correct each box that holds a face, whichever others it overlaps; for a few boxes of a large picture.
+        """Correct each box that holds a face, also where boxes overlap; for a few boxes of a large picture.
 
         Args:
             image: `(height, width, 3)` uint8, BGR.
             boxes: `(n, 4)` float32, square, pixels of the picture.
 
         Returns:
-            Which of `boxes` hold a face, `(k,)` ascending; then as `locate`, in this order.
+            The indices of `boxes` that hold a face, `(k,)` int, ascending; then boxes, scores and landmarks as from
+            `locate`, in this order.
         """
         size = self._net.size
         crops = standardise(crop(image, boxes, size, outside=_GREY).reshape(-1, size, 3)).reshape(-1, size, size, 3)
@@ -175,11 +196,11 @@ class _CropNet:
 
 
 class _Net:
-    """One of the three networks at one shape of input; takes and gives float32 whatever it computes in."""
+    """One of the three networks for one shape of input; input and output are float32, also of an INT8 network."""
 
     def __init__(self, model: bytes, threads: int, widths: set[int], shape: tuple[int, ...] | None = None) -> None:
         self._backend = open_backend("cpu", model, threads=threads, input_shape=shape)
-        self.shape = self._backend.input.shape
+        self.shape = self._backend.inputs[0].shape
         found = sorted(spec.shape[-1] for spec in self._backend.outputs)
         if found != sorted(widths):
             self._backend.close()
@@ -190,7 +211,7 @@ class _Net:
 
     def run(self, batch: Array) -> Outputs:
         """The network's outputs for a batch of its shape, by their width."""
-        return by_width(self._backend.infer(quantize(batch, self._backend.input)))
+        return by_width(self._backend.infer(quantize(batch, self._backend.inputs[0])))
 
     def close(self) -> None:
         """Free the interpreter."""
@@ -198,11 +219,11 @@ class _Net:
 
 
 def split(count: int, batches: tuple[int, ...]) -> Iterator[int]:
-    """Batch sizes that hold `count` crops and not one more, the largest first.
+    """Batch sizes whose sum is `count`, the largest first.
 
     Args:
-        count: how many crops there are.
-        batches: the sizes there are: 1 and others, smallest first.
+        count: number of crops.
+        batches: possible batch sizes, smallest first; the first is 1.
     """
     while count > 0:
         batch = max(size for size in batches if size <= count)
@@ -211,7 +232,7 @@ def split(count: int, batches: tuple[int, ...]) -> Iterator[int]:
 
 
 def standardise(image: Image) -> Array:
-    """A picture as all three networks take it.
+    """Convert a picture to the input of the three networks.
 
     Args:
         image: `(height, width, 3)` uint8, BGR.
@@ -226,7 +247,7 @@ def standardise(image: Image) -> Array:
 
 
 def quantize(values: Array, tensor: TensorSpec) -> NDArray[Any]:
-    """Values as a network's input takes them: the nearest steps of its scale; a float input's as they are."""
+    """Convert values to a network's input type, each to the nearest step of its scale; for a float input unchanged."""
     if tensor.scale == 0:
         return values
     limits = np.iinfo(tensor.dtype)
@@ -244,13 +265,13 @@ def crop(pixels: AnyPixels, boxes: Boxes, size: int, outside: float = 0) -> AnyP
     the picture are `outside`. As in the `mtcnn` package, coordinates shrink by `(side - 1) / side` of the picture.
 
     Args:
-        pixels: `(height, width, 3)` float32 or uint8.
+        pixels: `(height, width, 3)` float32 or uint8, any colour order and range.
         boxes: `(n, 4)` float32, pixels of the picture.
         size: side of the crops, pixels.
-        outside: value of what lies outside the picture.
+        outside: value of the samples that lie outside the picture.
 
     Returns:
-        `(n, size, size, 3)` of the same dtype.
+        `(n, size, size, 3)` of the dtype, colour order and range of `pixels`.
     """
     if not len(boxes):
         return np.empty((0, size, size, 3), pixels.dtype)
@@ -260,7 +281,7 @@ def crop(pixels: AnyPixels, boxes: Boxes, size: int, outside: float = 0) -> AnyP
     samples = corners[:, None, 0] + (corners[:, None, 1] - corners[:, None, 0]) * steps
     samples[(samples < 0) | (samples > last)] = -2  # beyond the border's reach, where it would mix with the picture
     shape = (len(boxes), size, size)
-    # One row a box: OpenCV's pictures have at most 32,767 rows.
+    # One row for each box: OpenCV's pictures have at most 32,767 rows.
     x = np.broadcast_to(samples[:, None, :, 0], shape).reshape(len(boxes), -1)
     y = np.broadcast_to(samples[:, :, None, 1], shape).reshape(len(boxes), -1)
     border = (outside, outside, outside)

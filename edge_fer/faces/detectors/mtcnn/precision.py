@@ -1,7 +1,7 @@
 """Which of a network's files is the quicker one on this processor: float32 or INT8.
 
-Neither wins everywhere: INT8 needs instructions that not every processor has. A few inferences of both tell,
-and the answer is kept in the user's cache folder.
+Neither is quicker everywhere: INT8 needs instructions that not every processor has. A few inferences of both are timed,
+and the result is kept in the user's cache folder.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import numpy as np
 from edge_fer.inference import open_backend
 
 RUNS = 5
+"""Timed inferences of each file."""
 
 _log = logging.getLogger(__name__)
 
@@ -35,17 +36,17 @@ def quicker(
     cache: Path | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> str:
-    """Find out which of several files of a network answers first.
+    """Find out which of several files of a network is the quickest.
 
     Args:
-        files: their content, by name.
-        shape: of the input.
+        files: the content of each file, by name.
+        shape: the shape of the network's input.
         threads: processor threads.
-        cache: file that remembers answers; null: the user's.
-        clock: seconds.
+        cache: the file that keeps results; None: the one in the user's cache folder.
+        clock: a clock in seconds.
 
     Returns:
-        The name of the one whose best inference of `RUNS` took the least time.
+        The name of the file whose best inference of `RUNS` took the least time.
 
     Raises:
         BackendError: when the CPU cannot run one.
@@ -63,11 +64,11 @@ def quicker(
 
 
 def cache_file(environment: Mapping[str, str] = os.environ) -> Path:
-    """Where answers are kept: below `XDG_CACHE_HOME`, else `~/.cache`."""
+    """The file that keeps results: below `XDG_CACHE_HOME`, else `~/.cache`."""
     folder = environment.get("XDG_CACHE_HOME")
     try:
         cache = Path(folder) if folder else Path.home() / ".cache"
-    except RuntimeError:  # nobody is at home, as in some containers
+    except RuntimeError:  # the user has no home folder, as in some containers
         cache = Path(tempfile.gettempdir())
     return cache / "edge-fer" / "quicker.json"
 
@@ -75,7 +76,7 @@ def cache_file(environment: Mapping[str, str] = os.environ) -> Path:
 def _measure(
     files: Mapping[str, bytes], shape: tuple[int, ...], threads: int, clock: Callable[[], float]
 ) -> dict[str, float]:
-    """The best time of each, in seconds; taken in turn, so that a busy moment strikes all of them."""
+    """The best time of each file, seconds; the files take turns, so that a busy moment slows all of them."""
     with ExitStack() as stack:
         backends = {
             name: stack.enter_context(open_backend("cpu", content, threads=threads, input_shape=shape))
@@ -84,7 +85,7 @@ def _measure(
         times: dict[str, list[float]] = {name: [] for name in files}
         for _ in range(1 + RUNS):
             for name, backend in backends.items():
-                batch = np.zeros(shape, backend.input.dtype)
+                batch = np.zeros(shape, backend.inputs[0].dtype)
                 start = clock()
                 backend.infer(batch)
                 times[name].append(clock() - start)
@@ -92,7 +93,7 @@ def _measure(
 
 
 def _key(files: Mapping[str, bytes], shape: tuple[int, ...], threads: int) -> str:
-    """All that the answer hangs on, as a hash."""
+    """A hash of everything that the result depends on."""
     hashes = [f"{name} {hashlib.sha256(content).hexdigest()}" for name, content in sorted(files.items())]
     facts = [*hashes, str(shape), str(threads), _processor(), _interpreter()]
     return hashlib.sha256("\n".join(facts).encode()).hexdigest()
@@ -104,9 +105,9 @@ def _processor() -> str:
     except OSError:
         return platform.processor()
     parts = [line.partition(":") for line in lines]
-    # Arm's kernels name no model, but the parts that its cores are made of.
-    told = [f"{key.strip()} {value.strip()}" for key, _, value in parts if key.strip() in ("model name", "CPU part")]
-    return f"{platform.machine()} {sorted(set(told))}"
+    # On Arm the kernel names no model, only the parts of the cores.
+    names = [f"{key.strip()} {value.strip()}" for key, _, value in parts if key.strip() in ("model name", "CPU part")]
+    return f"{platform.machine()} {sorted(set(names))}"
 
 
 def _interpreter() -> str:
@@ -128,7 +129,7 @@ def _read(path: Path) -> dict[str, str]:
 
 
 def _write(path: Path, content: Mapping[str, str]) -> None:
-    """Replace the file in one step: another process may be reading it."""
+    """Replace the file in one step, since another process may be reading it."""
     part = path.with_suffix(f".{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,8 +1,8 @@
 """P-Net's pyramid: one picture in many sizes, packed side by side onto one canvas of a fixed shape.
 
-P-Net looks through windows of 12x12 pixels, every second pixel. Levels lie at even coordinates, so that the
-windows fall just where they do on the level alone, and only those wholly within a level are read: windows that
-see two of them, and would need margins between them to be kept apart, stay without consequence.
+P-Net has a window of 12x12 pixels and a stride of two. Levels lie at even coordinates, so that the windows fall on the
+same pixels as on the level alone, and only windows that lie wholly within a level are used: so the levels need no
+margins between them.
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
 
-CELL = 12  # P-Net sees 12x12 pixels at each of its output cells,
-STRIDE = 2  # which lie two pixels apart
-_BLOCK = 64  # rows of a level at a time, so that what passes between the steps stays in the cache
+CELL = 12
+"""Side of P-Net's window for each of its output cells, pixels."""
+STRIDE = 2
+"""Distance of P-Net's windows, pixels."""
+_BLOCK = 64  # rows of a level that are computed at a time, so that intermediate results stay in the cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +28,11 @@ class Level:
     """One size of the picture, and its place on the canvas.
 
     Attributes:
-        scale: its pixels for one of the picture.
-        width: pixels.
-        height: pixels.
-        x: its left side on the canvas; even.
-        y: its top; even.
+        scale: its size relative to the picture.
+        width: width of the level, pixels.
+        height: height of the level, pixels.
+        x: its left side on the canvas, pixels; even.
+        y: its top on the canvas, pixels; even.
     """
 
     scale: float
@@ -58,7 +60,7 @@ class Level:
     def cells(self) -> tuple[slice, slice]:
         """The rows and columns of P-Net's output whose windows lie wholly within the level.
 
-        On an odd side the package has one more, which hangs over the edge by a pixel.
+        Along an odd side the `mtcnn` package uses one window more, which extends beyond the edge by a pixel.
         """
         top, left = self.y // STRIDE, self.x // STRIDE
         rows, columns = ((side - CELL) // STRIDE + 1 for side in (self.height, self.width))
@@ -66,13 +68,13 @@ class Level:
 
 
 def pyramid_scales(width: int, height: int, min_face: int, factor: float) -> list[float]:
-    """Scales at which P-Net looks at a picture: from the smallest face to the shorter side.
+    """The scales at which P-Net searches a picture: from the smallest face to the shorter side.
 
     Args:
-        width: of the picture, pixels.
-        height: of the picture, pixels.
+        width: width of the picture, pixels.
+        height: height of the picture, pixels.
         min_face: side of the smallest face to find, pixels.
-        factor: from one scale to the next, below 1.
+        factor: each scale relative to the one before, below 1.
 
     Returns:
         Scales, largest first; none where the picture is smaller than `min_face`.
@@ -88,13 +90,13 @@ def pyramid_scales(width: int, height: int, min_face: int, factor: float) -> lis
 def pack(width: int, height: int, scales: list[float]) -> tuple[Level, ...]:
     """Give each scale of a picture a place on a canvas as wide as the largest level.
 
-    Each goes as far up, then as far left, as it fits ("bottom left" with the picture's axes, Baker et al. 1980);
-    sides that shrink by 0.709 leave a tenth of the canvas empty.
+    Each is placed as far up, then as far left, as it fits (the "bottom left" rule of Baker et al. 1980, turned to the
+    picture's axes). With a factor of 0.709 a tenth of the canvas stays empty.
 
     Args:
-        width: of the picture, pixels.
-        height: of the picture, pixels.
-        scales: from `pyramid_scales`.
+        width: width of the picture, pixels.
+        height: height of the picture, pixels.
+        scales: the scales of the levels; see `pyramid_scales`.
 
     Returns:
         Levels in the order of `scales`.
@@ -107,7 +109,7 @@ def pack(width: int, height: int, scales: list[float]) -> tuple[Level, ...]:
 
 
 def _places(levels: list[Level], scale: float, width: int, height: int) -> Iterator[Level]:
-    """Where a level might go: against the sides of others or of the canvas, topmost first, then leftmost."""
+    """Possible places of a level: at the sides of other levels or of the canvas, topmost first, then leftmost."""
     for y in sorted({0, *(level.bottom for level in levels)}):
         for x in sorted({0, *(level.right for level in levels)}):
             yield Level(scale, width, height, x, y)
@@ -123,11 +125,17 @@ def _is_free(level: Level, levels: list[Level]) -> bool:
 
 
 class Canvas:
-    """A picture's pyramid, filled anew for each picture of the same size.
+    """The canvas with a picture's pyramid; `fill` replaces its content with the next picture of the same size.
+
+    Args:
+        width: width of the pictures, pixels.
+        height: height of the pictures, pixels.
+        min_face: side of the smallest face to find, pixels.
+        factor: each scale relative to the one before, below 1.
 
     Attributes:
         source: width and height of the pictures, pixels.
-        levels: where each size lies; none where the picture is smaller than `min_face`.
+        levels: the place of each level; none where the picture is smaller than `min_face`.
         pixels: `(height, width, 3)` float32, the canvas itself; mid-grey between the levels.
     """
 
@@ -140,10 +148,10 @@ class Canvas:
         self._sums: Array = np.zeros((height + 1, width, 3), np.float32)
 
     def fill(self, pixels: Array) -> None:
-        """Put a picture onto the canvas, in every size.
+        """Draw a picture onto the canvas, in every size.
 
         Args:
-            pixels: `(height, width, 3)` float32.
+            pixels: `(height, width, 3)` float32, RGB, -1..1; see `networks.standardise`.
         """
         for row, before, after in zip(pixels, self._sums[:-1], self._sums[1:], strict=True):
             np.add(before, row, out=after)
@@ -152,14 +160,14 @@ class Canvas:
 
 
 def _shrink(pixels: Array, sums: Array, target: Array) -> None:
-    """Area averaging, as exact as float32: rows by the sums that all levels share, then columns.
+    """Shrink a picture by area averaging, as exactly as float32 allows: first its rows, by sums that all levels share.
 
     Anything less exact, even rounding to whole pixel values, moves the final boxes by several pixels.
 
     Args:
         pixels: `(height, width, 3)` float32.
-        sums: `(height + 1, width, 3)` float32: of all rows above.
-        target: `(rows, columns, 3)` float32, no larger than the picture; the result goes here.
+        sums: `(height + 1, width, 3)` float32: for each row, the sum of all rows above it.
+        target: `(rows, columns, 3)` float32, no larger than the picture; the result is written here.
     """
     height, (rows, columns) = len(pixels), target.shape[:2]
     edges = np.arange(rows + 1) * (height / rows)

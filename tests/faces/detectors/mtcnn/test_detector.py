@@ -1,20 +1,21 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator
 
 import cv2
 import numpy as np
 import pytest
 
-from edge_fer.errors import ModelError
-from edge_fer.faces.detectors.mtcnn.detector import Detector, open_detector
+from edge_fer.faces.detectors import Detector, open_detector
+from edge_fer.faces.detectors.mtcnn.detector import chosen_networks
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.lab.realtime.mtcnn_reference import Expected, compare, digest, read_reference, renderings, total
 from edge_fer.settings import DetectSettings
 from edge_fer.types import Box, Face, Image, Landmarks, Point
 from tests.support import ROOT
 
+FLOAT32 = ("mtcnn_pnet", "mtcnn_rnet", "mtcnn_onet")
+INT8 = ("mtcnn_pnet_int8", "mtcnn_rnet_int8", "mtcnn_onet_int8")
 REFERENCE = ROOT / "tests" / "data" / "mtcnn_reference" / "reference.json"
 
 
@@ -31,7 +32,7 @@ def detector() -> Iterator[Detector]:
 
 def detect(image: Image, **settings: object) -> tuple[Face, ...]:
     with open_detector(DetectSettings(**{"min_face": 20, "precision": "float32", **settings}), ModelStore()) as opened:
-        return opened.detect(image)
+        return opened.find(image)
 
 
 def firm(faces: tuple[Face, ...]) -> Expected:
@@ -59,7 +60,7 @@ def test_pictures_are_those_that_the_package_saw(pictures: dict[str, Image]) -> 
 
 def test_the_same_faces_as_the_package(pictures: dict[str, Image], detector: Detector) -> None:
     reference = read_reference(REFERENCE)
-    agreement = total([compare(reference[name][1], detector.detect(image)) for name, image in pictures.items()])
+    agreement = total([compare(reference[name][1], detector.find(image)) for name, image in pictures.items()])
     assert agreement.expected >= 100
     assert agreement.recall >= 0.98
     assert agreement.precision >= 0.98
@@ -84,7 +85,7 @@ def test_int8_finds_the_faces_that_float_finds(pictures: dict[str, Image]) -> No
         open_detector(DetectSettings(precision="float32"), ModelStore()) as float32,
         open_detector(DetectSettings(precision="int8"), ModelStore()) as int8,
     ):
-        pairs = [(float32.detect(image), int8.detect(image)) for image in pictures.values()]
+        pairs = [(float32.find(image), int8.find(image)) for image in pictures.values()]
     agreement = total([compare(firm(expected), found) for expected, found in pairs])
     errors = np.concatenate([error for pair in pairs for error in landmark_errors(*pair)])
     assert agreement.expected >= 100
@@ -95,26 +96,33 @@ def test_int8_finds_the_faces_that_float_finds(pictures: dict[str, Image]) -> No
     assert np.mean(errors <= 3) >= 0.9
 
 
-@pytest.mark.parametrize("precision", ["auto", "float32", "int8"])
-def test_a_precision_is_one_pair_of_files(precision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`auto` asks which file is quicker, net by net; a precision that is named is taken unasked."""
-    asked: list[str] = []
+@pytest.mark.parametrize(("precision", "names"), [("float32", FLOAT32), ("int8", INT8)])
+def test_a_named_precision_is_taken_without_a_measurement(precision: str, names: tuple[str, ...]) -> None:
+    def never(*_: object, **__: object) -> str:
+        raise AssertionError("measured")
 
-    def choose(files: dict[str, bytes], shape: tuple[int, ...], threads: int) -> str:
-        asked.extend(files)
-        return max(files)
+    assert chosen_networks(DetectSettings(precision=precision), ModelStore(), never) == names
 
-    monkeypatch.setattr("edge_fer.faces.detectors.mtcnn.detector.quicker", choose)
-    open_detector(DetectSettings(precision=precision), ModelStore()).close()
-    nets = ["mtcnn_pnet", "mtcnn_rnet", "mtcnn_onet"]
-    assert asked == ([name for net in nets for name in (net, f"{net}_int8")] if precision == "auto" else [])
+
+@pytest.mark.parametrize("choose", [min, max])
+def test_auto_takes_the_quicker_file_of_each_network(choose: Callable[[Iterable[str]], str]) -> None:
+    measured: list[tuple[str, ...]] = []
+
+    def quicker(files: dict[str, bytes], shape: tuple[int, ...], *, threads: int) -> str:
+        measured.append((*files, *map(str, shape[:1]), str(threads)))
+        return choose(files)
+
+    expected = FLOAT32 if choose is min else INT8
+    assert chosen_networks(DetectSettings(threads=3), ModelStore(), quicker) == expected
+    assert [files[:2] for files in measured] == list(zip(FLOAT32, INT8, strict=True))
+    assert [files[2:] for files in measured] == [("1", "3"), ("8", "3"), ("1", "3")]
 
 
 def test_faces_of_a_large_frame_are_in_its_pixels(pictures: dict[str, Image], detector: Detector) -> None:
     image = pictures["obama/collage"]
     large = cv2.resize(image, (1200, 1200), interpolation=cv2.INTER_NEAREST)
-    expected = tuple(scaled(face, 2, 2) for face in detector.detect(image))
-    agreement = compare(firm(expected), detector.detect(large))
+    expected = tuple(scaled(face, 2, 2) for face in detector.find(image))
+    agreement = compare(firm(expected), detector.find(large))
     assert agreement.matched == agreement.found == len(expected) > 10
     assert agreement.iou > 0.999
     assert agreement.landmark_error < 0.01
@@ -128,26 +136,26 @@ def test_small_frames_are_never_enlarged(pictures: dict[str, Image]) -> None:
 def test_a_source_may_change_its_size(pictures: dict[str, Image], detector: Detector) -> None:
     image = pictures["biden/plain"]
     wide = np.ascontiguousarray(image[:400])
-    first, second = detector.detect(image), detector.detect(wide)
+    first, second = detector.find(image), detector.find(wide)
     assert len(first) == len(second) == 1
-    assert detector.detect(image) == first
-    assert detector.detect(wide) == second
+    assert detector.find(image) == first
+    assert detector.find(wide) == second
 
 
 @pytest.mark.parametrize("shape", [(600, 600), (11, 600), (600, 11), (1, 1), (19, 19), (20, 20)])
 def test_no_face_is_an_empty_tuple(shape: tuple[int, int], detector: Detector) -> None:
-    assert detector.detect(np.full((*shape, 3), 90, np.uint8)) == ()
+    assert detector.find(np.full((*shape, 3), 90, np.uint8)) == ()
 
 
 def test_best_faces_first_and_no_more_than_asked_for(pictures: dict[str, Image], detector: Detector) -> None:
-    every = detector.detect(pictures["astronaut/collage"])
+    every = detector.find(pictures["astronaut/collage"])
     scores = [face.score for face in every]
     assert scores == sorted(scores, reverse=True)
     assert detect(pictures["astronaut/collage"], max_faces=3) == every[:3]
 
 
 def test_faces_below_the_score_are_left_out(pictures: dict[str, Image], detector: Detector) -> None:
-    every = detector.detect(pictures["astronaut/collage"])
+    every = detector.find(pictures["astronaut/collage"])
     limit = every[4].score
     assert detect(pictures["astronaut/collage"], score=limit) == tuple(face for face in every if face.score > limit)
 
@@ -160,12 +168,6 @@ def test_faces_below_the_smallest_are_not_sought(pictures: dict[str, Image]) -> 
 def test_boxes_end_at_the_picture(pictures: dict[str, Image], detector: Detector) -> None:
     """Half of the face is cut off; its box must not reach beyond the picture."""
     image = np.ascontiguousarray(pictures["obama_speaking/plain"][:, 280:])
-    (face,) = detector.detect(image)
+    (face,) = detector.find(image)
     assert face.box.x == 0
     assert face.box.x + face.box.width <= image.shape[1] - 1
-
-
-def test_a_missing_network_is_named(tmp_path: Path) -> None:
-    (tmp_path / "manifest.yaml").write_text("schema: edge-fer/models/1\nmodels: {}\n")
-    with pytest.raises(ModelError, match="mtcnn_pnet"):
-        open_detector(DetectSettings(), ModelStore(tmp_path))

@@ -1,4 +1,4 @@
-"""When a status is due, and what it says: what changed, and now and then how things are."""
+"""When a status is due, and what it says: what has changed, and at times how things are."""
 
 from __future__ import annotations
 
@@ -6,76 +6,63 @@ import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from edge_fer.capture.camera import Camera
 from edge_fer.common.deadline import stuck_sentence
 from edge_fer.errors import OutputError
-from edge_fer.expression.classifier import Classifier
-from edge_fer.expression.failover import Failover
 from edge_fer.publish.sink_group import SinkGroup
 from edge_fer.schema import Loop, Record, SinkState, SinkStatus, State, Status
-from edge_fer.status.health import Health
+from edge_fer.status.run_condition import RunCondition
 
 _QUIET_S = 1.0  # without any record, while no frame comes
 _LONGEST_S = 2.0  # without a status, of a live source: temperatures, stage times and sinks change, too
 
 
-class News(NamedTuple):
+class StatusChange(NamedTuple):
     """What a status tells: a state, and a sentence."""
 
     state: State
     message: str
 
 
-class Announcer:
-    """Looks at what may change beside the frames; for one thread.
+class StatusScheduler:
+    """Watches what may change beside the frames; for one thread.
 
     Args:
-        camera: where frames come from.
-        classifier: what reads faces.
-        health: of the box.
-        outlets: the sinks.
-        is_live: whether the source goes on by itself.
-        stuck: what is in a call that has outlived its deadline, if anything is.
-        trouble: what is replaced or missing, if anything is.
+        condition: how the parts of the run are.
+        sinks: where records go.
         keep_going: whether the run goes on when every sink has failed.
         clock: seconds that never go backwards.
     """
 
     def __init__(
         self,
-        camera: Camera,
-        classifier: Classifier | Failover,
-        health: Health,
-        outlets: SinkGroup,
+        condition: RunCondition,
+        sinks: SinkGroup,
         *,
-        is_live: Callable[[], bool],
-        stuck: Callable[[], Loop | None],
-        trouble: Callable[[], str | None],
         keep_going: bool,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._camera, self._classifier, self._health, self._outlets = camera, classifier, health, outlets
-        self._is_live, self._keep_going, self._clock = is_live, keep_going, clock
-        self._look_for_stuck, self._trouble = stuck, trouble
+        self._condition, self._sinks = condition, sinks
+        self._camera, self._health = condition.camera, condition.health
+        self._keep_going, self._clock = keep_going, clock
         self._stuck: Loop | None = None
-        self._heard_at = self._status_at = 0.0
+        self._published_at = self._status_at = 0.0
         self._label_rate = 1.0
-        self._sinks: dict[str, SinkState] = {}
+        self._sink_states: dict[str, SinkState] = {}
 
-    def heard(self, record: Record) -> None:
+    def published(self, record: Record) -> None:
         """Note that a record was published."""
-        self._heard_at = self._clock()
+        self._published_at = self._clock()
         if isinstance(record, Status):
-            self._status_at = self._heard_at
+            self._status_at = self._published_at
 
-    def due(self, *, got_frame: bool) -> Iterator[News]:
+    def due(self, *, got_frame: bool) -> Iterator[StatusChange]:
         """What is to be told now.
 
         Args:
             got_frame: whether the camera has just given one.
 
         Raises:
-            OutputError: when every sink has failed, and nobody asked to go on.
+            OutputError: when every sink has failed, and the run shall not go on without.
         """
         yield from self._of_loops()
         yield from self._of_camera(got_frame=got_frame)
@@ -86,52 +73,52 @@ class Announcer:
         """That state, unless the camera is away, which is worse."""
         return "waiting_for_camera" if self._camera.state == "waiting_for_camera" else state
 
-    def _of_loops(self) -> Iterator[News]:
+    def _of_loops(self) -> Iterator[StatusChange]:
         """What is stuck, and what turns again."""
-        before, self._stuck = self._stuck, self._look_for_stuck()
+        before, self._stuck = self._stuck, self._condition.stuck
         if self._stuck is not None and self._stuck != before:
-            yield News(self.unless_waiting("degraded"), stuck_sentence(self._stuck))
+            yield StatusChange(self.unless_waiting("degraded"), stuck_sentence(self._stuck))
         elif before is not None and self._stuck is None:
-            yield News(self.unless_waiting("running"), f"{before}: it turns again")
+            yield StatusChange(self.unless_waiting("running"), f"{before}: it turns again")
 
-    def _of_camera(self, *, got_frame: bool) -> Iterator[News]:
-        """Every change of its condition, and its condition now and then."""
+    def _of_camera(self, *, got_frame: bool) -> Iterator[StatusChange]:
+        """Every change of its condition, and its condition at times."""
         for state, message in self._camera.changes():
             if state != "ended":
-                yield News(state, message)
+                yield StatusChange(state, message)
         state, message = self._camera.condition
         now = self._clock()
-        is_quiet = not got_frame and now - self._heard_at >= _QUIET_S
-        is_due = self._is_live() and now - self._status_at >= _LONGEST_S
+        is_quiet = not got_frame and now - self._published_at >= _QUIET_S
+        is_due = self._camera.drops_frames and now - self._status_at >= _LONGEST_S
         if state != "ended" and (is_quiet or is_due):
-            yield News(state, "; ".join([message, *self._standing(message)]))
+            yield StatusChange(state, "; ".join([message, *self._standing(message)]))
 
     def _standing(self, told: str) -> Iterator[str]:
         """What is wrong for as long as it is, besides what is told already."""
-        trouble = self._trouble()
+        trouble = self._condition.trouble
         if trouble is not None and trouble not in told:
             yield trouble
-        for name, sink in self._outlets.conditions.items():
+        for name, sink in self._sinks.conditions.items():
             if sink.state != "ok" and sink.reason is not None:
                 yield _sentence(name, sink)
 
-    def _of_devices(self) -> Iterator[News]:
+    def _of_devices(self) -> Iterator[StatusChange]:
         """All that happened to the devices that read faces, and to the share of faces that is read."""
-        for state, message in self._classifier.changes():
-            yield News(self.unless_waiting(state), message)
+        for state, message in self._condition.device_changes():
+            yield StatusChange(self.unless_waiting(state), message)
         rate = self._health.label_rate
         if rate != self._label_rate:
             self._label_rate = rate
-            yield News(self.unless_waiting("running"), self._health.reason or "cool again: all labels are read")
+            yield StatusChange(self.unless_waiting("running"), self._health.reason or "cool again: all labels are read")
 
-    def _of_sinks(self) -> Iterator[News]:
+    def _of_sinks(self) -> Iterator[StatusChange]:
         """Which sink has failed or lost its link, and which is well again."""
-        conditions = self._outlets.conditions
+        conditions = self._sinks.conditions
         for name, sink in conditions.items():
             is_untried = sink.state == "waiting" and sink.reason is None
-            if sink.state != self._sinks.get(name, "ok") and not is_untried:
-                self._sinks[name] = sink.state
-                yield News(self.unless_waiting("running"), _sentence(name, sink))
+            if sink.state != self._sink_states.get(name, "ok") and not is_untried:
+                self._sink_states[name] = sink.state
+                yield StatusChange(self.unless_waiting("running"), _sentence(name, sink))
         reasons = [sink.reason for sink in conditions.values() if sink.state == "failed"]
         if reasons and len(reasons) == len(conditions) and not self._keep_going:
             raise OutputError(reasons[0])

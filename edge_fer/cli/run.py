@@ -1,0 +1,115 @@
+"""`edge-fer run`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edge_fer.cli.complete import choice_completer, complete_backend, complete_model, source_completer
+from edge_fer.cli.options import ConfigFile, ModelFolder
+from edge_fer.publish import Sink
+from edge_fer.publish.stdout import Stdout
+from edge_fer.settings import Settings, load_settings
+
+
+def run(
+    config: ConfigFile = None,
+    camera: Annotated[
+        str | None,
+        typer.Option(
+            help="Camera index, device path, `picamera2`, picture, video, folder, URL, `-`, `sample` or `synthetic:3`.",
+            metavar="SOURCE",
+            autocompletion=source_completer(),
+        ),
+    ] = None,
+    clahe: Annotated[
+        str | None,
+        typer.Option(
+            help="Raise local contrast: off, on, or auto (of dark pictures).",
+            autocompletion=choice_completer("enhance", "clahe"),
+        ),
+    ] = None,
+    min_face: Annotated[
+        int | None, typer.Option(help="Side of the smallest face to find, pixels of the picture that is searched.")
+    ] = None,
+    backend: Annotated[
+        str | None,
+        typer.Option(
+            help="Device: auto, edgetpu, edgetpu:usb:0, edgetpu:pci:0, cpu or fake.", autocompletion=complete_backend
+        ),
+    ] = None,
+    models: ModelFolder = None,
+    model: Annotated[
+        str | None, typer.Option(help="Classifier; see `edge-fer models list`.", autocompletion=complete_model)
+    ] = None,
+    realtime: Annotated[
+        bool | None, typer.Option("--realtime", help="Play a file at its own rate, and drop frames that come late.")
+    ] = None,
+    record: Annotated[Path | None, typer.Option(help="Write the annotated video to this file.", metavar="FILE")] = None,
+    output_format: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            help="Output format: json, text, none, or auto (text on a terminal, else JSON lines).",
+            autocompletion=choice_completer("publish", "format"),
+        ),
+    ] = None,
+    log_format: Annotated[
+        str | None,
+        typer.Option(
+            help="Format of the log on standard error: auto, text, journal or json.",
+            autocompletion=choice_completer("log", "format"),
+        ),
+    ] = None,
+    max_frames: Annotated[
+        int | None, typer.Option(help="End after this many readings; a reload starts the count again.", min=1)
+    ] = None,
+    duration: Annotated[
+        float | None, typer.Option(help="End after this many seconds; a reload starts the clock again.", min=0)
+    ] = None,
+) -> None:
+    """Read expressions from a camera, stream, video or pictures, until the source ends or Ctrl-C.
+
+    Options take priority over the settings file and the environment.
+
+    Example: edge-fer run --camera 0 --record out.mp4
+    """
+    flags = {
+        "models": str(models) if models else None,
+        "capture.source": camera,
+        "capture.realtime": realtime,
+        "enhance.clahe": clahe,
+        "detect.min_face": min_face,
+        "classify.backend": backend,
+        "classify.model": model,
+        "publish.record": str(record) if record else None,
+        "publish.format": output_format,
+        "log.format": log_format,
+    }
+    # Imported here, so that `--help` and `config` do not wait for OpenCV and the interpreter.
+    from edge_fer.service import Service
+    from edge_fer.status.logs import set_up_logs
+
+    def load() -> Settings:
+        return load_settings(config, flags=flags)
+
+    settings = load()
+    set_up_logs(settings.log.format)
+    raise typer.Exit(Service(settings, load, _stdout_sinks, max_frames=max_frames, duration_s=duration).run())
+
+
+def _stdout_sinks(settings: Settings, is_stopping: Callable[[], bool]) -> list[Sink]:
+    """What goes to standard output: readings for a program or a person; without them, status changes to the log."""
+    from edge_fer.publish.jsonl import JsonLines
+    from edge_fer.publish.text import TextLine
+    from edge_fer.status.logs import StatusLog
+
+    stdout, form = Stdout(stopping=is_stopping), settings.publish.format
+    if form == "none":
+        return [StatusLog()]
+    if form == "text" or (form == "auto" and stdout.is_terminal):
+        return [TextLine(stdout.write, in_place=stdout.is_terminal)]
+    return [JsonLines(stdout.write)]

@@ -1,0 +1,56 @@
+"""What the public record says of one face: where it is, how it is turned, and what it shows; rounded and named."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from edge_fer.expression.scheduler import Classification
+from edge_fer.schema import FaceReading, Pose
+from edge_fer.types import LABELS, AlignedFace, Box, Label, Landmarks, Point, Smoothed
+
+
+def pending_reading(face: AlignedFace) -> FaceReading:
+    """A face that was not classified yet."""
+    found, quality = face.track.face, face.quality
+    return FaceReading(
+        id=face.track.id,
+        box=Box(*(round(value, 1) for value in found.box)),
+        score=round(found.score, 4),
+        landmarks=Landmarks(*(Point(round(point.x, 1), round(point.y, 1)) for point in found.landmarks.points)),
+        label=None,
+        confidence=0.0,
+        probabilities={},
+        label_age_ms=None,
+        why="not_read_yet",
+        pose=Pose(round(quality.yaw, 1), round(quality.pitch, 1), round(quality.roll, 1)),
+    )
+
+
+def classified_reading(face: AlignedFace, last: Classification, shown: Smoothed, now_ns: int) -> FaceReading:
+    """A face with its label, which may be of an earlier frame.
+
+    Args:
+        face: the face in this frame.
+        last: its newest classification.
+        shown: the label that is shown, or why there is none.
+        now_ns: when it is published, CLOCK_MONOTONIC, nanoseconds.
+    """
+    return replace(
+        pending_reading(face),
+        label=shown.label,
+        confidence=round(shown.confidence, 4),
+        probabilities=_by_label(last.expression.probabilities),
+        label_age_ms=age_ms(now_ns, last.captured_ns),
+        why=shown.why,
+        smoothed=None if shown.probabilities is None else _by_label(shown.probabilities),
+    )
+
+
+def age_ms(now_ns: int, captured_ns: int) -> float:
+    """Milliseconds between two moments of one clock, to a tenth."""
+    return round((now_ns - captured_ns) / 1e6, 1)
+
+
+def _by_label(probabilities: Sequence[float]) -> dict[Label, float]:
+    return {label: round(p, 4) for label, p in zip(LABELS, probabilities, strict=True)}

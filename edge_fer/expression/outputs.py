@@ -1,0 +1,134 @@
+"""From the outputs of a classifier's network to probabilities over the seven expressions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_fer.errors import BackendError, ModelError
+from edge_fer.inference import TensorSpec
+from edge_fer.inference.manifest import ClassifierSpec, FurtherOutput
+from edge_fer.types import LABELS
+
+_SUM_TOLERANCE = 0.1
+"""How far the sum of probabilities may be from 1: rounding to int8 adds up over the labels."""
+
+
+class LabelOutput:
+    """Reads the labels' output of one network.
+
+    Args:
+        model: the network's name in the manifest, for messages.
+        spec: what the manifest says of it.
+        outputs: what the network gives.
+
+    Raises:
+        ModelError: when the two do not fit together.
+    """
+
+    def __init__(self, model: str, spec: ClassifierSpec, outputs: Sequence[TensorSpec]) -> None:
+        self._model, self._temperature = model, spec.temperature
+        self._place = find_outputs(model, spec, outputs)["labels"]
+        self._tensor = outputs[self._place]
+        self._are_probabilities = spec.output == "probabilities"
+        targets = spec.targets
+        self._kept = [place for place, target in enumerate(targets) if target is not None]
+        self._merge = np.array([[float(targets[place] == label) for label in LABELS] for place in self._kept])
+
+    def values(self, answers: Sequence[NDArray[Any]]) -> NDArray[np.float64]:
+        """What the network gives for its own labels.
+
+        Args:
+            answers: its outputs.
+
+        Returns:
+            `(labels,)`: logits or probabilities, as the manifest says.
+
+        Raises:
+            BackendError: when they are not numbers, or not probabilities although the manifest says so.
+        """
+        values = dequantize(answers[self._place].reshape(-1), self._tensor)
+        if not np.isfinite(values).all():
+            raise BackendError(
+                f"expected numbers from `{self._model}`, found {np.array2string(values, precision=3)}; the file is "
+                "broken, or `mean` and `std` in its manifest entry are not those of its training"
+            )
+        if self._are_probabilities and not are_probabilities(values, _SUM_TOLERANCE):
+            raise BackendError(
+                f"expected probabilities from `{self._model}`, found {np.array2string(values, precision=3)}; state "
+                "`output: logits` in its manifest entry"
+            )
+        return values
+
+    def probabilities(self, values: NDArray[np.float64]) -> tuple[float, ...]:
+        """Probabilities over the seven expressions, each 0..1, summing to 1.
+
+        Labels that the manifest leaves out are left out before the softmax, which scales the others to a sum of 1;
+        those that it makes the same expression are added up after it.
+
+        Args:
+            values: `(labels,)`, from `values`.
+        """
+        if self._are_probabilities:
+            values = np.log(np.maximum(values, np.finfo(np.float64).tiny))
+        kept = softmax(values[self._kept] / self._temperature)
+        return tuple((kept @ self._merge).tolist())
+
+
+def find_outputs(model: str, spec: ClassifierSpec, outputs: Sequence[TensorSpec]) -> dict[str, int]:
+    """Which output of a network is which: found by its name where the manifest states one, else by its width.
+
+    Args:
+        model: the network's name in the manifest, for messages.
+        spec: what the manifest says of it.
+        outputs: what the network gives.
+
+    Returns:
+        The place in `outputs` of `labels`, and of `features` and `valence_arousal` where there are any.
+
+    Raises:
+        ModelError: when one is missing or ambiguous, or the network has others.
+    """
+    stated = {"features": spec.features, "valence_arousal": spec.valence_arousal}
+    wanted = {"labels": FurtherOutput(width=len(spec.labels))}
+    wanted |= {name: output for name, output in stated.items() if output is not None}
+    places: dict[str, int] = {}
+    for name, output in sorted(wanted.items(), key=lambda item: item[1].name is None):
+        fitting = [place for place, tensor in enumerate(outputs) if _fits(tensor, output)]
+        free = [place for place in fitting if place not in places.values()]
+        if len(free) == 1:
+            places[name] = free[0]
+    if len(places) == len(wanted) == len(outputs):
+        return places
+    expected = ", ".join(f"{output.width} {name}" for name, output in wanted.items())
+    found = ", ".join(f"{math.prod(tensor.shape)} (`{tensor.name}`)" for tensor in outputs)
+    raise ModelError(
+        f"expected `{model}` to give {expected}, found {found}; correct `labels`, `features` or `valence_arousal` in "
+        "its manifest entry"
+    )
+
+
+def _fits(tensor: TensorSpec, output: FurtherOutput) -> bool:
+    return math.prod(tensor.shape) == output.width and output.name in {None, tensor.name}
+
+
+def are_probabilities(values: NDArray[np.float64], tolerance: float) -> bool:
+    """Whether values are all 0..1 and sum to 1, within a tolerance."""
+    return bool(values.min() >= -tolerance and abs(values.sum() - 1) <= tolerance)
+
+
+def dequantize(values: NDArray[Any], tensor: TensorSpec) -> NDArray[np.float64]:
+    """Real values of a network's output; those without a scale are real already."""
+    if tensor.scale == 0:
+        return values.astype(np.float64)
+    return (values.astype(np.float64) - tensor.zero_point) * tensor.scale
+
+
+def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Probabilities of logits `(n,)`; they sum to 1."""
+    powers = np.exp(logits - logits.max())
+    return np.asarray(powers / powers.sum())

@@ -1,0 +1,297 @@
+"""What a `manifest.yaml` says of each network: one class for each task, chosen by the field `task`.
+
+    models:
+      NAME:
+        task: classify
+        ...                     # the fields of `ClassifierSpec`
+
+Numbers that a network's file states itself (shapes, scales, zero points) are read from the file, never from here.
+Another task is another class, listed in `ModelSpec`. docs/bring-your-own-network.md explains every field.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+
+from edge_fer.errors import ModelError
+from edge_fer.inference.picture_spec import InputSpec, MtcnnInput
+from edge_fer.types import LABELS, Label
+
+MtcnnTask = Literal["propose", "refine", "output"]
+Task = Literal["classify"] | MtcnnTask
+"""What a network is for: reading expressions, or one of MTCNN's three stages."""
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class CropSpec(_Record):
+    """How a face is cut out for a classifier, as its training faces were.
+
+    The eyes are turned level and brought to `eye_y`, `eye_distance` apart, all as fractions
+    of the crop's side. The face is sampled at `detail` x `detail` pixels before it is enlarged
+    to the network's input. For the shipped networks chosen by measurement on validation faces.
+    """
+
+    eye_distance: float = Field(gt=0, lt=1)
+    eye_y: float = Field(gt=0, lt=1)
+    detail: int = Field(gt=0)
+
+
+class Accuracy(_Record):
+    """Figures that were measured on a named set; all 0..1."""
+
+    dataset: str
+    images: int
+    float32: float
+    int8: float
+    agreement: float
+
+
+class FurtherOutput(_Record):
+    """An output beside the labels.
+
+    Attributes:
+        width: how many values it has.
+        name: its name in the file; None: it is found by its width.
+    """
+
+    width: int = Field(gt=0)
+    name: str | None = None
+
+
+class ValenceArousal(FurtherOutput):
+    """Valence and arousal, each -1..1."""
+
+    width: Literal[2] = 2
+
+
+class FailoverSpec(_Record):
+    """When two devices read a face alike; see `edge_fer.expression.failover`.
+
+    Attributes:
+        tolerance: largest difference of a probability, 0..1. Of 2,000 answers of the shipped network made of random
+            numbers, 1 % came as near to a right one; the two golden faces' right answers are 0.5 apart.
+        golden_seeds: random seeds of the golden faces, which a device must read as the CPU does before it is used. The
+            network should read them differently: then a device that repeats its last answer fails.
+    """
+
+    tolerance: float = Field(0.2, gt=0, lt=1)
+    golden_seeds: tuple[int, ...] = Field((4, 12), min_length=2)
+
+
+class EdgeTpuFile(_Record):
+    """The same network compiled for the Edge TPU.
+
+    Attributes:
+        file: its name beside the manifest.
+        sha256: the file's hash.
+        compiler: name and version of the compiler.
+    """
+
+    file: str
+    sha256: Sha256
+    compiler: str
+
+
+class ModelFile(NamedTuple):
+    """A file beside the manifest, and its hash."""
+
+    file: str
+    sha256: str
+
+
+class EntrySpec(_Record):
+    """What every entry has.
+
+    Attributes:
+        source: where the weights come from.
+        licence: the weights' licence.
+        card: the file that describes the network, beside the manifest.
+    """
+
+    source: str
+    licence: str
+    card: str
+
+    @property
+    def files(self) -> tuple[ModelFile, ...]:
+        """The files of this entry; none where it is made of other entries."""
+        return ()
+
+    @property
+    def summary(self) -> str:
+        """The rest of its line in `edge-fer models list`."""
+        return ""
+
+
+class NetworkSpec(EntrySpec):
+    """An entry with a network of its own.
+
+    Attributes:
+        file: the network's file beside the manifest: .tflite, or .onnx for the CPU.
+        sha256: the file's hash.
+        edgetpu: the same network compiled for the Edge TPU; None where it was not.
+        quantization: `int8` (input, output and everything between) or `float32`; the file decides, this tells people.
+    """
+
+    file: str
+    sha256: Sha256
+    edgetpu: EdgeTpuFile | None = None
+    quantization: Literal["int8", "float32"]
+
+    @property
+    def files(self) -> tuple[ModelFile, ...]:
+        """The network, and what was compiled of it."""
+        compiled = (ModelFile(self.edgetpu.file, self.edgetpu.sha256),) if self.edgetpu else ()
+        return (ModelFile(self.file, self.sha256), *compiled)
+
+    @property
+    def summary(self) -> str:
+        """Arithmetic and file."""
+        return f"{self.quantization:8} {self.file}"
+
+
+class ClassifierSpec(NetworkSpec):
+    """A network that reads expressions.
+
+    Attributes:
+        input: how a face becomes its input.
+        output: whether it gives `logits`, or `probabilities` of a softmax inside.
+        labels: what its outputs mean, in their order, in its own words.
+        label_map: one of the seven expressions for each label of another name, or None to leave it out; labels that
+            become the same expression are added up, and what remains is scaled to a sum of 1.
+        features: a further output, the face as the network describes it; not used yet.
+        valence_arousal: a further output; not used yet.
+        crop: how faces are cut out.
+        temperature: logits are divided by it before the softmax.
+        abstain_below: confidence below which its labels are guesses, 0..1.
+        failover: when two devices read a face alike.
+        accuracy: measured on validation faces.
+    """
+
+    task: Literal["classify"]
+    input: InputSpec
+    output: Literal["logits", "probabilities"] = "logits"
+    labels: tuple[str, ...]
+    label_map: dict[str, Label | None] = Field(default_factory=dict, validate_default=True)
+    features: FurtherOutput | None = None
+    valence_arousal: ValenceArousal | None = None
+    crop: CropSpec
+    temperature: float = Field(1.0, gt=0)
+    abstain_below: float = Field(0.0, ge=0, lt=1)
+    failover: FailoverSpec = FailoverSpec()
+    accuracy: Accuracy | None = None
+
+    @field_validator("labels")
+    @classmethod
+    def _differ(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
+        twice = {label for label in labels if labels.count(label) > 1}
+        if twice:
+            raise ValueError(f"expected every label once, found {', '.join(sorted(twice))} more than once")
+        return labels
+
+    @field_validator("label_map")
+    @classmethod
+    def _covers_the_seven(cls, label_map: dict[str, Label | None], info: ValidationInfo) -> dict[str, Label | None]:
+        labels: tuple[str, ...] = info.data.get("labels", LABELS)
+        for label in label_map:
+            if label not in labels:
+                raise ValueError(f"expected labels of this network ({', '.join(labels)}), found `{label}`")
+        for label in labels:
+            if label not in label_map and label not in LABELS:
+                raise ValueError(
+                    f"expected what to make of the label `{label}`, one of {', '.join(LABELS)} or null to leave it "
+                    "out, found nothing"
+                )
+        targets = {label_map.get(label, label) for label in labels}
+        missing = [label for label in LABELS if label not in targets]
+        if missing:
+            raise ValueError(f"expected a label of the network for each of the seven, found none for {missing[0]}")
+        return label_map
+
+    @property
+    def targets(self) -> tuple[str | None, ...]:
+        """For each of `labels` the one of the seven that it becomes; None where it is left out."""
+        return tuple(self.label_map.get(label, label) for label in self.labels)
+
+    @property
+    def summary(self) -> str:
+        """Arithmetic, file, and what was measured."""
+        figures = f"  {self.accuracy.int8:.1%} on {self.accuracy.dataset}" if self.accuracy else ""
+        return f"{super().summary}{figures}"
+
+
+class MtcnnSpec(NetworkSpec):
+    """One of MTCNN's three networks (Zhang et al. 2016).
+
+    Attributes:
+        task: its stage.
+        input: how a picture becomes its input.
+    """
+
+    task: MtcnnTask
+    input: MtcnnInput
+
+
+ModelSpec = Annotated[ClassifierSpec | MtcnnSpec, Field(discriminator="task")]
+"""An entry of the manifest."""
+
+
+class Manifest(_Record):
+    """All entries of a folder, by name."""
+
+    schema_: Literal["edge-fer/models/1"] = Field(alias="schema")
+    models: dict[str, ModelSpec]
+
+
+def parse_manifest(content: object, path: Path) -> Manifest:
+    """Check what was read from a manifest.
+
+    Args:
+        content: the YAML document.
+        path: the file, for messages.
+
+    Raises:
+        ModelError: when it is not what was expected; one line with the file, the entry and the field.
+    """
+    try:
+        return Manifest.model_validate(content)
+    except ValidationError as error:
+        problem: dict[str, Any] = dict(error.errors(include_url=False)[0])
+    raise ModelError(
+        f"expected a model manifest in {path}, found {_place(problem)}: {_complaint(problem)}; "
+        "see docs/bring-your-own-network.md"
+    )
+
+
+def _place(problem: dict[str, Any]) -> str:
+    """The entry and the field of a problem. Pydantic puts the task between the two, which is no part of the file."""
+    first, *path = problem["loc"] or ("",)
+    if first != "models" or not path:
+        return f"at `{first}`" if first else "at the top level"
+    entry, *fields = path
+    fields = ["task"] if problem["type"].startswith("union_tag") else fields[1:]
+    return f"in entry `{entry}`, field `{'.'.join(map(str, fields))}`" if fields else f"in entry `{entry}`"
+
+
+def _complaint(problem: dict[str, Any]) -> str:
+    """What is wrong, in a few words."""
+    kind, message, found = problem["type"], problem["msg"], problem["input"]
+    if kind in ("missing", "union_tag_not_found"):
+        return "it is missing"
+    if kind == "extra_forbidden":
+        return "there is no such field"
+    if kind == "union_tag_invalid":
+        return f"expected one of {problem['ctx']['expected_tags']}, not {problem['ctx']['tag']!r}"
+    if kind in ("model_type", "model_attributes_type"):
+        return f"expected names and values, not {found!r}"
+    if kind == "value_error":
+        return str(message).removeprefix("Value error, ")
+    return f"{message[0].lower()}{message[1:]}, not {found!r}"

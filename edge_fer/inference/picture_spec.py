@@ -1,0 +1,93 @@
+"""How the pixels of a picture become the values that a network takes, as its manifest entry says."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Literal, TypeGuard
+
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationInfo, field_validator
+
+
+def _numbers(value: object) -> float | tuple[float, ...]:
+    """One number, or a list of them."""
+    if _is_number(value):
+        return float(value)
+    if isinstance(value, (list, tuple)) and all(map(_is_number, value)):
+        return tuple(map(float, value))
+    raise ValueError(f"expected a number, or a list with one for each channel, found {value!r}")
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, (int, float)) and math.isfinite(value)
+
+
+PerChannel = Annotated[float | tuple[float, ...], PlainValidator(_numbers)]
+"""One number for all channels, or one for each, in the order of `colour`."""
+
+
+class PictureSpec(BaseModel):
+    """How the pixels of a picture become the values that a network takes.
+
+    Attributes:
+        colour: `grey` (luminance, on one channel or on three equal ones), or the order of the three channels.
+        mean: real input = (pixel / 255 - mean) / std.
+        std: see `mean`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    colour: Literal["grey", "rgb", "bgr"]
+    mean: PerChannel
+    std: PerChannel
+
+    @field_validator("mean", "std")
+    @classmethod
+    def _one_a_channel(cls, value: float | tuple[float, ...], info: ValidationInfo) -> float | tuple[float, ...]:
+        colour = info.data.get("colour", "grey")
+        expected = 1 if colour == "grey" else 3
+        if isinstance(value, tuple) and len(value) != expected:
+            numbers = "one number" if colour == "grey" else f"one number or 3 of them for {colour}"
+            raise ValueError(f"expected {numbers}, found {len(value)} numbers")
+        return value
+
+    @field_validator("std")
+    @classmethod
+    def _positive(cls, value: float | tuple[float, ...]) -> float | tuple[float, ...]:
+        if min(value if isinstance(value, tuple) else (value,)) <= 0:
+            raise ValueError(f"expected numbers greater than 0, found {value}")
+        return value
+
+    @property
+    def means(self) -> tuple[float, ...]:
+        """The mean of each channel: one for grey, else three."""
+        return self._for_channels(self.mean)
+
+    @property
+    def stds(self) -> tuple[float, ...]:
+        """The standard deviation of each channel: one for grey, else three."""
+        return self._for_channels(self.std)
+
+    def _for_channels(self, value: float | tuple[float, ...]) -> tuple[float, ...]:
+        if isinstance(value, tuple):
+            return value
+        return (value,) if self.colour == "grey" else (value,) * 3
+
+
+class InputSpec(PictureSpec):
+    """The input of a classifier.
+
+    Attributes:
+        size: side of the square picture, pixels.
+    """
+
+    size: int = Field(gt=0)
+
+
+class MtcnnInput(PictureSpec):
+    """The input of one of MTCNN's networks.
+
+    Attributes:
+        size: side of the square picture, pixels; None where any size is taken.
+    """
+
+    size: int | None

@@ -1,0 +1,172 @@
+"""What a manifest may say, and the one line for what it may not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from edge_fer.errors import ModelError
+from edge_fer.inference.manifest import ClassifierSpec, FailoverSpec, Manifest, MtcnnSpec, parse_manifest
+from edge_fer.inference.model_store import MANIFEST, packaged_folder
+from edge_fer.types import LABELS
+
+PATH = Path("/models/manifest.yaml")
+
+
+@pytest.fixture
+def mtcnn() -> dict[str, Any]:
+    return {
+        "task": "refine", "file": "net.tflite", "sha256": "0" * 64, "quantization": "float32", "source": "a test",
+        "licence": "MIT", "card": "net.md", "input": {"size": 24, "colour": "rgb", "mean": 0.5, "std": 0.5},
+    }  # fmt: skip
+
+
+@pytest.fixture
+def classifier(mtcnn: dict[str, Any]) -> dict[str, Any]:
+    crop = {"eye_distance": 0.3, "eye_y": 0.37, "detail": 64}
+    return mtcnn | {"task": "classify", "labels": list(LABELS), "crop": crop}
+
+
+def parse(entry: object) -> Manifest:
+    return parse_manifest({"schema": "edge-fer/models/1", "models": {"net": entry}}, PATH)
+
+
+def parsed(entry: dict[str, Any]) -> ClassifierSpec:
+    spec = parse(entry).models["net"]
+    assert isinstance(spec, ClassifierSpec)
+    return spec
+
+
+def complaint(entry: object) -> str:
+    with pytest.raises(ModelError) as caught:
+        parse(entry)
+    text = str(caught.value)
+    assert "\n" not in text
+    assert text.startswith(f"expected a model manifest in {PATH}, found in entry `net`")
+    assert text.endswith("; see docs/bring-your-own-network.md")
+    return text.partition("entry `net`")[2]
+
+
+def test_the_task_chooses_the_fields(mtcnn: dict[str, Any], classifier: dict[str, Any]) -> None:
+    assert isinstance(parse(mtcnn).models["net"], MtcnnSpec)
+    assert parsed(classifier).output == "logits"
+
+
+def test_the_shipped_manifest_keeps_what_failover_compared_by_before() -> None:
+    content = yaml.safe_load((packaged_folder() / MANIFEST).read_text())
+    specs = parse_manifest(content, PATH).models.values()
+    classifiers = [spec for spec in specs if isinstance(spec, ClassifierSpec)]
+    assert {spec.failover for spec in classifiers} == {FailoverSpec(tolerance=0.2, golden_seeds=(4, 12))}
+    assert all(spec.accuracy and spec.labels == spec.targets == LABELS for spec in classifiers)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (
+            {"task": "clasify"},
+            ", field `task`: expected one of 'classify', 'propose', 'refine', 'output', not 'clasify'",
+        ),
+        ({"task": None}, ", field `task`: it is missing"),
+        ({"card": None}, ", field `card`: it is missing"),
+        ({"labels": list(LABELS)}, ", field `labels`: there is no such field"),
+        ({"speed": 3}, ", field `speed`: there is no such field"),
+        ({"sha256": "123"}, ", field `sha256`: string should match pattern"),
+        ({"quantization": "int4"}, ", field `quantization`: input should be 'int8' or 'float32', not 'int4'"),
+        ({"edgetpu": {"file": "x"}}, ", field `edgetpu.sha256`: it is missing"),
+    ],
+)
+def test_a_wrong_field_is_named_with_its_entry_and_file(
+    mtcnn: dict[str, Any], change: dict[str, Any], expected: str
+) -> None:
+    entry = {name: value for name, value in (mtcnn | change).items() if value is not None}
+    assert expected in complaint(entry)
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "expected"),
+    [
+        ({"colour": "green"}, "colour", "input should be 'grey', 'rgb' or 'bgr', not 'green'"),
+        ({"size": None}, "size", "input should be a valid integer, not None"),
+        ({"size": 0}, "size", "input should be greater than 0, not 0"),
+        ({"mean": [0.4, 0.5]}, "mean", "expected one number or 3 of them for rgb, found 2 numbers"),
+        ({"colour": "grey", "mean": [0.4, 0.5, 0.6]}, "mean", "expected one number, found 3 numbers"),
+        ({"std": [0.2, 0.2, 0.0]}, "std", "expected numbers greater than 0, found (0.2, 0.2, 0.0)"),
+        ({"std": 0}, "std", "expected numbers greater than 0, found 0.0"),
+        ({"mean": "a half"}, "mean", "expected a number, or a list with one for each channel, found 'a half'"),
+        ({"mean": float("nan")}, "mean", "expected a number, or a list with one for each channel, found nan"),
+    ],
+)
+def test_a_wrong_input_is_one_line(
+    classifier: dict[str, Any], change: dict[str, Any], field: str, expected: str
+) -> None:
+    entry = classifier | {"input": classifier["input"] | change}
+    assert complaint(entry).startswith(f", field `input.{field}`: {expected}")
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "expected"),
+    [
+        ({"labels": LABELS[:6]}, "label_map", "for each of the seven, found none for neutral"),
+        ({"labels": [*LABELS, "fear"]}, "labels", "expected every label once, found fear more than once"),
+        (
+            {"labels": [*LABELS, "contempt"]},
+            "label_map",
+            "what to make of the label `contempt`, one of anger, disgust, ",
+        ),
+        ({"label_map": {"contempt": None}}, "label_map", "expected labels of this network (anger, "),
+        ({"label_map": {"fear": "anger"}}, "label_map", "found none for fear"),
+        ({"label_map": {"fear": "dread"}}, "label_map.fear", "input should be 'anger', "),
+        ({"output": "softmax"}, "output", "input should be 'logits' or 'probabilities', not 'softmax'"),
+        ({"valence_arousal": {"width": 3}}, "valence_arousal.width", "input should be 2, not 3"),
+        ({"failover": {"golden_seeds": [1]}}, "failover.golden_seeds", "tuple should have at least 2 items"),
+    ],
+)
+def test_a_wrong_label_or_output_is_one_line(
+    classifier: dict[str, Any], change: dict[str, Any], field: str, expected: str
+) -> None:
+    text = complaint(classifier | change)
+    assert text.startswith(f", field `{field}`: ")
+    assert expected in text
+
+
+def test_labels_of_other_names_become_one_of_the_seven_or_none(classifier: dict[str, Any]) -> None:
+    labels = ["neutral", "happy", "surprise", "sadness", "anger", "disgust", "fear", "contempt"]
+    spec = parsed(classifier | {"labels": labels, "label_map": {"happy": "happiness", "contempt": None}})
+    assert spec.targets == ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", None)
+
+
+@pytest.mark.parametrize(
+    ("colour", "mean", "means"),
+    [
+        ("grey", 0.5, (0.5,)),
+        ("grey", [0.5], (0.5,)),
+        ("rgb", 0.5, (0.5,) * 3),
+        ("bgr", [0.1, 0.2, 0.3], (0.1, 0.2, 0.3)),
+    ],
+)
+def test_one_mean_is_for_all_channels(
+    classifier: dict[str, Any], colour: str, mean: object, means: tuple[float, ...]
+) -> None:
+    entry = classifier | {"input": {"size": 24, "colour": colour, "mean": mean, "std": 0.5}}
+    assert parsed(entry).input.means == means
+    assert len(parsed(entry).input.stds) == len(means)
+
+
+@pytest.mark.parametrize(
+    ("content", "place"),
+    [
+        (None, "at the top level: expected"),
+        ({"models": {}}, "at `schema`: it is missing"),
+        ({"schema": "edge-fer/models/2", "models": {}}, "at `schema`: input should be 'edge-fer/models/1'"),
+        ({"schema": "edge-fer/models/1", "models": [1]}, "at `models`: input should be a valid dictionary"),
+        ({"schema": "edge-fer/models/1", "models": {"net": 3}}, "in entry `net`: "),
+    ],
+)
+def test_what_is_no_manifest_says_where(content: object, place: str) -> None:
+    with pytest.raises(ModelError) as caught:
+        parse_manifest(content, PATH)
+    assert f"found {place}" in str(caught.value)
