@@ -250,8 +250,3 @@ def test_all_of_it_runs_on_a_box_without_an_edge_tpu_and_says_so(stub: Path) -> 
     figures = facts.with_suffix(".csv").read_text()
     assert "verify,golden same label,1,1.0" in figures
     assert "sample,live rate" in figures
-
-
-def test_no_board_has_a_reference_without_the_readme_saying_so() -> None:
-    references = list((DEPLOY / "bench_reference").glob("*.csv"))
-    assert references or "not yet run on this hardware" in (DEPLOY / "README.md").read_text()

@@ -19,8 +19,9 @@ import pytest
 from edge_fer.synthetic.scenes import crowd_scene
 from edge_fer.types import LABELS
 from tests.support import ROOT
-from tests.support.brokers import Broker, Reader, closing_all, need_mosquitto, wait_until
+from tests.support.brokers import Broker, Reader, closing_all, need_mosquitto
 from tests.support.records import make_face_reading, make_reading
+from tests.support.waiting import wait_until
 
 EXAMPLES = ROOT / "examples"
 PUBLIC = {"edge_fer", "edge_fer.errors", "edge_fer.schema", "edge_fer.types"}
@@ -47,7 +48,7 @@ def test_a_bridge_tells_a_broker_what_changes(tmp_path: Path) -> None:
     with closing_all(broker, reader):
         command = [sys.executable, EXAMPLES / "mqtt_bridge.py", "--port", str(broker.port)]
         with subprocess.Popen(command) as example:
-            wait_until(lambda: reader.payloads("robot/faces/1"), 30.0)
+            wait_until(lambda: reader.payloads("robot/faces/1"), seconds=30.0)
             example.terminate()
         told = json.loads(reader.payloads("robot/faces/1")[0])
     assert told["label"] in LABELS

@@ -15,17 +15,9 @@ from edge_fer.publish.file import JsonFile, check
 from edge_fer.schema import to_json
 from edge_fer.settings import FileSettings, load_settings
 from tests.support.records import make_reading, make_status
+from tests.support.waiting import Clock
 
 LINE = len(to_json(make_reading(1))) + 1
-
-
-class Clock:
-    """Seconds that pass when the test says so."""
-
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def frames(path: Path) -> list[int]:

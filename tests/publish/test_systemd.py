@@ -9,15 +9,7 @@ import pytest
 from edge_fer.errors import OutputError
 from edge_fer.publish.systemd import Notifier, SystemdSink, summary
 from tests.support.records import make_face_reading, make_reading, make_status
-
-
-class Clock:
-    """Seconds that pass when the test says so."""
-
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.support.waiting import Clock
 
 
 class Manager:
@@ -29,7 +21,7 @@ class Manager:
         self._socket.bind(str(path))
         self._socket.setblocking(False)
 
-    def heard(self) -> list[list[str]]:
+    def received(self) -> list[list[str]]:
         messages = []
         while True:
             try:
@@ -49,11 +41,11 @@ def manager(tmp_path: Path) -> Iterator[Manager]:
 
 
 def test_the_watchdog_is_fed_four_times_an_interval_at_most(manager: Manager) -> None:
-    clock = Clock()
+    clock = Clock(100.0)
     notifier = Notifier({"NOTIFY_SOCKET": str(manager.path), "WATCHDOG_USEC": "8000000"}, clock)
     for clock.now in (100.0, 101.9, 102.0, 103.0, 104.1):
         notifier.beat()
-    assert manager.heard() == [["WATCHDOG=1"]] * 3
+    assert manager.received() == [["WATCHDOG=1"]] * 3
     notifier.close()
 
 
@@ -67,14 +59,14 @@ def test_nobody_is_told_where_nobody_listens() -> None:
 def test_a_service_without_a_watchdog_feeds_none(manager: Manager) -> None:
     notifier = Notifier({"NOTIFY_SOCKET": str(manager.path)})
     notifier.beat()
-    assert manager.heard() == []
+    assert manager.received() == []
     notifier.close()
 
 
 def test_a_reload_carries_its_time(manager: Manager) -> None:
-    notifier = Notifier({"NOTIFY_SOCKET": str(manager.path)}, Clock())
+    notifier = Notifier({"NOTIFY_SOCKET": str(manager.path)}, Clock(100.0))
     notifier.reloading()
-    assert manager.heard() == [["RELOADING=1", "MONOTONIC_USEC=100000000"]]
+    assert manager.received() == [["RELOADING=1", "MONOTONIC_USEC=100000000"]]
     notifier.close()
 
 
@@ -92,7 +84,7 @@ def test_a_manager_that_does_not_listen_is_not_waited_for(manager: Manager) -> N
     notifier = Notifier({"NOTIFY_SOCKET": str(manager.path)})
     for _ in range(10_000):
         notifier.notify("STATUS=" + "x" * 1000)
-    assert 0 < len(manager.heard()) < 10_000
+    assert 0 < len(manager.received()) < 10_000
     notifier.close()
 
 
@@ -104,39 +96,39 @@ def test_a_socket_that_is_not_there_is_told_in_one_line(tmp_path: Path) -> None:
 def test_the_service_is_ready_once_it_runs_or_waits_for_its_camera(manager: Manager) -> None:
     for state in ("running", "waiting_for_camera", "degraded"):
         notifier = Notifier({"NOTIFY_SOCKET": str(manager.path)})
-        sink = SystemdSink(notifier, Clock())
+        sink = SystemdSink(notifier, Clock(100.0))
         sink.publish(make_status("starting", "opening 0"), None)
-        assert manager.heard() == [["STATUS=starting: opening 0"]]
+        assert manager.received() == [["STATUS=starting: opening 0"]]
         for _ in range(2):
             sink.publish(make_status(state, "so it is"), None)
-        assert manager.heard() == [[f"STATUS={state}: so it is", "READY=1"], [f"STATUS={state}: so it is"]]
+        assert manager.received() == [[f"STATUS={state}: so it is", "READY=1"], [f"STATUS={state}: so it is"]]
         notifier.close()
 
 
 def test_what_the_manager_did_not_take_is_told_again(manager: Manager) -> None:
-    clock = Clock()
+    clock = Clock(100.0)
     notifier = Notifier({"NOTIFY_SOCKET": str(manager.path), "WATCHDOG_USEC": "8000000"}, clock)
     while notifier.notify("STATUS=full"):
         pass
     sink = SystemdSink(notifier, clock)
     sink.publish(make_reading(1), None)
     notifier.beat()
-    manager.heard()
+    manager.received()
     sink.publish(make_reading(2), None)
     notifier.beat()
-    assert manager.heard()[0][1:] == ["READY=1"]
+    assert manager.received()[0][1:] == ["READY=1"]
     manager.close()
     assert not notifier.notify("STATUS=nobody there"), "while it starts anew, as after an upgrade"
     notifier.close()
 
 
 def test_readings_are_told_once_a_second(manager: Manager) -> None:
-    clock = Clock()
+    clock = Clock(100.0)
     notifier = Notifier({"NOTIFY_SOCKET": str(manager.path)})
     sink = SystemdSink(notifier, clock)
     for clock.now in (100.0, 100.5, 101.0):
         sink.publish(make_reading(faces=(make_face_reading(),)), None)
-    assert manager.heard() == [["STATUS=29.9 FPS on cpu, 1 face", "READY=1"], ["STATUS=29.9 FPS on cpu, 1 face"]]
+    assert manager.received() == [["STATUS=29.9 FPS on cpu, 1 face", "READY=1"], ["STATUS=29.9 FPS on cpu, 1 face"]]
     notifier.close()
 
 

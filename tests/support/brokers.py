@@ -11,11 +11,12 @@ import signal
 import socket
 import subprocess
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.support.waiting import wait_until
 
 MOSQUITTO = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 MOSQUITTO_SUB = shutil.which("mosquitto_sub")
@@ -37,14 +38,6 @@ def free_port() -> int:
         with contextlib.suppress(OSError), socket.socket() as sock:
             sock.bind(("127.0.0.1", port))
             return port
-
-
-def wait_until(done: Callable[[], bool], seconds: float = 20.0, what: str | Callable[[], str] = "") -> None:
-    """Look until it is so; what it is not may be told by then."""
-    deadline = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what() if callable(what) else what or done}"
-        time.sleep(0.005)
 
 
 def answers(port: int) -> bool:

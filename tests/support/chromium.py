@@ -7,8 +7,6 @@ import json
 import os
 import shutil
 import subprocess
-import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,6 +17,7 @@ import pytest
 from websockets.sync.client import connect
 
 from edge_fer.common.closeable import Closeable
+from tests.support.waiting import wait_until
 
 PATIENCE_S = 10.0
 _OPTIONS = (
@@ -34,15 +33,6 @@ def chromium() -> str:
     if path is None:
         (pytest.fail if os.environ.get("CI") else pytest.skip)("needs Debian's package chromium")
     return path
-
-
-def until(condition: Callable[[], Any], patience_s: float = PATIENCE_S) -> Any:
-    """The first true answer of a condition; fails when there is none for so long."""
-    end = time.monotonic() + patience_s
-    while not (answer := condition()):
-        assert time.monotonic() < end, f"waited {patience_s:g} s in vain"
-        time.sleep(0.02)
-    return answer
 
 
 class Browser(Closeable):
@@ -67,7 +57,7 @@ class Browser(Closeable):
             )
             stack.callback(process.wait, PATIENCE_S)
             stack.callback(process.terminate)
-            port = until(lambda: _port(Path(folder) / "DevToolsActivePort"), 30)
+            port = wait_until(lambda: _port(Path(folder) / "DevToolsActivePort"), seconds=30, what="Chromium's port")
             with urlopen(f"http://127.0.0.1:{port}/json/list") as answer:
                 (page,) = (page for page in json.load(answer) if page["type"] == "page")
             self._socket = stack.enter_context(connect(page["webSocketDebuggerUrl"], max_size=None, compression=None))
@@ -96,7 +86,7 @@ class Browser(Closeable):
 
     def until(self, expression: str, patience_s: float = PATIENCE_S) -> Any:
         """Wait for JavaScript to come to something true."""
-        return until(lambda: self.evaluate(expression), patience_s)
+        return wait_until(lambda: self.evaluate(expression), seconds=patience_s, what=expression)
 
     def text(self, selector: str) -> str:
         """What an element says."""

@@ -10,7 +10,7 @@ import threading
 import time
 import tty
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -77,15 +77,6 @@ def peer(url: str) -> Iterator[Peer]:
         yield other
     finally:
         other.connection.close()
-
-
-def until(condition: Callable[[], bool], each: Callable[[], None] = lambda: None) -> None:
-    """Wait until something is so, doing something meanwhile; fails when it is not in time."""
-    end = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < end, f"expected it within {DEADLINE_S:g} s"
-        each()
-        time.sleep(0.005)
 
 
 class Cable:

@@ -34,10 +34,11 @@ from urllib.request import urlopen
 import cv2
 import numpy as np
 
-from tests.support.brokers import MOSQUITTO_SUB, Broker, Wire, closing_all, free_port, wait_until
+from tests.support.brokers import MOSQUITTO_SUB, Broker, Wire, closing_all, free_port
 from tests.support.fake_edgetpu import FakeEdgeTpu, library, twin_store
 from tests.support.held import Held, descendants, held
 from tests.support.mjpeg_server import MjpegServer, jpeg, sample_jpegs
+from tests.support.waiting import wait_until
 
 FPS = 30.0
 BROKEN_S = 1.5

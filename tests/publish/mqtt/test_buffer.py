@@ -5,16 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_fer.publish.mqtt.buffer import Buffer, Message, PendingRecord, RetainedMessages
-
-
-class Clock:
-    """Seconds that a test sets."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.support.waiting import Clock
 
 
 @pytest.fixture

@@ -18,8 +18,9 @@ from edge_fer.schema import Record, to_json
 from edge_fer.settings import MqttSettings
 from edge_fer.types import LABELS, Box
 from tests.support import ROOT
-from tests.support.brokers import Broker, Reader, closing_all, need_mosquitto, scripted, wait_until
+from tests.support.brokers import Broker, Reader, closing_all, need_mosquitto, scripted
 from tests.support.records import make_face_reading, make_reading, make_status
+from tests.support.waiting import wait_until
 
 TOPICS = SUMMARY, STATE, AVAILABILITY = tuple(
     f"edge-fer/drone-7/{name}" for name in ("summary", "state", "availability")

@@ -28,8 +28,9 @@ from edge_fer.publish.mqtt.link import DEFAULT_TIMES, LinkTimes
 from edge_fer.publish.mqtt.sink import Mqtt, try_broker
 from edge_fer.schema import SinkStatus, json_schema, to_json
 from edge_fer.settings import MqttSettings, load_settings
-from tests.support.brokers import Broker, Reader, Wire, closing_all, free_port, need_mosquitto, scripted, wait_until
+from tests.support.brokers import Broker, Reader, Wire, closing_all, free_port, need_mosquitto, scripted
 from tests.support.records import make_face_reading, make_reading, make_status
+from tests.support.waiting import wait_until
 
 PREFIX = "edge-fer/drone-7"
 READINGS = f"{PREFIX}/reading"

@@ -353,26 +353,26 @@ class FakePoller:
 def open_camera(node, monkeypatch):
     """Opens a camera of the fake driver in this process; it shows `content` whenever a picture is wanted."""
 
-    def open_it(driver=None, content=b"picture", fps=None, **requested):
+    def open_it(driver=None, content=b"picture", fps=None, memory=None, **requested):
         driver = driver or FakeDriver()
         driver.on_empty = lambda: driver.show(content)
         monkeypatch.setattr(v4l2_child, "Device", partial(Device, ioctl=driver))
         asked = {"pixel_format": None, "width": None, "height": None, "requested": {}, "controls": {}, **requested}
-        return Camera(Plain(), node, fps=fps, **asked)
+        return Camera(memory or Plain(), node, fps=fps, **asked)
 
     return open_it
 
 
 def test_a_camera_is_set_up_and_read_by_ioctl(open_camera):
-    driver = FakeDriver()
-    camera = open_camera(driver, fps=15.0, width=1280, height=720, controls={"brightness": 5})
+    driver, memory = FakeDriver(), Plain()
+    camera = open_camera(driver, fps=15.0, memory=memory, width=1280, height=720, controls={"brightness": 5})
     assert driver.mode == (1280, 720, b"MJPG")
     assert driver.set == {0x00980900: 5}
     assert camera.info == {"fps": 15.0}
     reply = camera.read()
     captured_ns = reply.pop("captured_ns")
     assert reply == {"width": 1280, "height": 720, "pixel_format": "mjpeg", "stride": 0, "bytes": 7}
-    assert bytes(camera._memory.content) == b"picture"
+    assert bytes(memory.content) == b"picture"
     assert camera.read()["captured_ns"] > captured_ns
     camera.close()
     camera.close()
