@@ -15,8 +15,8 @@ import time
 from edge_fer.capture.camera import Camera
 from edge_fer.settings import CaptureSettings
 from tests.capture.sources.test_sources import numbered_stream
-from tests.support.held import Held, held
 from tests.support.mjpeg_server import MjpegServer
+from tests.support.resource_use import ResourceUse, resource_use
 
 TROUBLES = ("killed", "hung", "garbage")
 RESUMED_S = 3.0
@@ -62,14 +62,14 @@ def main() -> int:
             trouble = TROUBLES[number % len(TROUBLES)]
             took[trouble].append(break_off(stream, camera, trouble))
             time.sleep(0.05)  # the server's own threads of the former connection end
-            looks.append(held())
+            looks.append(resource_use())
         restarts = camera.restarts
         camera.stop()
-    after = held()
+    after = resource_use()
     return judge(took, looks, after, restarts)
 
 
-def judge(took: dict[str, list[float]], looks: list[Held], after: Held, restarts: int) -> int:
+def judge(took: dict[str, list[float]], looks: list[ResourceUse], after: ResourceUse, restarts: int) -> int:
     """Print what happened; 0 when all is well."""
     tenth = max(len(looks) // 10, 1)
     early, late = looks[tenth : 2 * tenth] or looks, looks[-tenth:]

@@ -18,8 +18,8 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 
-from tests.support.held import held
 from tests.support.mjpeg_server import MjpegServer, sample_jpegs
+from tests.support.resource_use import resource_use
 
 FPS = 30.0
 ALLOWED = 0.02
@@ -54,7 +54,7 @@ def main() -> int:
         start, cuts = time.monotonic(), 0
         while process.poll() is None:
             at = time.monotonic() - start
-            samples.append((at, held(process.pid, family=True).rss_mib * 2**20 / 1e6))
+            samples.append((at, resource_use(process.pid, family=True).rss_mib * 2**20 / 1e6))
             if at >= (cuts + 1) * options.cut:
                 server.stop()
                 server.start()

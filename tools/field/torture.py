@@ -19,7 +19,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,8 @@ from edge_fer.status.monitor import STAGES, Monitor
 from edge_fer.synthetic.scenes import crowd_scene
 from edge_fer.types import AlignedFace, Expression, Image
 from tests.support.fake_edgetpu import INFER_FAULTS, LOAD_FAULTS, FakeEdgeTpu, library, twin_store
-from tests.support.held import Held, held
+from tests.support.resource_use import ResourceUse, resource_use
+from tools.field.torture_result import Result
 
 TOLERANCE = FailoverSpec().tolerance
 FAULTS = (
@@ -48,75 +49,8 @@ FAULTS = (
     "kill",
     "stop",
 )
-UNSEEN = ("infer garbage", "infer flip")
-"""Wrong answers without an error: only a comparison with the CPU finds them."""
-
 SLOW_MS = 60_000
 SAMPLES = 10_000  # that a monitor keeps of each stage at most
-GRACE_MS = 250.0
-"""A gap between two readings may be longer than the deadline by this."""
-
-
-@dataclass(frozen=True)
-class Result:
-    """What happened.
-
-    Attributes:
-        readings: published.
-        in_order: whether their frames are 0, 1, 2, ... without a gap or a repetition.
-        with_face: readings with one face that has its probabilities.
-        wrong: answers that the CPU does not agree with, and that got out.
-        check_every: so many faces from one to the next that the run itself compares with the CPU.
-        by_backend: answers by what gave them.
-        injected: faults by kind.
-        to_come: whether the last fault has yet to happen.
-        worst_gap_ms: longest time between two readings, or, where the source waited for the device, longest time from a
-            frame to its reading.
-        deadline_ms: of one inference.
-        recovery: recovery steps that were tried.
-        returned: how often the Edge TPU took over again.
-        before: what the process held before it all.
-        early: what it held after a tenth of the frames.
-        after: what it held when all was closed.
-        seconds: that it took.
-    """
-
-    readings: int
-    in_order: bool
-    with_face: int
-    wrong: int
-    check_every: int
-    by_backend: dict[str, int]
-    injected: dict[str, int]
-    to_come: bool
-    worst_gap_ms: float
-    deadline_ms: float
-    recovery: dict[str, int]
-    returned: int
-    before: Held
-    early: Held
-    after: Held
-    seconds: float
-
-    def broken_promises(self, frames: int, faults: int, growth_mib: float, grace_ms: float = GRACE_MS) -> list[str]:
-        """What should have been otherwise."""
-        unseen = 0 if self.check_every == 1 else sum(self.injected.get(fault, 0) for fault in UNSEEN)
-        checks = {
-            f"{frames} readings": self.readings == frames,
-            "in order, none twice": self.in_order,
-            "a face in each": self.with_face == frames,
-            "the CPU agrees with all" + (f" but {unseen}" if unseen else ""): self.wrong <= unseen,
-            f"{faults} faults": sum(self.injected.values()) == faults and not self.to_come,
-            f"no gap above {self.deadline_ms + grace_ms:g} ms": self.worst_gap_ms <= self.deadline_ms + grace_ms,
-            "the Edge TPU came back": self.returned > 0,
-            "no child left": self.after.children == self.before.children,
-            "no descriptor left": self.after.descriptors == self.before.descriptors,
-            "no memfd left": self.after.memfds == self.before.memfds,
-            "no shared memory segment left": self.after.segments == self.before.segments,
-            "no thread left": self.after.threads == self.before.threads,
-            f"memory grew by less than {growth_mib:g} MiB": self.after.rss_mib - self.early.rss_mib < growth_mib,
-        }
-        return [promise for promise, kept in checks.items() if not kept]
 
 
 class Torture:
@@ -220,7 +154,7 @@ class Kept(Sink):
         self.ages_ms: list[float] = []
         self.with_face = self.returned = 0
         self.recovery: dict[str, int] = {}
-        self.early: Held | None = None
+        self.early: ResourceUse | None = None
         self._early_at = early_at
 
     def publish(self, record: Record, image: Image | None) -> None:
@@ -235,7 +169,7 @@ class Kept(Sink):
         self.with_face += len(record.faces) == 1 and len(record.faces[0].probabilities) == 7
         assert record.degraded == (record.reason is not None)
         if len(self.frames) == self._early_at:
-            self.early = held()
+            self.early = resource_use()
 
     def close(self) -> None:
         """Nothing to give back."""
@@ -289,9 +223,9 @@ def torture(
         pictures = pictures_of_a_face()
         due = sorted(random.Random(seed).sample(range(frames // 100, frames - frames // 20), faults))
         Pipeline(settings).close()  # loads all libraries
-        before, start = held(), time.monotonic()
+        before, start = resource_use(), time.monotonic()
         kept, tormentor = _run(settings, tpu, pictures, frames, due, patient, fps, seed)
-        after = held()
+        after = resource_use()
     gaps = kept.ages_ms if patient else (np.diff(kept.times) * 1e3).tolist()
     assert kept.early is not None
     return Result(

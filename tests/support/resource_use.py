@@ -1,4 +1,4 @@
-"""What a process holds, for tests of what leaks."""
+"""The resources that a process uses, to find leaks."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
-class Held:
-    """What a process may leak.
+class ResourceUse:
+    """What a process uses and may leak.
 
     Attributes:
-        descriptors: open ones.
-        memfds: of these, files in memory.
-        threads: all that the kernel knows of.
-        children: processes that it started and that still exist, and theirs.
-        segments: of shared memory, anybody's.
-        rss_mib: resident memory; pages that processes share count in each.
+        descriptors: open file descriptors.
+        memfds: those of them that are files in memory.
+        threads: threads, as the kernel counts them.
+        children: child processes that still exist, and theirs.
+        segments: segments of shared memory, of all processes of the machine.
+        rss_mib: resident memory, MiB; pages that processes share count for each.
     """
 
     descriptors: int
@@ -28,18 +28,18 @@ class Held:
     rss_mib: float
 
 
-def held(pid: int | None = None, *, family: bool = False) -> Held:
-    """Look at it.
+def resource_use(pid: int | None = None, *, family: bool = False) -> ResourceUse:
+    """Measure a process.
 
     Args:
-        pid: of the process; null: this one.
-        family: whether what its children hold counts, too.
+        pid: its process id; None: this process.
+        family: whether its child processes count, too.
     """
     first = os.getpid() if pid is None else pid
     children = descendants(first)
     processes = [first, *children] if family else [first]
     links = [link for process in processes for link in _descriptors(process)]
-    return Held(
+    return ResourceUse(
         descriptors=len(links),
         memfds=sum("memfd:" in link for link in links),
         threads=sum(len(_entries(process, "task")) for process in processes),
@@ -50,12 +50,12 @@ def held(pid: int | None = None, *, family: bool = False) -> Held:
 
 
 def descendants(pid: int) -> list[int]:
-    """Processes that it started, and theirs."""
+    """Process ids of a process's children, and theirs."""
     children: list[int] = []
     for task in _entries(pid, "task"):
         try:
             children += map(int, (task / "children").read_text().split())
-        except (FileNotFoundError, ProcessLookupError):  # it ended while we looked
+        except (FileNotFoundError, ProcessLookupError):  # it has just ended
             continue
     return [*children, *(grandchild for child in children for grandchild in descendants(child))]
 
@@ -68,7 +68,7 @@ def _entries(pid: int, folder: str) -> list[Path]:
 
 
 def _descriptors(pid: int) -> list[str]:
-    """Where each leads."""
+    """What each descriptor refers to."""
     links = []
     for path in _entries(pid, "fd"):
         try:
