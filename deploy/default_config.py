@@ -1,4 +1,4 @@
-"""Write the configuration of the service: every setting with its meaning, and active what a service needs.
+"""Write the service's configuration: every setting with its meaning; those that a service needs are active.
 
 Run by `make config`: python deploy/default_config.py > systemd/config.yaml
 """
@@ -34,7 +34,7 @@ HEAD = """\
 
 
 def default_config() -> str:
-    """The file's content."""
+    """The content of the file."""
     lines: list[str] = []
     where: list[str] = []
     for line in dump_settings(Settings()).splitlines():

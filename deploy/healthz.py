@@ -1,4 +1,4 @@
-"""Print what /healthz of the service answers: its status, `silent` without an answer, `off` where none is served.
+"""Print the status of the service's /healthz; `silent` without an answer, `off` where the site is not served.
 
 Run by deploy/upgrade.sh with the interpreter of a release: python healthz.py CONFIG
 """
@@ -13,15 +13,19 @@ from pathlib import Path
 from edge_fer.settings import load_settings
 
 _ANSWER_S = 3.0
-_ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  what a server that listens everywhere is reached by
+_LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  where a server that listens everywhere is reached
 
 
 def answer(config: Path) -> str:
-    """What the settings' HTTP server says of its health."""
+    """The answer of the HTTP server that the settings describe.
+
+    Args:
+        config: the service's configuration.
+    """
     http = load_settings(config).publish.http
     if not http.enabled or http.port == 0:
         return "off"
-    host = _ANY.get(http.address, http.address)
+    host = _LOOPBACK.get(http.address, http.address)
     request = urllib.request.Request(f"http://{f'[{host}]' if ':' in host else host}:{http.port}/healthz")
     if http.token_file is not None:
         request.add_header("Authorization", f"Bearer {http.token_file.read_text(encoding='utf-8').strip()}")

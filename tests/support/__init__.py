@@ -1,4 +1,4 @@
-"""What tests share: brokers, peers, cameras and devices that misbehave on demand."""
+"""What tests share: records, waiting, and brokers, peers, cameras and devices that misbehave on demand."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Real mosquitto brokers, readers and a breakable wire, for the tests of the MQTT sink."""
+"""Real mosquitto brokers, their readers, and a connection that can be cut, for the tests of the MQTT sink."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def need_mosquitto() -> None:
 
 
 def free_port() -> int:
-    """A port of the loopback interface that nobody listens on.
+    """A free port of the loopback interface.
 
-    Below those that the kernel hands out to clients: one of these could take it while a broker is away.
+    It is below the ports that the kernel gives to clients: one of these could take it while a broker is away.
     """
     while True:
         port = random.randrange(15_000, 32_000)
@@ -41,20 +41,20 @@ def free_port() -> int:
 
 
 def answers(port: int) -> bool:
-    """Whether somebody accepts connections."""
+    """Whether a program accepts connections at a port."""
     with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
         return True
     return False
 
 
 class Broker:
-    """A mosquitto of its own port, folder and settings, that can be killed and started again.
+    """A mosquitto with its own port, folder and settings, which can be killed and started again.
 
     Args:
-        folder: for its settings, database and log.
-        lines: of its settings, beside port and folder.
+        folder: the folder for its settings, database and log.
+        lines: lines of its settings, beside port and folder.
         persistent: whether it keeps sessions and messages in its folder.
-        anonymous: whether it asks nobody who he is.
+        anonymous: whether clients need no user and password.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class Broker:
 
     @property
     def log(self) -> str:
-        """All that it said so far."""
+        """Its log so far."""
         return self._log.read_text(errors="replace")
 
     def start(self) -> None:
@@ -95,7 +95,7 @@ class Broker:
         wait_until(lambda: answers(self.port), what="mosquitto answers")
 
     def hold(self) -> None:
-        """Stop it where it stands, until it is killed."""
+        """Suspend its process, until it is killed."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
 
@@ -106,7 +106,7 @@ class Broker:
         self._process = None
 
     def reload(self) -> None:
-        """Have it read its settings, users and rules again."""
+        """Let it read its settings, users and rules again."""
         assert self._process is not None
         said = self.log.count("Reloading config")
         self._process.send_signal(signal.SIGHUP)
@@ -114,14 +114,14 @@ class Broker:
 
 
 class Reader:
-    """A `mosquitto_sub`, a client that has nothing in common with the sink.
+    """A `mosquitto_sub`: a client that shares no code with the sink.
 
     Args:
-        port: of the broker.
-        topic: that it reads.
-        folder: for what it read.
-        options: of the command, beside these.
-        session: name of a session that the broker keeps while it is away; null: none.
+        port: the broker's port.
+        topic: the topic that it subscribes to.
+        folder: the folder for the messages that it has read.
+        options: further options of the command.
+        session: name of a session that the broker keeps while the reader is away; None: none.
     """
 
     def __init__(
@@ -136,7 +136,7 @@ class Reader:
 
     @property
     def lines(self) -> list[tuple[bool, str, str]]:
-        """Of each message whether it was retained, its topic, and its payload."""
+        """For each message whether it was retained, its topic, and its payload."""
         text = self._path.read_text()
         parts = (line.split(" ", 2) for line in text[: text.rfind("\n") + 1].splitlines())
         return [(retained == "1", topic, payload) for retained, topic, payload in parts]
@@ -152,7 +152,7 @@ class Reader:
 
 
 def _end(process: subprocess.Popen[bytes], number: int) -> None:
-    """End one of mosquitto's programs; just begun, it may forget a signal, and set the flag that the signal cleared."""
+    """End one of mosquitto's programs; while it starts it may ignore a signal, so the signal is repeated."""
     for _ in range(20):
         process.send_signal(number)
         process.send_signal(signal.SIGCONT)
@@ -163,13 +163,14 @@ def _end(process: subprocess.Popen[bytes], number: int) -> None:
 
 
 class Wire:
-    """What stands between a client and a broker, and can be cut.
+    """A proxy between a client and a broker, which can be cut.
 
     Args:
-        port: of the broker.
+        port: the broker's port.
 
     Attributes:
-        port: to connect to instead.
+        port: the port for the client to connect to.
+        cuts: how often `cut_after` has cut.
     """
 
     def __init__(self, port: int) -> None:
@@ -192,21 +193,21 @@ class Wire:
         self._end()
 
     def cut_after(self, count: int, times: int = 1) -> None:
-        """Cut once so many further bytes have come from the client, and take new connections at once.
+        """Cut once the client has sent so many further bytes, and accept new connections at once.
 
         Args:
             count: bytes.
-            times: so often one after the other.
+            times: how often, one after the other.
         """
         self._cut_after, self._cut_again = count, times - 1
         self._cut_bytes = count
 
     def hold(self) -> None:
-        """Let nothing pass any more, and tell nobody."""
+        """Let nothing pass any more, without closing the connections."""
         self._flowing.clear()
 
     def mend(self) -> None:
-        """Take connections again, and let pass what comes."""
+        """Accept connections again, and let everything pass."""
         self._whole.set()
         self._flowing.set()
 
@@ -256,7 +257,7 @@ class Wire:
         self._pairs.remove((client, broker))
 
     def _until_cut(self, data: bytes) -> bytes:
-        """What still passes of what the client sent; nothing when the cut comes before it."""
+        """The part of the client's data that still passes; nothing when the cut comes before it."""
         if not self._cut_after:
             return data
         passing = data[: self._cut_after - 1]
@@ -270,10 +271,11 @@ class Wire:
 
 @contextlib.contextmanager
 def scripted(*replies: bytes) -> Iterator[int]:
-    """What passes for a broker for a moment, and says what mosquitto would not: the port.
+    """Run a fake broker that sends what mosquitto would not; yields its port.
 
     Args:
-        replies: one a connection, sent after its first packet, whatever that says; then nothing more is.
+        replies: one for each connection, sent after the client's first packet, whatever that is; then nothing more is
+            sent.
     """
     with socket.create_server(("127.0.0.1", 0)) as server:
         clients: list[socket.socket] = []
@@ -295,10 +297,10 @@ def scripted(*replies: bytes) -> Iterator[int]:
 
 
 class Certificates:
-    """A certificate authority, certificates that it signed, and another authority, all made anew.
+    """A certificate authority, certificates that it has signed, and another authority.
 
     Args:
-        folder: for the files NAME.crt and NAME.key.
+        folder: the folder for the files NAME.crt and NAME.key.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -312,11 +314,11 @@ class Certificates:
         self._sign("box", "DNS:box.example")
 
     def path(self, name: str) -> Path:
-        """One of the files."""
+        """The path of one of the files."""
         return self._folder / name
 
     def listener(self, name: str = "broker", *extra: str) -> tuple[str, ...]:
-        """Lines of mosquitto's settings that have it serve TLS with a certificate."""
+        """Lines of mosquitto's settings for TLS with a certificate."""
         return (f"cafile {self.path('ca.crt')}", f"certfile {self.path(f'{name}.crt')}",
                 f"keyfile {self.path(f'{name}.key')}", *extra)  # fmt: skip
 
@@ -335,7 +337,7 @@ class Certificates:
 
 @contextlib.contextmanager
 def closing_all(*things: Broker | Reader | Wire) -> Iterator[None]:
-    """Close each, whatever happens."""
+    """Close each of them in the end, whatever happens."""
     with contextlib.ExitStack() as stack:
         for thing in things:
             if isinstance(thing, Broker):

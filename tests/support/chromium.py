@@ -39,8 +39,8 @@ class Browser(Closeable):
     """One browser with one page.
 
     Attributes:
-        requests: addresses that the page asked for.
-        complaints: errors and warnings of its console, uncaught exceptions.
+        requests: addresses that the page has requested.
+        complaints: errors and warnings of its console, and uncaught exceptions.
     """
 
     def __init__(self) -> None:
@@ -79,17 +79,17 @@ class Browser(Closeable):
         return message["result"]
 
     def evaluate(self, expression: str) -> Any:
-        """What JavaScript in the page comes to."""
+        """The value of a JavaScript expression in the page."""
         answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
     def until(self, expression: str, patience_s: float = PATIENCE_S) -> Any:
-        """Wait for JavaScript to come to something true."""
+        """Wait until a JavaScript expression is true, and return its value."""
         return wait_until(lambda: self.evaluate(expression), seconds=patience_s, what=expression)
 
     def text(self, selector: str) -> str:
-        """What an element says."""
+        """The text of an element."""
         return str(self.evaluate(f"document.querySelector({selector!r}).textContent"))
 
     def visit(self, address: str) -> None:
@@ -100,7 +100,7 @@ class Browser(Closeable):
         self.until("document.readyState !== 'loading' && location.href !== 'about:blank'")
 
     def press(self, key: str, code: int, text: str = "") -> None:
-        """One key."""
+        """Press one key."""
         for kind in ("keyDown", "keyUp"):
             event = {"type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code}
             if kind == "keyDown" and text:
@@ -108,7 +108,7 @@ class Browser(Closeable):
             self.call("Input.dispatchKeyEvent", **event)
 
     def resize(self, width: int, height: int, scale: float = 1.0) -> None:
-        """Have the window that size, CSS pixels."""
+        """Set the window's size, CSS pixels."""
         self.call(
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=scale, mobile=False
         )

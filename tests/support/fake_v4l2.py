@@ -1,4 +1,4 @@
-"""A V4L2 driver at the lowest seam: it answers ioctls with the bytes that the kernel's header prescribes."""
+"""A fake V4L2 driver at the lowest level: it answers ioctls with the bytes that the kernel's header prescribes."""
 
 from __future__ import annotations
 

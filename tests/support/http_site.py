@@ -1,4 +1,4 @@
-"""A site that is really served, and clients for it, for the tests of the HTTP sink."""
+"""A web site that is really served, and clients for it, for the tests of the HTTP sink."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Answer:
 def ask(
     sink: HttpSink, path: str, method: str = "GET", headers: dict[str, str] | None = None, body: bytes | None = None
 ) -> Answer:
-    """One request, one answer."""
+    """Send one request and return its answer."""
     connection = HTTPConnection("127.0.0.1", sink.port, timeout=PATIENCE_S)
     try:
         connection.request(method, path, body, headers or {})
@@ -119,7 +119,7 @@ def raw(sink: HttpSink, data: bytes = b"", *, buffer: int | None = None) -> Iter
 
 
 def is_cut_off(connection: socket.socket) -> bool:
-    """Whether the other side ends the connection, having said what it had to."""
+    """Whether the other side ends the connection, after the data that it had to send."""
     try:
         while connection.recv(65_536):
             pass

@@ -39,8 +39,8 @@ class Peer:
     """Pymavlink's connection, as the autopilot of our vehicle.
 
     Attributes:
-        mav: to send with.
-        connection: the whole of it.
+        mav: sends messages.
+        connection: pymavlink's connection.
     """
 
     def __init__(self, url: str, baud: int = 57600) -> None:
@@ -48,30 +48,30 @@ class Peer:
             url, baud, source_system=SYSTEM, source_component=1, dialect="common"
         )
         self.mav = self.connection.mav
-        self._heard: dict[str, deque[Any]] = defaultdict(deque)
+        self._received: dict[str, deque[Any]] = defaultdict(deque)
 
     def receive(self, *kinds: str) -> Any:
         """The next message of one of these kinds; fails when none comes in time. Others are kept for later."""
         end = time.monotonic() + DEADLINE_S
         while True:
             for kind in kinds:
-                if self._heard[kind]:
-                    return self._heard[kind].popleft()
+                if self._received[kind]:
+                    return self._received[kind].popleft()
             left = end - time.monotonic()
             assert left > 0, f"expected {kinds} within {DEADLINE_S:g} s"
             message = self.connection.recv_match(blocking=True, timeout=left)
             if message is not None:
-                self._heard[message.get_type()].append(message)
+                self._received[message.get_type()].append(message)
 
     def heartbeat(self) -> None:
-        """Say that an autopilot is there."""
+        """Send an autopilot's heartbeat."""
         kind, autopilot = common.MAV_TYPE_QUADROTOR, common.MAV_AUTOPILOT_ARDUPILOTMEGA
         self.mav.heartbeat_send(kind, autopilot, 0, 0, common.MAV_STATE_ACTIVE)
 
 
 @contextmanager
 def peer(url: str) -> Iterator[Peer]:
-    """A peer at a url of pymavlink's, or at a device."""
+    """Open a peer at one of pymavlink's urls, or at a device."""
     other = Peer(url)
     try:
         yield other
@@ -80,11 +80,14 @@ def peer(url: str) -> Iterator[Peer]:
 
 
 class Cable:
-    """Two pseudo-terminals whose bytes go to each other; unplugged, both are gone.
+    """Two connected pseudo-terminals; while the cable is unplugged, neither exists.
+
+    Args:
+        folder: the folder for their paths.
 
     Attributes:
         ours: path of the sink's end, the same each time it is plugged in.
-        theirs: path of the peer's end, likewise.
+        theirs: path of the peer's end, the same each time.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -124,7 +127,7 @@ class Cable:
 
 
 def crowd(frame: int, faces: int = 4, captured_ns: int | None = None, label: str | None = "happiness") -> Reading:
-    """A reading of so many faces, each somewhere else."""
+    """A reading of several faces, each at another place."""
     found = []
     for number in range(faces):
         face = make_face_reading(label, None if label else "unsure")
@@ -135,12 +138,13 @@ def crowd(frame: int, faces: int = 4, captured_ns: int | None = None, label: str
 
 
 class Jitter:
-    """A clock that is somewhere else and a way to it that takes now longer, now shorter.
+    """Another clock, and a link to it with varying delays.
 
     Args:
-        offset_ns: that clock less ours.
-        least_ns: each way takes this at least,
-        more_ns: and so much longer on average.
+        offset_ns: that clock less ours, nanoseconds.
+        least_ns: shortest delay of each way, nanoseconds.
+        more_ns: mean of what each delay has more than that, nanoseconds.
+        seed: seed of the delays.
     """
 
     def __init__(self, offset_ns: int, least_ns: int, more_ns: int, seed: int = 1) -> None:
@@ -148,7 +152,7 @@ class Jitter:
         self._random = random.Random(seed)
 
     def exchange(self, now_ns: int) -> tuple[int, int]:
-        """Their time in the answer, and when it is here."""
+        """Their time in the reply, and our time when it arrives."""
         there = now_ns + self._way()
         return there + self.offset_ns, there + self._way()
 

@@ -16,12 +16,12 @@ from edge_fer.types import Image
 
 
 def jpeg(picture: Image) -> bytes:
-    """A picture, `(height, width, 3)` uint8, BGR, as a file."""
+    """A picture, `(height, width, 3)` uint8, BGR, as a JPEG file."""
     return cv2.imencode(".jpg", picture)[1].tobytes()
 
 
 def sample_jpegs() -> list[bytes]:
-    """The sample clip, a file a frame."""
+    """The frames of the sample clip, as JPEG files."""
     video, files = cv2.VideoCapture(str(CLIP)), []
     while (read := video.read())[0]:
         files.append(jpeg(np.asarray(read[1], np.uint8)))
@@ -33,13 +33,13 @@ class MjpegServer:
     """Serves JPEG files over and over at a steady rate; can be stopped, and started again on the same port.
 
     Args:
-        clips: of each behaviour the files that it serves in turn.
+        clips: for each behaviour the files that it serves in turn.
         fps: files a second.
 
     Attributes:
-        behaviour: a name of `clips`, the first at the start, or `hung` (the connection stays open, and silent), or
-            `garbage`; of open connections, too.
-        port: that it listens to.
+        behaviour: a name of `clips`, at first the first one; or `hung` (the connection stays open, and silent), or
+            `garbage`. It applies to open connections, too.
+        port: the port that it listens at.
     """
 
     def __init__(self, clips: Mapping[str, Sequence[bytes]], fps: float) -> None:
@@ -50,7 +50,7 @@ class MjpegServer:
 
     @property
     def url(self) -> str:
-        """What a client asks for."""
+        """The address of the stream."""
         return f"http://127.0.0.1:{self.port}/"
 
     def start(self) -> None:
@@ -70,7 +70,7 @@ class MjpegServer:
                     return  # the reader went away
 
             def log_message(self, *_: object) -> None:
-                """Requests are nobody's business here."""
+                """Log nothing."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
         self.port = int(self._server.server_address[1])
@@ -91,7 +91,7 @@ class MjpegServer:
         self.stop()
 
     def _parts(self, over: threading.Event) -> Iterator[bytes]:
-        """What one connection is sent, and when."""
+        """The data for one connection, each part when it is due."""
         start, number = time.monotonic(), 0
         while not over.wait(max(0.0, start + number / self._fps - time.monotonic())):
             files = self._clips.get(self.behaviour)

@@ -9,7 +9,7 @@ from edge_fer.types import LABELS, Box, Face, Landmarks, Point
 
 
 def landmarks_at(x: float, y: float, size: float, angle: float = 0.0) -> Landmarks:
-    """Five points of a face whose eyes' middle is at (x, y), `size` apart, turned by `angle` degrees."""
+    """Five points of a face: the eyes `size` pixels apart, their middle at (x, y), rotated by `angle` degrees."""
     turn = np.deg2rad(angle)
     cos, sin = np.cos(turn) * size, np.sin(turn) * size
     places = ((-0.5, 0.0), (0.5, 0.0), (0.0, 0.6), (-0.4, 1.1), (0.4, 1.1))

@@ -1,6 +1,6 @@
 """An RTSP server on loopback: `/usr/bin/python3 tests/support/rtsp_server.py PORT KIND`; Debian's GStreamer.
 
-KIND is `jpeg` or `broken`; that one accepts, and lets whoever asks for the stream wait for 20 s. Says `ready`.
+KIND is `jpeg` or `broken`, which accepts connections and lets a client wait 20 s for the stream. It prints `ready`.
 """
 
 import sys

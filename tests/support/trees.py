@@ -1,4 +1,4 @@
-"""Boxes that are written down in `data/trees`, laid out below a folder; see the README there."""
+"""Boxes that are described in `data/trees`, made as files below a folder; see the README there."""
 
 from __future__ import annotations
 
@@ -14,7 +14,13 @@ TREES = ROOT / "tests" / "data" / "trees"
 
 
 def lay_out(name: str, root: Path, changes: dict[str, Any] | None = None) -> RecordedHost:
-    """A box below `root`, with changes: nested like the tree; null takes away."""
+    """Make a box's files.
+
+    Args:
+        name: the description's name.
+        root: the folder to make them in.
+        changes: changes to the description, nested like it; None removes an entry.
+    """
     tree = merge(yaml.safe_load((TREES / f"{name}.yaml").read_text()), changes or {})
     for folder, files in tree["files"].items():
         for file, text in files.items():
@@ -43,7 +49,7 @@ def write(path: Path, text: str) -> None:
 
 
 class RecordedHost(Host):
-    """What no file tells comes from the tree."""
+    """A host that takes what is in no file from the description."""
 
     def __init__(self, root: Path, tree: dict[str, Any]) -> None:
         super().__init__(root)
