@@ -51,7 +51,7 @@ def test_a_new_run_goes_on_where_the_last_one_ended(tmp_path: Path) -> None:
     assert frames(path) == [1, 2]
 
 
-def test_a_file_that_is_full_is_put_aside_and_the_oldest_goes(tmp_path: Path) -> None:
+def test_a_file_that_is_full_is_rotated_and_the_oldest_is_deleted(tmp_path: Path) -> None:
     path = tmp_path / "readings.jsonl"
     sink = sink_at(path, max_mb=2 * LINE / 1e6, keep=2)
     for frame in range(1, 10):
@@ -74,7 +74,7 @@ def test_nothing_is_kept_where_nothing_should_be(tmp_path: Path) -> None:
     assert frames(path) == [2]
 
 
-def test_a_file_that_is_old_is_put_aside_without_waiting_for_a_record(tmp_path: Path) -> None:
+def test_a_file_that_is_old_is_rotated_without_waiting_for_a_record(tmp_path: Path) -> None:
     path, clock = tmp_path / "readings.jsonl", Clock()
     sink = sink_at(path, clock, max_hours=2)
     sink.publish(make_reading(1), None)

@@ -360,7 +360,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".avi", ".mkv"])
-def test_what_a_run_that_was_killed_has_recorded_is_put_aside_and_told(
+def test_what_a_run_that_was_killed_has_recorded_is_renamed_and_reported(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, suffix: str
 ) -> None:
     path = tmp_path / f"out{suffix}"

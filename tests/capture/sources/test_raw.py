@@ -185,7 +185,7 @@ def test_without_a_loop_a_file_ends(tmp_path):
     assert count(open_source(settings(write_video(tmp_path / "a.mp4", frames=4), loop=False))) == 4
 
 
-# Upright
+# Mirrored and rotated
 
 
 @pytest.mark.parametrize(("hflip", "vflip"), [(True, False), (False, True), (True, True), (False, False)])

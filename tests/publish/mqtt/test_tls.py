@@ -14,7 +14,8 @@ from edge_fer.errors import ConfigError, OutputError
 from edge_fer.publish.mqtt.sink import Mqtt, try_broker
 from edge_fer.schema import SinkStatus
 from edge_fer.settings import MqttSettings
-from tests.support.brokers import Broker, Certificates, closing_all, need_mosquitto, scripted
+from tests.support.brokers import Broker, closing_all, need_mosquitto, scripted
+from tests.support.certificates import Certificates
 from tests.support.records import make_reading
 from tests.support.waiting import wait_until
 
