@@ -147,7 +147,7 @@ class Camera:
 
         A loss and a return between two calls are both in it; of more than 32 conditions, the newest.
         """
-        return self._log.take(with_end=not self._slot.full)
+        return self._log.take(lambda: not self._slot.full)
 
     def get(self, timeout_s: float) -> Frame | None:
         """Take the frame that lies ready, waiting for one.

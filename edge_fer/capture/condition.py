@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 from edge_fer.common.text import printable
@@ -49,14 +50,15 @@ class ConditionLog:
         with self._lock:
             return self._current
 
-    def take(self, *, with_end: bool) -> tuple[Condition, ...]:
+    def take(self, may_end: Callable[[], bool]) -> tuple[Condition, ...]:
         """The conditions that were reported since the last call, oldest first.
 
         Args:
-            with_end: whether `ended` is taken, too; otherwise it is kept for a later call.
+            may_end: whether `ended` is taken, too; else it is kept for a later call. Called once `ended` is the next
+                condition and not before, since what it depends on may change until then.
         """
         taken = []
         with self._lock:
-            while self._changes and (with_end or self._changes[0].state != "ended"):
+            while self._changes and (self._changes[0].state != "ended" or may_end()):
                 taken.append(self._changes.popleft())
         return tuple(taken)

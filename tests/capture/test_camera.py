@@ -196,14 +196,26 @@ def test_whoever_waits_for_several_things_is_woken():
     assert wake_up.is_set()
 
 
-def test_changes_are_taken_once_and_the_end_only_when_it_is_wanted():
+def test_changes_are_taken_once_and_the_end_only_when_it_may_be():
     log = ConditionLog("opening 0")
-    assert (log.current, log.take(with_end=True)) == (("starting", "opening 0"), ())
+    assert (log.current, log.take(lambda: True)) == (("starting", "opening 0"), ())
     log.report("running", "reading 0")
     log.report("ended", "0 has ended")
-    assert log.take(with_end=False) == (("running", "reading 0"),)
-    assert log.take(with_end=True) == (log.current,) == (("ended", "0 has ended"),)
-    assert log.take(with_end=True) == ()
+    assert log.take(lambda: False) == (("running", "reading 0"),)
+    assert log.take(lambda: True) == (log.current,) == (("ended", "0 has ended"),)
+    assert log.take(lambda: True) == ()
+
+
+def test_whether_the_end_may_be_taken_is_asked_once_it_is_next():
+    """A frame that came in between must be taken first: an answer from before the end would be of no use."""
+    log = ConditionLog("opening 0")
+
+    def too_early():
+        raise AssertionError("there is no end yet")
+
+    assert log.take(too_early) == ()
+    log.report("running", "reading 0")
+    assert log.take(too_early) == (("running", "reading 0"),)
 
 
 # Files
