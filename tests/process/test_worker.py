@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from edge_fer.common.backoff import Backoff
 from edge_fer.errors import WorkerCrashed, WorkerFailed, WorkerTimeout
 from edge_fer.process import child as worker_child
 from edge_fer.process.child import Memory
@@ -394,23 +393,3 @@ def test_serve_answers_until_the_parent_hangs_up(tmp_path):
     assert note.read_text() == "closed"
     assert bytes(memory.view(3)) == b"\x01\x01\x01"
     memory.close()
-
-
-def test_pauses_double_up_to_the_cap_and_start_again_after_a_success():
-    now = [100.0]
-    backoff = Backoff(0.5, 3.0, clock=lambda: now[0])
-    assert backoff.ready
-    assert [backoff.failed() for _ in range(5)] == [0.5, 1.0, 2.0, 3.0, 3.0]
-    assert backoff.failures == 5
-    now[0] += 2.9
-    assert not backoff.ready
-    now[0] += 0.1
-    assert backoff.ready
-    backoff.reset()
-    assert backoff.failed() == 0.5
-
-
-def test_pauses_stay_at_the_cap_for_ever():
-    backoff = Backoff(0.5, 10.0)
-    assert {backoff.failed() for _ in range(5000)} >= {10.0}
-    assert backoff.failed() == 10.0
