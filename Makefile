@@ -4,6 +4,7 @@ RUN := .venv
 LAB := .venv-lab
 OLD := .venv-old
 TEST_ARGS ?=
+SLOWEST := --durations=25
 # The tests of so many modules run side by side.
 WORKERS ?= 2
 
@@ -16,18 +17,18 @@ demo: $(RUN)/.installed  ## read the sample clip, print its labels, write the an
 
 test: $(RUN)/.installed-test  ## the tests of the runtime, with coverage
 	$(RUN)/bin/coverage erase
-	$(RUN)/bin/coverage run -m pytest --numprocesses $(WORKERS) --dist loadfile --ignore=tests/lab $(TEST_ARGS)
+	$(RUN)/bin/coverage run -m pytest --numprocesses $(WORKERS) --dist loadfile --ignore=tests/lab $(SLOWEST) $(TEST_ARGS)
 	$(RUN)/bin/coverage combine -q
 	$(RUN)/bin/coverage report
 
 test-old: $(OLD)/.installed-test  ## the same with the older libraries of deploy/constraints-old.txt (Python 3.10 or 3.11)
-	$(OLD)/bin/python -m pytest --numprocesses $(WORKERS) --dist loadfile --ignore=tests/lab $(TEST_ARGS)
+	$(OLD)/bin/python -m pytest --numprocesses $(WORKERS) --dist loadfile --ignore=tests/lab $(SLOWEST) $(TEST_ARGS)
 
 aarch64: $(RUN)/.installed-test $(OLD)/.installed-test  ## all of it on emulated Debian 12 and 13 for arm64 (an hour and a half; root)
 	$(RUN)/bin/python -m tools.field.aarch64
 
 lab-test: $(LAB)/.installed  ## the tests of the lab (torch, TensorFlow: several GB)
-	$(LAB)/bin/python -m pytest tests/lab $(TEST_ARGS)
+	$(LAB)/bin/python -m pytest tests/lab $(SLOWEST) $(TEST_ARGS)
 
 torture: $(RUN)/.installed-test  ## 10,000 frames, 200 faults of a fake Edge TPU: nothing lost, nothing leaked (minutes)
 	$(RUN)/bin/python -m tools.field.torture

@@ -1,4 +1,4 @@
-"""How long work tells what it does: a line for what is known, a bar for what goes on."""
+"""How long work reports what it does: a line for a result, a bar for progress."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from rich.progress import Progress as Bar
 
 
 class Reporter(Protocol):
-    """Whoever watches."""
+    """Receives the reports of long work."""
 
     def say(self, text: str) -> None:
-        """Something was found or checked."""
+        """Take a line: something was found or checked."""
         ...
 
     def step(self, title: str) -> AbstractContextManager[Progress]:
-        """Something begins that will take a while."""
+        """Begin a part that takes a while; gives the function that is called with its progress."""
         ...
 
 
@@ -41,14 +41,14 @@ class ConsoleReporter:
 
 
 class SilentReporter:
-    """Nobody watches."""
+    """Drops all reports."""
 
     def say(self, text: str) -> None:
-        """Nobody hears it."""
+        """Drop a line."""
 
     @contextmanager
     def step(self, title: str) -> Iterator[Progress]:
-        """Nobody sees it."""
+        """Give a function that drops progress."""
         yield silent
 
 
@@ -57,4 +57,4 @@ Progress = Callable[[int, int], None]
 
 
 def silent(done: int, total: int) -> None:
-    """Progress that nobody watches."""
+    """Drop progress."""

@@ -37,12 +37,12 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 
 
 class Record(BaseModel):
-    """Facts that do not change, and no others."""
+    """RecordT that do not change, and no others."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
 
-Facts = TypeVar("Facts", bound=Record)
+RecordT = TypeVar("RecordT", bound=Record)
 
 
 @contextmanager
@@ -59,7 +59,7 @@ def writing(path: Path) -> Iterator[Path]:
         raise OutputError(f"expected to write {path}, found: {error.strerror}; choose another folder") from error
 
 
-def write_facts(path: Path, facts: Record) -> None:
+def write_record(path: Path, facts: Record) -> None:
     """Write a record as JSON.
 
     Raises:
@@ -69,8 +69,8 @@ def write_facts(path: Path, facts: Record) -> None:
         path.write_text(facts.model_dump_json(by_alias=True, indent=2) + "\n", encoding="utf-8")
 
 
-def read_facts(path: Path, kind: type[Facts]) -> Facts:
-    """Read what `write_facts` wrote.
+def read_record(path: Path, kind: type[RecordT]) -> RecordT:
+    """Read what `write_record` wrote.
 
     Args:
         path: of the file.

@@ -34,7 +34,7 @@ def write_artefact(folder: Path, name: str, content: bytes) -> dict[str, str]:
 
 
 def write_card(folder: Path, spec: ModelSpec, text: str) -> None:
-    """Write a model's card where its manifest entry says.
+    """Write a model's card to the file that its manifest entry names.
 
     Raises:
         OutputError: when the folder cannot be written.
@@ -72,7 +72,7 @@ def assembling(folder: Path) -> Iterator[Path]:
     """
     folder = folder.resolve()
     if (folder / MANIFEST).exists():
-        ModelStore(folder)  # asked before anything is computed
+        ModelStore(folder)  # read before anything is computed
     with writing(folder):
         partial = tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent)
     with partial as name:

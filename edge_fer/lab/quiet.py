@@ -1,4 +1,4 @@
-"""Keeps what other people's libraries say off the terminal, unless they fail."""
+"""Keeps the output of other libraries off the terminal, unless they fail."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from contextlib import contextmanager
 def quiet() -> Iterator[None]:
     """Keep back what the process writes to standard output and error; when something is raised, let it out.
 
-    By file descriptor, as half of it comes from C++. What we say in the meantime is kept back, too; a bar is drawn
+    By file descriptor, as half of it comes from C++. Our own output in the meantime is held back, too; a bar is drawn
     again soon after.
     """
     with tempfile.TemporaryFile() as kept:

@@ -7,17 +7,16 @@ from typing import Annotated
 
 import typer
 
-from edge_fer.lab.cli.options import LAYOUT_HELP, app, layout_of
+from edge_fer.lab.cli.options import LAYOUT_HELP, layout_of
 from edge_fer.lab.datasets.dataset import SPLITS, Dataset
 
 _SHOWN = 20  # problems
 
 
-@app.command()
 def data(
     path: Annotated[Path, typer.Argument(help="An .npz file, fer2013.csv, or a folder.")],
     layout: Annotated[str, typer.Option(help=LAYOUT_HELP)] = "auto",
-    check: Annotated[int, typer.Option(min=0, help="Look at so many of the pictures.")] = 2000,
+    check: Annotated[int, typer.Option(min=0, help="Check so many of the pictures.")] = 2000,
 ) -> None:
     """Show what a data set holds: faces by label and split, and what may be wrong with it."""
     from edge_fer.lab.console import ConsoleReporter
@@ -30,7 +29,7 @@ def data(
         report.say(line)
     for reason, count in dataset.left_out.items():
         report.say(f"left out: {count} ({reason})")
-    with report.step("looking at pictures") as progress:
+    with report.step("checking pictures") as progress:
         problems = find_problems(dataset, check, progress)
     for problem in problems[:_SHOWN]:
         report.say(f"problem: {problem}")

@@ -10,7 +10,7 @@ import typer
 
 from edge_fer.errors import ModelError
 
-_MODELS = typer.Option(help="Folder with manifest.yaml; default: the models that came along.", metavar="DIR")
+_MODELS = typer.Option(help="Folder with manifest.yaml; default: the models that edge-fer ships.", metavar="DIR")
 
 
 def edgetpu_check(
@@ -18,7 +18,7 @@ def edgetpu_check(
     models: Annotated[Path | None, _MODELS] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON.")] = False,
 ) -> None:
-    """Say whether all of a model would run on an Edge TPU, what stops it, and how long it would take.
+    """Check whether all of a model would run on an Edge TPU, what stops it, and how long it would take.
 
     In: a model before compilation. Out: the operator that would end the Edge TPU's part and why, the parameters
     against the chip's memory, and a predicted time with the errors of that prediction. No compiler and no device are
@@ -33,8 +33,8 @@ def edgetpu_check(
     name, content = _read(model, models)
     verdict = check(content)
     predictions = predict(verdict.cost) if verdict.mapped else ()
-    told = as_record(name, verdict, predictions)
-    typer.echo(json.dumps(told, indent=2) if as_json else as_text(name, verdict, predictions))
+    record = as_record(name, verdict, predictions)
+    typer.echo(json.dumps(record, indent=2) if as_json else as_text(name, verdict, predictions))
     if verdict.on_cpu:
         raise typer.Exit(1)
 
@@ -48,7 +48,7 @@ def edgetpu_record(
     """Keep a compiled model beside the model it was made from; deploy/compile_edgetpu.sh calls this.
 
     In: the compiled file and the compiler's log. Out: MODEL_edgetpu.tflite and its log in the folder, and its hash in
-    the manifest. Refused when the log says that an operator stays on the CPU, or that the chip keeps no parameters.
+    the manifest. Refused when by the log an operator stays on the CPU, or that the chip keeps no parameters.
 
     Example: edge-fer lab edgetpu-record se_resnet50 --compiled se_resnet50_edgetpu.tflite --log compiler.log
     """

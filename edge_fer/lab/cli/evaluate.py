@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from edge_fer.lab.console import Reporter
     from edge_fer.lab.evaluation.record import Evaluation, LabelSet, ModeName
 
-_MODELS = typer.Option(help="Folder with manifest.yaml; default: the models that came along.")
+_MODELS = typer.Option(help="Folder with manifest.yaml; default: the models that edge-fer ships.")
 _MODEL = typer.Option(help="Name of the classifier in the manifest.")
 _DEFAULT_MODEL = "se_resnet50"
 
@@ -29,7 +29,7 @@ def evaluate(
     against: Annotated[
         str | None,
         typer.Option(
-            help="Measure this beside it: name of a model that came along, or a .tflite file.", metavar="MODEL"
+            help="Measure this beside it: name of a model that edge-fer ships, or a .tflite file.", metavar="MODEL"
         ),
     ] = None,
     mode: Annotated[
@@ -57,15 +57,15 @@ def evaluate(
     Example: edge-fer lab evaluate --models my-models --data faces/ --split test --against se_resnet50
     """
     from edge_fer.lab.console import ConsoleReporter
-    from edge_fer.lab.evaluation.run import Plan, carry_out
+    from edge_fer.lab.evaluation.run import Plan, run_evaluation
 
-    usage = split_of(split)
+    chosen = split_of(split)
     plan = Plan(
         models=models,
         model=model,
         data=data,
         layout=layout_of(layout),
-        split=usage,
+        split=chosen,
         labels=_labels(labels),
         against=against,
         modes=_modes(mode),
@@ -74,16 +74,16 @@ def evaluate(
         threads=threads,
     )
     report = ConsoleReporter()
-    folder = out if out is not None else Path("out") / "evaluate" / f"{model}-{SPLITS[usage]}"
-    _write(folder, carry_out(plan, report), report)
+    folder = out if out is not None else Path("out") / "evaluate" / f"{model}-{SPLITS[chosen]}"
+    _write(folder, run_evaluation(plan, report), report)
 
 
 def _write(folder: Path, evaluation: Evaluation, report: Reporter) -> None:
     from edge_fer.lab.evaluation.plots import plot_confusion, plot_reliability
     from edge_fer.lab.evaluation.tables import evaluation_markdown, summary
-    from edge_fer.lab.files import write_facts, writing
+    from edge_fer.lab.files import write_record, writing
 
-    write_facts(folder / "evaluation.json", evaluation)
+    write_record(folder / "evaluation.json", evaluation)
     with writing(folder / "evaluation.md") as path:
         path.write_text(evaluation_markdown(evaluation), encoding="utf-8")
     plot_reliability(folder / "reliability.png", evaluation)
@@ -133,11 +133,11 @@ def card(
     from edge_fer.lab.evaluation.record import Evaluation
     from edge_fer.lab.export.export_record import Export
     from edge_fer.lab.export.model_card import classifier_card
-    from edge_fer.lab.files import read_facts
+    from edge_fer.lab.files import read_record
     from edge_fer.lab.model_folder import write_card
 
     store = ModelStore(models)
     spec, graph = store.spec(model, "classify"), check_int8(store.load(model, "classify"))
-    measured = [read_facts(path, Evaluation) for path in evaluation or ()]
-    write_card(store.folder, spec, classifier_card(model, spec, graph, read_facts(export, Export), measured))
+    measured = [read_record(path, Evaluation) for path in evaluation or ()]
+    write_card(store.folder, spec, classifier_card(model, spec, graph, read_record(export, Export), measured))
     typer.echo(f"{store.folder / spec.card}")

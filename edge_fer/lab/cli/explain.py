@@ -1,4 +1,4 @@
-"""`edge-fer lab layers` and `edge-fer lab explain`: what quantization costs where, and what the network looks at."""
+"""`edge-fer lab layers` and `edge-fer lab explain`: what quantization costs, and what answers rest on."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edge_fer.errors import ConfigError, ModelError
-from edge_fer.lab.cli.options import LAYOUT_HELP, layout_of, split_of
-from edge_fer.lab.datasets.dataset import SPLITS, Usage
+from edge_fer.lab.cli.options import LAYOUT_HELP, NETWORK, layout_of, split_of
+from edge_fer.lab.datasets.dataset import SPLITS, Split
 from edge_fer.types import LABELS, Label
 
 if TYPE_CHECKING:
@@ -22,22 +22,21 @@ if TYPE_CHECKING:
     from edge_fer.lab.explain.explanations import Subject
     from edge_fer.lab.export.layer_errors import LayerReport
 
-app = typer.Typer(no_args_is_help=True, help="Looking into a network. Needs the extra `lab`.")
 
 _MARKED = 10
 
 _WEIGHTS = typer.Option(help="Weights (.npz) of the float network that the INT8 one was made from.")
-_MODELS = typer.Option(help="Folder of artefacts with their manifest; default: those that came along.")
+_MODELS = typer.Option(help="Folder of artefacts with their manifest; default: those that edge-fer ships.")
 _MODEL = typer.Option(help="Name of the classifier in the manifest.")
 _DATA = typer.Option(help="Labelled faces: an .npz file, fer2013.csv, or a folder.")
 _SEED = typer.Option(min=0, help="Of the draw of faces.")
 _THREADS = typer.Option(min=1, help="Processor threads.")
 
 
-@app.command()
 def layers(
     data: Annotated[Path, _DATA],
     weights: Annotated[Path | None, _WEIGHTS] = None,
+    network: Annotated[str | None, NETWORK] = None,
     float_file: Annotated[
         Path | None, typer.Option("--float", help="Float .tflite file instead of --weights, which take a minute.")
     ] = None,
@@ -69,9 +68,9 @@ def layers(
     spec = store.spec(model, "classify").input
     assert spec.size is not None
     int8_model = store.load(model, "classify") if int8 is None else _content(int8)
-    pictures = _some_faces(data, layout, Usage.VALIDATION, faces, seed, spec.size)
+    pictures = _some_faces(data, layout, Split.VALIDATION, faces, seed, spec.size)
     report = ConsoleReporter()
-    float_model = _converted(weights, spec.size, report) if float_file is None else _content(float_file)
+    float_model = _converted(weights, network, spec.size, report) if float_file is None else _content(float_file)
     with report.step(f"running both networks on {len(pictures)} faces") as progress:
         found = compare_layers(float_model, int8_model, pictures, spec, threads=threads, progress=progress)
     for line in _table(found):
@@ -88,28 +87,28 @@ def _content(path: Path) -> bytes:
         raise ModelError(f"expected a .tflite file at {path}, found: {error.strerror}; check the path") from error
 
 
-def _converted(weights: Path | None, size: int, report: Reporter) -> bytes:
+def _converted(weights: Path | None, network: str | None, size: int, report: Reporter) -> bytes:
     from edge_fer.lab.export.convert import convert
-    from edge_fer.lab.weights.npz import load_se_resnet50
+    from edge_fer.lab.weights.npz import load_weights
 
     assert weights is not None
-    net = load_se_resnet50(weights)
+    net = load_weights(weights, network).net
     report.say("converting the weights")
     return convert(net, size)
 
 
-def _some_faces(data: Path, layout: str, usage: Usage, count: int, seed: int, size: int) -> NDArray[np.uint8]:
+def _some_faces(data: Path, layout: str, split: Split, count: int, seed: int, size: int) -> NDArray[np.uint8]:
     import numpy as np
 
     from edge_fer.errors import SourceError
     from edge_fer.lab.datasets import open_dataset
     from edge_fer.lab.datasets.pictures import resized
 
-    split = open_dataset(data, layout_of(layout)).only(usage)
-    if not len(split):
-        raise SourceError(f"expected faces in the split {SPLITS[usage]} of {data}, found none; check its splits")
-    drawn = np.random.default_rng(seed).permutation(len(split))[:count]
-    return resized(split.take(np.sort(drawn)).images, size)
+    dataset = open_dataset(data, layout_of(layout)).only(split)
+    if not len(dataset):
+        raise SourceError(f"expected faces in the split {SPLITS[split]} of {data}, found none; check its splits")
+    drawn = np.random.default_rng(seed).permutation(len(dataset))[:count]
+    return resized(dataset.take(np.sort(drawn)).images, size)
 
 
 def _table(report: LayerReport) -> list[str]:
@@ -131,11 +130,11 @@ def _table(report: LayerReport) -> list[str]:
     ]
 
 
-@app.command()
 def explain(
     weights: Annotated[Path, _WEIGHTS],
     out: Annotated[Path, typer.Option(help="New folder for pages and pictures. They show faces.")],
     data: Annotated[Path | None, _DATA] = None,
+    network: Annotated[str | None, NETWORK] = None,
     images: Annotated[
         list[Path] | None, typer.Option(help="Picture or folder of pictures instead of --data; may be repeated.")
     ] = None,
@@ -144,7 +143,7 @@ def explain(
     layout: Annotated[str, typer.Option(help=LAYOUT_HELP)] = "auto",
     split: Annotated[str, typer.Option(help="train or valid, of --data.")] = "valid",
     look_at_test: Annotated[
-        bool, typer.Option("--look-at-test", help="Allow --split test, which is no longer a test once looked at.")
+        bool, typer.Option("--look-at-test", help="Allow --split test, whose faces should be kept for the last figure.")
     ] = False,
     per_class: Annotated[int, typer.Option(min=1, help="Faces of each label, of --data.")] = 12,
     crops: Annotated[
@@ -155,17 +154,17 @@ def explain(
     ] = None,
     layer: Annotated[
         str,
-        typer.Option(help="Whose maps: stage2 ... stage5, or auto: the last that has 7x7 places or more."),
+        typer.Option(help="Whose maps: a layer of the network, or auto: the last that has 7x7 places or more."),
     ] = "auto",
     seed: Annotated[int, _SEED] = 0,
     threads: Annotated[int, _THREADS] = 2,
 ) -> None:
-    """Show what in a face speaks for the expression that the classifier names (Grad-CAM).
+    """Show which places of a face raise the expression that the classifier names (Grad-CAM).
 
     In: the weights, the INT8 model made from them, and faces: of a data set, or in pictures, where the runtime's
     own detector finds them and cuts them out. Out: index.html, a page for each expression with hits and misses,
     and a picture of each face beside the same with heat over it. What is explained is what the INT8 model names;
-    where the float network names something else, that is said.
+    where the float network names another one, that is written beside it.
 
     Example: edge-fer lab explain --weights best.npz --models my-models --data faces/ --out pages
 
@@ -179,29 +178,29 @@ def explain(
     from edge_fer.inference.model_store import ModelStore
     from edge_fer.lab.console import ConsoleReporter
     from edge_fer.lab.explain.explanations import explain as explain_all
-    from edge_fer.lab.explain.gradcam import as_stage, choose_stage
+    from edge_fer.lab.explain.gradcam import choose_layer
     from edge_fer.lab.explain.pages import check_empty, write_pages
-    from edge_fer.lab.weights.npz import load_se_resnet50
+    from edge_fer.lab.weights.npz import load_weights
     from edge_fer.settings import ClassifySettings
 
-    wanted, chosen_label = as_stage(layer), None if label is None else _label(label)
-    usage = _usage(split, allowed=look_at_test)
+    chosen_label = None if label is None else _label(label)
+    chosen = _split(split, allowed=look_at_test)
     check_empty(out)
     torch.set_num_threads(threads)
-    net, store, report = load_se_resnet50(weights), ModelStore(models), ConsoleReporter()
-    stage, side = choose_stage(net, wanted)
+    net, store, report = load_weights(weights, network).net, ModelStore(models), ConsoleReporter()
+    mapped, side = choose_layer(net, layer)
     with open_classifier(ClassifySettings(backend="cpu", model=model, threads=threads), store) as classifier:
         if data is not None:
-            subjects = _labelled(data, layout, usage, per_class, seed, classifier.size)
+            subjects = _labelled(data, layout, chosen, per_class, seed, classifier.size)
         else:
             subjects = _from_pictures(images or [], store, classifier, crops=crops)
-        facts = _facts(subjects, data, usage, seed) | {
+        facts = _facts(subjects, data, chosen, seed) | {
             "INT8 model": model,
             "float network": weights.name,
-            "maps": f"{stage}, {side}x{side}, of a face looked at in {net.resolution}x{net.resolution} pixels",
+            "maps": f"{mapped}, {side}x{side}, of a face of {net.resolution}x{net.resolution} pixels",
         }
         with report.step(f"explaining {len(subjects)} faces") as progress:
-            explained = explain_all(net, classifier, subjects, stage, label=chosen_label, progress=progress)
+            explained = explain_all(net, classifier, subjects, mapped, label=chosen_label, progress=progress)
             shown = write_pages(out, explained, facts)
     agree = sum(each.explanation.float_label == each.explanation.expression.label for each in shown)
     report.say(f"INT8 and float32 name the same expression on {agree} of {len(shown)} faces")
@@ -215,24 +214,24 @@ def _label(name: str) -> Label:
     raise ConfigError(f"expected --label {', '.join(LABELS)}, found `{name}`")
 
 
-def _usage(split: str, *, allowed: bool) -> Usage:
-    usage = split_of(split)
-    if usage == Usage.TEST and not allowed:
+def _split(name: str, *, allowed: bool) -> Split:
+    split = split_of(name)
+    if split == Split.TEST and not allowed:
         raise ConfigError(
             "expected --split train or valid, found test, whose faces are for the last figure; give "
             "--look-at-test as well if that is past"
         )
-    return usage
+    return split
 
 
-def _labelled(data: Path, layout: str, usage: Usage, per_class: int, seed: int, size: int) -> list[Subject]:
+def _labelled(data: Path, layout: str, split: Split, per_class: int, seed: int, size: int) -> list[Subject]:
     from edge_fer.errors import SourceError
     from edge_fer.lab.datasets import open_dataset
     from edge_fer.lab.explain.explanations import subjects_of_dataset
 
-    faces = open_dataset(data, layout_of(layout)).only(usage)
+    faces = open_dataset(data, layout_of(layout)).only(split)
     if not len(faces):
-        raise SourceError(f"expected faces in the split {SPLITS[usage]} of {data}, found none; check its splits")
+        raise SourceError(f"expected faces in the split {SPLITS[split]} of {data}, found none; check its splits")
     return subjects_of_dataset(faces, per_class, size, seed)
 
 
@@ -247,7 +246,7 @@ def _from_pictures(paths: list[Path], store: ModelStore, classifier: Classifier,
         return subjects_of_frames(paths, detector, classifier)
 
 
-def _facts(subjects: list[Subject], data: Path | None, usage: Usage, seed: int) -> dict[str, str]:
+def _facts(subjects: list[Subject], data: Path | None, split: Split, seed: int) -> dict[str, str]:
     if data is None:
         return {"faces": f"{len(subjects)}, in pictures"}
-    return {"faces": f"{len(subjects)} of the split {SPLITS[usage]} of {data.name}, drawn with seed {seed}"}
+    return {"faces": f"{len(subjects)} of the split {SPLITS[split]} of {data.name}, drawn with seed {seed}"}

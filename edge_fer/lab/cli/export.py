@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from edge_fer.errors import ConfigError
-from edge_fer.lab.cli.options import LAYOUT_HELP, layout_of
+from edge_fer.lab.cli.options import LAYOUT_HELP, NETWORK, layout_of
 
 
 def export(
@@ -20,13 +20,14 @@ def export(
     out: Annotated[Path, typer.Option(help="Folder of the artefacts.")] = Path("models"),
     mtcnn: Annotated[bool, typer.Option("--mtcnn/--no-mtcnn", help="Export the detector's nets.")] = True,
     classifier: Annotated[bool, typer.Option("--classifier/--no-classifier", help="Export the classifier.")] = True,
-    name: Annotated[str, typer.Option(help="The classifier's, in the manifest.")] = "se_resnet50",
+    name: Annotated[str | None, typer.Option(help="The classifier's in the manifest; default: the network's.")] = None,
+    network: Annotated[str | None, NETWORK] = None,
     about: Annotated[
         Path | None, typer.Option(help="YAML with source, licence, about_weights, training_data, limits: for the card.")
     ] = None,
     head: Annotated[str, typer.Option(help="`first`, or `second`: the head trained on the second labels.")] = "first",
     resolution: Annotated[
-        int | None, typer.Option(help="Side at which faces are looked at; default: as last trained.")
+        int | None, typer.Option(help="Side of the picture that the layers work on; default: as last trained.")
     ] = None,
     faces: Annotated[int, typer.Option(min=1, help="Faces to calibrate on.")] = 512,
     chosen_on: Annotated[int, typer.Option(min=1, help="Validation faces to choose the ranges on.")] = 512,
@@ -53,13 +54,14 @@ def export(
     from edge_fer.lab.export.classifier import Plan, export_classifier, prepare
     from edge_fer.lab.export.mtcnn import export_mtcnn
     from edge_fer.lab.model_folder import assembling
-    from edge_fer.lab.weights.provenance import About, read_about
+    from edge_fer.lab.weights.provenance import Provenance, read_provenance
 
     report, job = ConsoleReporter(), None
     if classifier and weights is not None and data is not None:
         plan = Plan(
             name=name,
-            about=About() if about is None else read_about(about),
+            network=network,
+            provenance=Provenance() if about is None else read_provenance(about),
             head="second" if head == "second" else "first",
             resolution=resolution,
             faces=faces,

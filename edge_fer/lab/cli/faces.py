@@ -7,10 +7,7 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Faces out of photos. Needs the extra `lab`.")
 
-
-@app.command()
 def faces(
     photos: Annotated[
         Path,
@@ -23,7 +20,7 @@ def faces(
     layout: Annotated[
         str, typer.Option(help="Whose numbers the class folders are named by: affectnet, fer2013 or rafdb.")
     ] = "auto",
-    classifier: Annotated[str, typer.Option(help="Cut as this one sees faces; see `edge-fer models list`.")] = (
+    classifier: Annotated[str, typer.Option(help="Cut as this one takes faces; see `edge-fer models list`.")] = (
         "se_resnet50"
     ),
     detail: Annotated[
@@ -31,7 +28,7 @@ def faces(
         typer.Option(min=16, help="Sample faces at so many pixels instead of as many as the classifier does."),
     ] = None,
     models: Annotated[
-        Path | None, typer.Option(help="Folder with manifest.yaml; default: the models that came along.")
+        Path | None, typer.Option(help="Folder with manifest.yaml; default: the models that edge-fer ships.")
     ] = None,
 ) -> None:
     """Find the face in each labelled photo and cut it out as the classifier will see it.

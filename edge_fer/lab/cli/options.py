@@ -8,12 +8,12 @@ import typer
 
 from edge_fer.errors import ConfigError
 from edge_fer.lab.datasets import Layout
-from edge_fer.lab.datasets.dataset import SPLITS, Usage, find_split
-
-app = typer.Typer(no_args_is_help=True, help="Data sets and training. Needs the extra `lab`.")
-
+from edge_fer.lab.datasets.dataset import SPLITS, Split, find_split
 
 LAYOUT_HELP = "auto, affectnet, fer2013, ferplus, folders or rafdb; needed where class folders are named by numbers."
+
+
+NETWORK = typer.Option(help="Whose weights they are, where the file does not say: see `edge-fer lab networks`.")
 
 
 def layout_of(name: str) -> Layout:
@@ -28,7 +28,7 @@ def layout_of(name: str) -> Layout:
     raise ConfigError(f"expected a layout ({', '.join(get_args(Layout))}), found `{name}`")
 
 
-def split_of(name: str) -> Usage:
+def split_of(name: str) -> Split:
     """The split of that name.
 
     Raises:

@@ -81,11 +81,11 @@ def agreement(
     """
     from edge_fer.lab.console import ConsoleReporter, SilentReporter
     from edge_fer.lab.datasets import open_dataset
-    from edge_fer.lab.datasets.dataset import Usage
+    from edge_fer.lab.datasets.dataset import Split
     from edge_fer.lab.realtime.agreement import compare
     from edge_fer.settings import load_settings
 
-    validation = open_dataset(data, layout_of(layout)).only(Usage.VALIDATION)
+    validation = open_dataset(data, layout_of(layout)).only(Split.VALIDATION)
     report = ConsoleReporter()
     with (SilentReporter() if as_json else report).step("reading faces twice") as progress:
         rows = compare(load_settings(config), validation, each, frames, progress)
@@ -126,8 +126,8 @@ def steps(
     settings = load_settings(config, flags={"capture.source": source})
     images, fps = decode(settings.capture, frames, settings.detect.size)
     report = ConsoleReporter()
-    with (SilentReporter() if as_json else report).step("taking turns") as told:
-        measured = measure(settings, images, fps, turns, lambda _, done: told(round(done * 100), 100))
+    with (SilentReporter() if as_json else report).step("taking turns") as progress:
+        measured = measure(settings, images, fps, turns, lambda _, done: progress(round(done * 100), 100))
     typer.echo(json.dumps(to_json(measured), indent=2) if as_json else to_markdown(measured))
 
 

@@ -28,19 +28,19 @@ def thresholds(
     In: validation faces, pasted into pictures as they are, at drawn sizes, blurred, and turned in the plane; found,
     cut out, measured and read by the runtime. Out: how many are right (95 % interval) by each measure of quality, and
     beside each setting of `smooth` the boundary beyond which accuracy stays more than 10 points below that of the
-    faces as they are. How far heads are turned is what the faces come with; it says where these are too few to tell.
+    faces as they are. How far heads are turned is what the faces come with; the report states where these are too few.
 
     Example: edge-fer lab thresholds --data faces/
     """
     from edge_fer.lab.console import ConsoleReporter, SilentReporter
     from edge_fer.lab.datasets import open_dataset
-    from edge_fer.lab.datasets.dataset import Usage
+    from edge_fer.lab.datasets.dataset import Split
     from edge_fer.lab.evaluation.quality_sweep import draw, show
     from edge_fer.lab.evaluation.thresholds import examine
     from edge_fer.settings import load_settings
 
     settings = load_settings(config)
-    drawn = draw(open_dataset(data, layout_of(layout)).only(Usage.VALIDATION), faces)
+    drawn = draw(open_dataset(data, layout_of(layout)).only(Split.VALIDATION), faces)
     report = ConsoleReporter()
     series = show(settings, drawn, SilentReporter() if as_json else report)
     found = examine(series, settings.smooth)
@@ -57,7 +57,7 @@ def _to_json(series: dict[SeriesName, Series], found: tuple[Finding, ...]) -> di
     return {
         "rule": {"drop": DROP, "least_faces": LEAST},
         "series": {
-            name: {"shown": one.shown, "found": len(one.looks), "accuracy": one.accuracy}
+            name: {"shown": one.shown, "found": len(one.observations), "accuracy": one.accuracy}
             for name, one in series.items()
         },
         "measures": [
@@ -83,7 +83,7 @@ def _lines(series: dict[SeriesName, Series], found: tuple[Finding, ...]) -> list
     """Tables in Markdown, and what they come to."""
     from edge_fer.lab.evaluation.tables import percent, table
 
-    shown = [[name, str(one.shown), str(len(one.looks)), percent(one.accuracy)] for name, one in series.items()]
+    shown = [[name, str(one.shown), str(len(one.observations)), percent(one.accuracy)] for name, one in series.items()]
     lines = [table(["faces", "shown", "found", "right of the found"], shown)]
     for one in found:
         rows = [[_span(one.measure, each), str(each.faces), _right(each)] for each in one.bins]
@@ -111,7 +111,7 @@ def _verdict(found: Finding) -> str:
 
     threshold, tail = found.proposal.threshold, found.proposal.tail
     if threshold is None:
-        verdict = f"nowhere seen more than {DROP * 100:g} points below the faces as they are"
+        verdict = f"nowhere more than {DROP * 100:g} points below the faces as they are"
     else:
         side = "below" if found.measure.falls else "above"
         verdict = f"{side} {threshold:g} more than {DROP * 100:g} points below the faces as they are"
@@ -140,13 +140,13 @@ def light(
     """
     from edge_fer.lab.console import ConsoleReporter, SilentReporter
     from edge_fer.lab.datasets import open_dataset
-    from edge_fer.lab.datasets.dataset import Usage
+    from edge_fer.lab.datasets.dataset import Split
     from edge_fer.lab.evaluation.low_light import compare
     from edge_fer.lab.evaluation.quality_sweep import draw
     from edge_fer.lab.evaluation.tables import percent, table
     from edge_fer.settings import load_settings
 
-    drawn = draw(open_dataset(data, layout_of(layout)).only(Usage.VALIDATION), faces)
+    drawn = draw(open_dataset(data, layout_of(layout)).only(Split.VALIDATION), faces)
     report = ConsoleReporter()
     with (SilentReporter() if as_json else report).step("turning the light down") as progress:
         rows = compare(load_settings(config), drawn, progress)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edge_fer.errors import ConfigError
-from edge_fer.lab.cli.options import LAYOUT_HELP, app, layout_of
+from edge_fer.lab.cli.options import LAYOUT_HELP, layout_of
 from edge_fer.lab.datasets.dataset import Dataset
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 _STOPPED = 130
 
 
-@app.command()
 def train(
     recipe: Annotated[str, typer.Argument(help="thesis, edge, finetune, lite, or a .yaml file.")],
     data: Annotated[
@@ -38,7 +37,7 @@ def train(
         str | None, typer.Option(help="Classifier to learn from, for recipes that ask for one.", metavar="MODEL")
     ] = None,
     models: Annotated[
-        Path | None, typer.Option(help="Folder of the teacher; default: the models that came along.", metavar="DIR")
+        Path | None, typer.Option(help="Folder of the teacher; default: the models that edge-fer ships.", metavar="DIR")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the same command from its checkpoint.")] = False,
     layout: Annotated[list[str] | None, typer.Option(help=f"LAYOUT, or NAME=LAYOUT: {LAYOUT_HELP}")] = None,
@@ -61,10 +60,10 @@ def train(
     import torch
 
     from edge_fer.lab.console import ConsoleReporter
-    from edge_fer.lab.training.initial_weights import first_model, first_weights
-    from edge_fer.lab.training.loop import Options, Run
+    from edge_fer.lab.training.initial_weights import initial_model, initial_weights
+    from edge_fer.lab.training.loop import Options, Trainer
     from edge_fer.lab.training.recipe import load_recipe
-    from edge_fer.lab.training.training_log import ConsoleWatcher
+    from edge_fer.lab.training.training_log import ConsoleTrainingReporter
 
     plan = load_recipe(recipe, change or (), skip or ())
     folder = out if out is not None else Path("out") / "train" / plan.name
@@ -76,22 +75,24 @@ def train(
     slow = plan.bf16 and chosen_device == "cpu" and not _has_fast_bfloat16()
     if slow:
         plan = plan.model_copy(update={"bf16": False})
-    first = first_weights(weights, plan)
-    sets = _taught(plan, _datasets(plan, data, layout or []), teacher, models, folder)
-    model = first_model(first, plan, sets, ConsoleReporter())
+    first = initial_weights(weights, plan)
+    sets = _with_teacher(plan, _datasets(plan, data, layout or []), teacher, models, folder)
+    model = initial_model(first, plan, sets, ConsoleReporter())
     stopping = _stop_on_signals()
-    with ConsoleWatcher() as watcher:
+    with ConsoleTrainingReporter() as reporter:
         if slow:
-            watcher.say("this processor has no fast bfloat16: training in float32")
+            reporter.say("this processor has no fast bfloat16: training in float32")
         if not first.trained and not resume:
-            watcher.say("starting from random weights")
-        options = Options(chosen_device, workers, checkpoint_minutes * 60, stopping=stopping, watcher=watcher)
-        run = Run(model, plan, sets, folder, options)
+            reporter.say("starting from random weights")
+        options = Options(chosen_device, workers, checkpoint_minutes * 60, stopping=stopping, reporter=reporter)
+        run = Trainer(model, plan, sets, folder, options)
         if resume:
             run.resume()
         _keep_recipe(folder, plan)
-        ended = run.carry_out()
-        watcher.say(f"weights, log and curves are in {folder}" if ended else f"stopped; go on with --resume ({folder})")
+        ended = run.fit()
+        reporter.say(
+            f"weights, log and curves are in {folder}" if ended else f"stopped; go on with --resume ({folder})"
+        )
     if not ended:
         raise typer.Exit(_STOPPED)
 
@@ -143,13 +144,13 @@ def _datasets(recipe: Recipe, data: list[str], layouts: list[str]) -> dict[str, 
     return {name: opened[place] for name, place in wanted.items()}
 
 
-def _taught(
+def _with_teacher(
     recipe: Recipe, sets: dict[str, Dataset], teacher: str | None, models: Path | None, folder: Path
 ) -> dict[str, Dataset]:
-    """The data sets with what the teacher says, where the recipe asks for one."""
+    """The data sets with soft targets of a teacher, where the recipe asks for one."""
     from edge_fer.inference.model_store import ModelStore
     from edge_fer.lab.console import ConsoleReporter
-    from edge_fer.lab.training.distillation import kept_answers, taught
+    from edge_fer.lab.training.distillation import cached_soft_targets, with_soft_targets
 
     if (teacher is not None) != bool(recipe.teacher):
         wanted = "--teacher MODEL" if recipe.teacher else "no --teacher"
@@ -158,9 +159,9 @@ def _taught(
         return sets
     store, found = ModelStore(models), dict(sets)
     for name, dataset in sets.items():
-        with ConsoleReporter().step(f"asking {teacher} about the training faces of {name}") as progress:
-            thinks = kept_answers(folder / f"teacher-{name}.npz", dataset, teacher, store, progress)
-        found[name] = taught(dataset, thinks, recipe.teacher)
+        with ConsoleReporter().step(f"soft targets of {teacher} for the training faces of {name}") as progress:
+            targets = cached_soft_targets(folder / f"teacher-{name}.npz", dataset, teacher, store, progress)
+        found[name] = with_soft_targets(dataset, targets, recipe.teacher)
     return found
 
 

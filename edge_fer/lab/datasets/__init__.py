@@ -1,6 +1,6 @@
 """Labelled faces in the layouts in which their owners give them out, one file a layout.
 
-A loader gives a `Dataset`; nothing after it knows where the faces came from. torch is not needed here.
+A loader gives a `Dataset`; nothing after it depends on where the faces came from. torch is not needed here.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ def open_dataset(path: Path, layout: Layout = "auto") -> Dataset:
 
     Args:
         path: an .npz file, `fer2013.csv`, or a folder.
-        layout: how they lie there; `auto` looks. A named source whose own files are not there is read as
+        layout: how they lie there; `auto` finds out. A named source whose own files are not there is read as
             class folders with that source's numbers.
 
     Raises:
-        SourceError: when nothing is there, or a file is not what the layout says.
+        SourceError: when nothing is there, or a file does not fit the layout.
     """
     if not path.exists():
         raise SourceError(f"expected faces at {path}, found nothing; check the path")

@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from edge_fer.errors import SourceError
-from edge_fer.lab.datasets.dataset import SUFFIXES, Dataset, FileImages, Usage, hard, pictures_below, reading
+from edge_fer.lab.datasets.dataset import SUFFIXES, Dataset, FileImages, Split, hard, pictures_below, reading
 from edge_fer.lab.datasets.labels import AFFECTNET, NOT_OURS, index_of
 
-_LISTS = {"training.csv": Usage.TRAINING, "validation.csv": Usage.VALIDATION}
+_LISTS = {"training.csv": Split.TRAINING, "validation.csv": Split.VALIDATION}
 _LIST_FOLDERS = ("", "Manually_Annotated_file_lists", "Manually_Annotated/Manually_Annotated_file_lists")
 _IMAGE_FOLDERS = ("Manually_Annotated_Images", "Manually_Annotated/Manually_Annotated_Images", "Manually_Annotated", "")
 _COLUMNS = (
@@ -31,10 +31,10 @@ _COLUMNS = (
     "valence",
     "arousal",
 )
-_SETS = {"train_set": Usage.TRAINING, "val_set": Usage.VALIDATION}
+_SETS = {"train_set": Split.TRAINING, "val_set": Split.VALIDATION}
 _ANNOTATION = "_exp.npy"
 
-_Face = tuple[Path, str, Usage]
+_Face = tuple[Path, str, Split]
 
 
 def has_lists(folder: Path) -> bool:
@@ -90,11 +90,11 @@ def load_annotation_files(folder: Path) -> Dataset:
     Raises:
         SourceError: when an annotation cannot be read or has no picture.
     """
-    sets = [(folder / name, usage) for name, usage in _SETS.items() if (folder / name).is_dir()]
-    return _dataset(folder, [face for path, usage in sets for face in _annotated(path, usage)])
+    sets = [(folder / name, split) for name, split in _SETS.items() if (folder / name).is_dir()]
+    return _dataset(folder, [face for path, split in sets for face in _annotated(path, split)])
 
 
-def _annotated(folder: Path, usage: Usage) -> Iterator[_Face]:
+def _annotated(folder: Path, split: Split) -> Iterator[_Face]:
     pictures = {path.stem: path for path in pictures_below(folder / "images")}
     for path in sorted((folder / "annotations").glob(f"*{_ANNOTATION}")):
         name = path.name.removesuffix(_ANNOTATION)
@@ -104,7 +104,7 @@ def _annotated(folder: Path, usage: Usage) -> Iterator[_Face]:
             code = str(np.load(path).item())
         except (OSError, EOFError, ValueError) as error:
             raise SourceError(f"expected one number from 0 to 10 in {path}, found: {error}") from error
-        yield pictures[name], _expression(code, str(path)), usage
+        yield pictures[name], _expression(code, str(path)), split
 
 
 def _expression(code: str, where: str) -> str:
@@ -121,6 +121,6 @@ def _dataset(folder: Path, faces: list[_Face]) -> Dataset:
         "affectnet",
         FileImages(tuple(path for path, _, _ in ours)),
         np.array([index_of(name) for _, name, _ in ours], np.int64),
-        np.array([usage for _, _, usage in ours], np.uint8),
+        np.array([split for _, _, split in ours], np.uint8),
         Counter(name for _, name, _ in faces if index_of(name) == NOT_OURS),
     )

@@ -4,7 +4,7 @@ Every face is found by the runtime's detector at its default settings and cut ou
 crop of the classifier, so that a network is trained on the very pixels that it will be handed later. That
 holds for the sampling, too: a face is sampled at the crop's `detail` and enlarged to the network's input, as
 the runtime does, although the photo may show more. A network that was trained on finer faces would see
-nothing but blurred ones once it is deployed. Whoever wants it finer asks for another `detail`: it is written
+nothing but blurred ones once it is deployed. For finer faces give another `detail`: it is written
 down beside the faces, and goes with them into the manifest of the network that is trained on them.
 """
 
@@ -30,7 +30,7 @@ from edge_fer.inference.manifest import ClassifierSpec, CropSpec
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.lab.console import Reporter
 from edge_fer.lab.datasets.crops import CROPS, Crops
-from edge_fer.lab.datasets.dataset import SPLITS, Dataset, FileImages, Usage
+from edge_fer.lab.datasets.dataset import SPLITS, Dataset, FileImages, Split
 from edge_fer.settings import DetectSettings
 from edge_fer.types import LABELS, Face, Image, Landmarks, Point
 
@@ -65,7 +65,7 @@ def cut_face(detector: Detector, photo: Image, crop: CropSpec, size: int) -> Cut
     """Cut out the largest face.
 
     Args:
-        detector: of the runtime.
+        detector: the runtime's detector.
         photo: `(height, width, 3)` uint8, BGR.
         crop: of the classifier.
         size: of its input, pixels.
@@ -115,7 +115,7 @@ def cut_faces(
         store: has the detector's networks, and the classifier.
         classifier: whose crop is used.
         detail: instead of the crop's own, pixels.
-        report: told what goes on.
+        report: receives lines and progress.
 
     Raises:
         SourceError: when the photos are no files, are cut already, or show no face at all.
@@ -132,7 +132,7 @@ def cut_faces(
         work.leave_out_unread()
         with report.step(f"cutting faces out of {len(images)} photos") as progress:
             for index, path in enumerate(images.paths):
-                work.take(images, index, path, SPLITS[Usage(photos.usage[index])], LABELS[photos.labels[index]])
+                work.take(images, index, path, SPLITS[Split(photos.splits[index])], LABELS[photos.labels[index]])
                 progress(index + 1, len(images))
         if not work.faces:
             raise SourceError(f"expected photos with faces in {folder}, found none in {len(images)}; check the photos")
@@ -184,7 +184,7 @@ class _Work:
             size=self._size,
             photos=len(photos),
             faces={name: {label: self.faces[name, label] for label in LABELS} for name in SPLITS.values()},
-            drawn=tuple(SPLITS[usage] for usage in photos.drawn),
+            drawn=tuple(SPLITS[split] for split in photos.drawn),
             bordered=self._bordered,
             several=self._several,
             left_out=dict(sorted((self._left_out + Counter(photos.left_out)).items())),
@@ -253,7 +253,7 @@ def _replacing(out: Path) -> Iterator[Path]:
 
 
 def _tell(crops: Crops, out: Path, report: Reporter) -> None:
-    """Say what came out."""
+    """Report the counts."""
     if crops.drawn:
         report.say(
             f"there are no folders for {' and '.join(crops.drawn)}: about a tenth of each expression was drawn "
@@ -270,7 +270,7 @@ def _tell(crops: Crops, out: Path, report: Reporter) -> None:
         report.say(f"left out: {count} ({reason})")
     if crops.left_out:
         report.say(f"which ones, and why: {out / LEFT_OUT}")
-    for usage, why in ((Usage.TRAINING, "will not name it"), (Usage.VALIDATION, "is not judged by it")):
+    for split, why in ((Split.TRAINING, "will not name it"), (Split.VALIDATION, "is not judged by it")):
         for label in LABELS:
-            if not crops.faces[SPLITS[usage]][label]:
-                report.say(f"no faces of {label} in {SPLITS[usage]}: a network trained on these {why}")
+            if not crops.faces[SPLITS[split]][label]:
+                report.say(f"no faces of {label} in {SPLITS[split]}: a network trained on these {why}")

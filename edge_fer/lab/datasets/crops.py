@@ -24,7 +24,7 @@ class Crops(BaseModel):
         classifier: whose crop it is, by its name in the manifest.
         crop: where the eyes are, and how fine the faces were sampled.
         size: side of the faces, pixels.
-        photos: how many were looked at.
+        photos: how many photos were searched.
         faces: how many were cut out, by split and label.
         drawn: splits that the photos did not come with.
         bordered: faces that were found only with a border around the photo.
@@ -47,7 +47,7 @@ class Crops(BaseModel):
 
 
 def read_crops(folder: Path) -> Crops | None:
-    """The record in a folder; null where there is none.
+    """The record in a folder; None where there is none.
 
     Raises:
         SourceError: when it is damaged.

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import cv2
 import numpy as np
@@ -23,7 +23,11 @@ SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 """Of files that are read as pictures, in lower case."""
 
 
-class Usage(IntEnum):
+Colour = Literal["grey", "rgb"]
+"""What a network's input channels hold: `grey`, one luminance value on all three, or `rgb`."""
+
+
+class Split(IntEnum):
     """Which split a face belongs to."""
 
     TRAINING = 0
@@ -31,29 +35,29 @@ class Usage(IntEnum):
     TEST = 2
 
 
-SPLITS = {Usage.TRAINING: "train", Usage.VALIDATION: "valid", Usage.TEST: "test"}
+SPLITS = {Split.TRAINING: "train", Split.VALIDATION: "valid", Split.TEST: "test"}
 """What splits are called in folders, tables and options."""
 
 _SPLIT_NAMES = {
-    "train": Usage.TRAINING,
-    "training": Usage.TRAINING,
-    "train_set": Usage.TRAINING,
-    "valid": Usage.VALIDATION,
-    "val": Usage.VALIDATION,
-    "validation": Usage.VALIDATION,
-    "val_set": Usage.VALIDATION,
-    "test": Usage.TEST,
-    "testing": Usage.TEST,
+    "train": Split.TRAINING,
+    "training": Split.TRAINING,
+    "train_set": Split.TRAINING,
+    "valid": Split.VALIDATION,
+    "val": Split.VALIDATION,
+    "validation": Split.VALIDATION,
+    "val_set": Split.VALIDATION,
+    "test": Split.TEST,
+    "testing": Split.TEST,
 }
 
 
-def find_split(name: str) -> Usage | None:
-    """The split that a folder or somebody calls so; null where it is none."""
+def find_split(name: str) -> Split | None:
+    """The split of a name, as folders and options give it; None where there is none."""
     return _SPLIT_NAMES.get(name.lower())
 
 
 class Images(Protocol):
-    """Grey pictures, `(height, width)` uint8 each, read when they are asked for."""
+    """Grey pictures, `(height, width)` uint8 each, read when they are needed."""
 
     def __len__(self) -> int:
         """How many there are."""
@@ -73,8 +77,8 @@ class FileImages:
     """Pictures in files, of any size and colour.
 
     Attributes:
-        paths: of the files.
-        boxes: the part of each picture that counts, pixels; null: all of it.
+        paths: paths of the files.
+        boxes: the part of each picture that is used, pixels; None: all of it.
     """
 
     paths: tuple[Path, ...]
@@ -109,6 +113,29 @@ class FileImages:
         return pixels if self.boxes is None else cut(pixels, self.boxes[index])
 
 
+def read_picture(images: Images, index: int, colour: Colour) -> Image:
+    """One picture, grey or in colour.
+
+    Args:
+        images: the pictures; those that have no colour become three equal channels.
+        index: the place of the picture among them.
+        colour: what is wanted.
+
+    Returns:
+        `(height, width)` uint8 for `grey`, `(height, width, 3)` uint8, BGR, for `rgb`.
+
+    Raises:
+        SourceError: when it cannot be read.
+    """
+    if colour == "grey":
+        return images[index]
+    if isinstance(images, Subset):
+        return read_picture(images.images, int(images.indices[index]), colour)
+    if isinstance(images, FileImages):
+        return images.colour(index)
+    return np.repeat(images[index][:, :, np.newaxis], 3, axis=2)
+
+
 def name_of(images: Images, index: int) -> str:
     """What a picture is called: the path of its file, or its number where it has none of its own."""
     return str(images.paths[index]) if isinstance(images, FileImages) else f"face {index}"
@@ -133,16 +160,16 @@ class Dataset:
     """Labelled faces.
 
     Attributes:
-        name: of the data set.
+        name: name of the data set.
         images: `n` grey pictures.
         labels: `(n,)` int64, indices into `LABELS`.
-        targets: `(n, 7)` float32, each row summing to 1: what annotators said, or all on the label.
-        usage: `(n,)` uint8, a `Usage` each.
+        targets: `(n, 7)` float32, each row summing to 1: the annotators' votes, or all on the label.
+        splits: `(n,)` uint8, the `Split` of each face.
         second: `(n,)` int64, another annotator's label of the same picture; -1 where there is none.
-        left_out: how many faces did not count, by reason.
-        contempt: how many of these, by `Usage`, are led by contempt; null where the data do not say.
+        left_out: how many faces were left out, by reason.
+        contempt: how many of these, by `Split`, are led by contempt; None where that is not known.
         drawn: splits that it does not come with and that were drawn from its training faces.
-        crop: how the runtime's alignment has cut every face already; null: they are pictures as their
+        crop: how the runtime's alignment has cut every face already; None: they are pictures as their
             owners give them out.
     """
 
@@ -150,19 +177,19 @@ class Dataset:
     images: Images
     labels: NDArray[np.int64]
     targets: NDArray[np.float32]
-    usage: NDArray[np.uint8]
+    splits: NDArray[np.uint8]
     second: NDArray[np.int64]
     left_out: Mapping[str, int] = field(default_factory=dict)
     contempt: tuple[int, ...] | None = None
-    drawn: tuple[Usage, ...] = ()
+    drawn: tuple[Split, ...] = ()
     crop: CropSpec | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
 
-    def only(self, usage: Usage) -> Dataset:
+    def only(self, split: Split) -> Dataset:
         """The faces of one split."""
-        return self.take(np.flatnonzero(self.usage == usage))
+        return self.take(np.flatnonzero(self.splits == split))
 
     def take(self, indices: NDArray[np.int64]) -> Dataset:
         """Some of the faces, in the order of `indices`."""
@@ -171,7 +198,7 @@ class Dataset:
             images=Subset(self.images, indices),
             labels=self.labels[indices],
             targets=self.targets[indices],
-            usage=self.usage[indices],
+            splits=self.splits[indices],
             second=self.second[indices],
         )
 
@@ -182,20 +209,20 @@ class Dataset:
 
     def counts(self) -> NDArray[np.int64]:
         """`(3, 7)`: faces of each split and label."""
-        cells = self.usage.astype(np.int64) * len(LABELS) + self.labels
-        return np.bincount(cells, minlength=len(Usage) * len(LABELS)).reshape(len(Usage), len(LABELS))
+        cells = self.splits.astype(np.int64) * len(LABELS) + self.labels
+        return np.bincount(cells, minlength=len(Split) * len(LABELS)).reshape(len(Split), len(LABELS))
 
 
 def hard(
-    name: str, images: Images, labels: NDArray[np.int64], usage: NDArray[np.uint8], left_out: Mapping[str, int]
+    name: str, images: Images, labels: NDArray[np.int64], splits: NDArray[np.uint8], left_out: Mapping[str, int]
 ) -> Dataset:
     """A data set with one label a face."""
     targets = np.eye(len(LABELS), dtype=np.float32)[labels]
-    return Dataset(name, images, labels, targets, usage, np.full(len(labels), -1, np.int64), left_out)
+    return Dataset(name, images, labels, targets, splits, np.full(len(labels), -1, np.int64), left_out)
 
 
 def with_splits(
-    dataset: Dataset, missing: tuple[Usage, ...], share: float = 0.1, seed: int = 0, names: Sequence[str] = ()
+    dataset: Dataset, missing: tuple[Split, ...], share: float = 0.1, seed: int = 0, names: Sequence[str] = ()
 ) -> Dataset:
     """Take splits that the data set does not come with out of its training split.
 
@@ -205,20 +232,20 @@ def with_splits(
     Args:
         dataset: has training faces.
         missing: the splits to make.
-        share: of the training faces of each label that goes into each of them; at least one face, where one is
-            left to train on.
-        seed: of the draw.
-        names: of the faces; none: their places are their names.
+        share: the part of the training faces of each label that goes into each of them, 0..1; at least one face,
+            where one is left to train on.
+        seed: seed of the draw.
+        names: names of the faces; empty: their places are their names.
     """
-    usage = dataset.usage.copy()
+    splits = dataset.splits.copy()
     keys = [_key(name, seed) for name in names or map(str, range(len(dataset)))]
     for label in range(len(LABELS)):
-        faces = np.flatnonzero((dataset.usage == Usage.TRAINING) & (dataset.labels == label))
+        faces = np.flatnonzero((dataset.splits == Split.TRAINING) & (dataset.labels == label))
         drawn = np.array(sorted(faces.tolist(), key=keys.__getitem__), np.int64)
         size = max(round(len(drawn) * share), int(len(drawn) > len(missing)))
         for number, split in enumerate(missing):
-            usage[drawn[number * size : (number + 1) * size]] = split
-    return replace(dataset, usage=usage, drawn=missing)
+            splits[drawn[number * size : (number + 1) * size]] = split
+    return replace(dataset, splits=splits, drawn=missing)
 
 
 def _key(name: str, seed: int) -> bytes:

@@ -26,45 +26,46 @@ _DISPLACED = 0.1  # part of the side
 
 
 def darken(image: Image, light: float, noise: float, rng: Random) -> Image:
-    """A grey picture with a part of its light, and noise of a standard deviation in grey values."""
+    """A picture, grey or BGR, with a part of its light, and noise of a standard deviation in grey values."""
     darkened = image * light + rng.normal(0, noise, image.shape)
     return np.clip(darkened, 0, 255).astype(np.uint8)
 
 
 def blur(image: Image, deviation: float) -> Image:
-    """A Gaussian of a standard deviation in pixels over a grey picture."""
+    """A Gaussian of a standard deviation in pixels over a picture, grey or BGR."""
     return np.asarray(cv2.GaussianBlur(image, (0, 0), deviation), np.uint8)
 
 
 def shrink(image: Image, factor: float) -> Image:
-    """A grey picture sampled with `factor` (up to 1) times the pixels a side, and enlarged again."""
-    height, width = image.shape
+    """A picture, grey or BGR, sampled with `factor` (up to 1) times the pixels a side, and enlarged again."""
+    height, width = image.shape[:2]
     smaller = max(2, round(width * factor)), max(2, round(height * factor))
     small = cv2.resize(image, smaller, interpolation=cv2.INTER_AREA)
     return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8)
 
 
 def compress(image: Image, quality: int) -> Image:
-    """A grey picture that was a JPEG file of a quality, 1..100."""
+    """A picture, grey or BGR, that was a JPEG file of a quality, 1..100."""
     encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
-    return np.asarray(cv2.imdecode(encoded, cv2.IMREAD_GRAYSCALE), np.uint8)
+    kind = cv2.IMREAD_GRAYSCALE if image.ndim == 2 else cv2.IMREAD_COLOR
+    return np.asarray(cv2.imdecode(encoded, kind), np.uint8)
 
 
 def turn(image: Image, degrees: float) -> Image:
-    """A grey picture turned about its middle, clockwise as seen; its edge is repeated."""
-    height, width = image.shape
+    """A picture, grey or BGR, turned about its middle, clockwise in the picture; its edge is repeated."""
+    height, width = image.shape[:2]
     return _warp(image, cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), -degrees, 1.0))
 
 
 def displace(image: Image, share: float, rng: Random) -> Image:
-    """A grey picture moved by a share of its width in a direction that is drawn; its edge is repeated."""
+    """A picture, grey or BGR, moved by a share of its width in a direction that is drawn; its edge is repeated."""
     direction = rng.uniform(0, 2 * np.pi)
     distance = share * image.shape[1]
     return _warp(image, np.array([[1, 0, distance * np.cos(direction)], [0, 1, distance * np.sin(direction)]]))
 
 
 def _warp(image: Image, transform: cv2.typing.MatLike) -> Image:
-    height, width = image.shape
+    height, width = image.shape[:2]
     warped = cv2.warpAffine(image, transform, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(warped, np.uint8)
 
@@ -92,7 +93,7 @@ class Degradation:
 
 def _sampled(side: int) -> Degradation:
     def change(image: Image, _: Random) -> Image:
-        return shrink(image, min(1.0, side / max(image.shape)))
+        return shrink(image, min(1.0, side / max(image.shape[:2])))
 
     return Degradation(f"{side} pixels", f"sampled down to {side} pixels a side by area, and enlarged again", change)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from edge_fer.errors import SourceError
-from edge_fer.lab.datasets.dataset import Dataset, Usage, hard, reading
+from edge_fer.lab.datasets.dataset import Dataset, Split, hard, reading
 from edge_fer.lab.datasets.ferplus import VOTES_FILE, from_votes, read_votes
 from edge_fer.lab.datasets.labels import FER2013, index_of
 from edge_fer.types import Image
@@ -21,7 +21,7 @@ from edge_fer.types import Image
 TABLE = "fer2013.csv"
 SIDE = 48
 
-_USAGES = {"Training": Usage.TRAINING, "PublicTest": Usage.VALIDATION, "PrivateTest": Usage.TEST}
+_USAGES = {"Training": Split.TRAINING, "PublicTest": Split.VALIDATION, "PrivateTest": Split.TEST}
 
 
 def load_table(path: Path) -> Dataset:
@@ -51,7 +51,7 @@ def load_table(path: Path) -> Dataset:
     return from_votes("ferplus", images, votes, usage, labels)
 
 
-def _rows(path: Path) -> Iterator[tuple[Image, int, Usage]]:
+def _rows(path: Path) -> Iterator[tuple[Image, int, Split]]:
     with path.open(newline="", encoding="utf-8") as file:
         reader = csv.reader(file)
         header = [name.strip() for name in next(reader, [])]

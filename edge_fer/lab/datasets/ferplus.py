@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_fer.errors import SourceError
-from edge_fer.lab.datasets.dataset import Dataset, Usage, reading
+from edge_fer.lab.datasets.dataset import Dataset, Split, reading
 from edge_fer.lab.datasets.labels import FERPLUS, index_of
 from edge_fer.types import LABELS
 
@@ -80,7 +80,7 @@ def from_votes(
         usage[counts],
         second[counts],
         {reason: count for reason, count in reasons.items() if count},
-        tuple(int((by_contempt == split).sum()) for split in Usage),
+        tuple(int((by_contempt == split).sum()) for split in Split),
     )
 
 

@@ -8,13 +8,13 @@ from collections.abc import Callable
 import numpy as np
 
 from edge_fer.errors import SourceError
-from edge_fer.lab.datasets.dataset import SPLITS, Dataset, Usage, name_of
+from edge_fer.lab.datasets.dataset import SPLITS, Dataset, Split, name_of
 from edge_fer.types import LABELS
 
 FEW = 20
 """A label with fewer faces in a split is not learned, or not measured, well."""
 
-_FLAT = 2.0  # standard deviation of grey values, below which nobody sees a face
+_FLAT = 2.0  # standard deviation of grey values, below which no face can be made out
 _SMALL = 32  # pixels
 
 
@@ -23,14 +23,14 @@ def find_problems(dataset: Dataset, check: int, progress: Callable[[int, int], N
 
     Args:
         dataset: the faces.
-        check: how many of the pictures are looked at, evenly spaced.
-        progress: told how many of them are done.
+        check: how many of the pictures are read, evenly spaced.
+        progress: called with how many of them are done.
     """
     problems = []
-    for usage in Usage:
-        few = [f"{LABELS[label]} {count}" for label, count in enumerate(dataset.counts()[usage]) if count < FEW]
+    for split in Split:
+        few = [f"{LABELS[label]} {count}" for label, count in enumerate(dataset.counts()[split]) if count < FEW]
         if few:
-            problems.append(f"few faces in {SPLITS[usage]}: {', '.join(few)}")
+            problems.append(f"few faces in {SPLITS[split]}: {', '.join(few)}")
     chosen = np.unique(np.linspace(0, len(dataset) - 1, min(check, len(dataset))).round().astype(int)).tolist()
     first_seen: dict[bytes, int] = {}
     for number, index in enumerate(chosen, 1):
@@ -50,7 +50,7 @@ def _problems_of(dataset: Dataset, index: int, first_seen: dict[bytes, int]) -> 
     if image.std() < _FLAT:
         problems.append(f"{name} is one grey surface")
     twin = first_seen.setdefault(hashlib.sha256(image.tobytes()).digest(), index)
-    if dataset.usage[twin] != dataset.usage[index]:
-        ours, theirs = (SPLITS[Usage(dataset.usage[place])] for place in (index, twin))
+    if dataset.splits[twin] != dataset.splits[index]:
+        ours, theirs = (SPLITS[Split(dataset.splits[place])] for place in (index, twin))
         problems.append(f"{name} in {ours} is the same picture as {name_of(dataset.images, twin)} in {theirs}")
     return problems

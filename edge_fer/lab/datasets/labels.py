@@ -69,7 +69,7 @@ def index_of(name: str) -> int:
         An index, or `NOT_OURS` for what is known to be none of the seven.
 
     Raises:
-        KeyError: for a name that says nothing to us.
+        KeyError: for a name that is not known.
     """
     plain = name.strip().lower().replace("_", "-").replace(" ", "-")
     plain = _SYNONYMS.get(plain, plain)

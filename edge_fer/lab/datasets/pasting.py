@@ -1,4 +1,4 @@
-"""Data set crops put back into pictures, so that the runtime can find, align and read them."""
+"""Data set crops put back into pictures, so that the runtime can find, align and classify them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Pasted:
 
     Attributes:
         frame: `(size, size, 3)` uint8, BGR.
-        middle: of the crop in it, pixels.
+        middle: middle of the crop in it, pixels.
     """
 
     frame: Image
@@ -37,9 +37,9 @@ def paste(face: Image, seed: int, *, side: int | None = None, size: int = FRAME)
 
     Args:
         face: `(height, width)` uint8, grey, about square.
-        seed: of its place and size.
-        side: of the crop in the picture, pixels; null: drawn.
-        size: of the picture, pixels; more than the crop's side and 20 all around.
+        seed: seed of its place and size.
+        side: side of the crop in the picture, pixels; None: drawn.
+        size: side of the picture, pixels; more than the crop's side and 20 all around.
     """
     rng = np.random.default_rng(seed)
     side = int(rng.integers(SMALLEST, LARGEST)) if side is None else side
@@ -51,7 +51,7 @@ def paste(face: Image, seed: int, *, side: int | None = None, size: int = FRAME)
 
 
 def find(detector: Detector, pasted: Pasted) -> Face | None:
-    """The face whose box holds the middle of what was pasted; null where it is not found."""
+    """The face whose box holds the middle of what was pasted; None where it is not found."""
     for face in detector.find(pasted.frame):
         box, middle = face.box, pasted.middle
         if box.x < middle.x < box.x + box.width and box.y < middle.y < box.y + box.height:
@@ -64,10 +64,10 @@ def locate(faces: Iterable[Image], detector: Detector) -> Iterator[tuple[Image, 
 
     Args:
         faces: crops, `(height, width)` uint8, grey; the place and size of each follow from its position.
-        detector: of the runtime.
+        detector: the runtime's detector.
 
     Yields:
-        The frame, `(600, 600, 3)` uint8, BGR, and the face in it; null where it was not found.
+        The frame, `(600, 600, 3)` uint8, BGR, and the face in it; None where it was not found.
     """
     for seed, pixels in enumerate(faces):
         pasted = paste(pixels, seed)
@@ -81,12 +81,12 @@ def through_runtime(
 
     Args:
         faces: see `locate`.
-        detector: of the runtime.
-        crop: of the classifier.
-        size: of its input, pixels.
+        detector: the runtime's detector.
+        crop: how faces are cut out for the classifier.
+        size: side of its input, pixels.
 
     Yields:
-        `(size, size)` uint8, grey; null for a face that was not found.
+        `(size, size)` uint8, grey; None for a face that was not found.
     """
     for frame, face in locate(faces, detector):
         yield None if face is None else align(frame, face.landmarks, crop, size)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from edge_fer.errors import SourceError
-from edge_fer.lab.datasets.dataset import Dataset, FileImages, Usage, hard, reading, with_splits
+from edge_fer.lab.datasets.dataset import Dataset, FileImages, Split, hard, reading, with_splits
 from edge_fer.lab.datasets.labels import RAFDB, index_of
 from edge_fer.types import Box
 
@@ -20,7 +20,7 @@ LIST = "list_patition_label.txt"  # so spelt by its owners
 _LIST_FOLDERS = ("EmoLabel", "basic/EmoLabel", "")
 _IMAGE_FOLDERS = ("Image", "basic/Image", "")
 _BOX_FOLDERS = ("Annotation/boundingbox", "basic/Annotation/boundingbox")
-_USAGES = {"train": Usage.TRAINING, "test": Usage.TEST}
+_USAGES = {"train": Split.TRAINING, "test": Split.TEST}
 _MARGIN = 0.25  # of the box's sides, around it: what FER2013's crops show
 
 
@@ -44,12 +44,12 @@ def load_rafdb(folder: Path) -> Dataset:
     if not faces:
         raise SourceError(f"expected lines such as `train_00001.jpg 5` in {listed}, found none; get the whole file")
     labels = np.array([label for _, label, _ in faces], np.int64)
-    usage = np.array([usage for _, _, usage in faces], np.uint8)
+    split = np.array([split for _, _, split in faces], np.uint8)
     names = [name for name, _, _ in faces]
-    return with_splits(hard("rafdb", _images(folder, names), labels, usage, {}), (Usage.VALIDATION,), names=names)
+    return with_splits(hard("rafdb", _images(folder, names), labels, split, {}), (Split.VALIDATION,), names=names)
 
 
-def _face(line: str, where: str) -> tuple[str, int, Usage]:
+def _face(line: str, where: str) -> tuple[str, int, Split]:
     name, _, code = line.strip().rpartition(" ")
     split = name.split("_")[0]
     if split not in _USAGES or not code.isdigit() or int(code) not in RAFDB:

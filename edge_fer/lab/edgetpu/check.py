@@ -73,7 +73,7 @@ class Verdict:
         return tuple(finding for finding in self.findings if finding.scope == "file")
 
     @property
-    def doubts(self) -> tuple[Finding, ...]:
+    def known_issues(self) -> tuple[Finding, ...]:
         """What to look for in the compiler's log."""
         return tuple(finding for finding in self.findings if finding.scope == "confirm")
 

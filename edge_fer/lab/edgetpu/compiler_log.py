@@ -1,4 +1,4 @@
-"""What the Edge TPU's compiler said, and the manifest's entry for what it made.
+"""The log of the Edge TPU's compiler, and the manifest's entry for the file that it made.
 
 `edgetpu_compiler -s` prints a summary and a table of operators; it ends with success, too, when most of a model stays
 on the CPU. So the log is read, and a model that is not wholly on the chip is no success here.
@@ -25,7 +25,7 @@ _ROW = re.compile(r"^(?P<operator>[A-Z][\w-]*)\s+(?P<count>\d+)\s+(?P<status>\S.
 
 @dataclass(frozen=True, slots=True)
 class CompilerLog:
-    """What a log says.
+    """The content of a log.
 
     Attributes:
         version: of the compiler.
@@ -51,7 +51,7 @@ def read_log(text: str) -> CompilerLog:
         ModelError: when it did not compile, or its log is not what was expected.
     """
     if not re.search(r"^Models? compiled successfully", text, re.MULTILINE):
-        raise ModelError(f"expected the compiler to say `Model compiled successfully`, found: {_complaint(text)}")
+        raise ModelError(f"expected `Model compiled successfully` in the compiler's log, found: {_complaint(text)}")
     rows = [(row["operator"], int(row["count"]), row["status"].strip()) for row in _ROW.finditer(text)]
     operators = int(_field(text, r"Total number of operations: (\d+)"))
     if sum(count for _, count, _ in rows) != operators:
@@ -77,9 +77,9 @@ def check_log(log: CompilerLog) -> None:
         ModelError: when an operator stays on the CPU, or the chip keeps nothing.
     """
     if log.on_cpu:
-        told = "; ".join(f"{count} {operator}: {status}" for operator, count, status in log.unmapped)
+        reasons = "; ".join(f"{count} {operator}: {status}" for operator, count, status in log.unmapped)
         raise ModelError(
-            f"expected all {log.operators} operators on the Edge TPU, found {log.on_cpu} on the CPU ({told}); "
+            f"expected all {log.operators} operators on the Edge TPU, found {log.on_cpu} on the CPU ({reasons}); "
             "see `edge-fer lab edgetpu-check`"
         )
     if log.cached_bytes == 0:
@@ -154,12 +154,12 @@ def _bytes(text: str, name: str) -> int:
 
 
 def _complaint(text: str) -> str:
-    """The line of a log that says what went wrong, or its last."""
+    """The line of a log that names what went wrong, or its last."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    told = [
+    complaints = [
         line for line in lines if re.match(r"ERROR|Compilation failed:|Internal compiler error|Invalid model", line)
     ]
-    return " ".join(told) if told else (lines[-1] if lines else "nothing")
+    return " ".join(complaints) if complaints else (lines[-1] if lines else "nothing")
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -1,6 +1,6 @@
-"""What Coral's table allows and yet failed for somebody, or depends on sizes that nobody publishes.
+"""What Coral's table allows, but has failed in reported cases or depends on unpublished sizes.
 
-Such findings stop nobody: they say what to look for in the compiler's log. Issues are those of google-coral/edgetpu.
+Such findings stop nothing: they name what to look for in the compiler's log. Issues are those of google-coral/edgetpu.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def _is_vector(graph: Graph, tensor: int) -> bool:
     return len(shape) == 4 and all(size == 1 for size in shape[:-1])
 
 
-DOUBTS: tuple[Callable[[Graph, Node], Iterator[str]], ...] = (
+KNOWN_ISSUES: tuple[Callable[[Graph, Node], Iterator[str]], ...] = (
     _excitation,
     _global_pooling,
     _rank,

@@ -1,6 +1,6 @@
-"""What Coral's table of supported operations asks of single operators, for compiler 16.0.
+"""What Coral's table of supported operations requires of single operators, for compiler 16.0.
 
-A rule looks at one node and yields what is wrong with it, as a phrase. Dimensions count from the batch, which is 0.
+A rule examines one node and yields what is wrong with it, as a phrase. Dimensions count from the batch, which is 0.
 """
 
 from __future__ import annotations

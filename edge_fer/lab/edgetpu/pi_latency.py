@@ -56,7 +56,7 @@ class Here(_Record):
     frame: float
 
 
-class Facts(_Record):
+class RecordT(_Record):
     """The whole file; see its comments."""
 
     schema_: str = Field(alias="schema")
@@ -111,7 +111,7 @@ class Prediction:
 
 
 def predict() -> tuple[Prediction, ...]:
-    """Every classifier that comes along, on a Pi 4 and on a Pi 5."""
+    """Every classifier that is shipped, on a Pi 4 and on a Pi 5."""
     here = facts().here
     cost = check(ModelStore().load(_ANCHOR, "classify")).cost
     times = sorted(cost.macs / model.rate for model in facts().models)
@@ -139,7 +139,7 @@ def table() -> str:
 
 
 @cache
-def facts() -> Facts:
+def facts() -> RecordT:
     """What the predictions are made from."""
     text = files(__package__).joinpath("pi_benchmarks.yaml").read_text(encoding="utf-8")
-    return Facts.model_validate(yaml.safe_load(text))
+    return RecordT.model_validate(yaml.safe_load(text))

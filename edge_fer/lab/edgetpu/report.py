@@ -1,4 +1,4 @@
-"""What `edge-fer lab edgetpu-check` says, as text and as JSON."""
+"""The report of `edge-fer lab edgetpu-check`, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -59,13 +59,13 @@ def _where(name: str, verdict: Verdict) -> Iterator[str]:
 
 
 def _doubts(verdict: Verdict) -> Iterator[str]:
-    if verdict.doubts:
+    if verdict.known_issues:
         yield "  confirm in the compiler's log, since these are allowed and have failed for others:"
-        yield from _listed(verdict.doubts)
+        yield from _listed(verdict.known_issues)
 
 
 def _listed(findings: Sequence[Finding]) -> Iterator[str]:
-    """Findings, those that say the same of the same operator together."""
+    """Findings; equal ones about the same operator are put together."""
     together: dict[tuple[str, str], list[Finding]] = {}
     for finding in findings:
         together.setdefault((finding.operator, finding.problem), []).append(finding)

@@ -1,6 +1,6 @@
 """The rules that a graph must keep for the Edge TPU, each a small function.
 
-A rule looks at one node and yields what is wrong with it, as a phrase. The rules are those of Coral's table of
+A rule examines one node and yields what is wrong with it, as a phrase. The rules are those of Coral's table of
 supported operations for compiler 16.0; `edgetpu_options` has those of single operators, `edgetpu_doubts` what is
 allowed and has failed nevertheless. `check_int8` is for our own exports and stricter than the compiler.
 """
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from edge_fer.errors import ModelError
-from edge_fer.lab.edgetpu.known_issues import DOUBTS, squeeze_and_excitation
+from edge_fer.lab.edgetpu.known_issues import KNOWN_ISSUES, squeeze_and_excitation
 from edge_fer.lab.edgetpu.op_constraints import OPTIONS
 from edge_fer.lab.tflite.graph import NEWEST_VERSION, Graph, Node, outside_buffers
 
@@ -87,7 +87,7 @@ def graph_findings(graph: Graph) -> Iterator[Finding]:
     scopes: tuple[tuple[Scope, tuple[Rule, ...]], ...] = (
         ("file", (_version, _open_shape)),
         ("operator", (_operator, _types, _dimensions, _parameters, _scales, _own)),
-        ("confirm", DOUBTS),
+        ("confirm", KNOWN_ISSUES),
     )
     for number, node in enumerate(graph.nodes):
         for scope, rules in scopes:
@@ -99,7 +99,7 @@ def check_int8(content: bytes) -> Graph:
     """Check one of our own exports: INT8 throughout, no rule broken, nothing that the compiler might not take.
 
     Returns:
-        The graph, for whoever wants to describe it.
+        The graph, for a description of it.
 
     Raises:
         ModelError: with all violations (the first few spelled out) in one line.
@@ -168,7 +168,7 @@ def _parameters(graph: Graph, node: Node) -> Iterator[str]:
 
 
 def _scales(graph: Graph, node: Node) -> Iterator[str]:
-    """One scale for all weights, or one a channel where the operator knows of channels."""
+    """One scale for all weights, or one a channel where the operator has channels."""
     found = _weight_scales(graph, node)
     if found is not None and found[0] not in (1, found[1]):
         yield f"its weights have {found[0]} scales, not {found[1]}"

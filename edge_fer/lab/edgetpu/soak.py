@@ -70,7 +70,7 @@ class Soak:
     Attributes:
         times: of the calls that did not fail, milliseconds.
         failures: how many calls failed.
-        last_failure: what the last of them said.
+        last_failure: message of the last of them.
         gave_up: whether the device did not come back, or failed too often in a row.
         changed: answers that were not those of the same face before.
         hottest: degrees Celsius by sensor.

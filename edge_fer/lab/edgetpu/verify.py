@@ -1,6 +1,6 @@
 """Is a board what it should be: the same faces on two devices, their times, and a long run.
 
-For whoever has an Edge TPU; `deploy/verify_board.sh` calls it. Faces come from the shipped portraits, pasted into the
+For owners of an Edge TPU; `deploy/verify_board.sh` calls it. Faces come from the shipped portraits, pasted into the
 sample's scene and cut out where they were pasted, so that nothing but the network and its device is compared.
 """
 
@@ -87,7 +87,7 @@ def verify(plan: Plan, store: ModelStore, say: Say, clock: Clock = time.monotoni
     Args:
         plan: what and how long.
         store: has the network, and the compiled one for an Edge TPU.
-        say: is told what goes on.
+        say: called with a sentence about each part.
         clock: seconds; replaced in tests.
 
     Raises:

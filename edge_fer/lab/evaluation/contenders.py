@@ -1,4 +1,4 @@
-"""Classifiers under measurement: the runtime's own, and what they answer over many faces."""
+"""Classifiers under measurement: opened as the runtime opens them, and their answers over many faces."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from edge_fer.lab.model_folder import find_entry
 from edge_fer.types import LABELS, AlignedFace, Image
 
 Views = Sequence[Image | None]
-"""One face as each classifier sees it, `(size, size)` uint8, grey; null where it was not found."""
+"""One face as each classifier takes it: `(size, size)` uint8, grey; None where it was not found."""
 
 
 @dataclass(frozen=True, slots=True)
 class Artefact:
-    """A classifier's file, and what the manifest says of it (or of the one beside which it is measured)."""
+    """A classifier's file, and its manifest entry (or that of the model beside which it is measured)."""
 
     name: str
     spec: ClassifierSpec
@@ -48,9 +48,9 @@ def find_rival(model: Artefact, against: str) -> Artefact:
     """What a model is measured against.
 
     Args:
-        model: that is measured.
-        against: name of a classifier that came along, or a .tflite file. Of a file that the manifest beside it lists,
-            input and temperature are as listed there; of another one, they are those of `model`.
+        model: the model that is measured.
+        against: name of a shipped classifier, or a .tflite file. Where the manifest beside the file lists it, input
+            and temperature are as listed there; else they are those of `model`.
 
     Raises:
         ConfigError: when it is neither, or the model itself.
@@ -60,7 +60,7 @@ def find_rival(model: Artefact, against: str) -> Artefact:
     if rival.spec.sha256 == model.spec.sha256:
         raise ConfigError(
             f"expected --against another model than `{model.name}`, found the very same file; give the name of a "
-            "model that came along, or another .tflite file"
+            "model that edge-fer ships, or another .tflite file"
         )
     return rival
 
@@ -72,7 +72,7 @@ def _find_rival(model: Artefact, against: str) -> Artefact:
     if path.suffix != ".tflite" or not path.is_file():
         known = ", ".join(name for name, spec in packaged.specs.items() if spec.task == "classify")
         raise ConfigError(
-            f"expected --against the name of a model that came along ({known}) or a .tflite file, found `{against}`"
+            f"expected --against the name of a model that edge-fer ships ({known}) or a .tflite file, found `{against}`"
         )
     try:
         content = path.read_bytes()
@@ -87,18 +87,18 @@ def _find_rival(model: Artefact, against: str) -> Artefact:
 
 
 @dataclass(frozen=True, slots=True)
-class Reader:
+class Contender:
     """An opened classifier and the temperature that its probabilities were divided by."""
 
     classifier: Classifier
     temperature: float
 
 
-def open_reader(artefact: Artefact, threads: int, stack: ExitStack) -> Reader:
+def open_contender(artefact: Artefact, threads: int, stack: ExitStack) -> Contender:
     """Open a classifier on the processor, as the runtime does.
 
     Raises:
-        ModelError: when the file is not what its manifest entry says.
+        ModelError: when the file does not fit its manifest entry.
         BackendError: when the processor cannot run it.
     """
     backend = open_backend("cpu", artefact.content, threads=threads)
@@ -106,16 +106,16 @@ def open_reader(artefact: Artefact, threads: int, stack: ExitStack) -> Reader:
     classifier = Classifier(artefact.name, artefact.spec, backend)
     blank = np.zeros((classifier.size, classifier.size), np.uint8)
     classifier.classify(AlignedFace.of_crop(blank))  # the first call is the slowest
-    return Reader(classifier, artefact.spec.temperature)
+    return Contender(classifier, artefact.spec.temperature)
 
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What one classifier said.
+    """The answers of one classifier.
 
     Attributes:
         logits: `(n, 7)`, each row up to a constant; not a number for a face that was not found.
-        seconds: `(k,)`, of each classification.
+        seconds: `(k,)`, the duration of each classification.
     """
 
     logits: Logits
@@ -132,37 +132,37 @@ class Answers:
         return np.where(self.found, np.nan_to_num(self.logits).argmax(axis=1), NOT_FOUND)
 
 
-def read_all(
+def classify_all(
     faces: Iterable[Views],
-    readers: Sequence[Reader],
+    contenders: Sequence[Contender],
     total: int,
     progress: Progress,
     clock: Callable[[], float] = time.perf_counter,
 ) -> tuple[Answers, ...]:
-    """Let classifiers read the same faces, taking turns face by face.
+    """Have classifiers read the same faces, in turns, face by face.
 
     The runtime gives probabilities at the model's temperature; logits are their logarithms times it.
 
     Args:
-        faces: a view for each reader.
-        readers: the classifiers.
+        faces: for each face, one view for each classifier.
+        contenders: the classifiers.
         total: how many faces there are.
-        progress: told after each of them.
+        progress: called after each of them.
         clock: seconds.
 
     Raises:
         BackendError: when a network fails.
     """
-    logits = np.full((len(readers), total, len(LABELS)), np.nan)
-    seconds: list[list[float]] = [[] for _ in readers]
+    logits = np.full((len(contenders), total, len(LABELS)), np.nan)
+    seconds: list[list[float]] = [[] for _ in contenders]
     smallest = np.finfo(np.float64).tiny  # of a probability that has run out of digits
     for number, views in enumerate(faces):
-        for place, (reader, view) in enumerate(zip(readers, views, strict=True)):
+        for place, (contender, view) in enumerate(zip(contenders, views, strict=True)):
             if view is not None:
                 start = clock()
-                expression = reader.classifier.classify(AlignedFace.of_crop(view))
+                expression = contender.classifier.classify(AlignedFace.of_crop(view))
                 seconds[place].append(clock() - start)
                 chances = np.maximum(expression.probabilities, smallest)
-                logits[place, number] = reader.temperature * np.log(chances)
+                logits[place, number] = contender.temperature * np.log(chances)
         progress(number + 1, total)
     return tuple(Answers(rows, np.array(times)) for rows, times in zip(logits, seconds, strict=True))

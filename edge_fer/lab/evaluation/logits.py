@@ -24,7 +24,7 @@ def classify(
         images: `(n, size, size)` uint8, grey.
         spec: how a pixel becomes an input.
         threads: processor threads.
-        progress: told after each face.
+        progress: called after each face.
 
     Returns:
         `(n, 7)`, dequantized.

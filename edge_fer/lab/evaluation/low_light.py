@@ -54,9 +54,9 @@ def compare(settings: Settings, faces: Dataset, progress: Progress, lights: Sequ
     """Show every face in every light, enhanced in every way.
 
     Args:
-        settings: of the runtime; `enhance.clahe` goes through all its values.
+        settings: of the runtime; `enhance.clahe` takes each of its values in turn.
         faces: crops and their labels.
-        progress: told after each light.
+        progress: called after each light.
         lights: shares of the light.
     """
     store, rows = ModelStore(settings.models), []

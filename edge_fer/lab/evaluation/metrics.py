@@ -28,10 +28,10 @@ class Score:
 
     Attributes:
         images: how many faces.
-        accuracy: of all faces.
+        accuracy: accuracy on all faces, 0..1.
         recall: of each expression, in the order of `LABELS`: the part of its faces that are found.
         precision: of each expression: the part of the faces so called that are right; NaN where none is.
-        f1: of each expression: harmonic mean of both; NaN where it has no faces and none is so called.
+        f1: for each expression, harmonic mean of both; NaN where it has no faces and none is so called.
         counts: faces of each expression.
     """
 

@@ -1,4 +1,4 @@
-"""Faces shown to the runtime as they are, smaller, blurred and turned, and what it makes of each."""
+"""Faces read by the runtime as they are, smaller, blurred and turned: quality and correctness of each."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _SEED = 0
 _SIDES = 100, 200  # of crops in pictures, pixels
 _SMALL_SIDES = 10, 60  # of those that are to be small
 _SMALL_FACE = 12  # the smallest that the detector can find, pixels
-_AROUND = 60  # pixels that a picture has more than its largest crop: searching a wall teaches nothing
+_AROUND = 60  # pixels that a picture has more than its largest crop: a larger wall takes time and shows nothing
 _DETAILED = 192  # side at which crops are blurred and turned, pixels
 _MOST_BLUR = 0.06  # standard deviation, part of the crop's side
 _MOST_TURN = 60.0  # degrees
@@ -38,13 +38,13 @@ SeriesName = Literal["as they are", "smaller", "blurred", "turned in the plane"]
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """What the runtime made of a face that it found.
+class Observation:
+    """A face that the runtime found: its quality, and whether it was read rightly.
 
     Attributes:
-        quality: as it measured it.
-        roll: of the line through the eyes, degrees, -180..180.
-        right: whether the label is the annotators'.
+        quality: the face's quality as the runtime measured it.
+        roll: angle of the line through the eyes, degrees, -180..180.
+        right: whether the label is that of the annotators.
     """
 
     quality: Quality
@@ -54,20 +54,21 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """All faces, shown in one way.
+    """All faces, presented in one way.
 
     Attributes:
-        shown: how many.
-        looks: of those that were found.
+        shown: how many faces there were.
+        observations: one for each face that was found.
     """
 
     shown: int
-    looks: tuple[Look, ...]
+    observations: tuple[Observation, ...]
 
     @property
     def accuracy(self) -> float | None:
-        """Of the faces that were found, 0..1; null where none was."""
-        return sum(look.right for look in self.looks) / len(self.looks) if self.looks else None
+        """Accuracy on the faces that were found, 0..1; None where none was."""
+        right = sum(observation.right for observation in self.observations)
+        return right / len(self.observations) if self.observations else None
 
 
 def draw(faces: Dataset, count: int) -> Dataset:
@@ -84,13 +85,13 @@ def draw(faces: Dataset, count: int) -> Dataset:
 
 
 def show(settings: Settings, faces: Dataset, report: Reporter) -> dict[SeriesName, Series]:
-    """Show faces to the runtime in every way.
+    """Have the runtime read faces presented in every way.
 
     Args:
-        settings: of the detector and the classifier. `detect.precision: auto` counts as float32, since what a short
-            measurement chooses may differ from one run to the next.
+        settings: settings of the detector and the classifier. `detect.precision: auto` counts as float32, since
+            `auto` chooses by a short measurement, which may differ from one run to the next.
         faces: labelled crops.
-        report: told how far it is.
+        report: receives lines and progress.
 
     Returns:
         By name. Whatever the detector finds above `track.score` counts: a face that is followed is read so long.
@@ -108,13 +109,13 @@ def show(settings: Settings, faces: Dataset, report: Reporter) -> dict[SeriesNam
         for name, (present, smallest) in _WAYS.items():
             near = detect if smallest is None else detect.model_copy(update={"min_face": smallest})
             with closing(open_detector(near, store)) as detector, report.step(name) as progress:
-                looks = []
+                observations = []
                 for number, pasted in enumerate(_pictures(faces, present)):
                     face = find(detector, pasted)
                     if face is not None:
-                        looks.append(_look(pasted, face, classifier, int(faces.labels[number])))
+                        observations.append(_observe(pasted, face, classifier, int(faces.labels[number])))
                     progress(number + 1, len(faces))
-            found[name] = Series(len(faces), tuple(looks))
+            found[name] = Series(len(faces), tuple(observations))
     return found
 
 
@@ -123,12 +124,12 @@ def _pictures(faces: Dataset, present: _Present) -> Iterator[Pasted]:
         yield present(faces.images[number], number, np.random.default_rng([number, 1]))
 
 
-def _look(pasted: Pasted, face: Face, classifier: ExpressionModel, label: int) -> Look:
+def _observe(pasted: Pasted, face: Face, classifier: ExpressionModel, label: int) -> Observation:
     crop = align(pasted.frame, face.landmarks, classifier.crop, classifier.size)
     left, right = face.landmarks.left_eye, face.landmarks.right_eye
     roll = math.degrees(math.atan2(right.y - left.y, right.x - left.x))
     expression = classifier.classify(AlignedFace.of_crop(crop))
-    return Look(measure_quality(crop, face), roll, expression.label == LABELS[label])
+    return Observation(measure_quality(crop, face), roll, expression.label == LABELS[label])
 
 
 def _at_a_size(face: Image, sides: tuple[int, int], seed: int, rng: Random) -> Pasted:
@@ -163,4 +164,4 @@ _WAYS: dict[SeriesName, tuple[_Present, int | None]] = {
     "blurred": (_blurred, None),
     "turned in the plane": (_turned, None),
 }
-"""Of each series: how a face becomes a picture, and the smallest face sought in it; null: what the settings say."""
+"""For each series: how a face becomes a picture, and the smallest face searched for; None: as the settings say."""

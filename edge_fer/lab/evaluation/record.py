@@ -30,7 +30,7 @@ class ClassResult(Record):
 
     Attributes:
         label: the expression.
-        faces: that are of it.
+        faces: how many faces have it.
         precision: part of the faces so named that are right; null where none was so named.
         recall: part of its faces that get its name, those not found counted; null where it has no faces.
         f1: harmonic mean of both; null where it has no faces and none was so named.
@@ -48,8 +48,8 @@ class Bin(Record):
 
     Attributes:
         faces: how many.
-        confidence: their mean.
-        accuracy: of them.
+        confidence: mean confidence of the faces, 0..1.
+        accuracy: accuracy on the faces, 0..1.
     """
 
     faces: int
@@ -61,11 +61,11 @@ class Calibration(Record):
     """How far probabilities can be trusted, on the faces that were found.
 
     Attributes:
-        temperature: that logits were divided by.
+        temperature: logits were divided by it.
         ece: expected calibration error, over `bins`.
         nll: mean negative log likelihood of the label, nats.
         brier: mean squared distance of the probabilities from the label, summed over the labels, 0..2.
-        bins: of equal mass, least confident first.
+        bins: bins with equal numbers of faces, least confident first.
     """
 
     temperature: float
@@ -95,18 +95,18 @@ class Measured(Record):
     """One model on one set of faces.
 
     Attributes:
-        faces: all of them.
-        missed: that the detector did not find; 0 where crops are read.
-        accuracy: of all faces; a face that is not found is an error.
+        faces: how many faces there were.
+        missed: faces that the detector did not find; 0 where crops are read.
+        accuracy: accuracy on all faces; a face that is not found is an error.
         miss_rate: null where crops are read.
         accuracy_of_found: null where crops are read.
         balanced_accuracy: mean recall of the labels that occur.
         macro_f1: mean F1 of the labels that occur or are named.
-        per_class: in the order of `LABELS`.
+        per_class: figures of each expression, in the order of `LABELS`.
         confusion: faces by label (row) and by what they are named (column); the last column is those not found.
-        before: at temperature 1.
-        after: at the model's own temperature.
-        latency: of the model.
+        before: calibration at temperature 1.
+        after: calibration at the model's own temperature.
+        latency: duration of a classification.
         eight_class: null unless all faces of a split were read whose contempt is known.
     """
 
@@ -154,9 +154,9 @@ class Degraded(Record):
     """The model on the same crops, made worse.
 
     Attributes:
-        name: of what was done to them.
+        name: name of the degradation.
         about: how far.
-        accuracy: of all faces.
+        accuracy: accuracy on all faces.
         loss: accuracy on the crops as they are less this one, with the interval for paired shares.
     """
 
@@ -180,14 +180,14 @@ class Data(Record):
     """Which faces were read.
 
     Attributes:
-        name: of the data set.
-        split: of it.
+        name: name of the data set.
+        split: which of its splits was read.
         labels: the first ones, or the second annotator's.
         faces: read.
         of: faces that the split has with such a label.
-        seed: of the draw, where not all of them were read.
+        seed: seed of the draw, where not all faces were read.
         side: median of the crops' longer side, pixels.
-        sha256: of the pixels and labels of the faces that were read, in order.
+        sha256: hash of the pixels and labels of the faces that were read, in order.
     """
 
     name: str
@@ -205,15 +205,15 @@ class Evaluation(Record):
 
     Attributes:
         date: when, UTC, ISO 8601.
-        settings: of the command.
-        versions: of what computed it, by package.
+        settings: the command's settings.
+        versions: version of each package that took part.
         machine: what it ran on.
-        model: that was measured.
-        against: another model, on the same faces in the same run.
+        model: the model that was measured.
+        against: another model, measured on the same faces in the same run.
         data: the faces.
-        modes: one for each way of showing them.
-        degradations: of the model, on crops.
-        notes: sentences for whoever reads the figures.
+        modes: results for each way of presenting faces.
+        degradations: results of the model on degraded crops.
+        notes: sentences for readers of the figures.
     """
 
     schema_: Literal["edge-fer/evaluation/1"] = Field("edge-fer/evaluation/1", alias="schema")

@@ -20,19 +20,19 @@ from edge_fer.faces.detectors import Detector, open_detector
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.lab.console import Reporter
 from edge_fer.lab.datasets import Layout, open_dataset
-from edge_fer.lab.datasets.dataset import Dataset, Images, Usage
+from edge_fer.lab.datasets.dataset import Dataset, Images, Split
 from edge_fer.lab.datasets.degradations import DEGRADATIONS, Degradation
 from edge_fer.lab.datasets.pasting import locate
 from edge_fer.lab.datasets.pictures import resize
 from edge_fer.lab.evaluation.contenders import (
     Answers,
     Artefact,
-    Reader,
+    Contender,
     Views,
+    classify_all,
     find_artefact,
     find_rival,
-    open_reader,
-    read_all,
+    open_contender,
 )
 from edge_fer.lab.evaluation.record import (
     Data,
@@ -50,7 +50,7 @@ from edge_fer.types import Image
 
 _SEED = 0
 _PACKAGES = ("edge-fer", "ai-edge-litert", "numpy", "opencv-python-headless")
-_SPLITS: dict[Usage, SplitName] = {Usage.TRAINING: "training", Usage.VALIDATION: "validation", Usage.TEST: "test"}
+_SPLITS: dict[Split, SplitName] = {Split.TRAINING: "training", Split.VALIDATION: "validation", Split.TEST: "test"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +58,14 @@ class Plan:
     """What to measure.
 
     Attributes:
-        models: folder with the manifest; null: the models that came along.
+        models: folder with the manifest; None: the shipped models.
         model: name of the classifier.
         data: an .npz file, `fer2013.csv`, or a folder.
-        layout: of the data.
+        layout: layout of the data.
         split: whose faces are read.
         labels: the data's first labels, or those of the second annotator.
-        against: see `find_rival`; null: nothing.
-        modes: ways of showing faces.
+        against: see `find_rival`; None: nothing.
+        modes: ways of presenting faces.
         degradations: whether the crops are made worse, too.
         faces: how many, drawn at random; 0: all of the split.
         threads: processor threads of a classification.
@@ -75,7 +75,7 @@ class Plan:
     model: str
     data: Path
     layout: Layout = "auto"
-    split: Usage = Usage.VALIDATION
+    split: Split = Split.VALIDATION
     labels: LabelSet = "first"
     against: str | None = None
     modes: tuple[ModeName, ...] = ("crops",)
@@ -84,7 +84,7 @@ class Plan:
     threads: int = 2
 
 
-def carry_out(plan: Plan, report: Reporter) -> Evaluation:
+def run_evaluation(plan: Plan, report: Reporter) -> Evaluation:
     """Measure a classifier, and perhaps another one beside it.
 
     Raises:
@@ -98,17 +98,18 @@ def carry_out(plan: Plan, report: Reporter) -> Evaluation:
     rival = None if plan.against is None else find_rival(model, plan.against)
     faces, of, contempt = _faces(plan)
     with ExitStack() as stack:
-        readers = [open_reader(artefact, plan.threads, stack) for artefact in (model, rival) if artefact is not None]
+        artefacts = [artefact for artefact in (model, rival) if artefact is not None]
+        contenders = [open_contender(artefact, plan.threads, stack) for artefact in artefacts]
         modes: dict[ModeName, tuple[Answers, ...]] = {}
         for mode in plan.modes:
             with report.step(f"{mode}: {len(faces)} faces") as progress, ExitStack() as detection:
-                views = _views(mode, faces.images, readers, store, detection)
-                modes[mode] = read_all(views, readers, len(faces), progress)
+                views = _views(mode, faces.images, contenders, store, detection)
+                modes[mode] = classify_all(views, contenders, len(faces), progress)
             if not modes[mode][0].found.any():
                 raise SourceError(f"expected faces in {plan.data}, the detector found none in {len(faces)} pictures")
-        degraded = _degraded(faces, readers[0], modes.get("crops"), report) if plan.degradations else ()
+        degraded = _degraded(faces, contenders[0], modes.get("crops"), report) if plan.degradations else ()
     complete = plan.labels == "first" and len(faces) == of
-    results = tuple(_mode(mode, answers, faces, readers, plan, contempt if complete else None)
+    results = tuple(_mode(mode, answers, faces, contenders, plan, contempt if complete else None)
                     for mode, answers in modes.items())  # fmt: skip
     data = _data(faces, of, plan)
     return Evaluation(
@@ -144,39 +145,40 @@ def _pictures(images: Images) -> Iterator[Image]:
 
 
 def _views(
-    mode: ModeName, images: Images, readers: Sequence[Reader], store: ModelStore, stack: ExitStack
+    mode: ModeName, images: Images, contenders: Sequence[Contender], store: ModelStore, stack: ExitStack
 ) -> Iterator[Views]:
-    """Each face as each classifier sees it."""
+    """Each face as each classifier takes it."""
     if mode == "crops":
-        return _crops(images, readers)
-    return _end_to_end(images, readers, stack.enter_context(open_detector(DetectSettings(), store)))
+        return _crops(images, contenders)
+    return _end_to_end(images, contenders, stack.enter_context(open_detector(DetectSettings(), store)))
 
 
-def _crops(images: Images, readers: Sequence[Reader]) -> Iterator[Views]:
+def _crops(images: Images, contenders: Sequence[Contender]) -> Iterator[Views]:
     """The data's own crops, resized as in training."""
     for picture in _pictures(images):
-        yield [resize(picture, reader.classifier.size) for reader in readers]
+        yield [resize(picture, contender.classifier.size) for contender in contenders]
 
 
-def _end_to_end(images: Images, readers: Sequence[Reader], detector: Detector) -> Iterator[Views]:
+def _end_to_end(images: Images, contenders: Sequence[Contender], detector: Detector) -> Iterator[Views]:
     """Crops pasted into frames, found by the runtime's detector and cut out by its alignment."""
-    classifiers = [reader.classifier for reader in readers]
+    classifiers = [contender.classifier for contender in contenders]
     for frame, face in locate(_pictures(images), detector):
         yield [None if face is None else align(frame, face.landmarks, one.crop, one.size) for one in classifiers]
 
 
 def _degraded(
-    faces: Dataset, reader: Reader, plain: tuple[Answers, ...] | None, report: Reporter
+    faces: Dataset, contender: Contender, plain: tuple[Answers, ...] | None, report: Reporter
 ) -> tuple[Degraded, ...]:
     """The model on crops that were made worse, against the same crops as they are."""
     if plain is None:
         with report.step(f"crops: {len(faces)} faces") as progress:
-            plain = read_all(_crops(faces.images, [reader]), [reader], len(faces), progress)
+            plain = classify_all(_crops(faces.images, [contender]), [contender], len(faces), progress)
     right = plain[0].named == faces.labels
     found = []
     for degradation in DEGRADATIONS:
         with report.step(f"{degradation.name}: {len(faces)} faces") as progress:
-            (answers,) = read_all(_made_worse(faces.images, degradation, reader), [reader], len(faces), progress)
+            views = _made_worse(faces.images, degradation, contender)
+            (answers,) = classify_all(views, [contender], len(faces), progress)
         still_right = answers.named == faces.labels
         found.append(
             Degraded(
@@ -189,8 +191,8 @@ def _degraded(
     return tuple(found)
 
 
-def _made_worse(images: Images, degradation: Degradation, reader: Reader) -> Iterator[Views]:
-    size = reader.classifier.size
+def _made_worse(images: Images, degradation: Degradation, contender: Contender) -> Iterator[Views]:
+    size = contender.classifier.size
     for number, picture in enumerate(_pictures(images)):
         rng = np.random.default_rng([_SEED, number])
         if degradation.enlarged:
@@ -203,13 +205,15 @@ def _mode(
     mode: ModeName,
     answers: tuple[Answers, ...],
     faces: Dataset,
-    readers: Sequence[Reader],
+    contenders: Sequence[Contender],
     plan: Plan,
     contempt: int | None,
 ) -> ModeResult:
     measured = [
-        describe(answer, faces.labels, reader.temperature, plan.threads, pasted=mode == "end-to-end", contempt=contempt)
-        for answer, reader in zip(answers, readers, strict=True)
+        describe(
+            answer, faces.labels, contender.temperature, plan.threads, pasted=mode == "end-to-end", contempt=contempt
+        )
+        for answer, contender in zip(answers, contenders, strict=True)
     ]
     if len(measured) == 1:
         return ModeResult(mode=mode, model=measured[0])

@@ -46,16 +46,16 @@ def describe(
     Args:
         answers: its own.
         labels: `(n,)`, of the same faces.
-        temperature: of the model.
-        threads: that it ran on.
+        temperature: the model's temperature.
+        threads: processor threads that it ran on.
         pasted: whether faces had to be found first.
-        contempt: faces of the same split that are led by contempt; null where that is not known.
+        contempt: faces of the same split that are led by contempt; None where that is not known.
     """
     named, found = answers.named, answers.found
     right = named == labels
     matrix = confusion(named, labels)
     score = score_of(matrix)
-    seen, theirs = answers.logits[found], labels[found]
+    known, theirs = answers.logits[found], labels[found]
     p50, p95 = np.percentile(answers.seconds * 1000, [50, 95])
     return Measured(
         faces=len(labels),
@@ -67,8 +67,8 @@ def describe(
         macro_f1=_rounded(float(np.nanmean(score.f1))),
         per_class=_per_class(score),
         confusion=tuple(tuple(row) for row in matrix.tolist()),
-        before=_calibration(seen, theirs, 1.0),
-        after=_calibration(seen, theirs, temperature),
+        before=_calibration(known, theirs, 1.0),
+        after=_calibration(known, theirs, temperature),
         latency=Latency(threads=threads, p50_ms=round(float(p50), 2), p95_ms=round(float(p95), 2)),
         eight_class=None if contempt is None else _eight_class(right, contempt),
     )

@@ -48,7 +48,7 @@ def tables(evaluation: Evaluation, level: int = 2) -> str:
 
     Args:
         evaluation: what was measured.
-        level: of its headings.
+        level: level of its headings.
     """
     mark = "#" * level
     parts = []

@@ -19,7 +19,7 @@ import numpy as np
 
 from edge_fer.errors import SourceError
 from edge_fer.lab.evaluation.metrics import Interval, wilson
-from edge_fer.lab.evaluation.quality_sweep import Look, Series, SeriesName
+from edge_fer.lab.evaluation.quality_sweep import Observation, Series, SeriesName
 from edge_fer.settings import SmoothSettings
 
 DROP = 0.1
@@ -33,17 +33,17 @@ class Measure:
     """Something by which a face can be too poor to read.
 
     Attributes:
-        name: with its unit.
-        setting: of the section `smooth` that is held against it; null where there is none.
+        name: name of the measure, with its unit.
+        setting: the setting of the section `smooth` that it is compared with; None where there is none.
         series: the faces that it is measured on.
-        value: of one of them; more is worse, or less where `edges` fall.
+        value: gives the measure of one face; more is worse, or less where `edges` fall.
         edges: boundaries of the bins, from good to poor.
     """
 
     name: str
     setting: Literal["min_eye_distance_px", "max_blur", "max_head_angle_deg"] | None
     series: SeriesName
-    value: Callable[[Look], float]
+    value: Callable[[Observation], float]
     edges: tuple[float, ...]
 
     @property
@@ -57,29 +57,29 @@ MEASURES: tuple[Measure, ...] = (
         "eye distance, pixels",
         "min_eye_distance_px",
         "smaller",
-        lambda look: look.quality.eye_distance,
+        lambda face: face.quality.eye_distance,
         (40, 30, 25, 20, 17, 15, 13, 12, 11, 10, 9, 8, 7, 6, 5),
     ),
     Measure(
         "blur, part of the side",
         "max_blur",
         "blurred",
-        lambda look: look.quality.blur,
+        lambda face: face.quality.blur,
         (0.020, 0.022, 0.024, 0.026, 0.028, 0.030, 0.032, 0.034, 0.036, 0.038, 0.040, 0.045, 0.050),
     ),
     Measure(
         "turn, the larger of yaw and pitch, degrees",
         "max_head_angle_deg",
         "as they are",
-        lambda look: max(abs(look.quality.yaw), abs(look.quality.pitch)),
+        lambda face: max(abs(face.quality.yaw), abs(face.quality.pitch)),
         (5, 10, 15, 20, 25, 30, 35, 40, 45, 50),
     ),
-    Measure("yaw, degrees", None, "as they are", lambda look: abs(look.quality.yaw), (5, 10, 15, 20, 25, 30, 35, 40)),
+    Measure("yaw, degrees", None, "as they are", lambda face: abs(face.quality.yaw), (5, 10, 15, 20, 25, 30, 35, 40)),
     Measure(
-        "pitch, degrees", None, "as they are", lambda look: abs(look.quality.pitch), (5, 10, 15, 20, 25, 30, 35, 40)
+        "pitch, degrees", None, "as they are", lambda face: abs(face.quality.pitch), (5, 10, 15, 20, 25, 30, 35, 40)
     ),
     Measure(
-        "roll, degrees", None, "turned in the plane", lambda look: abs(look.roll), (5, 10, 15, 20, 25, 30, 35, 40, 50)
+        "roll, degrees", None, "turned in the plane", lambda face: abs(face.roll), (5, 10, 15, 20, 25, 30, 35, 40, 50)
     ),
 )
 """What is measured, each by the faces that vary in it."""
@@ -90,8 +90,8 @@ class Bin:
     """Faces about equally good.
 
     Attributes:
-        good: boundary towards the better faces; null for the best bin.
-        poor: boundary towards the poorer ones; null for the last bin.
+        good: boundary towards the better faces; None for the best bin.
+        poor: boundary towards the poorer ones; None for the last bin.
         faces: how many.
         right: how many of them got the annotators' label.
     """
@@ -103,22 +103,22 @@ class Bin:
 
     @property
     def accuracy(self) -> float | None:
-        """0..1; null without faces."""
+        """0..1; None without faces."""
         return self.right / self.faces if self.faces else None
 
     @property
     def interval(self) -> Interval | None:
-        """The 95 % interval of the accuracy; null without faces."""
+        """The 95 % interval of the accuracy; None without faces."""
         return wilson(self.right, self.faces) if self.faces else None
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """What the bins of a measure say.
+    """What follows from the bins of a measure.
 
     Attributes:
-        threshold: labels beyond it should be withheld; null where accuracy never falls so far.
-        tail: the poorest faces, which are too few to be told apart; null where there are enough in every bin.
+        threshold: labels beyond it should be withheld; None where accuracy never falls so far.
+        tail: the poorest faces, which are too few for a bin of their own; None where there are enough in every bin.
     """
 
     threshold: float | None
@@ -130,10 +130,10 @@ class Finding:
     """What was found by one measure.
 
     Attributes:
-        measure: by which.
+        measure: the measure that the faces are sorted by.
         bins: best first.
-        proposal: that follows from them.
-        now: the setting as it is; null where there is none, or it is switched off.
+        proposal: the proposal that follows from the bins.
+        now: the setting as it is; None where there is none, or it is switched off.
     """
 
     measure: Measure
@@ -153,18 +153,18 @@ def examine(series: Mapping[SeriesName, Series], settings: SmoothSettings) -> tu
         raise SourceError("expected faces in the pictures, the detector found none; see `edge-fer lab faces`")
     findings = []
     for measure in MEASURES:
-        found = bins(measure, series[measure.series].looks)
+        found = bins(measure, series[measure.series].observations)
         now = None if measure.setting is None else getattr(settings, measure.setting)
         findings.append(Finding(measure, found, propose(found, reference), now))
     return tuple(findings)
 
 
-def bins(measure: Measure, looks: Sequence[Look]) -> tuple[Bin, ...]:
+def bins(measure: Measure, observations: Sequence[Observation]) -> tuple[Bin, ...]:
     """Faces by how good they are, best first; a face on a boundary belongs to the better side, as in `smooth`."""
     sign = -1 if measure.falls else 1
     boundaries = sign * np.array(measure.edges)
-    places = np.searchsorted(boundaries, [sign * measure.value(look) for look in looks])
-    right = [look.right for look in looks]
+    places = np.searchsorted(boundaries, [sign * measure.value(observation) for observation in observations])
+    right = [observation.right for observation in observations]
     length = len(measure.edges) + 1
     counts, hits = np.bincount(places, minlength=length), np.bincount(places, right, minlength=length)
     ends = (None, *measure.edges, None)
@@ -172,11 +172,11 @@ def bins(measure: Measure, looks: Sequence[Look]) -> tuple[Bin, ...]:
 
 
 def propose(found: Sequence[Bin], reference: float) -> Proposal:
-    """Where the rule says that faces are too poor.
+    """The boundary beyond which faces are too poor.
 
     Args:
         found: best first.
-        reference: accuracy of faces as they are, 0..1.
+        reference: accuracy on faces as they are, 0..1.
     """
     groups = _grouped(found)
     threshold = None

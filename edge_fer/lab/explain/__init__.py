@@ -1,1 +1,1 @@
-"""Why a network says what it says."""
+"""Which parts of a face an answer rests on."""

@@ -1,7 +1,7 @@
-"""Why the classifier names a face as it does: Grad-CAM on the float network of what the shipped one says.
+"""Grad-CAM on the float network, for the expression that the exported classifier names.
 
 INT8 has no gradients. So the float network that it was made from is explained, for the very expression that
-the shipped artefact names; where the float network would name another one, that is told beside the picture.
+the exported classifier names; where the float network names another one, that is written beside the picture.
 """
 
 from __future__ import annotations
@@ -9,11 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from edge_fer.errors import SourceError
@@ -23,9 +21,9 @@ from edge_fer.faces.detectors import Detector
 from edge_fer.lab.console import Progress, silent
 from edge_fer.lab.datasets.dataset import Dataset, FileImages, pictures_below, reading
 from edge_fer.lab.datasets.pictures import resize
-from edge_fer.lab.explain.gradcam import Stage, grad_cam, over_face
-from edge_fer.lab.networks.se_resnet50 import SEResNet50
-from edge_fer.lab.training.augment import standardise
+from edge_fer.lab.explain.gradcam import grad_cam, over_face
+from edge_fer.lab.networks.base import Network
+from edge_fer.lab.training.augment import as_tensor, standardise
 from edge_fer.types import LABELS, AlignedFace, Expression, Image, Label
 
 _BATCH = 16
@@ -48,11 +46,11 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What was said of a face, and what spoke for it.
+    """The answer to a face, and which parts of it raised that answer.
 
     Attributes:
         subject: the face.
-        expression: the shipped classifier's answer.
+        expression: the exported classifier's answer.
         float_label: what the float network names.
         explained: the label that `heat` is for.
         heat: `(size, size)` float32, 0..1, over the face.
@@ -69,10 +67,10 @@ def subjects_of_dataset(faces: Dataset, per_class: int, size: int, seed: int) ->
     """Some faces of each label, drawn at random.
 
     Args:
-        faces: of one split.
-        per_class: of each label at most so many.
-        size: side in pixels that they are brought to.
-        seed: of the draw.
+        faces: the faces of one split.
+        per_class: faces of each label, at most.
+        size: side that they are brought to, pixels.
+        seed: seed of the draw.
     """
     drawn = np.random.default_rng(seed).permutation(len(faces))
     chosen = [index for label in range(len(LABELS)) for index in drawn[faces.labels[drawn] == label][:per_class]]
@@ -91,7 +89,7 @@ def subjects_of_crops(paths: Sequence[Path], size: int) -> list[Subject]:
 
     Args:
         paths: pictures, or folders of them.
-        size: side in pixels that they are brought to.
+        size: side that they are brought to, pixels.
 
     Raises:
         SourceError: when one cannot be read, or there is none.
@@ -106,8 +104,8 @@ def subjects_of_frames(paths: Sequence[Path], detector: Detector, classifier: Cl
 
     Args:
         paths: pictures, or folders of them.
-        detector: of the runtime.
-        classifier: says how faces are cut out.
+        detector: the runtime's detector.
+        classifier: the classifier, which states how faces are cut out for it.
 
     Raises:
         SourceError: when a picture cannot be read, or no face is found in any.
@@ -143,10 +141,10 @@ def _read_colour(path: Path) -> Image:
 
 
 def explain(
-    net: SEResNet50,
+    net: Network,
     classifier: Classifier,
     subjects: Sequence[Subject],
-    stage: Stage,
+    layer: str,
     *,
     label: Label | None = None,
     progress: Progress = silent,
@@ -157,26 +155,26 @@ def explain(
         net: the float network that the classifier was made from.
         classifier: the shipped artefact in the runtime.
         subjects: the faces.
-        stage: whose feature maps are used; see `gradcam.choose_stage`.
-        label: explain this one, whatever the classifier names; null: what it names.
-        progress: told after each face.
+        layer: name of the layer whose maps are used; see `gradcam.choose_layer`.
+        label: explain this one, whatever the classifier names; None: what it names.
+        progress: called after each face.
 
     Raises:
         BackendError: when the classifier's device fails.
     """
-    layer: Any = getattr(net, stage)
+    mapped, first_cell = net.get_submodule(layer), net.first_cell(layer)
     for first in range(0, len(subjects), _BATCH):
         batch = subjects[first : first + _BATCH]
         expressions = [classifier.classify(AlignedFace.of_crop(subject.face)) for subject in batch]
         explained = [label or expression.label for expression in expressions]
-        faces = torch.from_numpy(np.stack([subject.face for subject in batch])).float()[:, None]
-        cams = grad_cam(net, layer, standardise(faces), np.array([LABELS.index(each) for each in explained]))
+        images = standardise(as_tensor([subject.face for subject in batch]), net.input)
+        cams = grad_cam(net, mapped, images, np.array([LABELS.index(each) for each in explained]))
         for place, subject in enumerate(batch):
             yield Explanation(
                 subject=subject,
                 expression=expressions[place],
                 float_label=LABELS[int(cams.logits[place].argmax())],
                 explained=explained[place],
-                heat=over_face(cams.maps[place], len(subject.face), net.resolution),
+                heat=over_face(cams.maps[place], len(subject.face), net.resolution, first_cell),
             )
             progress(first + place + 1, len(subjects))

@@ -38,10 +38,10 @@ dd { margin: 0 0 .5rem; }
 """
 
 _HOW = (
-    "Each picture shows a face as the classifier gets it, and beside it where the float network looks "
-    "(Grad-CAM): the brighter a place, the more it speaks for the expression. Every map is scaled to its own "
+    "Each picture shows a face as the classifier gets it, and beside it which places raise the expression "
+    "(Grad-CAM on the float network): the brighter a place, the more it does. Every map is scaled to its own "
     "maximum, so brightness does not compare between pictures, and a map is as coarse as the feature map it "
-    "comes from. It says what raised the answer, and neither that the answer is right nor what a person feels."
+    "comes from. It shows what raised the answer, and neither that the answer is right nor what a person feels."
 )
 
 
@@ -74,8 +74,8 @@ def write_pages(folder: Path, explanations: Iterable[Explanation], facts: Mappin
     """Write a picture of each explanation, a page for each expression, and an index.
 
     Args:
-        folder: all files go there.
-        explanations: in the order in which they are shown.
+        folder: the folder for all files.
+        explanations: the explanations, in the order in which they are shown.
         facts: what was explained and how, for the index.
 
     Raises:
@@ -92,12 +92,12 @@ def write_pages(folder: Path, explanations: Iterable[Explanation], facts: Mappin
     pages = {label: part for label, part in parts.items() if part}
     for label, part in pages.items():
         _write(folder / _page_name(label), label.capitalize(), _class_page(label, part, list(pages)))
-    _write(folder / INDEX, "What the classifier looks at", _index_page(shown, list(pages), facts))
+    _write(folder / INDEX, "What the classifier's answers rest on", _index_page(shown, list(pages), facts))
     return shown
 
 
 def draw(explanation: Explanation) -> Image:
-    """The face, the same with heat over it, and below them what was said.
+    """The face, the same face with heat over it, and the answer below them.
 
     Returns:
         `(height, 2 * size, 3)` uint8, BGR.
@@ -133,7 +133,7 @@ def _remarks(explanation: Explanation) -> str:
     if explanation.explained != explanation.expression.label:
         remarks.append(f"heat is for {explanation.explained}")
     if not explanation.heat.any():
-        remarks.append("nothing speaks for it")
+        remarks.append("no place raises it")
     return "; ".join(remarks)
 
 
@@ -170,12 +170,12 @@ def _class_page(label: Label, parts: Mapping[str, Sequence[Shown]], pages: Seque
 def _figure(shown: Shown) -> str:
     explanation = shown.explanation
     remarks = _remarks(explanation)
-    told = f"{_answer(explanation)}{f'; {remarks}' if remarks else ''}"
-    alternative = f"A face, and the same face with heat where it looks most like {explanation.explained}. {told}."
+    answer = f"{_answer(explanation)}{f'; {remarks}' if remarks else ''}"
+    alternative = f"A face, and the same face with heat over the places that raise {explanation.explained}. {answer}."
     other = ' class="other"' if remarks else ""
     return (
         f'<figure{other}><img src="{shown.picture}" width="{shown.size[0]}" height="{shown.size[1]}" loading="lazy" '
-        f'alt="{escape(alternative)}"><figcaption>{escape(told)}<br><small>{escape(explanation.subject.title)}</small>'
+        f'alt="{escape(alternative)}"><figcaption>{escape(answer)}<br><small>{escape(explanation.subject.title)}</small>'
         "</figcaption></figure>"
     )
 
@@ -185,7 +185,7 @@ def _index_page(shown: Sequence[Shown], pages: Sequence[Label], facts: Mapping[s
     known = dict(facts) | {"INT8 and float32 name the same": f"{agree} of {len(shown)} faces"}
     terms = "".join(f"<dt>{escape(term)}</dt><dd>{escape(value)}</dd>" for term, value in known.items())
     return (
-        f"<main><h1>What the classifier looks at</h1><p>{_HOW}</p>{_table(shown, pages)}<dl>{terms}</dl>"
+        f"<main><h1>What the classifier's answers rest on</h1><p>{_HOW}</p>{_table(shown, pages)}<dl>{terms}</dl>"
         "<p>These pages hold pictures of faces: pass them on only as far as you may pass on the pictures.</p></main>"
     )
 

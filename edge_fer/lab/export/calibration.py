@@ -13,7 +13,7 @@ from edge_fer.faces.detectors import open_detector
 from edge_fer.inference.manifest import CropSpec
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.lab.console import Progress, silent
-from edge_fer.lab.datasets.dataset import Dataset, Usage
+from edge_fer.lab.datasets.dataset import Dataset, Split
 from edge_fer.lab.datasets.pasting import through_runtime
 from edge_fer.lab.datasets.pictures import resize
 from edge_fer.settings import DetectSettings
@@ -32,10 +32,10 @@ def check_faces(dataset: Dataset, crop: CropSpec, count: int) -> None:
     """
     if dataset.crop not in (None, crop):
         raise SourceError(
-            f"expected faces in {dataset.name} cut as the classifier sees them ({crop}), found {dataset.crop}; "
+            f"expected faces in {dataset.name} cut as the classifier takes them ({crop}), found {dataset.crop}; "
             "cut them again with `edge-fer lab faces`"
         )
-    _check_count(dataset, int((dataset.usage == Usage.TRAINING).sum()), count)
+    _check_count(dataset, int((dataset.splits == Split.TRAINING).sum()), count)
 
 
 def _check_count(dataset: Dataset, found: int, count: int, more: str = "") -> None:
@@ -64,12 +64,12 @@ def calibration_faces(
 
     Args:
         dataset: the faces.
-        store: has the detector's networks.
-        crop: of the classifier.
-        count: at most so many; all that there are, where there are fewer.
-        size: side in pixels.
-        seed: of the draw.
-        progress: told how many there are, of how many there may be at most.
+        store: the folder with the detector's networks.
+        crop: how faces are cut out for the classifier.
+        count: how many faces at most; all that there are, where there are fewer.
+        size: side of the faces, pixels.
+        seed: seed of the draw.
+        progress: called after each face with how many there are, of how many at most.
 
     Returns:
         `(n, size, size)` uint8, grey.
@@ -79,7 +79,7 @@ def calibration_faces(
             (or `count`, where that is less).
     """
     check_faces(dataset, crop, count)
-    training = dataset.only(Usage.TRAINING)
+    training = dataset.only(Split.TRAINING)
     order = np.random.default_rng(seed).permutation(len(training))
     drawn = (training.images[int(index)] for index in order)
     faces = _found(drawn, store, crop, size) if dataset.crop is None else (resize(face, size) for face in drawn)

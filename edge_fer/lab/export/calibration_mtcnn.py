@@ -1,4 +1,4 @@
-"""What the ranges of INT8 MTCNN are measured on: what each of its nets sees in the project's own pictures."""
+"""What the ranges of INT8 MTCNN are measured on: the inputs of each of its nets in the project's own pictures."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def calibration_pictures() -> Iterator[Image]:
         yield crowd_scene(seed=0, faces=faces, frames=1).render(0)
 
 
-def what_they_see(models: Mapping[str, bytes]) -> dict[str, list[Array]]:
+def cascade_inputs(models: Mapping[str, bytes]) -> dict[str, list[Array]]:
     """Run the float cascade over the calibration pictures, and keep what each net is given.
 
     Args:
@@ -51,7 +51,7 @@ def what_they_see(models: Mapping[str, bytes]) -> dict[str, list[Array]]:
         Batches of `(n, height, width, 3)` float32: for `pnet` the levels of the pyramid, for `rnet` the windows that
         P-Net proposes, for `onet` those that R-Net lets pass.
     """
-    seen: dict[str, list[Array]] = {"pnet": [], "rnet": [], "onet": []}
+    inputs: dict[str, list[Array]] = {"pnet": [], "rnet": [], "onet": []}
     propose_above, refine_above, _ = _SETTINGS.thresholds
     with ExitStack() as stack:
         proposal = stack.enter_context(
@@ -63,22 +63,22 @@ def what_they_see(models: Mapping[str, bytes]) -> dict[str, list[Array]]:
             height, width = pixels.shape[:2]
             canvas = Canvas(width, height, _SETTINGS.min_face, _SETTINGS.factor)
             canvas.fill(pixels)
-            seen["pnet"].extend(canvas.pixels[level.place][None].copy() for level in canvas.levels)
+            inputs["pnet"].extend(canvas.pixels[level.place][None].copy() for level in canvas.levels)
             boxes = square(proposal.propose(pixels))
             if len(boxes):
-                seen["rnet"].append(crop(pixels, boxes, 24))
+                inputs["rnet"].append(crop(pixels, boxes, 24))
             boxes = square(refine.refine(pixels, boxes))
             if len(boxes):
-                seen["onet"].append(crop(pixels, boxes, 48))
-    return seen
+                inputs["onet"].append(crop(pixels, boxes, 48))
+    return inputs
 
 
 def measure_ranges(net: MtcnnNet, batches: Sequence[Array]) -> dict[str, Range]:
     """How far the trunk's tensors reach.
 
     Args:
-        net: with its weights.
-        batches: what it sees, `(n, height, width, 3)` float32.
+        net: the net with its weights.
+        batches: its inputs, `(n, height, width, 3)` float32.
 
     Returns:
         Least and greatest value, by the names of `trunk_names`; that of a pooling is its input's.

@@ -15,7 +15,7 @@ from edge_fer.inference.manifest import Accuracy, ClassifierSpec, CropSpec
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.inference.picture_spec import InputSpec
 from edge_fer.lab.console import Reporter
-from edge_fer.lab.datasets.dataset import Dataset, Usage
+from edge_fer.lab.datasets.dataset import Dataset, Split
 from edge_fer.lab.datasets.pictures import resized
 from edge_fer.lab.edgetpu.rules import check_int8
 from edge_fer.lab.evaluation.logits import classify
@@ -26,21 +26,19 @@ from edge_fer.lab.export.export_record import Candidate, Export, LayerError, Ran
 from edge_fer.lab.export.layer_errors import LayerReport, compare_layers
 from edge_fer.lab.export.model_card import classifier_card
 from edge_fer.lab.export.quantize import Choice, choose_percentile, measure_extremes
-from edge_fer.lab.files import write_facts
+from edge_fer.lab.files import write_record
 from edge_fer.lab.model_folder import update_manifest, write_artefact, write_card
-from edge_fer.lab.networks.base import GREY_MEAN, GREY_STD, INPUT_SIZE
-from edge_fer.lab.networks.se_resnet50 import SEResNet50
-from edge_fer.lab.weights.npz import load_origin, load_se_resnet50, load_second_head
-from edge_fer.lab.weights.provenance import About, Origin
+from edge_fer.lab.networks.base import Network, NetworkInput
+from edge_fer.lab.weights.npz import Weights, load_weights
+from edge_fer.lab.weights.provenance import Origin, Provenance
 from edge_fer.types import LABELS
 
-CLASSIFIER = "se_resnet50"
-CLASSIFIER_INPUT = InputSpec(size=INPUT_SIZE, colour="grey", mean=GREY_MEAN, std=GREY_STD)
-CLASSIFIER_CROP = CropSpec(eye_distance=0.3, eye_y=0.37, detail=64)
-_LAYER_FACES, _LAYERS_TOLD = 32, 10
+CROP = CropSpec(eye_distance=0.3, eye_y=0.37, detail=64)
+"""How faces are cut out for a classifier whose training faces were not cut by `edge-fer lab faces`."""
+_LAYER_FACES, _LAYERS_LISTED = 32, 10
 _FEWEST = 100  # validation faces that a temperature can be fitted to
 ABSTAIN_BELOW = 0.5
-"""Confidence below which labels are withheld where nothing is known: that of the models that came along."""
+"""Confidence below which labels are withheld where nothing is known: that of the models that edge-fer ships."""
 
 _FROM: dict[ThresholdOrigin, str] = {
     "measured": "below it they are more often wrong than right on the validation faces",
@@ -58,19 +56,22 @@ class Plan:
     """How a classifier is exported.
 
     Attributes:
-        name: in the manifest.
-        about: what the card says of the weights.
+        name: name of the classifier in the manifest; None: the network's.
+        network: name of the network; None: what the weights say.
+        provenance: what the card states of the weights.
         head: `first`, or `second` for the head that was trained on the second labels; it is then those that
             the network is measured by.
-        resolution: side at which the network looks at the face; null: the size it was last trained at.
-        faces: of the training split, that ranges are measured on.
+        resolution: side of the picture that the network's layers work on, pixels; None: the size that it was last
+            trained at.
+        faces: faces of the training split that ranges are measured on.
         chosen_on: validation faces that ways of setting the ranges are compared on.
-        seed: of their draw.
-        float_file: where the network before quantization goes; null: nowhere.
+        seed: seed of the draw of both.
+        float_file: where the network before quantization goes; None: nowhere.
     """
 
-    name: str = CLASSIFIER
-    about: About = field(default_factory=About)
+    name: str | None = None
+    network: str | None = None
+    provenance: Provenance = field(default_factory=Provenance)
     head: Literal["first", "second"] = "first"
     resolution: int | None = None
     faces: int = 512
@@ -81,83 +82,97 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """An export in which everything that is given has been looked at, and fits together; see `prepare`.
+    """An export in which everything that is given was checked, and fits together; see `prepare`.
 
     Attributes:
-        plan: how.
-        about: what the card says of the weights, by the plan and their origin.
-        net: with the head and at the resolution of the plan.
+        plan: how to export.
+        name: name of the classifier in the manifest.
+        provenance: what the card states of the weights, by the plan and their origin.
+        net: the network, with the head and at the resolution of the plan.
         origin: what is known of the weights.
-        dataset: with training faces.
+        dataset: the faces, those of the training split among them.
         validation: faces to choose and measure on.
         crop: how faces are cut out for it.
     """
 
     plan: Plan
-    about: About
-    net: SEResNet50
+    name: str
+    provenance: Provenance
+    net: Network
     origin: Origin | None
     dataset: Dataset
     validation: Dataset
     crop: CropSpec
 
+    @property
+    def input(self) -> InputSpec:
+        """How a picture becomes the network's input."""
+        return input_spec(self.net.input)
+
+
+def input_spec(expected: NetworkInput) -> InputSpec:
+    """A network's input as the manifest states it."""
+    return InputSpec(size=expected.side, colour=expected.colour, mean=expected.mean[0], std=expected.std[0])
+
 
 def prepare(weights: Path, dataset: Dataset, plan: Plan) -> Job:
-    """Look at everything that an export is given, before anything is computed.
+    """Check everything that an export is given, before anything is computed.
 
     Args:
-        weights: see `load_se_resnet50`.
-        dataset: with training faces to calibrate on, and validation faces to choose and measure on.
-        plan: how.
+        weights: see `load_weights`.
+        dataset: the faces: those of the training split to calibrate on, those of validation to choose and measure on.
+        plan: how to export.
 
     Raises:
         ConfigError: when the resolution does not fit.
         ModelError: when the weights do not fit, or have no second head.
         SourceError: when the faces are too few, or cut in another way.
     """
-    origin, crop = load_origin(weights), dataset.crop or CLASSIFIER_CROP
-    net = _network(weights, plan)
+    loaded, crop = load_weights(weights, plan.network), dataset.crop or CROP
+    net = _network(loaded, weights, plan)
     check_faces(dataset, crop, plan.faces)
-    validation = (dataset.by_second() if plan.head == "second" else dataset).only(Usage.VALIDATION)
+    validation = (dataset.by_second() if plan.head == "second" else dataset).only(Split.VALIDATION)
     if not len(validation):
         raise SourceError(f"expected validation faces in {dataset.name} to measure on, found none; check its splits")
-    return Job(plan, plan.about.over(origin), net, origin, dataset, validation, crop)
+    name = plan.name or net.name()
+    return Job(plan, name, plan.provenance.over(loaded.origin), net, loaded.origin, dataset, validation, crop)
 
 
 def export_classifier(job: Job, folder: Path, store: ModelStore, report: Reporter) -> None:
     """Write the INT8 classifier with its card and manifest entry, measured on the validation faces.
 
     Args:
-        job: what, and how.
-        folder: of the artefacts.
-        store: has the detector, for faces that `edge-fer lab faces` has not cut.
-        report: is told.
+        job: what to export, and how.
+        folder: the folder of the artefacts.
+        store: the folder with the detector, for faces that `edge-fer lab faces` has not cut.
+        report: receives lines and progress.
 
     Raises:
         ModelError: when the graph breaks a rule of the Edge TPU.
         SourceError: when a face cannot be read, or the detector finds too few.
         OutputError: when the folder cannot be written.
     """
-    plan, net, dataset = job.plan, job.net, job.dataset
-    count = min(plan.faces, int((dataset.usage == Usage.TRAINING).sum()))
+    plan, net, dataset, name = job.plan, job.net, job.dataset, job.name
+    count = min(plan.faces, int((dataset.splits == Split.TRAINING).sum()))
     doing = "finding and aligning" if dataset.crop is None else "reading"
     with report.step(f"{doing} {count} faces to calibrate on") as progress:
         faces = calibration_faces(
-            dataset, store, job.crop, count=count, size=INPUT_SIZE, seed=plan.seed, progress=progress
+            dataset, store, job.crop, count=count, size=net.side, seed=plan.seed, progress=progress
         )
-    report.say(f"{plan.name}: converting the network, which takes a while")
-    float_model = convert(net, INPUT_SIZE)
-    difference = check_agreement(net, float_model, [(1, INPUT_SIZE, INPUT_SIZE, 3)])
-    report.say(f"{plan.name}: {parameters(net) / 1e6:.2f} M parameters; float at most {difference:.1e} from PyTorch")
-    choice = _quantized(float_model, faces, job.validation, plan, report)
+    report.say(f"{name}: converting {net.name()}, which takes a while")
+    float_model = convert(net, net.side)
+    difference = check_agreement(net, float_model, [(1, net.side, net.side, 3)])
+    report.say(f"{name}: {parameters(net) / 1e6:.2f} M parameters; float at most {difference:.1e} from PyTorch")
+    choice = _quantized(float_model, faces, job, report)
     graph = check_int8(choice.model)
-    report.say(f"{plan.name}: full INT8 and no rule of the Edge TPU broken: {graph.summary()}")
-    layers = compare_layers(float_model, choice.model, faces[:_LAYER_FACES], CLASSIFIER_INPUT)
+    report.say(f"{name}: full INT8 and no rule of the Edge TPU broken: {graph.summary()}")
+    layers = compare_layers(float_model, choice.model, faces[:_LAYER_FACES], job.input)
     measured = _measure(float_model, choice.model, job, report)
-    artefact = write_artefact(folder, plan.name, choice.model)
+    artefact = write_artefact(folder, name, choice.model)
     facts = Export(
         sha256=artefact["sha256"],
-        **job.about.model_dump(),
+        **job.provenance.model_dump(),
+        network=net.name(),
         parameters=parameters(net),
         resolution=net.resolution,
         operators=graph.summary(),
@@ -168,17 +183,17 @@ def export_classifier(job: Job, folder: Path, store: ModelStore, report: Reporte
     spec = _spec(job, measured, artefact)
     if plan.float_file is not None:
         write_artefact(plan.float_file.parent, plan.float_file.stem, float_model)
-    write_facts(folder / f"{plan.name}.export.json", facts)
-    write_card(folder, spec, classifier_card(plan.name, spec, graph, facts))
-    update_manifest(folder, {plan.name: spec})
-    report.say(f"licence of the weights: {job.about.licence}; --about puts your own words on the card")
+    write_record(folder / f"{name}.export.json", facts)
+    write_card(folder, spec, classifier_card(name, spec, graph, facts))
+    update_manifest(folder, {name: spec})
+    report.say(f"licence of the weights: {job.provenance.licence}; --about puts your own words on the card")
 
 
 def _spec(job: Job, measured: Validation, artefact: Mapping[str, str]) -> ClassifierSpec:
     """The classifier's entry in the manifest."""
     return ClassifierSpec(
         task="classify",
-        input=CLASSIFIER_INPUT,
+        input=job.input,
         quantization="int8",
         labels=LABELS,
         crop=job.crop,
@@ -191,57 +206,60 @@ def _spec(job: Job, measured: Validation, artefact: Mapping[str, str]) -> Classi
             int8=round(measured.int8, 4),
             agreement=round(measured.agreement, 4),
         ),
-        source=job.about.source,
-        licence=job.about.licence,
+        source=job.provenance.source,
+        licence=job.provenance.licence,
         **artefact,
     )
 
 
-def _network(weights: Path, plan: Plan) -> SEResNet50:
+def _network(loaded: Weights, path: Path, plan: Plan) -> Network:
     """The network with the head and at the resolution of the plan."""
-    net = load_se_resnet50(weights)
+    net = loaded.net
     net.resolution = plan.resolution or net.resolution
-    if INPUT_SIZE % net.resolution:
+    side = net.side
+    if side % net.resolution:
         raise ConfigError(
-            f"expected a resolution that {INPUT_SIZE} is a whole number of times of, found {net.resolution}; train "
-            f"the last stage at {INPUT_SIZE}, {INPUT_SIZE // 2} or {INPUT_SIZE // 4}, or give --resolution"
+            f"expected a resolution that {side} is a whole number of times of, found {net.resolution}; train "
+            f"the last stage at {side}, {side // 2} or {side // 4}, or give --resolution"
         )
     if plan.head == "second":
-        second = load_second_head(weights)
-        if second is None:
-            raise ModelError(f"expected a second head in {weights}, found none; export the first one")
-        net.head = second
+        if loaded.second is None:
+            raise ModelError(f"expected a second head in {path}, found none; export the first one")
+        net.head = loaded.second
     return net
 
 
-def _quantized(
-    float_model: bytes, faces: NDArray[np.uint8], validation: Dataset, plan: Plan, report: Reporter
-) -> Choice:
+def _quantized(float_model: bytes, faces: NDArray[np.uint8], job: Job, report: Reporter) -> Choice:
     """The INT8 network, its ranges set in the way that costs least on some of the validation faces."""
     with report.step(f"measuring ranges on {len(faces)} faces") as progress:
-        extremes = measure_extremes(float_model, faces, CLASSIFIER_INPUT, progress=progress)
-    drawn = np.random.default_rng(plan.seed).permutation(len(validation))[: plan.chosen_on]
-    some = validation.take(np.sort(drawn))
+        extremes = measure_extremes(float_model, faces, job.input, progress=progress)
+    drawn = np.random.default_rng(job.plan.seed).permutation(len(job.validation))[: job.plan.chosen_on]
+    some = job.validation.take(np.sort(drawn))
     with report.step(f"choosing ranges on {len(some)} validation faces") as progress:
         choice = choose_percentile(
-            float_model, extremes, CLASSIFIER_INPUT, resized(some.images, INPUT_SIZE), some.labels, progress=progress
+            float_model,
+            extremes,
+            job.input,
+            resized(some.images, job.net.side, job.net.colour),
+            some.labels,
+            progress=progress,
         )
-    report.say(f"{plan.name}: ranges reach as far as {choice.chosen.percentile:g} % of the faces do")
+    report.say(f"{job.name}: ranges reach as far as {choice.chosen.percentile:g} % of the faces do")
     return choice
 
 
 def _measure(float_model: bytes, int8_model: bytes, job: Job, report: Reporter) -> Validation:
     """Run both networks over the validation faces."""
-    faces, name = job.validation, job.plan.name
-    images = resized(faces.images, INPUT_SIZE)
+    faces, name, side = job.validation, job.name, job.net.side
+    images = resized(faces.images, side, job.net.colour)
     logits = {}
     for kind, model in (("float32", float_model), ("int8", int8_model)):
         with report.step(f"{kind} on {len(images)} validation faces") as progress:
-            logits[kind] = classify(model, images, CLASSIFIER_INPUT, progress=progress)
+            logits[kind] = classify(model, images, job.input, progress=progress)
     temperature = fit_temperature(logits["int8"], faces.labels) if len(faces) >= _FEWEST else 1.0
     threshold, origin = _threshold(guessing_below(logits["int8"], faces.labels, temperature), job.origin)
     measured = Validation(
-        dataset=f"{faces.name}, validation split, crops as they are, enlarged to {INPUT_SIZE}",
+        dataset=f"{faces.name}, validation split, crops as they are, enlarged to {side}",
         images=len(faces),
         float32=score(logits["float32"], faces.labels).accuracy,
         int8=score(logits["int8"], faces.labels).accuracy,
@@ -291,5 +309,5 @@ def _way(percentile: float) -> str:
 def _worst(report: LayerReport) -> tuple[LayerError, ...]:
     return tuple(
         LayerError(name=layer.name, operator=layer.operator, snr_db=layer.snr_db, drop_db=layer.drop_db)
-        for layer in report.worst(_LAYERS_TOLD)
+        for layer in report.worst(_LAYERS_LISTED)
     )

@@ -14,17 +14,21 @@ from torch import nn
 
 from edge_fer.errors import ModelError
 from edge_fer.inference import open_backend
-from edge_fer.lab.networks.se_resnet50 import SEResNet50
 from edge_fer.lab.quiet import quiet
 
 TOLERANCE = 1e-5
 """How far the outputs of a float .tflite file may be from PyTorch's, as a part of their range (at least 1)."""
 
 
-def convert(net: SEResNet50, size: int) -> bytes:
-    """The network as a float .tflite file that takes NHWC, batch norms folded into the convolutions."""
+def convert(net: nn.Module, size: int) -> bytes:
+    """The network as a float .tflite file that takes NHWC, batch norms folded into the convolutions.
+
+    Args:
+        net: takes `(1, 3, size, size)`.
+        size: side of the picture, pixels.
+    """
     with quiet(), tempfile.TemporaryDirectory() as folder:
-        import litert_torch  # talks while it is imported
+        import litert_torch  # prints while it is imported
 
         wrapped: Any = litert_torch.to_channel_last_io(net, args=[0]).eval()
         converted = litert_torch.convert(wrapped, (torch.zeros(1, size, size, 3),))
@@ -37,9 +41,9 @@ def check_agreement(net: nn.Module, content: bytes, shapes: Sequence[tuple[int, 
     """Compare a float .tflite file with its network on random input.
 
     Args:
-        net: takes NCHW.
-        content: of the file, which takes NHWC.
-        shapes: of the inputs, NHWC.
+        net: a network that takes NCHW.
+        content: content of its file, which takes NHWC.
+        shapes: shapes of the inputs to compare on, NHWC.
 
     Returns:
         The greatest difference, as a part of the output's range (at least 1).

@@ -24,8 +24,8 @@ def equalize(net: MtcnnNet, batches: Sequence[NDArray[np.float32]]) -> MtcnnNet:
     """A net that computes the same, with the channels of its trunk scaled to be more alike.
 
     Args:
-        net: with its weights; stays as it is.
-        batches: what it sees, `(n, height, width, 3)` float32.
+        net: the net with its weights; it is not changed.
+        batches: its inputs, `(n, height, width, 3)` float32.
     """
     equal = copy.deepcopy(net)
     layers = [layer for layer in equal.trunk if isinstance(layer, nn.Conv2d | nn.Linear)]

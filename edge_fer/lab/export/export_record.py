@@ -1,7 +1,7 @@
-"""What an export or an evaluation found out, as JSON: the only place a model card takes its numbers from.
+"""What an export measured, as JSON: together with evaluations the only source of a model card's numbers.
 
 `edge-fer lab export` writes `edge-fer/export/1` (here), `edge-fer lab evaluate` writes
-`edge-fer/evaluation/1` (`evaluation_facts`). Shares and accuracies are 0..1.
+`edge-fer/evaluation/1` (`evaluation.record`). Shares and accuracies are 0..1.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ class Candidate(Record):
     """One way to set the ranges of the quantized network.
 
     Attributes:
-        name: of the way, such as `percentile 95`.
+        name: name of the way, such as `percentile 95`.
         logit_rmse: root mean square error of its logits against float32.
         agreement: part of the faces on which it names the expression that float32 names.
-        accuracy: on these faces.
+        accuracy: its accuracy on these faces.
     """
 
     name: str
@@ -33,12 +33,12 @@ class RangeChoice(Record):
     """How the ranges of the quantized network were set.
 
     Attributes:
-        faces: of the training split, that the ranges were measured on.
-        shown: how these came to be crops, in words.
-        seed: of their draw.
+        faces: how many faces of the training split the ranges were measured on.
+        shown: how these became crops, in words.
+        seed: seed of their draw.
         chosen_on: validation faces that the candidates were compared on.
-        candidates: all that were compared.
-        chosen: name of the best.
+        candidates: all ways that were compared.
+        chosen: name of the best candidate.
     """
 
     faces: int
@@ -57,16 +57,16 @@ class Validation(Record):
 
     Attributes:
         dataset: which faces, in words.
-        images: how many.
+        images: how many faces.
         float32: accuracy before quantization.
-        int8: accuracy after it.
+        int8: accuracy after quantization.
         agreement: part of the faces on which both name the same expression.
         temperature: fitted to the INT8 logits on these faces.
         abstain_below: confidence below which a label counts as a guess.
         abstain_from: `measured`: below it labels are more often wrong than right on these faces; `start`: that of the
             network which training went on from; `default`: neither is known.
         nll_before: negative log likelihood of the INT8 logits, nats.
-        nll_after: the same at that temperature.
+        nll_after: negative log likelihood at that temperature, nats.
     """
 
     dataset: str
@@ -85,10 +85,10 @@ class LayerError(Record):
     """What quantization costs one layer.
 
     Attributes:
-        name: of the layer.
+        name: name of the layer.
         operator: such as `CONV_2D`.
         snr_db: signal-to-noise ratio of its output, decibels.
-        drop_db: by how much that is below the ratio of its worst input.
+        drop_db: how far that is below the ratio of its worst input, decibels.
     """
 
     name: str
@@ -101,18 +101,19 @@ class Export(Record):
     """The record `edge-fer/export/1`.
 
     Attributes:
-        sha256: of the .tflite file.
+        sha256: hash of the .tflite file.
         source: where the weights come from.
-        licence: of the weights.
+        licence: licence of the weights.
         about_weights: a paragraph on these weights; empty where nothing is known.
         training_data: a paragraph on what they were trained on; empty where nothing is known.
         limits: a paragraph on what they must not be trusted with; empty where nothing is known.
+        network: name of the network.
         parameters: trained numbers.
-        resolution: side that the network averages its input down to, pixels.
-        operators: of the INT8 file, with versions and counts.
-        calibration: of the ranges.
-        validation: what was measured.
-        layers: those that lose most, worst first.
+        resolution: side of the picture that the network's layers work on, pixels.
+        operators: operators of the INT8 file, with versions and counts.
+        calibration: how the ranges were set.
+        validation: what was measured on validation faces.
+        layers: the layers that lose most, worst first.
     """
 
     schema_: Literal["edge-fer/export/1"] = Field("edge-fer/export/1", alias="schema")
@@ -122,6 +123,7 @@ class Export(Record):
     about_weights: str = ""
     training_data: str = ""
     limits: str = ""
+    network: str = "se_resnet50"
     parameters: int
     resolution: int
     operators: str

@@ -38,10 +38,10 @@ class LayerError:
     Attributes:
         number: place in the network; 0 is the input.
         operator: such as `CONV_2D`, or `INPUT`.
-        name: of the layer in the network's definition, such as `stage3.block1.expand`.
-        shape: of its output.
+        name: name of the layer in the network's definition, such as `stage3.block1.expand`.
+        shape: shape of its output.
         snr_db: signal-to-noise ratio of its output, decibels; infinite where nothing is lost.
-        drop_db: by how much that is below the ratio of its worst input, decibels; negative where the layer
+        drop_db: how far that is below the ratio of its worst input, decibels; negative where the layer
             evens errors out, 0 for the input.
     """
 
@@ -58,8 +58,8 @@ class LayerReport:
     """The layers in the order in which they run.
 
     Attributes:
-        faces: how many the figures are from.
-        layers: one entry a computed tensor.
+        faces: how many faces the figures are from.
+        layers: one entry for each computed tensor.
     """
 
     faces: int
@@ -86,11 +86,11 @@ def compare_layers(
 
     Args:
         float_model: the content of a .tflite file.
-        int8_model: of the same network, quantized.
+        int8_model: the content of the .tflite file of the same network, quantized.
         faces: `(n, size, size)` uint8, grey.
         spec: how a pixel becomes an input, in both.
         threads: processor threads.
-        progress: told after each face.
+        progress: called after each face.
 
     Raises:
         ModelError: when the files do not hold the same operators in the same order.
@@ -205,7 +205,7 @@ def write_report(folder: Path, report: LayerReport) -> None:
 
 
 def _row(layer: LayerError) -> dict[str, Any]:
-    """As JSON has it, which knows no infinity."""
+    """As JSON can hold it, which has no infinity."""
     row = asdict(layer)
     for name in ("snr_db", "drop_db"):
         row[name] = row[name] if math.isfinite(row[name]) else None

@@ -45,11 +45,11 @@ def mtcnn_card(
     """The card of one of MTCNN's nets.
 
     Args:
-        name: in the manifest.
+        name: name of the model in the manifest.
         spec: its entry there.
-        graph: of the file.
+        graph: the graph of its file.
         parameters: how many trained numbers it has.
-        difference: from PyTorch on random input, as a part of the output's range.
+        difference: largest difference from PyTorch on random input, as a part of the output's range.
         licence: file with the licence's text.
         quantization: how the weights were changed, a paragraph; empty where they were not.
     """
@@ -78,7 +78,7 @@ Not trained by this project. By its authors' paper: WIDER FACE for boxes, CelebA
 
 ## Intended use and limits
 
-To find faces for the classifier beside it. It finds faces, whosoever they are; it identifies nobody. Faces
+To find faces for the classifier beside it. It finds faces and identifies nobody. Faces
 that are small, dark, blurred, covered or turned far away are missed, and the pictures it learned from are not
 a fair sample of mankind. How well it agrees with the package it comes from is tested in `tests/`, not stated here.
 """
@@ -90,24 +90,24 @@ def classifier_card(
     """The card of a classifier; every figure on it is one of the arguments'.
 
     Args:
-        name: in the manifest.
+        name: name of the model in the manifest.
         spec: its entry there.
-        graph: of the file.
+        graph: the graph of its file.
         export: what its export measured.
-        evaluations: of the same file; those with second labels may be of another, which is then named.
+        evaluations: evaluations of the same file; those with second labels may be of another, which is then named.
 
     Raises:
         ModelError: when a record is of another file.
     """
     _check_file(spec, export, evaluations)
-    looked = f"{export.resolution} pixels a side" if export.resolution != spec.input.size else "its full size"
+    resolution = f"{export.resolution} pixels a side" if export.resolution != spec.input.size else "its full size"
     parts = [
         f"# {name}",
         f"SE-ResNet-50 (Hu et al., 2018, in the variant of VGGFace2, Cao et al., 2018) that names the expression of\n"
         f"a face: {', '.join(LABELS)}.",
         f"{_facts(name, spec, graph, export.parameters)}\n"
         f"| output | {len(LABELS)} logits; divided by the temperature {spec.temperature:.2f} before the softmax |\n"
-        f"| looks at the face at | {looked} |\n"
+        f"| resolution of the layers | {resolution} |\n"
         f"| gives no label below | a confidence of {spec.abstain_below:.2f}"
         f"{_why(export.validation)}, unless the settings say otherwise |",
         *_measured(export, evaluations),

@@ -9,7 +9,7 @@ from torch import nn
 from edge_fer.inference.manifest import MtcnnSpec, MtcnnTask
 from edge_fer.inference.picture_spec import MtcnnInput
 from edge_fer.lab.console import Reporter
-from edge_fer.lab.export.calibration_mtcnn import measure_ranges, what_they_see
+from edge_fer.lab.export.calibration_mtcnn import cascade_inputs, measure_ranges
 from edge_fer.lab.export.convert import check_agreement, parameters
 from edge_fer.lab.export.equalize import equalize
 from edge_fer.lab.export.model_card import mtcnn_card
@@ -27,7 +27,7 @@ The input and the trunk are INT8: convolutions with one scale a channel, dense l
 one for all, biases INT32. The last features are dequantized and the heads, which are tiny, are float: scores, offsets
 and landmarks keep a resolution that 256 steps would not give them. Before that, channels are scaled to be more alike
 and the next layer's weights against it (Nagel et al., 2019), which changes nothing that is computed. Ranges from
-{windows} windows of this net that the float cascade sees in the portraits and synthetic scenes that come along. How
+{windows} windows that this net gets in the float cascade, in the portraits and synthetic scenes that are shipped. How
 well it agrees with the float net is tested in `tests/`.
 
 Operators: {operators}."""
@@ -48,12 +48,12 @@ def export_mtcnn(folder: Path, report: Reporter) -> None:
         difference = check_agreement(net, files[name], _shapes(net))
         report.say(f"mtcnn_{name}: {Graph(files[name]).summary()}; at most {difference:.1e} from PyTorch")
         specs[f"mtcnn_{name}"] = _keep(folder, name, net, files[name], licence, difference)
-    with report.step("looking at what the nets see"):
-        seen = what_they_see(files)
+    with report.step("collecting the nets' inputs"):
+        inputs = cascade_inputs(files)
     for name, net in nets.items():
-        equal = equalize(net, seen[name])
-        content = write_mtcnn_int8(equal, measure_ranges(equal, seen[name]))
-        windows, operators = sum(map(len, seen[name])), Graph(content).summary()
+        equal = equalize(net, inputs[name])
+        content = write_mtcnn_int8(equal, measure_ranges(equal, inputs[name]))
+        windows, operators = sum(map(len, inputs[name])), Graph(content).summary()
         report.say(f"mtcnn_{name}_int8: {operators}; ranges from {windows} windows")
         text = _QUANTIZATION.format(windows=windows, operators=operators)
         specs[f"mtcnn_{name}_int8"] = _keep(folder, name, net, content, licence, quantization=text)

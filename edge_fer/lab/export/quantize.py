@@ -29,7 +29,7 @@ class Extremes:
     """The least and greatest value of every computed tensor, for each calibration face.
 
     Attributes:
-        names: of the tensors.
+        names: names of the tensors.
         least: `(faces, tensors)` float32.
         greatest: `(faces, tensors)` float32.
     """
@@ -44,11 +44,11 @@ class Cost:
     """What quantizing with ranges of one reach costs, on labelled faces.
 
     Attributes:
-        percentile: of the calibration faces' extremes that the ranges reach to; 100 is min/max.
+        percentile: percentile of the calibration faces' extremes that the ranges reach to; 100 is min/max.
         rmse: root mean square difference of the logits from float32's.
         agreement: part of the faces on which both name the same expression, 0..1.
-        accuracy: of the INT8 network, 0..1.
-        loss: its negative log likelihood without temperature, nats.
+        accuracy: accuracy of the INT8 network, 0..1.
+        loss: the INT8 network's negative log likelihood without temperature, nats.
     """
 
     percentile: float
@@ -64,10 +64,10 @@ class Choice:
 
     Attributes:
         chosen: one of `costs`.
-        costs: of all candidates, in the order in which they were tried.
-        float_accuracy: of the float network on the same faces, 0..1.
-        float_loss: its negative log likelihood without temperature, nats.
-        faces: how many they were.
+        costs: the costs of all candidates, in the order in which they were tried.
+        float_accuracy: accuracy of the float network on the same faces, 0..1.
+        float_loss: the float network's negative log likelihood without temperature, nats.
+        faces: how many faces there were.
         model: the INT8 network with the chosen ranges, content of a .tflite file.
     """
 
@@ -82,14 +82,14 @@ class Choice:
 def measure_extremes(
     model: bytes, faces: NDArray[np.uint8], spec: InputSpec, *, threads: int = 2, progress: Progress = silent
 ) -> Extremes:
-    """Run the float network over the calibration faces and watch every tensor.
+    """The range of every tensor while the float network runs over the calibration faces.
 
     Args:
         model: the content of a float .tflite file.
         faces: `(n, size, size)` uint8, grey.
         spec: how a pixel becomes an input.
         threads: processor threads.
-        progress: told after each face.
+        progress: called after each face.
     """
     network = OpenNetwork(model, spec, threads)
     watched = network.computed
@@ -107,13 +107,13 @@ def quantize_int8(model: bytes, extremes: Extremes, spec: InputSpec, percentile:
     """Quantize a float classifier: INT8 in and out and in between, nothing float.
 
     Convolutions get one scale a channel, dense layers one scale for all (the Edge TPU's compiler
-    knows no other); biases are INT32. What one face in hundreds needs may cost all others their
+    supports no other); biases are INT32. What one face in hundreds needs may cost all others their
     resolution, hence a percentile. Exceptions: the input's range is that of all 256 grey values, the
     output's holds every face.
 
     Args:
         model: the content of a float .tflite file.
-        extremes: of its tensors.
+        extremes: the extremes of its tensors.
         spec: how a pixel becomes an input.
         percentile: a tensor's range reaches as far as the extremes of this part of the faces do, 0..100;
             100 is min/max.
@@ -161,27 +161,27 @@ def choose_percentile(
     """Quantize with ranges of every reach and keep the best.
 
     Best is what names the same expression as float32 on most faces; of equals, what has the smaller error
-    of the logits; of equals still, what was tried first. Accuracy and likelihood are told and do not decide:
-    what is wanted of INT8 is that it does what float32 does. On a few hundred faces neighbours differ by a
+    of the logits; of equals still, what was tried first. Accuracy and likelihood are reported and do not decide:
+    INT8 should do what float32 does. On a few hundred faces neighbours differ by a
     face or two: give as many as time allows.
 
     Args:
         model: the content of a float .tflite file.
-        extremes: of its tensors, on calibration faces.
+        extremes: the extremes of its tensors on calibration faces.
         spec: how a pixel becomes an input.
         faces: `(n, size, size)` uint8, grey; of the validation split.
         labels: `(n,)` indices into `LABELS`.
         percentiles: the candidates; see `quantize_int8`.
         threads: processor threads.
-        progress: told after each face of each network.
+        progress: called after each face of each network.
     """
     total = len(faces) * (1 + len(percentiles))
 
     def logits_of(content: bytes, networks_done: int) -> NDArray[np.float64]:
-        def told(done: int, _: int) -> None:
+        def report(done: int, _: int) -> None:
             progress(networks_done * len(faces) + done, total)
 
-        return classify(content, faces, spec, threads=threads, progress=told)
+        return classify(content, faces, spec, threads=threads, progress=report)
 
     expected = logits_of(model, 0)
     tried: list[tuple[Cost, bytes]] = []

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import Self
 
-from edge_fer.lab.networks.base import GREY_MEAN, GREY_STD, INPUT_SIZE
-from edge_fer.types import LABELS
+from edge_fer.errors import ConfigError
+from edge_fer.lab.arrays import NamedArrays, read_keras
+from edge_fer.lab.datasets.dataset import Colour
+from edge_fer.lab.networks.base import Network, NetworkInput, new_head
 
 BATCH_NORM_EPSILON = 1e-5
-WIDTHS = tuple(eighths / 8 for eighths in range(1, 9))
-"""Of SE-ResNet-50's trunk: every layer keeps a multiple of 8 channels, as accelerators like them."""
+GREY_MEAN, GREY_STD = 0.508, 0.255
+"""Mean and standard deviation of the pixels of grey faces, 0..1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +25,11 @@ class Variant:
     """Where published SE-ResNet-50s differ from each other.
 
     Attributes:
-        epsilon: of the batch norms.
-        stem_padding: zeros before and after, in each direction, around the first convolution.
-        pool_padding: zeros around the max-pool.
+        epsilon: the epsilon of the batch norms.
+        stem_padding: zeros before and behind the map, in each direction, at the first convolution.
+        pool_padding: zeros around the map at the max-pool.
         channel_means: subtracted from pixels of 0..255, one for each input channel, as the network's
-            first operation; null where the input arrives standardised.
+            first operation; None where the input arrives standardised.
     """
 
     epsilon: float = BATCH_NORM_EPSILON
@@ -72,25 +77,38 @@ class Bottleneck(nn.Module):
         return torch.relu(features * excited + shortcut)
 
 
-class SEResNet50(nn.Module):
-    """SE-ResNet-50 as in VGGFace2, with seven expressions on top.
+class SEResNet50(Network):
+    """SE-ResNet-50 as in VGGFace2; the head reads a dense layer of 1000 units.
 
-    The input is `(n, 3, 224, 224)` float32: the grey crop, (pixel / 255 - mean) / std, on three
-    equal channels. The output is `(n, 7)` logits in the order of `LABELS`.
+    The picture that it takes has 224 pixels a side whatever the resolution: where that is 112 or 56, the picture is
+    averaged down first. A face that was never sampled more finely is not worth four times the work.
 
-    Attributes:
+    Args:
+        width: see `Network`; every layer keeps a multiple of 8 channels, as accelerators like them.
+        resolution: see `Network`.
+        colour: see `Network`.
         variant: a key of `VARIANTS`.
-        resolution: side at which the face is looked at, pixels; an input that is a whole number of times
-            as large is averaged down first. Training sets it to the size of its last stage: a face that was
-            never seen in more detail is not worth four times the work.
-        width: factor on the channels of the trunk, one of `WIDTHS`: a narrower network is a quicker one.
     """
 
-    def __init__(self, variant: str = "edge-fer", resolution: int = INPUT_SIZE, width: float = 1.0) -> None:
-        super().__init__()
+    PURPOSE = "the published network of the thesis, and the default of recipes; narrower, it fits an Edge TPU"
+    INPUT = NetworkInput(side=224, colour="grey", mean=(GREY_MEAN,) * 3, std=(GREY_STD,) * 3)
+    TOP = ("dense1000", "dropout", "head")
+    CAM_LAYERS = ("stage2", "stage3", "stage4", "stage5")
+    # A variant with channel means or other paddings has others.
+    OPERATORS = MappingProxyType({"ADD": 16, "LOGISTIC": 16, "MAX_POOL_2D": 1, "MEAN": 17, "MUL": 16, "PAD": 2})
+    SETTINGS = (*Network.SETTINGS, "variant")
+
+    def __init__(
+        self,
+        width: float = 1.0,
+        resolution: int | None = None,
+        colour: Colour | None = None,
+        variant: str = "edge-fer",
+    ) -> None:
+        super().__init__(width, resolution, colour)
+        if variant not in VARIANTS:
+            raise ConfigError(f"expected a variant of SE-ResNet-50 ({', '.join(VARIANTS)}), found `{variant}`")
         self.variant = variant
-        self.resolution = resolution
-        self.width = width
         widths = [round(channels * width) for channels in (64, 128, 256, 512)]
         differences = VARIANTS[variant]
         self.stem = ConvNorm(3, widths[0], 7, stride=2)
@@ -99,8 +117,7 @@ class SEResNet50(nn.Module):
         self.stage4 = _stage(4 * widths[1], widths[2], blocks=6, stride=2)
         self.stage5 = _stage(4 * widths[2], widths[3], blocks=3, stride=2)
         self.dense1000 = nn.Linear(4 * widths[3], 1000)
-        self.dropout = nn.Dropout(0.3)
-        self.head = nn.Linear(1000, len(LABELS))
+        self.head = new_head(1000)
         self._pool_padding = (differences.pool_padding,) * 4
         self._stem_padding: tuple[int, ...] = ()
         if len(set(differences.stem_padding)) > 1:
@@ -114,12 +131,13 @@ class SEResNet50(nn.Module):
             if isinstance(layer, nn.BatchNorm2d):
                 layer.eps = differences.epsilon
 
-    def forward(self, image: Tensor) -> Tensor:
-        """Run the network."""
-        return self.head(self.dropout(self.features(image)))
+    @property
+    def side(self) -> int:
+        """Side of the picture that the deployed network takes, pixels."""
+        return self.INPUT.side
 
     def features(self, image: Tensor) -> Tensor:
-        """The `(n, 1000)` activations that the head reads."""
+        """The `(n, 1000)` activations of the dense layer."""
         shrink = image.shape[-1] // self.resolution
         if shrink > 1 and image.shape[-1] % self.resolution == 0:
             image = nn.functional.avg_pool2d(image, shrink)
@@ -137,6 +155,62 @@ class SEResNet50(nn.Module):
         # keepdim, then flatten: without it the converter would transpose before the mean.
         pooled = features.mean(dim=(2, 3), keepdim=True).flatten(1)
         return torch.relu(self.dense1000(pooled))
+
+    def first_cell(self, layer: str) -> float:
+        """See `Network.first_cell`; only the stem and the pool of `keras-vggface` differ from what it supposes."""
+        differences = VARIANTS[self.variant]
+        return float(3 - differences.stem_padding[0] + 2 * (1 - differences.pool_padding))
+
+    def scale_blocks(self, scale: float) -> None:
+        """Set the last batch-norm scale of each block."""
+        with torch.no_grad():
+            for layer in self.modules():
+                if isinstance(layer, Bottleneck):
+                    layer.expand.bn.weight.fill_(scale)
+
+    @classmethod
+    def load_foreign(cls, path: Path) -> Self:
+        """The network with the trunk of keras-vggface's SENet-50, and a new top.
+
+        Cao et al., "VGGFace2: A dataset for recognising faces across pose and age", 2018, in the Keras files
+        `rcmalli_vggface_tf_(notop_)senet50.h5`. The classifier of persons in them is left out.
+
+        Args:
+            path: the .h5 file, with or without its own top.
+
+        Raises:
+            ModelError: when the file cannot be read, or an array is missing or has another shape.
+        """
+        net = cls(variant="keras-vggface")
+        arrays = NamedArrays(read_keras(path, _KERAS), path, _KERAS)
+        _fill_conv_norm(net.stem, arrays, "conv1/7x7_s2")
+        for stage in (2, 3, 4, 5):
+            for number, block in enumerate(net.get_submodule(f"stage{stage}").children(), 1):
+                _fill_block(block, arrays, f"conv{stage}_{number}_")
+        return net.eval()
+
+
+_KERAS = "keras-vggface's SENet-50"
+_KERAS_NORM = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
+_KERAS_CONVOLUTIONS = {"reduce": "1x1_reduce", "conv3x3": "3x3", "expand": "1x1_increase", "shortcut": "1x1_proj"}
+_KERAS_SQUEEZES = {"se_down": "1x1_down", "se_up": "1x1_up"}
+
+
+def _fill_block(block: nn.Module, arrays: NamedArrays, prefix: str) -> None:
+    for ours, theirs in _KERAS_CONVOLUTIONS.items():
+        layer = block.get_submodule(ours)
+        if isinstance(layer, ConvNorm):
+            _fill_conv_norm(layer, arrays, prefix + theirs)
+    for ours, theirs in _KERAS_SQUEEZES.items():
+        layer = block.get_submodule(ours)
+        arrays.fill(layer.weight, f"{prefix}{theirs}/kernel")
+        arrays.fill(layer.bias, f"{prefix}{theirs}/bias")
+
+
+def _fill_conv_norm(layer: ConvNorm, arrays: NamedArrays, name: str) -> None:
+    arrays.fill(layer.conv.weight, f"{name}/kernel")
+    for ours, theirs in _KERAS_NORM.items():
+        arrays.fill(getattr(layer.bn, ours), f"{name}/bn/{theirs}")
 
 
 def _stage(inputs: int, width: int, blocks: int, stride: int) -> nn.Sequential:

@@ -52,11 +52,11 @@ def measure(settings: Settings, frames: Sequence[Image], fps: float, turns: int,
     """Let every step take turns over the same frames.
 
     Args:
-        settings: of the whole runtime.
+        settings: settings of the whole runtime.
         frames: each `(height, width, 3)` uint8, BGR.
         fps: rate at which they were taken, frames a second.
         turns: how often each goes through them.
-        progress: told what is going on.
+        progress: called with a sentence about each part.
 
     Returns:
         The steps, the published pipeline first and the whole runtime last.

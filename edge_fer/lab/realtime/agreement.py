@@ -32,7 +32,7 @@ class Agreement:
     Attributes:
         label: the expression.
         faces: how many.
-        frames: in which they were shown.
+        frames: frames in which they were shown.
         both: those in which both pipelines found the face.
         agreed: those of `both` in which they gave it the same label.
         plain_right: those of `both` in which the plain pipeline's label was the annotators'.
@@ -57,11 +57,11 @@ def compare(settings: Settings, faces: Dataset, each: int, frames: int, progress
     """Show faces in motion to the plain pipeline and to the runtime; labels are those before smoothing.
 
     Args:
-        settings: of the runtime.
+        settings: the runtime's settings.
         faces: crops and their labels.
         each: so many faces of each expression, or all where there are fewer.
-        frames: that each face is shown in.
-        progress: told after each face.
+        frames: frames that each face is shown in.
+        progress: called after each face.
 
     Returns:
         One row an expression that there are faces of.
@@ -90,8 +90,8 @@ def moving(face: Image, seed: int, count: int) -> Iterator[Image]:
 
     Args:
         face: `(height, width)` uint8, grey, about square.
-        seed: of its first place, size and motion.
-        count: of frames.
+        seed: seed of its first place, size and motion.
+        count: how many frames.
 
     Yields:
         `(600, 600, 3)` uint8, BGR.
@@ -145,7 +145,7 @@ def _counted(theirs: Sequence[Label | None], ours: Sequence[Label | None], label
 
 
 def _largest(readings: Sequence[tuple[Face, Expression]]) -> Label | None:
-    """The label of the largest face; null where there is none."""
+    """The label of the largest face; None where there is none."""
     largest = max(readings, key=lambda read: read[0].box.width * read[0].box.height, default=None)
     return None if largest is None else largest[1].label
 

@@ -24,11 +24,11 @@ class Truth:
     """What a clip shows.
 
     Attributes:
-        version: of the story; a higher one means other pictures for the same seed.
-        seed: that the scene was made from.
+        version: version of the story; a higher one means other pictures for the same seed.
+        seed: seed that the scene was made from.
         size: width and height, pixels.
         fps: frames a second.
-        sha256: of the clip.
+        sha256: hash of the clip.
         parts: stretches whose number of visible faces is known.
         frames: the faces of each frame.
     """
@@ -50,7 +50,7 @@ class Score:
         visible: faces that had to be found.
         found: how many of them were.
         false_positives: detections that are no face, visible or not.
-        eye_line_errors: of each visible face found, degrees, in order.
+        eye_line_errors: error of the eye line of each visible face found, degrees, in order.
     """
 
     visible: int
@@ -125,8 +125,8 @@ def evaluate(
     is partly out of view or covered need not be found; a detection that lies on one is no false positive.
 
     Args:
-        detections: of each frame.
-        truth: of each frame.
+        detections: detections in each frame.
+        truth: true faces in each frame.
         score: detections below it do not count.
         overlap: intersection over union from which a detection is this face. Lower than between two
             detectors: the true box is upright and of fixed shape, MTCNN's changes with the angle.
@@ -148,7 +148,7 @@ def evaluate(
 
 
 def eye_line_angle(landmarks: Landmarks) -> float:
-    """Angle of the line from the left to the right eye, degrees, clockwise as seen."""
+    """Angle of the line from the left to the right eye, degrees, clockwise in the picture."""
     left, right = landmarks.left_eye, landmarks.right_eye
     return math.degrees(math.atan2(right.y - left.y, right.x - left.x))
 

@@ -64,8 +64,8 @@ class Agreement:
         found: faces that the detector found.
         matched: pairs with an IoU of 0.5 and more.
         tied: pairs whose expected face hangs on a tie; they do not count in the next two.
-        iou: of the worst pair.
-        landmark_error: of the worst landmark, pixels.
+        iou: intersection over union of the worst pair.
+        landmark_error: error of the worst landmark, pixels.
     """
 
     expected: int
@@ -106,8 +106,8 @@ def compare(expected: Expected, found: Sequence[Face]) -> Agreement:
     """Match faces by their boxes, the best pairs first.
 
     Args:
-        expected: from the reference.
-        found: from the detector.
+        expected: faces of the reference.
+        found: faces of the detector.
     """
     pairs = list(_pairs(expected.faces, found))
     firm = [(iou, error) for index, iou, error in pairs if not expected.tied[index]]

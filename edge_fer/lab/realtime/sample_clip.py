@@ -21,8 +21,8 @@ def make_sample(out: Path, seed: int = 7, entries: int = 6) -> tuple[Path, Path]
 
     Args:
         out: folder to write to; made when missing.
-        seed: of the scene.
-        entries: at least so many faces come into view; the shipped clip has 6.
+        seed: seed of the scene.
+        entries: faces that come into view, at least; the shipped clip has 6.
 
     Returns:
         The clip and its truth.

@@ -27,7 +27,7 @@ class Followed:
     """The finder beside the detector on every frame.
 
     Attributes:
-        frames: how many were looked at.
+        frames: how many frames were compared.
         expected: faces that the detector found, of all frames.
         found: how many of these the finder showed in the same frame, too: from a face's first frame on.
         shown: faces that the finder showed, of all frames.
@@ -81,7 +81,7 @@ def follow(settings: Settings, images: Sequence[Image], fps: float) -> Followed:
     """Hold the finder against the float detector, which is run on every frame.
 
     Args:
-        settings: of the run.
+        settings: the run's settings.
         images: frames in order, each `(height, width, 3)` uint8, BGR.
         fps: frames a second.
     """
@@ -95,17 +95,17 @@ def follow(settings: Settings, images: Sequence[Image], fps: float) -> Followed:
     shown = _tracks(settings, store, monitor, images, fps)
     finder_s = time.perf_counter() - started
     pairs = [match(_boxes(tracks), boxes, _SAME_FACE) for tracks, boxes in zip(shown, expected, strict=True)]
-    seen = Counter(track.id for tracks in shown for track in tracks)
+    frames_of = Counter(track.id for tracks in shown for track in tracks)
     founded = Counter(tracks[place].id for tracks, found in zip(shown, pairs, strict=True) for place in found)
     searches = monitor.stage_times().get("detect")
     return Followed(
         frames=len(images),
         expected=sum(map(len, expected)),
         found=sum(map(len, pairs)),
-        shown=seen.total(),
-        unfounded=seen.total() - founded.total(),
-        tracks=len(seen),
-        false_tracks=sum(founded[key] < _FOUNDED * count for key, count in seen.items()),
+        shown=frames_of.total(),
+        unfounded=frames_of.total() - founded.total(),
+        tracks=len(frames_of),
+        false_tracks=sum(founded[key] < _FOUNDED * count for key, count in frames_of.items()),
         searched=searches.count if searches else 0,
         detector_s=detector_s,
         finder_s=finder_s,

@@ -88,7 +88,7 @@ class Node:
 
     Attributes:
         name: of the operator, like `CONV_2D`; with the custom operator's own, like `CUSTOM edgetpu-custom-op`.
-        version: that the file asks for.
+        version: version that the file requires.
         inputs: indices of tensors.
         outputs: indices of tensors.
         options: the schema's object, or None.

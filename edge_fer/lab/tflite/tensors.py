@@ -1,4 +1,4 @@
-"""A network on the CPU whose every tensor can be looked at after a run."""
+"""A network on the CPU whose every tensor can be read after a run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from edge_fer.lab.tflite.graph import Graph
 
 
 class OpenNetwork:
-    """A grey classifier, float32 or INT8, that keeps what it computes on the way.
+    """A grey classifier, float32 or INT8, that keeps all computed tensors.
 
     Args:
         model: the content of a .tflite file.
@@ -55,7 +55,7 @@ class OpenNetwork:
 
 def _keeping_interpreter(model: bytes, threads: int) -> Any:
     with warnings.catch_warnings():
-        # LiteRT warns that keeping all tensors takes memory; looking at all of them is the point here.
+        # LiteRT warns that keeping all tensors takes memory; reading all of them is the point here.
         warnings.filterwarnings("ignore", message=".*experimental_preserve_all_tensors", category=UserWarning)
         interpreter = Interpreter(model_content=model, num_threads=threads, experimental_preserve_all_tensors=True)
     interpreter.allocate_tensors()

@@ -1,6 +1,6 @@
 """Writes MTCNN's nets straight into the LiteRT file format.
 
-litert-torch would lower a PReLU to five elementwise ops and fix the input size, and ai-edge-quantizer knows no
+litert-torch would lower a PReLU to five elementwise ops and fix the input size, and ai-edge-quantizer has no
 PReLU; these nets are chains of a few layers, so one native operator a layer, on NHWC tensors of any size, is simpler.
 """
 
@@ -123,9 +123,7 @@ class _Writer:
                 options.beta = 1.0
                 self.operator(_OP.SOFTMAX, _OPTIONS.SoftmaxOptions, options, [source], target)
             case _:
-                raise TypeError(
-                    f"expected a layer of MTCNN, found {type(layer).__name__}; teach the writer to write it"
-                )
+                raise TypeError(f"expected a layer of MTCNN, found {type(layer).__name__}; add it to the writer")
 
     def tensor(self, name: str, shape: tuple[int, ...], buffer: int = 0) -> int:
         """Add a tensor; one without a buffer is computed, and its open dimensions may change."""
@@ -202,7 +200,7 @@ class _Int8Writer(_Writer):
         return index
 
     def quantized(self, index: int, kind: int, scales: list[float], zero_point: int = 0) -> int:
-        """Say how a tensor is quantized: with one scale, or with one for each index of its first dimension."""
+        """State how a tensor is quantized: with one scale, or with one for each index of its first dimension."""
         self.tensors[index].type = kind
         quantization = schema.QuantizationParametersT()
         quantization.scale, quantization.zeroPoint = scales, [zero_point] * len(scales)

@@ -5,13 +5,15 @@ Everything is drawn from a generator that is handed in: the same generator gives
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from edge_fer.lab.datasets.degradations import DARK_NOISE, MOST_BLUR, Random, blur, compress, darken, shrink
-from edge_fer.lab.networks.base import GREY_MEAN, GREY_STD
+from edge_fer.lab.networks.base import NetworkInput
 from edge_fer.lab.training.recipe import Augmentation
 from edge_fer.types import Image
 
@@ -23,7 +25,7 @@ _ERASED = (0.1, 0.4)  # sides of the rectangle, parts of the picture's
 
 
 def degrade(image: Image, ranges: Augmentation, rng: Random) -> Image:
-    """A grey picture as a worse camera would have taken it, of the same size."""
+    """A picture, grey or BGR, as a worse camera would have taken it, of the same size."""
     shrunk, blurred, jpeg, dark = rng.random(4) < (ranges.shrink, ranges.blur, ranges.jpeg, ranges.dark)
     degraded = image
     if dark:
@@ -41,13 +43,13 @@ def warp(images: Tensor, size: int, ranges: Augmentation, rng: Random) -> Tensor
     """Turn, scale, shear, shift and mirror pictures while they are brought to a size, bicubic.
 
     Args:
-        images: `(n, 1, height, width)` float32, 0..255.
+        images: `(n, channels, height, width)` float32, 0..255.
         size: side in pixels.
         ranges: how far.
         rng: drawn from.
 
     Returns:
-        `(n, 1, size, size)` float32, 0..255; the edge goes on where the picture ends.
+        `(n, channels, size, size)` float32, 0..255; the edge goes on where the picture ends.
     """
     count = len(images)
     drawn = rng.uniform(-1, 1, (5, count))
@@ -62,9 +64,9 @@ def warp(images: Tensor, size: int, ranges: Augmentation, rng: Random) -> Tensor
 
 
 def light(images: Tensor, ranges: Augmentation, rng: Random) -> Tensor:
-    """Vary brightness, contrast, gamma and noise; `(n, 1, size, size)` float32, 0..255, to the same."""
+    """Vary brightness, contrast, gamma and noise; `(n, channels, size, size)` float32, 0..255, to the same."""
     drawn = torch.from_numpy(rng.uniform(-1, 1, (4, len(images), 1, 1, 1))).float()
-    mean = images.mean(dim=(2, 3), keepdim=True)
+    mean = images.mean(dim=(1, 2, 3), keepdim=True)
     varied = (images - mean) * torch.exp(drawn[0] * ranges.contrast) + mean + drawn[1] * ranges.brightness * 255
     if ranges.gamma:
         varied = (varied.clamp(0, 255) / 255) ** torch.exp(drawn[2] * ranges.gamma) * 255
@@ -90,6 +92,28 @@ def erase(images: Tensor, share: float, rng: Random) -> Tensor:
     return erased
 
 
-def standardise(images: Tensor) -> Tensor:
-    """`(n, 1, size, size)`, 0..255, as the network takes them: `(n, 3, size, size)`, three equal channels."""
-    return ((images / 255 - GREY_MEAN) / GREY_STD).repeat(1, 3, 1, 1)
+def as_tensor(pictures: Sequence[Image]) -> Tensor:
+    """Pictures of one shape as float32, 0..255.
+
+    Args:
+        pictures: `(height, width)` uint8, grey, or `(height, width, 3)` uint8, BGR, each.
+
+    Returns:
+        `(n, 1, height, width)`, grey, or `(n, 3, height, width)`, RGB.
+    """
+    stacked = torch.from_numpy(np.stack(pictures)).float()
+    return stacked[:, None] if stacked.ndim == 3 else stacked.permute(0, 3, 1, 2).flip(1)
+
+
+def standardise(images: Tensor, expected: NetworkInput) -> Tensor:
+    """Pictures as a network takes them.
+
+    Args:
+        images: `(n, 1, size, size)`, grey, or `(n, 3, size, size)`, RGB; float32, 0..255.
+        expected: the network's input.
+
+    Returns:
+        `(n, 3, size, size)` float32; the channels of a grey picture differ by mean and deviation only.
+    """
+    mean, std = (torch.tensor(values).reshape(1, 3, 1, 1) for values in (expected.mean, expected.std))
+    return (images / 255 - mean) / std

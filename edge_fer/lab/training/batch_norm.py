@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from edge_fer.errors import SourceError
 from edge_fer.lab.console import Progress, silent
 from edge_fer.lab.datasets.dataset import Dataset
-from edge_fer.lab.networks.se_resnet50 import SEResNet50
+from edge_fer.lab.networks.base import Network
 from edge_fer.lab.training.batches import Batches
 from edge_fer.lab.training.recipe import Stage
 
@@ -23,12 +23,12 @@ SETTLED_ON = 256
 def settle_statistics(net: nn.Module, batches: Iterable[Tensor]) -> None:
     """Give each batch norm the mean and variance of what it is given, and scales that undo them.
 
-    The network computes what it did before. But while it trains, a norm goes by the statistics of the
-    batch: one that was folded away (mean 0, variance 1) would then change everything at once.
+    The network computes what it computed before. But in training a norm uses the statistics of the batch: a norm
+    that was folded away (mean 0, variance 1) would then change every output at once.
 
     Args:
-        net: evaluates; its batch norms follow convolutions.
-        batches: `(n, 3, size, size)` float32, standardised, as training will give them.
+        net: a network whose batch norms follow convolutions; it is put into evaluation.
+        batches: `(n, 3, size, size)` float32, as training will give them.
 
     Raises:
         SourceError: when there are none.
@@ -45,8 +45,8 @@ def settle_statistics(net: nn.Module, batches: Iterable[Tensor]) -> None:
         for hook in hooks:
             hook.remove()
     with torch.no_grad():
-        for norm, seen in moments.items():
-            mean, variance = seen.result()
+        for norm, measured in moments.items():
+            mean, variance = measured.result()
             scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
             norm.bias += scale * (mean - norm.running_mean)
             norm.weight.copy_(scale * torch.sqrt(variance + norm.eps))
@@ -55,22 +55,22 @@ def settle_statistics(net: nn.Module, batches: Iterable[Tensor]) -> None:
 
 
 def settle_on_faces(
-    net: SEResNet50, faces: Dataset, stage: Stage, seed: int, count: int = SETTLED_ON, progress: Progress = silent
+    net: Network, faces: Dataset, stage: Stage, seed: int, count: int = SETTLED_ON, progress: Progress = silent
 ) -> None:
     """`settle_statistics` on the first batches that a stage trains on, varied as it varies them.
 
     Args:
         net: the network.
-        faces: of the training split.
-        stage: says how large they are, and how varied.
-        seed: of the recipe.
-        count: about so many faces.
-        progress: told after each batch.
+        faces: faces of the training split.
+        stage: the stage, which says how large they are, and how varied.
+        seed: seed of the recipe.
+        count: how many faces, rounded up to whole batches.
+        progress: called after each batch.
 
     Raises:
         SourceError: when there are too few faces, or one cannot be read.
     """
-    batches = Batches(faces, stage, (seed, 0))
+    batches = Batches(faces, stage, (seed, 0), net.input)
     steps = math.ceil(count / min(stage.batch, len(faces)))
 
     def images() -> Iterable[Tensor]:

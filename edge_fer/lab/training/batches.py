@@ -1,7 +1,7 @@
 """Faces on their way into a network, by number of step.
 
 A batch follows from the seed and its step alone, so that a run that was interrupted goes on with the
-batches that it would have seen, and batches can be made ahead of time in any number of threads.
+batches that would have come next, and batches can be made ahead of time in any number of threads.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from edge_fer.errors import SourceError
-from edge_fer.lab.datasets.dataset import Dataset
+from edge_fer.lab.datasets.dataset import Dataset, read_picture
 from edge_fer.lab.datasets.pictures import resize
-from edge_fer.lab.training.augment import degrade, erase, light, standardise, warp
+from edge_fer.lab.networks.base import NetworkInput
+from edge_fer.lab.training.augment import as_tensor, degrade, erase, light, standardise, warp
 from edge_fer.lab.training.recipe import Stage
 from edge_fer.types import LABELS, Image
 
@@ -29,7 +30,7 @@ class Batch:
     """Some faces.
 
     Attributes:
-        images: `(n, 3, size, size)` float32, standardised.
+        images: `(n, 3, size, size)` float32, as the network takes them.
         targets: `(n, 7)` float32, rows summing to 1.
         second: `(n, 7)` float32, rows summing to 1, or 0 where there is no second label.
     """
@@ -44,17 +45,18 @@ class Batches:
 
     Args:
         dataset: the training split.
-        stage: says how many faces a step, how large, and how varied.
-        seed: of the run, and the number of the stage.
+        stage: the stage, which says how many faces a step has, how large they are, and how varied.
+        seed: the run's seed and the number of the stage.
+        expected: the network's input.
 
     Raises:
         SourceError: when there are too few faces.
     """
 
-    def __init__(self, dataset: Dataset, stage: Stage, seed: tuple[int, int]) -> None:
+    def __init__(self, dataset: Dataset, stage: Stage, seed: tuple[int, int], expected: NetworkInput) -> None:
         if len(dataset) < 2:
             raise SourceError(f"expected faces to train on in {dataset.name}, found {len(dataset)}; check its splits")
-        self._dataset, self._stage, self._seed = dataset, stage, seed
+        self._dataset, self._stage, self._seed, self._input = dataset, stage, seed, expected
         self._size = min(stage.batch, len(dataset))
         self.steps_per_epoch = max(1, (stage.epoch_faces or len(dataset)) // self._size)
         self.targets = _targets(dataset, stage)
@@ -70,16 +72,15 @@ class Batches:
         """The batch of a step."""
         chosen, rng, stage = self.indices(step), self._random(step, 1), self._stage
         ranges = stage.augmentation
-        pictures = fitting([self._dataset.images[int(index)] for index in chosen], stage.size)
+        faces, colour = self._dataset.images, self._input.colour
+        pictures = fitting([read_picture(faces, int(index), colour) for index in chosen], stage.size)
         pictures = [degrade(picture, ranges, rng) for picture in pictures]
-        images = torch.from_numpy(np.stack(pictures)).float()[:, None]
-        images = erase(light(warp(images, stage.size, ranges, rng), ranges, rng), ranges.erase, rng)
+        images = erase(light(warp(as_tensor(pictures), stage.size, ranges, rng), ranges, rng), ranges.erase, rng)
         smooth = stage.loss.second_smoothing
         known = self._dataset.second[chosen]
         second = np.where(known[:, None] >= 0, smoothed(np.eye(len(LABELS))[known], smooth), 0)
-        batch = Batch(
-            standardise(images), torch.from_numpy(self.targets[chosen]).float(), torch.from_numpy(second).float()
-        )
+        targets, second_targets = (torch.from_numpy(values).float() for values in (self.targets[chosen], second))
+        batch = Batch(standardise(images, self._input), targets, second_targets)
         return mixed(batch, float(rng.beta(stage.loss.mixup, stage.loss.mixup))) if stage.loss.mixup else batch
 
     def stream(self, first: int, last: int, workers: int) -> Iterator[Batch]:
@@ -114,7 +115,7 @@ def smoothed(targets: NDArray[np.float64], part: float) -> NDArray[np.float64]:
 def mixed(batch: Batch, part: float) -> Batch:
     """Each face with a part of another. Zhang et al., "mixup: Beyond Empirical Risk Minimization", 2018.
 
-    A face without a second label takes none from its partner, as no loss could be told of the mixture.
+    A face without a second label takes none from its partner, since the mixture would have no known target.
     """
     other = [tensor.flip(0) for tensor in (batch.images, batch.targets, batch.second)]
     images, targets, second = (
@@ -125,17 +126,24 @@ def mixed(batch: Batch, part: float) -> Batch:
     return Batch(images, targets, second * known)
 
 
-def plain_batches(dataset: Dataset, size: int, count: int) -> Iterator[Tensor]:
-    """All faces in order, as the network takes them, without variation; `count` at a time."""
+def plain_batches(dataset: Dataset, size: int, count: int, expected: NetworkInput) -> Iterator[Tensor]:
+    """All faces in order, as the network takes them, without variation.
+
+    Args:
+        dataset: the faces.
+        size: side, pixels.
+        count: faces a batch.
+        expected: the network's input.
+    """
     for first in range(0, len(dataset), count):
-        pictures = [dataset.images[index] for index in range(first, min(first + count, len(dataset)))]
-        resized = np.stack([resize(picture, size) for picture in pictures])
-        yield standardise(torch.from_numpy(resized).float()[:, None])
+        places = range(first, min(first + count, len(dataset)))
+        pictures = [resize(read_picture(dataset.images, place, expected.colour), size) for place in places]
+        yield standardise(as_tensor(pictures), expected)
 
 
 def fitting(pictures: list[Image], size: int) -> list[Image]:
     """Pictures of one shape: as they are where they have it and are no larger than `size`, else resized to it."""
     shapes = {picture.shape for picture in pictures}
-    if len(shapes) == 1 and max(pictures[0].shape) <= size:
+    if len(shapes) == 1 and max(pictures[0].shape[:2]) <= size:
         return pictures
     return [resize(picture, size) for picture in pictures]

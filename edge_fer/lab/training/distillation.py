@@ -1,7 +1,8 @@
-"""What a deployed classifier thinks of training faces, for a smaller one to learn from.
+"""Soft targets: the probabilities that a deployed classifier, the teacher, gives training faces.
 
 Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network", 2015; here at a temperature of 1, mixed
-with what annotators said, and asked once a face: pictures are varied for the pupil only.
+with the annotators' targets. The teacher reads each face once and as it is; only the network in training gets varied
+pictures.
 """
 
 from __future__ import annotations
@@ -15,22 +16,23 @@ from numpy.typing import NDArray
 from edge_fer.expression.outputs import softmax
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.lab.console import Progress
-from edge_fer.lab.datasets.dataset import Dataset, Images, Subset, Usage
+from edge_fer.lab.datasets.dataset import Dataset, Images, Split, Subset
 from edge_fer.lab.datasets.pictures import resized
 from edge_fer.lab.evaluation.logits import classify
 from edge_fer.lab.files import replacing
 
-_PIECE = 256  # faces enlarged at a time
 
-
-def answers(images: Images, teacher: str, store: ModelStore, progress: Progress) -> NDArray[np.float32]:
+def soft_targets(
+    images: Images, teacher: str, store: ModelStore, progress: Progress, *, piece: int = 256
+) -> NDArray[np.float32]:
     """The probabilities that a classifier gives each face, before its temperature.
 
     Args:
-        images: grey crops as a data set has them.
-        teacher: its name in the manifest.
-        store: where it is.
-        progress: told now and then.
+        images: crops as a data set has them.
+        teacher: name of the classifier in the manifest.
+        store: the folder of the classifier.
+        progress: called after each piece.
+        piece: faces that are enlarged at a time.
 
     Returns:
         `(n, 7)` float32, rows summing to 1.
@@ -41,50 +43,51 @@ def answers(images: Images, teacher: str, store: ModelStore, progress: Progress)
     """
     spec, model = store.spec(teacher, "classify"), store.load(teacher, "classify")
     rows: list[NDArray[np.float64]] = []
-    for first in range(0, len(images), _PIECE):
-        piece = Subset(images, np.arange(first, min(first + _PIECE, len(images))))
-        rows += [softmax(logits) for logits in classify(model, resized(piece, spec.input.size), spec.input)]
+    for first in range(0, len(images), piece):
+        some = Subset(images, np.arange(first, min(first + piece, len(images))))
+        pictures = resized(some, spec.input.size, "grey" if spec.input.colour == "grey" else "rgb")
+        rows += [softmax(logits) for logits in classify(model, pictures, spec.input)]
         progress(len(rows), len(images))
     return np.array(rows, np.float32)
 
 
-def taught(dataset: Dataset, thinks: NDArray[np.float32], part: float) -> Dataset:
-    """A data set whose training targets are in part what a teacher thinks.
+def with_soft_targets(dataset: Dataset, targets: NDArray[np.float32], part: float) -> Dataset:
+    """A data set whose training targets are in part soft targets.
 
     Args:
-        dataset: with targets by annotators.
-        thinks: `(n, 7)`, of its training faces in order, see `answers`.
-        part: of each target that is the teacher's, 0..1.
+        dataset: the faces, with targets by annotators.
+        targets: `(n, 7)` float32, soft targets of its training faces in order; see `soft_targets`.
+        part: the part of each new target that is the soft target, 0..1.
     """
-    targets = dataset.targets.copy()
-    training = dataset.usage == Usage.TRAINING
-    targets[training] = (1 - part) * targets[training] + part * thinks
-    return replace(dataset, targets=targets)
+    mixed = dataset.targets.copy()
+    training = dataset.splits == Split.TRAINING
+    mixed[training] = (1 - part) * mixed[training] + part * targets
+    return replace(dataset, targets=mixed)
 
 
-def kept_answers(
+def cached_soft_targets(
     path: Path, dataset: Dataset, teacher: str, store: ModelStore, progress: Progress
 ) -> NDArray[np.float32]:
-    """`answers` to the training faces, from a file where an earlier run of the same teacher left them there.
+    """Soft targets of the training faces, from a file where an earlier run with the same teacher wrote them.
 
     Args:
-        path: an .npz file.
-        dataset: see `taught`.
-        teacher: see `answers`.
-        store: see `answers`.
-        progress: see `answers`.
+        path: an .npz file; written where it is missing or of another teacher or other faces.
+        dataset: the faces.
+        teacher: see `soft_targets`.
+        store: see `soft_targets`.
+        progress: see `soft_targets`.
 
     Raises:
         ModelError: when there is no such classifier.
         OutputError: when the file cannot be written.
     """
-    training = dataset.only(Usage.TRAINING)
+    training = dataset.only(Split.TRAINING)
     digest = store.spec(teacher, "classify").sha256
     if path.is_file():
-        with np.load(path) as kept:
-            if str(kept["sha256"]) == digest and len(kept["thinks"]) == len(training):
-                return np.asarray(kept["thinks"], np.float32)
-    thinks = answers(training.images, teacher, store, progress)
+        with np.load(path) as cached:
+            if str(cached["sha256"]) == digest and len(cached["targets"]) == len(training):
+                return np.asarray(cached["targets"], np.float32)
+    targets = soft_targets(training.images, teacher, store, progress)
     with replacing(path) as file:
-        np.savez(file, sha256=np.array(digest), thinks=thinks)
-    return thinks
+        np.savez(file, sha256=np.array(digest), targets=targets)
+    return targets

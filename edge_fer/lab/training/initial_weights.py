@@ -1,4 +1,4 @@
-"""The first weights of a training: read and judged before the faces, put to use with them."""
+"""The first weights of a training: read and checked before the faces are, and made a model with them."""
 
 from __future__ import annotations
 
@@ -11,77 +11,86 @@ from torch import nn
 
 from edge_fer.errors import ConfigError
 from edge_fer.lab.console import Reporter
-from edge_fer.lab.datasets.dataset import Dataset, Usage
+from edge_fer.lab.datasets.dataset import Dataset, Split
 from edge_fer.lab.model_folder import find_entry
-from edge_fer.lab.networks.se_resnet50 import SEResNet50
+from edge_fer.lab.networks import open_network
+from edge_fer.lab.networks.base import Network, new_head
 from edge_fer.lab.training.batch_norm import settle_on_faces
-from edge_fer.lab.training.multi_task import TwoHeads, begin, second_head
+from edge_fer.lab.training.multi_task import MultiTaskModel, initialise
 from edge_fer.lab.training.recipe import Recipe
-from edge_fer.lab.weights.keras_vggface import load_vggface
-from edge_fer.lab.weights.npz import load_origin, load_se_resnet50, load_second_head
+from edge_fer.lab.weights.npz import load_weights
 from edge_fer.lab.weights.provenance import Origin, origin_of
 from edge_fer.lab.weights.tflite import find_deployed, weights_from_tflite
 
 
 @dataclass(frozen=True, slots=True)
-class FirstWeights:
-    """What training begins with.
+class InitialWeights:
+    """The first weights of a training.
 
     Attributes:
         net: the network.
-        second: its second head, where the weights have one.
-        origin: what is known of the weights.
-        trained: whether they were given.
-        deployed: the .tflite file that they come from, whose batch norms were folded away; null: another one.
+        second: its second head; None where the weights have none.
+        origin: what is known of the weights; None: nothing.
+        trained: whether the weights come from a file; else they are random.
+        deployed: the .tflite file that they come from, whose batch norms were folded away; None: another one.
     """
 
-    net: SEResNet50
+    net: Network
     second: nn.Linear | None = None
     origin: Origin | None = None
     trained: bool = True
     deployed: Path | None = None
 
 
-def first_weights(weights: Path | None, recipe: Recipe) -> FirstWeights:
+def initial_weights(weights: Path | None, recipe: Recipe) -> InitialWeights:
     """Read the weights that training goes on from, or draw random ones.
 
     Args:
-        weights: name of a classifier that came along, its .tflite file, an .npz file or keras-vggface's .h5; null:
-            none.
-        recipe: says whether there must be any.
+        weights: name of a shipped classifier, a .tflite file, an .npz file, or another file that the network can
+            read, such as keras-vggface's .h5; None: random weights.
+        recipe: the recipe, which says which network is trained and whether it needs weights.
 
     Raises:
         ConfigError: when the recipe needs weights and there are none.
         ModelError: when they cannot be read, or are another network's.
     """
     torch.manual_seed(recipe.seed)
+    start = recipe.start
     if weights is None:
-        if recipe.start.needs_weights:
+        network = open_network(start.network)
+        if start.needs_weights:
             raise ConfigError(
-                f"expected --weights for the recipe {recipe.name}, which goes on from trained ones, found none; give "
-                "--weights se_resnet50"
+                f"expected --weights for the recipe {recipe.name}, which starts from trained weights, found none; give "
+                f"--weights with a file of {start.network}, or the name of a model of it that is shipped"
             )
-        return FirstWeights(SEResNet50(width=recipe.start.width), trained=False)
-    if weights.suffix == ".h5":
-        return FirstWeights(load_vggface(weights))
+        return InitialWeights(network(start.width, colour=start.colour), trained=False)
+    first = _read(weights, start.network)
+    first.net.colour = start.colour or first.net.colour
+    return first
+
+
+def _read(weights: Path, network: str) -> InitialWeights:
     if deployed := find_deployed(weights):
-        net = weights_from_tflite(deployed)
+        net = weights_from_tflite(deployed, open_network(network))
         entry = find_entry(deployed, deployed.read_bytes())
-        return FirstWeights(net, origin=origin_of(*entry) if entry else None, deployed=deployed)
-    return FirstWeights(load_se_resnet50(weights), load_second_head(weights), load_origin(weights))
+        return InitialWeights(net, origin=origin_of(*entry) if entry else None, deployed=deployed)
+    loaded = load_weights(weights, network)
+    return InitialWeights(loaded.net, loaded.second, loaded.origin)
 
 
-def first_model(first: FirstWeights, recipe: Recipe, sets: Mapping[str, Dataset], report: Reporter) -> TwoHeads:
+def initial_model(
+    first: InitialWeights, recipe: Recipe, sets: Mapping[str, Dataset], report: Reporter
+) -> MultiTaskModel:
     """The network as a recipe begins to train it.
 
     A deployed network's batch norms are made fit to be trained on these faces; a second head is added where the
     recipe and the faces have a use for one.
 
     Args:
-        first: the weights; they become those of the model.
-        recipe: what to do.
+        first: the weights, which become those of the model.
+        recipe: the recipe.
         sets: the data set of each name in the recipe.
-        report: is told what the network begins with.
+        report: receives a line about the first weights.
 
     Raises:
         SourceError: when there are too few faces, or one cannot be read.
@@ -89,11 +98,11 @@ def first_model(first: FirstWeights, recipe: Recipe, sets: Mapping[str, Dataset]
     if first.deployed is not None:
         stage = recipe.stages[0]
         with report.step(f"starting from {first.deployed}: statistics of its batch norms") as progress:
-            faces = sets[stage.data].only(Usage.TRAINING)
+            faces = sets[stage.data].only(Split.TRAINING)
             settle_on_faces(first.net, faces, stage, recipe.seed, progress=progress)
     second = first.second
     if second is None and recipe.has_second and any((dataset.second >= 0).any() for dataset in sets.values()):
-        second = second_head(first.net)
-    model = TwoHeads(first.net, second, recipe.dropout, first.origin)
-    begin(model, recipe.start, trained=first.trained)
+        second = new_head(first.net.head.in_features)
+    model = MultiTaskModel(first.net, second, recipe.dropout, first.origin)
+    initialise(model, recipe.start, trained=first.trained)
     return model

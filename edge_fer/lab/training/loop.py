@@ -1,4 +1,4 @@
-"""The training loop: stages, epochs, steps; checkpoints that a run goes on from as if nothing had happened.
+"""The training loop: stages, epochs, steps, and checkpoints from which an interrupted run continues exactly.
 
 What is random in a step follows from the seed, the stage and the number of the step, so that a
 checkpoint need not hold the state of any generator. Without a limit in minutes, a resumed run ends with
@@ -20,13 +20,20 @@ import numpy as np
 import torch
 
 from edge_fer.errors import ConfigError, ModelError, SourceError
-from edge_fer.lab.datasets.dataset import Dataset, Usage
+from edge_fer.lab.datasets.dataset import Dataset, Split
 from edge_fer.lab.training.batches import Batch, Batches
 from edge_fer.lab.training.checkpoint import load_checkpoint, save_checkpoint
-from edge_fer.lab.training.multi_task import Average, TwoHeads, set_training
-from edge_fer.lab.training.objective import cross_entropy, inverse_frequency, learning_rate, make_optimizer, towards
+from edge_fer.lab.training.multi_task import MultiTaskModel, WeightEma, set_training
+from edge_fer.lab.training.objective import (
+    cross_entropy,
+    inverse_frequency,
+    learning_rate,
+    make_optimizer,
+    set_learning_rate,
+    towards,
+)
 from edge_fer.lab.training.recipe import Recipe, Stage
-from edge_fer.lab.training.training_log import SilentWatcher, Watcher, plot_curves, write_table
+from edge_fer.lab.training.training_log import SilentTrainingReporter, TrainingReporter, plot_curves, write_table
 from edge_fer.lab.training.validation import measure
 from edge_fer.lab.weights.provenance import Origin
 
@@ -36,15 +43,15 @@ CHECKPOINT, BEST, LAST, TABLE, CURVES = "checkpoint.pt", "best.npz", "last.npz",
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What does not change the result.
+    """Options that do not change the result.
 
     Attributes:
         device: `cpu` or `cuda`.
         workers: threads that make batches ahead of time.
-        checkpoint_s: pause between checkpoints, seconds.
-        clock: seconds that only go forward.
-        stopping: set by another thread or a signal to end after the step, with a checkpoint.
-        watcher: who is told.
+        checkpoint_s: time between checkpoints, seconds.
+        clock: gives a time in seconds that only goes forward.
+        stopping: another thread or a signal sets it to end the run after the step, with a checkpoint.
+        reporter: receives lines and steps.
     """
 
     device: str = "cpu"
@@ -52,23 +59,23 @@ class Options:
     checkpoint_s: float = 300.0
     clock: Callable[[], float] = time.monotonic
     stopping: threading.Event = field(default_factory=threading.Event)
-    watcher: Watcher = field(default_factory=SilentWatcher)
+    reporter: TrainingReporter = field(default_factory=SilentTrainingReporter)
 
 
 @dataclass(slots=True)
-class Position:
+class TrainingState:
     """How far a run is.
 
     Attributes:
-        stage: number of the stage.
-        step: steps made in it.
+        stage: number of the stage, from 0.
+        step: steps made in the stage.
         updates: steps made in all stages.
         elapsed_s: time spent in the stage.
         best: highest validation accuracy of the stage, 0..1.
-        stale: epochs since that.
-        loss: sum over the faces of the epoch.
-        right: faces of the epoch on which the most probable label was the target's.
-        faces: of the epoch.
+        stale: epochs since that accuracy.
+        loss: sum of the loss over the faces of the epoch, nats.
+        right: faces of the epoch whose most probable label was the target's.
+        faces: faces of the epoch so far.
         epoch_s: time spent on the steps of the epoch.
     """
 
@@ -84,15 +91,15 @@ class Position:
     epoch_s: float = 0.0
 
 
-class Run:
-    """A recipe being carried out on a network.
+class Trainer:
+    """Trains a network by a recipe.
 
     Args:
-        model: with its first weights.
-        recipe: what to do.
+        model: the network with its first weights.
+        recipe: the recipe.
         data: the data set of each name that the recipe's stages use.
-        folder: for checkpoint, log, curves and weights.
-        options: what does not change the result.
+        folder: the folder of checkpoint, log, curves and weights.
+        options: options that do not change the result; None: their defaults.
 
     Raises:
         ConfigError: when a data set is missing.
@@ -100,24 +107,29 @@ class Run:
     """
 
     def __init__(
-        self, model: TwoHeads, recipe: Recipe, data: Mapping[str, Dataset], folder: Path, options: Options | None = None
+        self,
+        model: MultiTaskModel,
+        recipe: Recipe,
+        data: Mapping[str, Dataset],
+        folder: Path,
+        options: Options | None = None,
     ) -> None:
         self._recipe, self._folder = recipe, folder
         self._options = options or Options()
         self._data = {stage.data: _splits(stage.data, data) for stage in recipe.stages}
         layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
         self._model = model.to(self._options.device, memory_format=layout)
-        self._average = Average(self._model, recipe.ema) if recipe.ema else None
+        self._average = WeightEma(self._model, recipe.ema) if recipe.ema else None
         self._forward: Any = torch.compile(self._model) if recipe.compile else self._model
         self._identity = _identity(recipe, data, model.origin)
-        self._at = Position()
+        self._at = TrainingState()
         self._rows: list[dict[str, str | int | float]] = []
         self._optimizer: Any = None
         self._optimizer_state: dict[str, Any] | None = None
         self._saved_at = self._options.clock()
 
     def resume(self) -> None:
-        """Go on from the checkpoint in the folder.
+        """Continue from the checkpoint in the folder.
 
         Raises:
             ModelError: when there is none that can be read.
@@ -134,12 +146,12 @@ class Run:
         if self._average:
             self._average.model.load_state_dict(state["average"])
         self._optimizer_state = state["optimizer"]
-        self._at, self._rows = Position(**state["position"]), state["rows"]
+        self._at, self._rows = TrainingState(**state["position"]), state["rows"]
         stage = self._recipe.stages[min(self._at.stage, len(self._recipe.stages) - 1)]
-        self._look_at(stage.size)
-        self._options.watcher.say(f"resuming after step {self._at.step} of stage {stage.name}")
+        self._set_resolution(stage.size)
+        self._options.reporter.say(f"resuming after step {self._at.step} of stage {stage.name}")
 
-    def carry_out(self) -> bool:
+    def fit(self) -> bool:
         """Train to the end, or until `stopping` is set.
 
         Returns:
@@ -155,21 +167,21 @@ class Run:
             if not self._stage(stage):
                 self._save()
                 return False
-            self._at = Position(stage=self._at.stage + 1, updates=self._at.updates)
+            self._at = TrainingState(stage=self._at.stage + 1, updates=self._at.updates)
             self._optimizer = self._optimizer_state = None
             self._save()
         self._measured().save(self._folder / LAST)
         return True
 
     def _stage(self, stage: Stage) -> bool:
-        """Carry out a stage, or the rest of it; whether its end was reached."""
+        """Train a stage, or the rest of it; gives whether its end was reached."""
         training, validation = self._data[stage.data]
         validation = _some(validation, stage.validation_faces)
-        batches = Batches(training, stage, (self._recipe.seed, self._at.stage))
+        batches = Batches(training, stage, (self._recipe.seed, self._at.stage), self._model.net.input)
         weights = inverse_frequency(training.labels, stage.loss.class_weights)
         counted = torch.from_numpy(weights).float().to(self._options.device)
         set_training(self._model, stage.train)
-        self._look_at(stage.size)
+        self._set_resolution(stage.size)
         self._optimizer = make_optimizer(self._model, stage.optimizer, stage.lr)
         if self._optimizer_state is not None:
             self._optimizer.load_state_dict(self._optimizer_state)
@@ -190,8 +202,8 @@ class Run:
                 self._save()
         return True
 
-    def _look_at(self, size: int) -> None:
-        """Let the network know the resolution that it is trained at."""
+    def _set_resolution(self, size: int) -> None:
+        """Note the size of the stage's pictures in the network, for its weights file."""
         self._model.net.resolution = size
         if self._average:
             self._average.model.net.resolution = size
@@ -206,12 +218,11 @@ class Run:
         return min(1.0, max(self._at.step / steps, by_clock))
 
     def _step(self, stage: Stage, batch: Batch, progress: float, weights: Any) -> None:
-        """Learn from a batch."""
+        """Make one step of the optimizer."""
         started = self._options.clock()
         torch.manual_seed(_step_seed(self._recipe.seed, self._at))  # of dropout
         lr = learning_rate(stage, progress)
-        for group in self._optimizer.param_groups:
-            group["lr"] = lr
+        set_learning_rate(self._optimizer, lr)
         device = self._options.device
         images = batch.images.to(device, memory_format=self._format())
         targets, second_targets = batch.targets.to(device), batch.second.to(device)
@@ -241,10 +252,10 @@ class Run:
         self._at.right += int((logits.argmax(1) == targets.argmax(1)).sum())
         self._at.faces += len(targets)
         self._at.epoch_s += self._options.clock() - started
-        self._options.watcher.step(stage.name, progress, f"loss {self._at.loss / self._at.faces:.3f}  lr {lr:.1e}")
+        self._options.reporter.step(stage.name, progress, f"loss {self._at.loss / self._at.faces:.3f}  lr {lr:.1e}")
 
     def _end_epoch(self, stage: Stage, validation: Dataset, epoch: int) -> None:
-        """Validate, and write what is known."""
+        """Validate, and write the figures of the epoch."""
         at = self._at
         figures = measure(self._measured(), validation, stage.size, self._options.device, bf16=self._recipe.bf16)
         row: dict[str, str | int | float] = {
@@ -269,14 +280,14 @@ class Run:
             at.stale += 1
         write_table(self._folder / TABLE, self._rows)
         plot_curves(self._folder / CURVES, self._rows)
-        self._options.watcher.say(
+        self._options.reporter.say(
             f"{stage.name} epoch {epoch}: loss {row['train_loss']:.4f}, validation {row['val_loss']:.4f}; "
             f"accuracy {row['train_accuracy']:.2%}, validation {accuracy:.2%} (best {at.best:.2%}), "
             f"{row['faces_per_s'] or '?'} faces/s"
         )
         set_training(self._model, stage.train)
 
-    def _measured(self) -> TwoHeads:
+    def _measured(self) -> MultiTaskModel:
         return self._average.model if self._average else self._model
 
     def _format(self) -> Any:
@@ -303,28 +314,28 @@ def _splits(name: str, data: Mapping[str, Dataset]) -> tuple[Dataset, Dataset]:
         raise ConfigError(
             f"expected a data set for `{name}`, found {', '.join(data) or 'none'}; give --data {name}=PATH"
         )
-    training, validation = (data[name].only(usage) for usage in (Usage.TRAINING, Usage.VALIDATION))
+    training, validation = (data[name].only(split) for split in (Split.TRAINING, Split.VALIDATION))
     if not len(validation):
         raise SourceError(f"expected faces to validate on in {data[name].name}, found none; check its splits")
     return training, validation
 
 
 def _some(faces: Dataset, count: int | None) -> Dataset:
-    """So many of the faces, always the same ones."""
+    """At most `count` of the faces, always the same ones."""
     if count is None or count >= len(faces):
         return faces
     return faces.take(np.sort(np.random.default_rng(0).permutation(len(faces))[:count]))
 
 
 def _identity(recipe: Recipe, data: Mapping[str, Dataset], origin: Origin | None) -> str:
-    """A hash of what decides the result, and of what is written down with it."""
+    """A hash of what decides the result, and of the origin that is written with it."""
     digest = hashlib.sha256(recipe.model_dump_json().encode())
     digest.update(origin.model_dump_json().encode() if origin else b"")
     for name in sorted({stage.data for stage in recipe.stages}):
-        for values in (data[name].labels, data[name].targets, data[name].usage, data[name].second):
+        for values in (data[name].labels, data[name].targets, data[name].splits, data[name].second):
             digest.update(np.ascontiguousarray(values).tobytes())
     return digest.hexdigest()
 
 
-def _step_seed(seed: int, at: Position) -> int:
+def _step_seed(seed: int, at: TrainingState) -> int:
     return int(np.random.SeedSequence([seed, at.stage, at.step]).generate_state(1, np.uint64)[0] >> np.uint64(1))

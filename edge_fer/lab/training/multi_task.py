@@ -1,4 +1,4 @@
-"""The network while it is trained: with a second head on the same features, and parts that stand still."""
+"""A network in training: with a second head on the same features, and with parts that stand still."""
 
 from __future__ import annotations
 
@@ -9,24 +9,29 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from edge_fer.lab.networks.se_resnet50 import Bottleneck, SEResNet50
+from edge_fer.lab.networks.base import Network
 from edge_fer.lab.training.recipe import Start
-from edge_fer.lab.weights.npz import save_se_resnet50
+from edge_fer.lab.weights.npz import Weights, save_weights
 from edge_fer.lab.weights.provenance import Origin
-from edge_fer.types import LABELS
 
-_TOP = ("net.dense1000", "net.dropout", "net.head", "second")
-"""What the stage of the top trains; everything else is the trunk."""
+HEADS = ("net.head", "second")
+"""Names of the heads among the model's parameters."""
 
 
-class TwoHeads(nn.Module):
-    """A network and perhaps a second head, and what its first weights were, which goes along with them.
+class MultiTaskModel(nn.Module):
+    """A network with one or two heads: the second learns another annotator's labels from the same features.
 
-    The input is that of the network; the outputs are `(n, 7)` logits of the head, and of the second head
-    or null.
+    The input is that of the network. The outputs are `(n, 7)` logits of the network's own head, and of the second
+    head or None.
+
+    Args:
+        net: the network.
+        second: the second head; None for a network with one head.
+        dropout: share of the features that training drops before the heads, 0..1.
+        origin: what the first weights are; it is written with the weights.
     """
 
-    def __init__(self, net: SEResNet50, second: nn.Linear | None, dropout: float, origin: Origin | None = None) -> None:
+    def __init__(self, net: Network, second: nn.Linear | None, dropout: float, origin: Origin | None = None) -> None:
         super().__init__()
         self.net = net
         self.second = second
@@ -34,59 +39,72 @@ class TwoHeads(nn.Module):
         self.net.dropout.p = dropout
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Run the network."""
+        """Trainer the network."""
         features = self.net.dropout(self.net.features(image))
         return self.net.head(features), None if self.second is None else self.second(features)
 
     def save(self, path: Path) -> None:
-        """Write the weights as `load_se_resnet50`, `load_second_head` and `load_origin` read them."""
-        save_se_resnet50(path, self.net, self.second, self.origin)
+        """Write the weights as `load_weights` reads them."""
+        save_weights(path, Weights(self.net, self.second, self.origin))
+
+    def is_top(self, name: str) -> bool:
+        """Whether a parameter or layer of that name is trained in the stage `top`."""
+        return is_inside(name, ("second", *(f"net.{layer}" for layer in self.net.TOP)))
 
 
-def second_head(net: SEResNet50) -> nn.Linear:
-    """A new second head for a network."""
-    return nn.Linear(net.head.in_features, len(LABELS))
+def is_inside(name: str, layers: tuple[str, ...]) -> bool:
+    """Whether a parameter or layer of that name is one of some layers, or inside one of them."""
+    return any(name == layer or name.startswith(f"{layer}.") for layer in layers)
 
 
-def begin(model: TwoHeads, start: Start, *, trained: bool) -> None:
+def initialise(model: MultiTaskModel, start: Start, *, trained: bool) -> None:
     """Set the first weights as a recipe says.
 
     Args:
         model: the network.
-        start: of the recipe.
+        start: the part of the recipe that says how to begin.
         trained: whether weights were loaded, whose batch-norm scales are then kept.
+
+    Raises:
+        ConfigError: when the recipe scales blocks that the network does not have.
     """
-    with torch.no_grad():
-        for layer in model.modules():
-            if isinstance(layer, Bottleneck) and not trained:
-                layer.expand.bn.weight.fill_(start.block_scale)
-        if start.top == "standard_normal":
+    if not trained:
+        model.net.scale_blocks(start.block_scale)
+    if start.top == "standard_normal":
+        with torch.no_grad():
             for name, parameter in model.named_parameters():
-                if name.startswith(_TOP):
+                if model.is_top(name):
                     parameter.normal_()
 
 
-def set_training(model: TwoHeads, part: Literal["top", "all"]) -> None:
+def set_training(model: MultiTaskModel, part: Literal["top", "all"]) -> None:
     """Let a part of the network learn; the rest stands still, with its batch-norm statistics."""
     for name, parameter in model.named_parameters():
-        parameter.requires_grad_(part == "all" or name.startswith(_TOP))
+        parameter.requires_grad_(part == "all" or model.is_top(name))
     model.train()
     if part == "top":
         for name, layer in model.net.named_children():
-            layer.train(f"net.{name}" in _TOP)
+            layer.train(model.is_top(f"net.{name}"))
 
 
-class Average:
+class WeightEma:
     """An exponential moving average of weights and statistics.
 
-    The first updates weigh more, so that the beginning is soon forgotten (as in TensorFlow's and timm's).
+    The first updates weigh more, so that the first weights soon lose their influence (as in TensorFlow's and timm's).
+
+    Args:
+        model: the network whose weights are averaged.
+        decay: the part of the average that an update keeps, 0..1.
+
+    Attributes:
+        model: a copy of the network with the averaged weights, which only evaluates.
     """
 
-    def __init__(self, model: TwoHeads, decay: float) -> None:
+    def __init__(self, model: MultiTaskModel, decay: float) -> None:
         self.model = copy.deepcopy(model).eval().requires_grad_(False)
         self._decay = decay
 
-    def update(self, model: TwoHeads, updates: int) -> None:
+    def update(self, model: MultiTaskModel, updates: int) -> None:
         """Take in the weights after so many updates of the optimizer."""
         decay = min(self._decay, (1 + updates) / (10 + updates))
         with torch.no_grad():

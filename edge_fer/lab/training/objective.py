@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from edge_fer.lab.training.multi_task import HEADS, is_inside
 from edge_fer.lab.training.recipe import Optimizer, Stage
 from edge_fer.types import LABELS
 
@@ -20,7 +21,7 @@ def cross_entropy(logits: Tensor, targets: Tensor, weights: Tensor | None = None
     Args:
         logits: `(n, 7)`.
         targets: `(n, 7)`, rows summing to 1, or 0 for a face that does not count.
-        weights: `(7,)`, of each label.
+        weights: `(7,)`, the weight of each label.
     """
     terms = -targets * torch.log_softmax(logits.float(), dim=1)
     if weights is not None:
@@ -32,7 +33,7 @@ def inverse_frequency(labels: NDArray[np.int64], power: float = 1.0) -> NDArray[
     """`(7,)`: a weight for each label, 1 on the average face; 0 for a label without faces.
 
     Args:
-        labels: of the faces.
+        labels: `(n,)`, the faces' labels.
         power: 1 makes all labels weigh the same in all; less lets the frequent ones keep some of their lead.
     """
     counts = np.bincount(labels, minlength=len(LABELS))
@@ -41,7 +42,7 @@ def inverse_frequency(labels: NDArray[np.int64], power: float = 1.0) -> NDArray[
 
 
 def towards(targets: Tensor, logits: Tensor, part: float) -> Tensor:
-    """Targets `(n, 7)` of which a part is replaced by what a teacher's logits `(n, 7)` say.
+    """Targets `(n, 7)` of which a part is replaced by the softmax of a teacher's logits `(n, 7)`.
 
     Tarvainen and Valpola, "Mean teachers are better role models", 2017, as a mixture of targets.
     """
@@ -49,14 +50,33 @@ def towards(targets: Tensor, logits: Tensor, part: float) -> Tensor:
 
 
 def make_optimizer(model: nn.Module, settings: Optimizer, lr: float) -> Any:
-    """An optimizer of the parameters that learn; weight decay is on matrices and kernels only."""
-    learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    """An optimizer of the parameters that learn; weight decay is on matrices and kernels only.
+
+    Args:
+        model: the network; parameters that stand still are left out.
+        settings: the kind of optimizer, its decay and the rate of the heads.
+        lr: learning rate.
+
+    Returns:
+        The optimizer. Each group has `rate`, the factor of its learning rate; see `set_learning_rate`.
+    """
+    grouped: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            rate = settings.head_rate if is_inside(name, HEADS) else 1.0
+            decay = settings.weight_decay if parameter.ndim > 1 else 0.0
+            grouped.setdefault((rate, decay), []).append(parameter)
     groups = [
-        {"params": [value for value in learning if value.ndim > 1], "weight_decay": settings.weight_decay},
-        {"params": [value for value in learning if value.ndim <= 1], "weight_decay": 0.0},
+        {"params": parameters, "weight_decay": decay, "rate": rate} for (rate, decay), parameters in grouped.items()
     ]
     kind = torch.optim.AdamW if settings.kind == "adamw" else torch.optim.Adam
     return kind(groups, lr=lr, betas=settings.betas)
+
+
+def set_learning_rate(optimizer: Any, lr: float) -> None:
+    """Set the learning rate of every group of `make_optimizer`."""
+    for group in optimizer.param_groups:
+        group["lr"] = lr * group["rate"]
 
 
 def learning_rate(stage: Stage, progress: float) -> float:

@@ -1,6 +1,6 @@
 """How a network is trained, as one validated model; recipes are YAML files.
 
-The models are the one place for defaults; `edge_fer/lab/recipes` holds the recipes that come along.
+The models are the one place for defaults; `edge_fer/lab/recipes` holds the recipes that are shipped.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ class Augmentation(_Section):
 
     Attributes:
         flip: share of the pictures that are mirrored.
-        rotation: up to so many degrees.
-        scale: logarithm of the factor, up to so much.
-        shift: up to this part of the side, in each direction.
-        shear: up to this part of the side.
-        brightness: added, up to this part of the full range.
-        contrast: logarithm of the factor, up to so much.
+        rotation: angle, up to so many degrees.
+        scale: logarithm of the factor of size, up to so much.
+        shift: displacement, up to this part of the side, in each direction.
+        shear: displacement of the edges, up to this part of the side.
+        brightness: added brightness, up to this part of the full range.
+        contrast: logarithm of the factor of contrast, up to so much.
         gamma: logarithm of the exponent, up to so much.
-        noise: standard deviation, up to this part of the full range.
+        noise: standard deviation of the noise, up to this part of the full range.
         erase: share of the pictures that lose a rectangle.
-        shrink: share that is scaled down to a third or more of its size, and up again.
-        blur: share that is blurred, with a deviation up to 2.5 % of the side.
-        jpeg: share that is compressed, at a quality of 15 to 70.
-        dark: share that is darkened, down to 15 % of the light, with the noise that this brings.
+        shrink: share of the pictures that is scaled down to a third or more of its size, and up again.
+        blur: share of the pictures that is blurred, with a deviation up to 2.5 % of the side.
+        jpeg: share of the pictures that is compressed, at a quality of 15 to 70.
+        dark: share of the pictures that is darkened, down to 15 % of the light, with the noise that this brings.
     """
 
     flip: float = Share
@@ -68,6 +68,7 @@ class Optimizer(_Section):
 
     kind: Literal["adam", "adamw"] = "adamw"
     betas: tuple[float, float] = (0.9, 0.999)
+    head_rate: float = Field(1.0, gt=0, description="learning rate of the heads, as a multiple of the trunk's")
     weight_decay: float = Field(0.0, ge=0)
     grad_norm: float | None = Field(None, gt=0, description="gradients are scaled down to this norm; null: never")
 
@@ -76,10 +77,10 @@ class Loss(_Section):
     """What is minimised: cross-entropy with the targets.
 
     Attributes:
-        votes: whether targets are what annotators said (where it is known), or all on the label.
+        votes: whether targets follow the annotators' votes (where they are known), or lie all on the label.
         smoothing: this part of each target is spread evenly.
         class_weights: each label counts by the inverse of its frequency to this power: 0 not at all, 1 fully.
-        distillation: this part of each target is what the averaged network says of the picture (needs `ema`).
+        distillation: this part of each target is the averaged network's answer to the picture (needs `ema`).
         mixup: parameter of the Beta distribution that pairs of pictures are mixed by; 0: they are not.
         second: weight of a second head on another annotator's labels (FER2013's); 0: there is none.
         second_smoothing: `smoothing` of the second head.
@@ -95,9 +96,11 @@ class Loss(_Section):
 
 
 class Start(_Section):
-    """Where the weights come from when no file is given, and how the top begins.
+    """Which network is trained, where its weights come from when no file is given, and how the top begins.
 
     Attributes:
+        network: name of the network, see `edge-fer lab networks`.
+        colour: what its three input channels hold; null: what the weights, or else the network, say.
         needs_weights: whether a file must be given, since the stages are made for trained weights.
         width: factor on the channels of the trunk, of a network that starts from random weights.
         block_scale: last batch-norm scale of each block, where a network starts from random weights.
@@ -105,6 +108,8 @@ class Start(_Section):
             distribution.
     """
 
+    network: str = "se_resnet50"
+    colour: Literal["grey", "rgb"] | None = None
     needs_weights: bool = False
     width: float = Field(1.0, ge=0.125, le=1, multiple_of=0.125)
     block_scale: float = Field(1.0, ge=0, le=1)
@@ -115,18 +120,19 @@ class Stage(_Section):
     """A part of the training with one data set, input size and learning rate.
 
     Attributes:
-        name: of the stage.
+        name: name of the stage.
         data: name of the data set, which the command line brings to a path.
         train: `top` (the 1000-unit layer and the heads; the trunk stands still with its statistics) or `all`.
         size: side of the input in pixels.
         batch: faces a step.
-        epochs: how many.
+        epochs: how many epochs the stage has.
         epoch_faces: faces an epoch; null: all. The log, validation and early stopping go by epochs.
         validation_faces: validate on so many faces, always the same; null: on all.
-        minutes: at most so long; the learning rate then follows the clock where that is ahead of the steps.
+        minutes: the stage ends after so many minutes; the learning rate follows the clock where that is ahead of
+            the steps.
         lr: learning rate at the start.
-        lr_end: and at the end.
-        schedule: from the one to the other.
+        lr_end: learning rate at the end.
+        schedule: how the learning rate goes from `lr` to `lr_end`.
         warmup: this part of the stage goes up from nothing to `lr`.
         patience: the stage ends after so many epochs without a better validation accuracy; null: never.
     """
@@ -154,12 +160,12 @@ class Recipe(_Section):
     """A whole training.
 
     Attributes:
-        name: of the recipe.
-        about: a sentence or two.
-        seed: of everything that is drawn.
-        dropout: before the heads.
-        teacher: this part of each training target is what the network that `--teacher` names says of the face;
-            0: there is none. Hinton et al., "Distilling the Knowledge in a Neural Network", 2015.
+        name: name of the recipe.
+        about: a sentence or two about it.
+        seed: seed of everything that is drawn at random.
+        dropout: share of the features that is dropped before the heads, 0..1.
+        teacher: this part of each training target is the answer of the network that `--teacher` names; 0: there is
+            none. Hinton et al., "Distilling the Knowledge in a Neural Network", 2015.
         ema: decay of the exponential moving average of the weights, which is what is measured and
             written; null: the weights themselves are.
         bf16: whether layers run in bfloat16 where that is safe (autocast); the command line leaves it out on a
@@ -167,7 +173,7 @@ class Recipe(_Section):
         channels_last: whether maps lie in memory as NHWC.
         compile: whether torch.compile is used.
         start: where the weights begin.
-        stages: one after the other.
+        stages: the stages, one after the other.
     """
 
     name: str
@@ -191,16 +197,16 @@ class Recipe(_Section):
 
     @model_validator(mode="after")
     def _distillation_has_a_teacher(self) -> Self:
-        taught = [stage.name for stage in self.stages if stage.loss.distillation]
-        if taught and self.ema is None:
-            raise ValueError(f"distillation (stage {taught[0]}) is from the averaged network, and `ema` is null")
+        distilled = [stage.name for stage in self.stages if stage.loss.distillation]
+        if distilled and self.ema is None:
+            raise ValueError(f"distillation (stage {distilled[0]}) is from the averaged network, and `ema` is null")
         return self
 
     @model_validator(mode="after")
-    def _targets_are_learned(self) -> Self:
-        deaf = [stage.name for stage in self.stages if not stage.loss.votes]
-        if deaf and self.teacher:
-            raise ValueError(f"a teacher changes targets, and stage {deaf[0]} goes by labels (`votes: false`)")
+    def _teacher_has_targets(self) -> Self:
+        by_labels = [stage.name for stage in self.stages if not stage.loss.votes]
+        if by_labels and self.teacher:
+            raise ValueError(f"a teacher changes targets, and stage {by_labels[0]} goes by labels (`votes: false`)")
         return self
 
     @property
@@ -210,7 +216,7 @@ class Recipe(_Section):
 
 
 def recipe_names() -> list[str]:
-    """The recipes that come along."""
+    """The recipes that are shipped."""
     return sorted(entry.name.removesuffix(".yaml") for entry in _FOLDER.iterdir() if entry.name.endswith(".yaml"))
 
 
@@ -218,7 +224,7 @@ def load_recipe(recipe: str, changes: Sequence[str] = (), skip: Sequence[str] = 
     """Read a recipe.
 
     Args:
-        recipe: name of one that comes along, or path of a YAML file.
+        recipe: name of one that is shipped, or path of a YAML file.
         changes: such as `seed=3` or `stages.fine.epochs=1`; values are YAML, stages go by their names.
         skip: names of stages to leave out.
 
@@ -235,7 +241,7 @@ def load_recipe(recipe: str, changes: Sequence[str] = (), skip: Sequence[str] = 
         return Recipe.model_validate(content)
     except ValidationError as error:
         where, what = first_problem(error)
-        raise ConfigError(f"recipe {recipe}: `{where}`: {what}; see the recipes that come along") from error
+        raise ConfigError(f"recipe {recipe}: `{where}`: {what}; see the recipes that are shipped") from error
 
 
 def _read(recipe: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What a training tells whoever watches, the table and the curves that it leaves."""
+"""What a training reports while it runs, and the table and the curves that it leaves."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from typing_extensions import Self
 from edge_fer.lab.files import replacing
 
 Row = Mapping[str, str | int | float]
-"""What is known at the end of an epoch, by name; see `train.Run`."""
+"""What is known at the end of an epoch, by name; see `loop.Trainer`."""
 
 
-class Watcher(Protocol):
-    """Whoever watches."""
+class TrainingReporter(Protocol):
+    """Receives the reports of a training."""
 
     def say(self, text: str) -> None:
-        """Something happened."""
+        """Take a line: something happened."""
         ...
 
     def step(self, stage: str, progress: float, metrics: str) -> None:
-        """A step was made: how much of the stage is done, 0..1, and how it goes."""
+        """Take a step: how much of the stage is done, 0..1, and its figures in words."""
         ...
 
 
-class ConsoleWatcher:
+class ConsoleTrainingReporter:
     """A bar with the time that is left on a terminal, and a line for each epoch anywhere."""
 
     def __init__(self) -> None:
@@ -71,18 +71,18 @@ class ConsoleWatcher:
         self._bars.stop()
 
 
-class SilentWatcher:
-    """Nobody watches."""
+class SilentTrainingReporter:
+    """Drops all reports."""
 
     def say(self, text: str) -> None:
-        """Nobody hears it."""
+        """Drop a line."""
 
     def step(self, stage: str, progress: float, metrics: str) -> None:
-        """Nobody sees it."""
+        """Drop a step."""
 
 
 def write_table(path: Path, rows: Sequence[Row]) -> None:
-    """Write what is known of each epoch as CSV.
+    """Write the figures of each epoch as CSV.
 
     Raises:
         OutputError: when it cannot be written.

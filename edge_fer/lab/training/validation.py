@@ -10,12 +10,12 @@ import torch
 from edge_fer.lab.datasets.dataset import Dataset
 from edge_fer.lab.evaluation.metrics import negative_log_likelihood, score
 from edge_fer.lab.training.batches import plain_batches
-from edge_fer.lab.training.multi_task import TwoHeads
+from edge_fer.lab.training.multi_task import MultiTaskModel
 
 _BATCH = 64
 
 
-def measure(model: TwoHeads, faces: Dataset, size: int, device: str, *, bf16: bool) -> dict[str, str | float]:
+def measure(model: MultiTaskModel, faces: Dataset, size: int, device: str, *, bf16: bool) -> dict[str, str | float]:
     """What a network is worth on faces without variation.
 
     Returns:
@@ -26,7 +26,7 @@ def measure(model: TwoHeads, faces: Dataset, size: int, device: str, *, bf16: bo
     seconds: list[Any] = []
     model.eval()
     with torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=bf16):
-        for images in plain_batches(faces, size, _BATCH):
+        for images in plain_batches(faces, size, _BATCH, model.net.input):
             logits, second = model(images.to(device))
             outputs.append(logits.float().cpu())
             seconds += [] if second is None else [second.float().cpu()]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import joblib
 import numpy as np
@@ -14,7 +15,6 @@ from torch import nn
 
 from edge_fer.errors import ModelError
 from edge_fer.lab.networks.mtcnn import MtcnnNet, o_net, p_net, r_net
-from edge_fer.lab.weights.npz import assign
 
 MTCNN_NETS = {"pnet": p_net, "rnet": r_net, "onet": o_net}
 
@@ -52,18 +52,24 @@ def _fill_mtcnn(net: MtcnnNet, arrays: Iterator[NDArray[np.float32]]) -> None:
     for layer in net.modules():
         match layer:
             case nn.Conv2d():
-                assign(layer.weight, next(arrays).transpose(3, 2, 0, 1))
-                assign(layer.bias, next(arrays))
+                _assign(layer.weight, next(arrays).transpose(3, 2, 0, 1))
+                _assign(layer.bias, next(arrays))
                 channels = layer.out_channels
             case nn.PReLU():
-                assign(layer.weight, next(arrays).reshape(-1))
+                _assign(layer.weight, next(arrays).reshape(-1))
             case nn.Flatten():
                 flattened = True
             case nn.Linear():
                 kernel = next(arrays)
-                assign(layer.weight, _rows_from_map(kernel, channels).T if flattened else kernel.T)
-                assign(layer.bias, next(arrays))
+                _assign(layer.weight, _rows_from_map(kernel, channels).T if flattened else kernel.T)
+                _assign(layer.bias, next(arrays))
                 flattened = False
+
+
+def _assign(parameter: Any, array: NDArray[np.float32]) -> None:
+    if tuple(parameter.shape) != array.shape:
+        raise ModelError(f"expected an array of shape {tuple(parameter.shape)}, found {array.shape}; check the weights")
+    parameter.copy_(torch.from_numpy(np.ascontiguousarray(array, np.float32)))
 
 
 def _rows_from_map(kernel: NDArray[np.float32], channels: int) -> NDArray[np.float32]:

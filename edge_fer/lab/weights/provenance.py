@@ -1,4 +1,4 @@
-"""What is known of weights besides their numbers: what they began from, and what a card should say of them."""
+"""What is known of weights besides their numbers: which weights they were trained from, and notes for their card."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Origin(BaseModel):
 
     Attributes:
         source: where the weights come from.
-        licence: of the weights that training began with, which holds for what became of them, too.
-        abstain_below: confidence below which labels of the first network were guesses; null: not known.
+        licence: licence of the weights that training began with, which holds for the result, too.
+        abstain_below: confidence below which labels of the first network were guesses; None: not known.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -31,10 +31,10 @@ class Origin(BaseModel):
 
 
 def origin_of(name: str, spec: ModelSpec) -> Origin:
-    """What becomes of a deployed classifier that is trained further.
+    """The origin of weights that are trained further from a deployed classifier.
 
     Args:
-        name: in the manifest.
+        name: name of the classifier in the manifest.
         spec: its entry there.
     """
     return Origin(
@@ -44,12 +44,12 @@ def origin_of(name: str, spec: ModelSpec) -> Origin:
     )
 
 
-class About(BaseModel):
-    """What the card says of the weights and no measurement can: a YAML file beside them.
+class Provenance(BaseModel):
+    """What the card states about the weights beside measurements: a YAML file.
 
     Attributes:
         source: where the weights come from.
-        licence: of the weights.
+        licence: licence of the weights.
         about_weights: a paragraph on them.
         training_data: a paragraph on what they were trained on.
         limits: a paragraph on what they must not be trusted with.
@@ -63,27 +63,27 @@ class About(BaseModel):
     training_data: str = ""
     limits: str = ""
 
-    def over(self, origin: Origin | None) -> About:
-        """The same, with source and licence of the origin where this says nothing of its own."""
+    def over(self, origin: Origin | None) -> Provenance:
+        """The same, with source and licence of the origin where this states none."""
         if origin is None:
             return self
         known = {"source": origin.source, "licence": origin.licence}
-        return About.model_validate(known | self.model_dump(exclude_unset=True))
+        return Provenance.model_validate(known | self.model_dump(exclude_unset=True))
 
 
-def read_about(path: Path) -> About:
-    """Read what a card should say of the weights.
+def read_provenance(path: Path) -> Provenance:
+    """Read what a card should state about the weights.
 
     Raises:
         ConfigError: when the file cannot be read or has other keys.
     """
     try:
-        return About.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        return Provenance.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise ConfigError(f"expected a YAML file about the weights at {path}, found: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"expected YAML in {path}, found: {first_line(error)}") from error
     except ValidationError as error:
         where, what = first_problem(error)
-        known = ", ".join(About.model_fields)
+        known = ", ".join(Provenance.model_fields)
         raise ConfigError(f"expected the keys {known} in {path}, found at `{where}`: {what}") from error

@@ -2,7 +2,7 @@
 
 Quantized weights times their scales are the weights, but for the rounding; what they were before it is
 lost, and training does not need it. Batch norms were folded into the convolutions by the converter: they
-come back as norms that change nothing, and `settle_statistics` gives them work again.
+come back as norms that change nothing, until `settle_statistics` gives them statistics.
 """
 
 from __future__ import annotations
@@ -21,24 +21,21 @@ from torch import Tensor, nn
 
 from edge_fer.errors import ModelError
 from edge_fer.inference.model_store import ModelStore
-from edge_fer.lab.networks.base import INPUT_SIZE
-from edge_fer.lab.networks.se_resnet50 import WIDTHS, SEResNet50
+from edge_fer.lab.networks.base import WIDTHS, Network
 from edge_fer.lab.tflite.graph import Graph, Node
 
-_KINDS = {"CONV_2D": nn.Conv2d, "FULLY_CONNECTED": nn.Linear}
+_KINDS = {"CONV_2D": nn.Conv2d, "DEPTHWISE_CONV_2D": nn.Conv2d, "FULLY_CONNECTED": nn.Linear}
 _SHRINK = "AVERAGE_POOL_2D"
-_OTHERS = Counter({"ADD": 16, "LOGISTIC": 16, "MAX_POOL_2D": 1, "MEAN": 17, "MUL": 16, "PAD": 2})
-"""What the network computes without weights; a variant with channel means or other paddings differs here."""
 
 
 def find_deployed(weights: Path) -> Path | None:
     """The .tflite file that is meant.
 
     Args:
-        weights: a .tflite file, or the name of a classifier in the manifest that came along.
+        weights: a .tflite file, or the name of a shipped classifier.
 
     Returns:
-        Null where it is neither.
+        None where it is neither.
     """
     if weights.suffix == ".tflite":
         return weights
@@ -47,26 +44,21 @@ def find_deployed(weights: Path) -> Path | None:
     return store.folder / spec.file if spec is not None and spec.task == "classify" else None
 
 
-def weights_from_tflite(path: Path) -> SEResNet50:
-    """SE-ResNet-50 with the weights of its .tflite file, INT8 or float32, ready to run.
+def weights_from_tflite(path: Path, kind: type[Network]) -> Network:
+    """A network with the weights of its .tflite file, INT8 or float32, ready to run.
 
     Args:
         path: as `edge-fer lab export` writes it. Its layers are taken in their order in the file, which is
             the order in which they compute.
+        kind: the network that it must be.
 
     Raises:
         ModelError: when the file cannot be read, or is not this network layer for layer.
     """
     graph, constants = _open(path)
-    found = Counter(node.name for node in graph.nodes if node.name not in (*_KINDS, _SHRINK))
-    if found != _OTHERS:
-        name = min((found - _OTHERS) + (_OTHERS - found))
-        raise ModelError(
-            f"expected {_OTHERS[name]} {name} in {path}, as in this lab's SE-ResNet-50, found {found[name]}; "
-            "start from this network's .npz file"
-        )
+    _check_operators(graph, kind, path)
     nodes = [node for node in graph.nodes if node.name in _KINDS]
-    net = SEResNet50(resolution=_resolution(graph), width=_width(graph, nodes))
+    net = kind(_width(graph, nodes, kind), _resolution(graph))
     layers = _layers(net)
     if len(nodes) != len(layers):
         raise ModelError(f"expected {len(layers)} layers with weights in {path}, found {len(nodes)}; check the file")
@@ -74,13 +66,34 @@ def weights_from_tflite(path: Path) -> SEResNet50:
         for (name, layer), node in zip(layers, nodes, strict=True):
             _check(name, layer, node, graph, path)
             weight, bias = (torch.from_numpy(constants(tensor)) for tensor in node.inputs[1:])
-            weight = weight.permute(0, 3, 1, 2) if weight.ndim == 4 else weight
+            weight = weight.permute(_to_torch(node)) if weight.ndim == 4 else weight
             if layer.bias is None:
                 _unfold(layer, net.get_submodule(name.removesuffix("conv") + "bn"), weight, bias)
             else:
                 layer.weight.copy_(weight)
                 layer.bias.copy_(bias)
     return net.eval()
+
+
+def _check_operators(graph: Graph, kind: type[Network], path: Path) -> None:
+    """Whether the operators without weights are the network's."""
+    if not kind.OPERATORS:
+        raise ModelError(
+            f"expected weights of {kind.name()} as an .npz file, found {path}; this network cannot be read from .tflite"
+        )
+    found = Counter(node.name for node in graph.nodes if node.name not in (*_KINDS, _SHRINK))
+    expected = Counter(kind.OPERATORS)
+    if found != expected:
+        name = min((found - expected) + (expected - found))
+        raise ModelError(
+            f"expected {expected[name]} {name} in {path}, as in this lab's {kind.name()}, found {found[name]}; "
+            "start from this network's .npz file"
+        )
+
+
+def _to_torch(node: Node) -> tuple[int, int, int, int]:
+    """The order of a kernel's axes that brings (out, height, width, in) to PyTorch's (out, in, height, width)."""
+    return (3, 0, 1, 2) if node.name == "DEPTHWISE_CONV_2D" else (0, 3, 1, 2)
 
 
 def _unfold(layer: Any, norm: Any, weight: Tensor, bias: Tensor) -> None:
@@ -127,37 +140,47 @@ def _dequantized(tensor: Any, kind: str, data: Any) -> NDArray[np.float32]:
 
 
 def _resolution(graph: Graph) -> int:
-    """What the network looks at: its input, or that averaged down by its first operator."""
-    first = graph.nodes[0]
-    return INPUT_SIZE // first.options.filterHeight if first.name == _SHRINK else INPUT_SIZE
+    """Side of the picture that the layers work on: the input's, or what the first operator averages it down to."""
+    first, side = graph.nodes[0], graph.shape(graph.inputs[0])[1]
+    return side // first.options.filterHeight if first.name == _SHRINK else side
 
 
-def _width(graph: Graph, nodes: list[Node]) -> float:
-    """The width by the filters of the first layer; 1 where that fits none."""
-    width = graph.shape(nodes[0].inputs[1])[0] / 64 if nodes else 1.0
-    return width if width in WIDTHS else 1.0
+def _width(graph: Graph, nodes: list[Node], kind: type[Network]) -> float:
+    """The width at which the network has as many weights as the file; 1 where there is none."""
+    found = sum(graph.size(node.inputs[1]) for node in nodes)
+    for width in WIDTHS:
+        with torch.device("meta"):  # shapes without memory
+            net = kind(width)
+        if found == sum(layer.weight.numel() for _, layer in _with_weights(net)):
+            return width
+    return 1.0
 
 
-def _layers(net: SEResNet50) -> list[tuple[str, Any]]:
+def _layers(net: Network) -> list[tuple[str, Any]]:
     """The layers with weights and their names, in the order in which they compute."""
-    names: dict[Any, str] = {
-        layer: name for name, layer in net.named_modules() if isinstance(layer, tuple(_KINDS.values()))
-    }
+    names = {layer: name for name, layer in _with_weights(net)}
     order: list[tuple[str, Any]] = []
     hooks = [layer.register_forward_pre_hook(lambda layer, _: order.append((names[layer], layer))) for layer in names]
     with torch.no_grad():
-        net.eval()(torch.zeros(1, 3, 32, 32))
+        net.eval()(torch.zeros(1, 3, net.side, net.side))
     for hook in hooks:
         hook.remove()
     return order
 
 
+def _with_weights(net: Network) -> list[tuple[str, Any]]:
+    return [(name, layer) for name, layer in net.named_modules() if isinstance(layer, tuple(_KINDS.values()))]
+
+
 def _check(name: str, layer: Any, node: Node, graph: Graph, path: Path) -> None:
     """Whether a node of the file is the layer that should stand in its place."""
-    shape, stride = tuple(layer.weight.shape), 1
+    shape, stride, found_stride = tuple(layer.weight.shape), 1, 1
     if isinstance(layer, nn.Conv2d):
-        shape, stride = (shape[0], *shape[2:], shape[1]), int(layer.stride[0])
-    found_stride = node.options.strideH if node.name == "CONV_2D" else 1
+        outputs, inputs, height, width = shape
+        depthwise = node.name == "DEPTHWISE_CONV_2D"
+        shape = (inputs, height, width, outputs) if depthwise else (outputs, height, width, inputs)
+        stride = int(layer.stride[0])
+        found_stride = node.options.strideH if node.name != "FULLY_CONNECTED" else 1
     constant = len(node.inputs) == 3 and all(graph.is_constant(tensor) for tensor in node.inputs[1:])
     found = graph.shape(node.inputs[1])
     if not constant or not isinstance(layer, _KINDS[node.name]) or (found, found_stride) != (shape, stride):

@@ -17,11 +17,11 @@ from edge_fer.faces.align import align
 from edge_fer.faces.detectors import open_detector
 from edge_fer.inference.manifest import CropSpec
 from edge_fer.inference.model_store import ModelStore
-from edge_fer.lab.cli.faces import app
+from edge_fer.lab.cli.app import app
 from edge_fer.lab.datasets import open_dataset
 from edge_fer.lab.datasets.crop_faces import cut_face
 from edge_fer.lab.datasets.crops import read_crops
-from edge_fer.lab.datasets.dataset import FileImages, Usage, hard, with_splits
+from edge_fer.lab.datasets.dataset import FileImages, Split, hard, with_splits
 from edge_fer.settings import DetectSettings
 from edge_fer.synthetic.scenes import crowd_scene
 from edge_fer.types import Image
@@ -69,7 +69,7 @@ def _tight() -> Image:
 
 
 def invoke(*arguments: Path | str) -> Any:
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    result = CliRunner().invoke(app, ["faces", *map(str, arguments)])
     if isinstance(result.exception, EdgeFerError):
         raise result.exception
     assert result.exit_code == 0, result.output
@@ -204,9 +204,9 @@ def test_drawn_faces_stay_where_they_are_when_others_come() -> None:
     def drawn(names: list[str]) -> dict[str, int]:
         count = len(names)
         data = hard("x", np.zeros((count, 2, 2), np.uint8), np.zeros(count, np.int64), np.zeros(count, np.uint8), {})
-        split = with_splits(data, (Usage.VALIDATION, Usage.TEST), names=names)
-        assert split.drawn == (Usage.VALIDATION, Usage.TEST)
-        return dict(zip(names, split.usage.tolist(), strict=True))
+        split = with_splits(data, (Split.VALIDATION, Split.TEST), names=names)
+        assert split.drawn == (Split.VALIDATION, Split.TEST)
+        return dict(zip(names, split.splits.tolist(), strict=True))
 
     names = [f"happy/IMG_{number}.jpg" for number in range(200)]
     before, after = drawn(names), drawn(["happy/first.jpg", *names[:190], *(f"new{number}.jpg" for number in range(9))])

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from edge_fer.errors import ConfigError, SourceError
-from edge_fer.lab.cli.options import app, split_of
+from edge_fer.lab.cli.app import app
+from edge_fer.lab.cli.options import split_of
 from edge_fer.lab.datasets import open_dataset
-from edge_fer.lab.datasets.dataset import SPLITS, Dataset, Usage, hard, with_splits
+from edge_fer.lab.datasets.dataset import SPLITS, Dataset, Split, hard, with_splits
 from edge_fer.lab.datasets.inspection import find_problems
 from edge_fer.lab.datasets.labels import AFFECTNET, FER2013, FERPLUS, NOT_OURS, RAFDB, index_of
 from edge_fer.types import LABELS
@@ -41,8 +42,8 @@ def write_csv(path: Path, rows: list[list[object]]) -> None:
         csv.writer(file).writerows(rows)
 
 
-def labels_of(dataset: Dataset, usage: Usage) -> list[str]:
-    return [LABELS[label] for label in dataset.only(usage).labels]
+def labels_of(dataset: Dataset, split: Split) -> list[str]:
+    return [LABELS[label] for label in dataset.only(split).labels]
 
 
 def fer2013_rows() -> list[list[object]]:
@@ -71,9 +72,9 @@ def ferplus_rows() -> list[list[object]]:
 def test_fer2013_alone_has_its_own_labels(tmp_path: Path) -> None:
     write_csv(tmp_path / "fer2013.csv", fer2013_rows())
     dataset = open_dataset(tmp_path / "fer2013.csv")
-    assert labels_of(dataset, Usage.TRAINING) == ["anger", "happiness", "neutral"]
-    assert labels_of(dataset, Usage.VALIDATION) == ["disgust"]
-    assert labels_of(dataset, Usage.TEST) == ["surprise"]
+    assert labels_of(dataset, Split.TRAINING) == ["anger", "happiness", "neutral"]
+    assert labels_of(dataset, Split.VALIDATION) == ["disgust"]
+    assert labels_of(dataset, Split.TEST) == ["surprise"]
     assert dataset.images[4].shape == (48, 48)
     assert dataset.images[4].max() == 40
     assert dataset.second.tolist() == [-1] * 5
@@ -83,8 +84,8 @@ def test_ferplus_beside_fer2013_leads_and_fer2013_is_second(tmp_path: Path) -> N
     write_csv(tmp_path / "fer2013.csv", fer2013_rows())
     write_csv(tmp_path / "fer2013new.csv", ferplus_rows())
     dataset = open_dataset(tmp_path)
-    assert labels_of(dataset, Usage.TRAINING) == ["anger"]
-    assert labels_of(dataset, Usage.VALIDATION) == ["disgust"]
+    assert labels_of(dataset, Split.TRAINING) == ["anger"]
+    assert labels_of(dataset, Split.VALIDATION) == ["disgust"]
     assert len(dataset) == 2
     np.testing.assert_allclose(dataset.targets[0], [7 / 9, 0, 0, 0, 0, 0, 2 / 9], atol=1e-6)
     np.testing.assert_allclose(dataset.targets[1], [0.4, 0.6, 0, 0, 0, 0, 0], atol=1e-6)
@@ -98,7 +99,7 @@ def test_the_shared_layout_keeps_unknown_second_labels_unknown(tmp_path: Path) -
     np.savez(path, x=np.zeros((2, 48, 48), np.uint8), votes=table, usage=[0, 1], fer2013=np.array([255, 3], np.uint8))
     dataset = open_dataset(path)
     assert dataset.second.tolist() == [-1, 3]
-    assert labels_of(dataset, Usage.VALIDATION) == ["happiness"]
+    assert labels_of(dataset, Split.VALIDATION) == ["happiness"]
     np.savez(path, x=np.zeros((2, 48, 48), np.uint8), votes=table[:1], usage=[0, 1])
     with pytest.raises(SourceError, match=r"expected x .* votes \(n, 10\) .*faces\.npz, found .*\(1, 10\)"):
         open_dataset(path)
@@ -124,7 +125,7 @@ def rafdb(folder: Path, kind: str) -> Path:
 def test_rafdb(tmp_path: Path, kind: str, shape: tuple[int, int]) -> None:
     dataset = open_dataset(rafdb(tmp_path, kind))
     assert [LABELS[label] for label in dataset.labels] == [*RAFDB.values(), "happiness"]
-    assert labels_of(dataset, Usage.TEST) == ["happiness"]
+    assert labels_of(dataset, Split.TEST) == ["happiness"]
     assert dataset.images[6].shape == shape
     assert dataset.images[6].mean() == pytest.approx(60, abs=2)
 
@@ -135,8 +136,8 @@ def test_rafdb_draws_its_validation_faces_from_the_training_ones(tmp_path: Path)
     listed.write_text("".join(f"train_{n:05}.jpg {1 + n % 2}\n" for n in range(1, 41)))
     dataset = open_dataset(tmp_path / "basic")
     assert dataset.counts().sum(axis=1).tolist() == [36, 4, 0]
-    assert dataset.counts()[Usage.VALIDATION].tolist() == [0, 0, 2, 0, 0, 2, 0]
-    np.testing.assert_array_equal(dataset.usage, open_dataset(tmp_path).usage)
+    assert dataset.counts()[Split.VALIDATION].tolist() == [0, 0, 2, 0, 0, 2, 0]
+    np.testing.assert_array_equal(dataset.splits, open_dataset(tmp_path).splits)
 
 
 @pytest.mark.parametrize("header", [True, False])
@@ -150,8 +151,8 @@ def test_affectnet_lists(tmp_path: Path, header: bool) -> None:
     (lists / "validation.csv").write_text("\n".join([AFFECTNET_HEADER] * header + lines[:2]) + "\n")
     dataset = open_dataset(tmp_path)
     ours = [AFFECTNET[code] for code in range(7)]
-    assert labels_of(dataset, Usage.TRAINING) == ours
-    assert labels_of(dataset, Usage.VALIDATION) == ours[:2]
+    assert labels_of(dataset, Split.TRAINING) == ours
+    assert labels_of(dataset, Split.VALIDATION) == ours[:2]
     assert dataset.left_out == {"contempt": 1, "none": 1, "uncertain": 1, "not-a-face": 1}
     assert dataset.images[3].mean() == pytest.approx(30, abs=2)
     assert dataset.images[3].shape == (30, 30)
@@ -167,8 +168,8 @@ def test_affectnet_annotation_files(tmp_path: Path, folders: bool) -> None:
             np.save(tmp_path / name / "annotations" / f"{number}_exp.npy", np.array(str(code)))
             np.save(tmp_path / name / "annotations" / f"{number}_val.npy", np.array("-0.5"))
     dataset = open_dataset(tmp_path)
-    assert labels_of(dataset, Usage.TRAINING) == ["neutral", "happiness", "anger"]
-    assert labels_of(dataset, Usage.VALIDATION) == ["disgust"]
+    assert labels_of(dataset, Split.TRAINING) == ["neutral", "happiness", "anger"]
+    assert labels_of(dataset, Split.VALIDATION) == ["disgust"]
     assert dataset.images[1].mean() == pytest.approx(20, abs=2)
     (tmp_path / "val_set" / "images" / ("5/0.jpg" if folders else "0.jpg")).unlink()
     with pytest.raises(SourceError, match=r"expected the picture 0 of .*0_exp\.npy below .*images, found none"):
@@ -213,11 +214,11 @@ def test_class_folders_without_splits_are_split_by_seed(tmp_path: Path) -> None:
 def test_numbered_class_folders_need_a_layout(tmp_path: Path) -> None:
     for code in range(1, 8):
         picture(tmp_path / "train" / str(code) / "a.jpg", 10 * code)
-    with pytest.raises(SourceError, match=r"found the number .*train/1; say whose numbers .* --layout affectnet"):
+    with pytest.raises(SourceError, match=r"found the number .*train/1; state whose numbers .* --layout affectnet"):
         open_dataset(tmp_path)
-    assert labels_of(open_dataset(tmp_path, "rafdb"), Usage.TRAINING) == list(RAFDB.values())
+    assert labels_of(open_dataset(tmp_path, "rafdb"), Split.TRAINING) == list(RAFDB.values())
     affectnet = open_dataset(tmp_path, "affectnet")
-    assert labels_of(affectnet, Usage.TRAINING) == [AFFECTNET[code] for code in range(1, 7)]
+    assert labels_of(affectnet, Split.TRAINING) == [AFFECTNET[code] for code in range(1, 7)]
     with pytest.raises(SourceError, match=r"expected fer2013's numbers 0-6, found .*train/7"):
         open_dataset(tmp_path, "fer2013")
 
@@ -242,7 +243,7 @@ def test_numbered_class_folders_need_a_layout(tmp_path: Path) -> None:
         ("fer2013.csv", 2, "3,1 2,Training", r"expected 2304 numbers .*fer2013\.csv, line 3, found 2 of them"),
         ("fer2013.csv", 4, "3,1 2", r"expected 3 columns in .*fer2013\.csv, line 5, found 2"),
         ("fer2013.csv", 1, "3,1,Practice", r"expected Usage to be Training, .* line 2, found 'Practice'"),
-        ("fer2013new.csv", 0, "Usage,neutral", r"expected the columns .* in .*fer2013new\.csv, line 1, found"),
+        ("fer2013new.csv", 0, "Split,neutral", r"expected the columns .* in .*fer2013new\.csv, line 1, found"),
         ("fer2013new.csv", 3, "Training,x,1,2", r"expected 10 numbers of votes in .*fer2013new\.csv, line 4, found"),
         ("fer2013new.csv", 5, None, r"expected 5 rows of votes in .*fer2013new\.csv, as in fer2013\.csv, found 4"),
     ],
@@ -347,7 +348,7 @@ def test_every_numbering_holds_every_label_once() -> None:
 def test_drawn_splits_take_their_share_of_each_label_and_lose_no_face(labels: list[int], seed: int) -> None:
     count = len(labels)
     dataset = hard("x", np.zeros((count, 2, 2), np.uint8), np.array(labels), np.zeros(count, np.uint8), {})
-    counts = with_splits(dataset, (Usage.VALIDATION, Usage.TEST), 0.2, seed).counts()
+    counts = with_splits(dataset, (Split.VALIDATION, Split.TEST), 0.2, seed).counts()
     assert counts.sum(axis=0).tolist() == np.bincount(labels, minlength=7).tolist()
-    np.testing.assert_array_equal(counts[Usage.VALIDATION], counts[Usage.TEST])
-    assert (counts[Usage.TRAINING] >= counts[Usage.VALIDATION]).all()
+    np.testing.assert_array_equal(counts[Split.VALIDATION], counts[Split.TEST])
+    assert (counts[Split.TRAINING] >= counts[Split.VALIDATION]).all()

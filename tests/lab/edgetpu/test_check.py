@@ -387,7 +387,7 @@ def test_a_squeeze_and_excitation_block_is_to_be_confirmed() -> None:
 def test_a_reshape_inside_squeeze_and_excitation_is_to_be_confirmed() -> None:
     builder = Builder()
     builder.operator("MEAN").builtinOptions.keepDims = False
-    (finding,) = check(pack(builder.model)).doubts
+    (finding,) = check(pack(builder.model)).known_issues
     assert finding.problem == "the MEAN of squeeze-and-excitation drops dimensions"
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from edge_fer.errors import SourceError
 from edge_fer.lab.datasets import open_dataset
-from edge_fer.lab.datasets.dataset import Usage
+from edge_fer.lab.datasets.dataset import Split
 from edge_fer.lab.evaluation.metrics import (
     NOT_FOUND,
     agreement,
@@ -45,12 +45,12 @@ def votes(**counts: int) -> np.ndarray:
 @pytest.fixture
 def ferplus(tmp_path: Path) -> Path:
     rows = [
-        (votes(ANGER=8, NEUTRAL=2), Usage.TRAINING),
-        (votes(CONTEMPT=6, SADNESS=4), Usage.TRAINING),
-        (votes(NO_FACE=10), Usage.TRAINING),
-        (votes(FEAR=2, **dict.fromkeys(("NEUTRAL", "HAPPINESS", "SADNESS"), 1)), Usage.TRAINING),
-        (votes(SURPRISE=5, UNKNOWN=4), Usage.VALIDATION),
-        (votes(CONTEMPT=1, **dict.fromkeys(("NEUTRAL", "HAPPINESS", "SADNESS"), 1)), Usage.VALIDATION),
+        (votes(ANGER=8, NEUTRAL=2), Split.TRAINING),
+        (votes(CONTEMPT=6, SADNESS=4), Split.TRAINING),
+        (votes(NO_FACE=10), Split.TRAINING),
+        (votes(FEAR=2, **dict.fromkeys(("NEUTRAL", "HAPPINESS", "SADNESS"), 1)), Split.TRAINING),
+        (votes(SURPRISE=5, UNKNOWN=4), Split.VALIDATION),
+        (votes(CONTEMPT=1, **dict.fromkeys(("NEUTRAL", "HAPPINESS", "SADNESS"), 1)), Split.VALIDATION),
     ]
     x = np.arange(len(rows), dtype=np.uint8)[:, None, None] * np.ones((1, 48, 48), np.uint8)
     path = tmp_path / "faces.npz"
@@ -67,10 +67,10 @@ def random_answers(faces: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_faces_whose_leading_vote_is_none_of_the_seven_are_left_out(ferplus: Path) -> None:
-    faces = open_dataset(ferplus).only(Usage.TRAINING)
+    faces = open_dataset(ferplus).only(Split.TRAINING)
     assert [LABELS[label] for label in faces.labels] == ["anger", "fear"]
     assert [int(faces.images[index][0, 0]) for index in range(len(faces))] == [0, 3]
-    assert [LABELS[label] for label in open_dataset(ferplus).only(Usage.VALIDATION).labels] == ["surprise"]
+    assert [LABELS[label] for label in open_dataset(ferplus).only(Split.VALIDATION).labels] == ["surprise"]
 
 
 def test_faces_led_by_contempt_are_counted_by_split(ferplus: Path) -> None:

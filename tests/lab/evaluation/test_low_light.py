@@ -10,14 +10,14 @@ import numpy as np
 from typer.testing import CliRunner
 
 from edge_fer.lab.cli.app import app
-from edge_fer.lab.datasets.dataset import Dataset, Usage, hard
+from edge_fer.lab.datasets.dataset import Dataset, Split, hard
 from edge_fer.lab.evaluation.low_light import WAYS, compare
 from edge_fer.settings import load_settings
 from tests.lab.support.portraits import portrait_crop
 
 
 def faces() -> Dataset:
-    return hard("one", np.stack([portrait_crop()]), np.array([3]), np.array([Usage.VALIDATION], np.uint8), {})
+    return hard("one", np.stack([portrait_crop()]), np.array([3]), np.array([Split.VALIDATION], np.uint8), {})
 
 
 def test_the_dark_is_enhanced_and_the_light_is_left_alone() -> None:

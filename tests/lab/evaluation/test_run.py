@@ -14,14 +14,14 @@ import pytest
 from edge_fer.errors import ConfigError, OutputError, SourceError
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.lab.console import SilentReporter, silent
-from edge_fer.lab.datasets.dataset import Usage
+from edge_fer.lab.datasets.dataset import Split
 from edge_fer.lab.datasets.degradations import DEGRADATIONS, displace, shrink, turn
-from edge_fer.lab.evaluation.contenders import Answers, find_artefact, find_rival, open_reader, read_all
+from edge_fer.lab.evaluation.contenders import Answers, classify_all, find_artefact, find_rival, open_contender
 from edge_fer.lab.evaluation.record import Evaluation
-from edge_fer.lab.evaluation.run import Plan, carry_out
+from edge_fer.lab.evaluation.run import Plan, run_evaluation
 from edge_fer.lab.evaluation.summary import compare, describe
 from edge_fer.lab.evaluation.tables import evaluation_markdown, summary
-from edge_fer.lab.files import read_facts, write_facts
+from edge_fer.lab.files import read_record, write_record
 from edge_fer.types import LABELS, Image
 from tests.lab.support.portraits import portrait_crop
 from tests.lab.support.tiny import SIZE, TINY, tiny_models, tiny_network
@@ -48,7 +48,7 @@ def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
     votes[np.arange(FACES), np.arange(FACES) % 7] = 10
     votes[FACES : FACES + 2, 7] = 10
     votes[-1, 0] = 10
-    usage = [Usage.VALIDATION] * (FACES + 2) + [Usage.TEST]
+    usage = [Split.VALIDATION] * (FACES + 2) + [Split.TEST]
     path = tmp_path_factory.mktemp("data") / "faces.npz"
     np.savez(path, x=images, votes=votes, usage=usage, fer2013=[*range(7), *[255] * (FACES - 4)])
     return path
@@ -63,7 +63,7 @@ def plan(store: ModelStore, faces: Path) -> Plan:
 def evaluation(plan: Plan, store: ModelStore) -> Evaluation:
     rival = store.folder.parent / "rival.tflite"
     rival.write_bytes(tiny_network(1))
-    return carry_out(replace(plan, against=str(rival), degradations=True), SilentReporter())
+    return run_evaluation(replace(plan, against=str(rival), degradations=True), SilentReporter())
 
 
 def test_logits_come_back_through_the_runtimes_probabilities(store: ModelStore) -> None:
@@ -71,10 +71,10 @@ def test_logits_come_back_through_the_runtimes_probabilities(store: ModelStore) 
     image = np.random.default_rng(1).integers(0, 256, (SIZE, SIZE)).astype(np.uint8)
     ticks = itertools.count()
     with ExitStack() as stack:
-        reader = open_reader(model, 1, stack)
-        (answers,) = read_all([[image], [None]], [reader], 2, silent, clock=lambda: float(next(ticks)))
-        other = open_reader(replace(model, spec=model.spec.model_copy(update={"temperature": 0.7})), 1, stack)
-        (same,) = read_all([[image]], [other], 1, silent)
+        contender = open_contender(model, 1, stack)
+        (answers,) = classify_all([[image], [None]], [contender], 2, silent, clock=lambda: float(next(ticks)))
+        other = open_contender(replace(model, spec=model.spec.model_copy(update={"temperature": 0.7})), 1, stack)
+        (same,) = classify_all([[image]], [other], 1, silent)
     assert answers.found.tolist() == [True, False]
     assert answers.named.tolist() == [int(answers.logits[0].argmax()), -1]
     assert answers.seconds.tolist() == [1.0]
@@ -129,7 +129,7 @@ def test_an_evaluation_holds_together(evaluation: Evaluation, store: ModelStore)
 
 def test_the_same_faces_are_drawn_and_worsened_again(plan: Plan, evaluation: Evaluation) -> None:
     some = replace(plan, faces=10, degradations=True)
-    first, second = (carry_out(some, SilentReporter()) for _ in range(2))
+    first, second = (run_evaluation(some, SilentReporter()) for _ in range(2))
     assert first.data == second.data
     assert first.data.seed == 0
     assert first.degradations == second.degradations
@@ -138,7 +138,7 @@ def test_the_same_faces_are_drawn_and_worsened_again(plan: Plan, evaluation: Eva
 
 
 def test_second_labels_are_those_of_the_faces_that_have_one(plan: Plan) -> None:
-    found = carry_out(replace(plan, labels="second"), SilentReporter())
+    found = run_evaluation(replace(plan, labels="second"), SilentReporter())
     assert (found.data.faces, found.data.labels) == (7, "second")
     assert [one.faces for one in found.modes[0].model.per_class] == [1] * 7
     assert found.modes[0].model.eight_class is None
@@ -148,19 +148,19 @@ def test_end_to_end_finds_faces_and_counts_the_missed(tmp_path: Path, plan: Plan
     images = np.stack([portrait_crop(), np.full((48, 48), 99, np.uint8)])
     votes = np.zeros((2, 10), np.uint8)
     votes[:, 1] = 10
-    np.savez(tmp_path / "faces.npz", x=images, votes=votes, usage=[Usage.VALIDATION] * 2)
+    np.savez(tmp_path / "faces.npz", x=images, votes=votes, usage=[Split.VALIDATION] * 2)
     pasted = replace(plan, data=tmp_path / "faces.npz", modes=("end-to-end",))
-    found = carry_out(pasted, SilentReporter()).modes[0].model
+    found = run_evaluation(pasted, SilentReporter()).modes[0].model
     assert (found.faces, found.missed) == (2, 1)
     assert found.confusion[LABELS.index("happiness")][-1] == 1
-    np.savez(tmp_path / "faces.npz", x=images[1:], votes=votes[1:], usage=[Usage.VALIDATION])
+    np.savez(tmp_path / "faces.npz", x=images[1:], votes=votes[1:], usage=[Split.VALIDATION])
     with pytest.raises(SourceError, match="detector found none"):
-        carry_out(pasted, SilentReporter())
+        run_evaluation(pasted, SilentReporter())
 
 
 def test_no_faces_of_a_split_is_a_source_error(plan: Plan) -> None:
     with pytest.raises(SourceError, match="training faces"):
-        carry_out(replace(plan, split=Usage.TRAINING), SilentReporter())
+        run_evaluation(replace(plan, split=Split.TRAINING), SilentReporter())
 
 
 def test_what_is_measured_against_must_be_there(store: ModelStore, tmp_path: Path) -> None:
@@ -208,8 +208,8 @@ def test_models_of_the_same_name_are_told_apart(evaluation: Evaluation) -> None:
 def test_reports_are_written_and_read_back(evaluation: Evaluation, tmp_path: Path) -> None:
     from edge_fer.lab.evaluation.plots import plot_confusion, plot_reliability
 
-    write_facts(tmp_path / "deep" / "evaluation.json", evaluation)
-    assert read_facts(tmp_path / "deep" / "evaluation.json", Evaluation) == evaluation
+    write_record(tmp_path / "deep" / "evaluation.json", evaluation)
+    assert read_record(tmp_path / "deep" / "evaluation.json", Evaluation) == evaluation
     for plot in (plot_reliability, plot_confusion):
         plot(tmp_path / "plot.png", evaluation)
         assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
@@ -219,16 +219,16 @@ def test_reports_are_written_and_read_back(evaluation: Evaluation, tmp_path: Pat
     assert f"{evaluation.modes[0].model.accuracy.value:.1%}" in summary(evaluation)[1]
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(OutputError, match="another folder"):
-        write_facts(tmp_path / "file" / "x.json", evaluation)
+        write_record(tmp_path / "file" / "x.json", evaluation)
 
 
 @pytest.mark.parametrize("content", ["{", "{}", '{"schema": "edge-fer/evaluation/2"}'])
 def test_another_file_is_no_evaluation(content: str, tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text(content)
     with pytest.raises(SourceError, match="edge-fer/evaluation/1"):
-        read_facts(tmp_path / "x.json", Evaluation)
+        read_record(tmp_path / "x.json", Evaluation)
     with pytest.raises(SourceError, match=r"missing\.json"):
-        read_facts(tmp_path / "missing.json", Evaluation)
+        read_record(tmp_path / "missing.json", Evaluation)
 
 
 def test_options_that_make_no_sense_are_config_errors(faces: Path) -> None:

@@ -15,10 +15,10 @@ from edge_fer.expression.classifier import Classifier
 from edge_fer.expression.smoother import Smoother
 from edge_fer.lab.cli.app import app
 from edge_fer.lab.console import Reporter, SilentReporter
-from edge_fer.lab.datasets.dataset import Dataset, Usage, hard
+from edge_fer.lab.datasets.dataset import Dataset, Split, hard
 from edge_fer.lab.datasets.pasting import paste
-from edge_fer.lab.evaluation import quality_sweep as looks
-from edge_fer.lab.evaluation.quality_sweep import Look, Series, SeriesName, draw, show
+from edge_fer.lab.evaluation import quality_sweep as observations
+from edge_fer.lab.evaluation.quality_sweep import Observation, Series, SeriesName, draw, show
 from edge_fer.lab.evaluation.thresholds import LEAST, MEASURES, Bin, Measure, bins, examine, propose
 from edge_fer.settings import Settings, SmoothSettings, load_settings
 from edge_fer.types import LABELS, Expression, Quality
@@ -29,8 +29,8 @@ SIZE, BLUR, TURN = (next(one for one in MEASURES if one.setting == name) for nam
 REFERENCE = 0.8
 
 
-def look(eye_distance: float = 60.0, blur: float = 0.022, yaw: float = 0.0, pitch: float = 0.0) -> Look:
-    return Look(Quality(eye_distance, blur, yaw, pitch), roll=0.0, right=True)
+def observation(eye_distance: float = 60.0, blur: float = 0.022, yaw: float = 0.0, pitch: float = 0.0) -> Observation:
+    return Observation(Quality(eye_distance, blur, yaw, pitch), roll=0.0, right=True)
 
 
 def row(*cells: tuple[float, int]) -> list[Bin]:
@@ -68,27 +68,31 @@ def test_the_interval_of_a_bin_that_counts_is_no_wider_than_the_drop() -> None:
 
 
 def test_faces_fall_into_bins_from_good_to_poor() -> None:
-    found = bins(SIZE, [look(60), look(12.5), replace(look(12.5), right=False), look(2)])
+    found = bins(SIZE, [observation(60), observation(12.5), replace(observation(12.5), right=False), observation(2)])
     assert [(one.good, one.poor, one.faces, one.right) for one in found if one.faces] == [
         (None, SIZE.edges[0], 1, 1),
         *((near, far, 2, 1) for near, far in zip(SIZE.edges, SIZE.edges[1:], strict=False) if far < 12.5 < near),
         (SIZE.edges[-1], None, 1, 1),
     ]
-    assert sum(one.faces for one in bins(BLUR, [look(blur=0.0), look(blur=1.0)])) == 2
+    assert sum(one.faces for one in bins(BLUR, [observation(blur=0.0), observation(blur=1.0)])) == 2
     assert sum(one.faces for one in bins(BLUR, [])) == 0
 
 
 @pytest.mark.parametrize(("yaw", "pitch"), [(-23, 0), (23, 9), (0, 23), (9, -23)])
 def test_a_head_is_as_turned_as_the_larger_angle_whatever_its_sign(yaw: float, pitch: float) -> None:
-    (found,) = [one for one in bins(TURN, [look(yaw=yaw, pitch=pitch)]) if one.faces]
+    (found,) = [one for one in bins(TURN, [observation(yaw=yaw, pitch=pitch)]) if one.faces]
     assert (found.good, found.poor) == (20, 25)
 
 
 @pytest.mark.parametrize(
     ("measure", "on_it"),
-    [(SIZE, look(SIZE.edges[3])), (BLUR, look(blur=BLUR.edges[3])), (TURN, look(pitch=-TURN.edges[3]))],
+    [
+        (SIZE, observation(SIZE.edges[3])),
+        (BLUR, observation(blur=BLUR.edges[3])),
+        (TURN, observation(pitch=-TURN.edges[3])),
+    ],
 )
-def test_a_face_on_a_boundary_is_still_read_as_in_the_runtime(measure: Measure, on_it: Look) -> None:
+def test_a_face_on_a_boundary_is_still_read_as_in_the_runtime(measure: Measure, on_it: Observation) -> None:
     edge = measure.edges[3]
     (found,) = [one for one in bins(measure, [on_it]) if one.faces]
     assert found.poor == edge, "on the better side of it"
@@ -97,7 +101,7 @@ def test_a_face_on_a_boundary_is_still_read_as_in_the_runtime(measure: Measure, 
 
 
 def test_proposals_stand_beside_the_settings() -> None:
-    sharp, dull = look(), replace(look(blur=0.0335), right=False)
+    sharp, dull = observation(), replace(observation(blur=0.0335), right=False)
     good = Series(300, (sharp,) * 200)
     series = {one.series: good for one in MEASURES} | {"blurred": Series(400, (sharp, dull) * 150)}
     found = {one.measure.setting: one for one in examine(series, SmoothSettings(max_blur=0.05)) if one.measure.setting}
@@ -127,7 +131,7 @@ def portraits() -> Dataset:
     """The same portrait in three lights; the fake device reads them."""
     crop = portrait_crop().astype(np.float64)
     images = np.stack([(crop * light).astype(np.uint8) for light in (0.6, 0.8, 1.0)])
-    return hard("portraits", images, np.array([0, 3, 6]), np.full(3, Usage.VALIDATION, np.uint8), {})
+    return hard("portraits", images, np.array([0, 3, 6]), np.full(3, Split.VALIDATION, np.uint8), {})
 
 
 @pytest.fixture(scope="module")
@@ -142,13 +146,13 @@ def shown(portraits: Dataset, settings: Settings) -> dict[SeriesName, Series]:
 
 def test_faces_are_found_measured_and_read_in_every_series(shown: dict[SeriesName, Series]) -> None:
     assert {name: one.shown for name, one in shown.items()} == dict.fromkeys({one.series for one in MEASURES}, 3)
-    assert len(shown["as they are"].looks) == 3
-    plain = [each.quality for each in shown["as they are"].looks]
-    small = [each.quality for each in shown["smaller"].looks]
-    blurred = [each.quality for each in shown["blurred"].looks]
+    assert len(shown["as they are"].observations) == 3
+    plain = [each.quality for each in shown["as they are"].observations]
+    small = [each.quality for each in shown["smaller"].observations]
+    blurred = [each.quality for each in shown["blurred"].observations]
     assert max(one.eye_distance for one in small) < min(one.eye_distance for one in plain)
     assert max(one.blur for one in blurred) > max(one.blur for one in plain)
-    assert max(abs(each.roll) for each in shown["turned in the plane"].looks) > 10
+    assert max(abs(each.roll) for each in shown["turned in the plane"].observations) > 10
     assert max(abs(one.yaw) for one in plain) < 30
 
 
@@ -157,16 +161,16 @@ def test_the_label_is_held_against_the_annotators(
 ) -> None:
     happy = Expression(tuple(float(label == "happiness") for label in LABELS))
     monkeypatch.setattr(Classifier, "classify", lambda *_: happy)
-    monkeypatch.setattr(looks, "_WAYS", {"as they are": looks._WAYS["as they are"]})
+    monkeypatch.setattr(observations, "_WAYS", {"as they are": observations._WAYS["as they are"]})
     series = show(settings, portraits, SilentReporter())["as they are"]
-    assert [each.right for each in series.looks] == [False, True, False]
+    assert [each.right for each in series.observations] == [False, True, False]
     assert series.accuracy == pytest.approx(1 / 3)
 
 
 def test_the_same_faces_give_the_same_answers(
     portraits: Dataset, settings: Settings, shown: dict[SeriesName, Series], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(looks, "_WAYS", {"smaller": looks._WAYS["smaller"]})
+    monkeypatch.setattr(observations, "_WAYS", {"smaller": observations._WAYS["smaller"]})
     assert show(settings, portraits, SilentReporter())["smaller"] == shown["smaller"]
 
 
@@ -176,7 +180,7 @@ def test_faces_are_drawn_always_the_same_and_never_none(portraits: Dataset) -> N
     np.testing.assert_array_equal(two.labels, draw(portraits, 2).labels)
     assert draw(portraits, 0) is draw(portraits, 7) is portraits
     with pytest.raises(SourceError, match="validation faces"):
-        draw(portraits.only(Usage.TEST), 0)
+        draw(portraits.only(Split.TEST), 0)
 
 
 def test_the_command_reads_validation_faces_only(
@@ -188,7 +192,7 @@ def test_the_command_reads_validation_faces_only(
         labels.append(faces.labels.tolist())
         return shown
 
-    monkeypatch.setattr(looks, "show", recorded)
+    monkeypatch.setattr(observations, "show", recorded)
     votes = np.zeros((3, 10), np.uint8)
     votes[[0, 1, 2], [1, 4, 0]] = 10
     data = tmp_path / "faces.npz"

@@ -8,7 +8,7 @@ import pytest
 from edge_fer.errors import SourceError
 from edge_fer.inference.manifest import CropSpec
 from edge_fer.inference.model_store import ModelStore
-from edge_fer.lab.datasets.dataset import Dataset, Usage, hard
+from edge_fer.lab.datasets.dataset import Dataset, Split, hard
 from edge_fer.lab.export.calibration import FEWEST, calibration_faces
 from edge_fer.types import Image
 from tests.lab.support.portraits import portrait_crop
@@ -17,8 +17,8 @@ CROP = CropSpec(eye_distance=0.3, eye_y=0.37, detail=64)
 
 
 def dataset(images: list[Image], validation: int = 0) -> Dataset:
-    usage = np.full(len(images), Usage.TRAINING, np.uint8)
-    usage[len(images) - validation :] = Usage.VALIDATION
+    usage = np.full(len(images), Split.TRAINING, np.uint8)
+    usage[len(images) - validation :] = Split.VALIDATION
     return hard("faces", np.stack(images), np.zeros(len(images), np.int64), usage, {})
 
 
@@ -73,5 +73,5 @@ def test_a_handful_of_faces_is_not_enough() -> None:
 
 def test_faces_that_were_cut_in_another_way_are_refused() -> None:
     other = CROP.model_copy(update={"detail": 112})
-    with pytest.raises(SourceError, match=r"sees them \(.*detail=112\), found .*detail=64; cut them again"):
+    with pytest.raises(SourceError, match=r"takes them \(.*detail=112\), found .*detail=64; cut them again"):
         calibration_faces(flat(41), ModelStore(), other, count=5, size=32, seed=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +18,15 @@ from edge_fer.inference.picture_spec import MtcnnInput
 from edge_fer.lab.cli.export import export
 from edge_fer.lab.console import SilentReporter
 from edge_fer.lab.datasets import open_dataset
-from edge_fer.lab.datasets.dataset import Dataset, Usage
+from edge_fer.lab.datasets.dataset import Dataset, Split
 from edge_fer.lab.edgetpu.rules import check_int8
-from edge_fer.lab.export.classifier import ABSTAIN_BELOW, CLASSIFIER, Plan, export_classifier, prepare
+from edge_fer.lab.export.classifier import ABSTAIN_BELOW, Plan, export_classifier, prepare
 from edge_fer.lab.export.export_record import Export
-from edge_fer.lab.files import read_facts
+from edge_fer.lab.files import read_record
 from edge_fer.lab.model_folder import assembling, find_entry, update_manifest, write_artefact
 from edge_fer.lab.networks.se_resnet50 import SEResNet50
-from edge_fer.lab.weights.npz import load_origin, load_se_resnet50, load_second_head, save_se_resnet50
-from edge_fer.lab.weights.provenance import About, Origin, origin_of, read_about
+from edge_fer.lab.weights.npz import Weights, load_weights, save_weights
+from edge_fer.lab.weights.provenance import Origin, Provenance, origin_of, read_provenance
 from edge_fer.types import LABELS
 from tests.lab.support.portraits import portrait_crop
 
@@ -45,9 +46,9 @@ def test_the_classifier_needs_weights_and_data() -> None:
 
 @pytest.fixture
 def weights(tmp_path: Path) -> Path:
-    """An untrained network that looks at 56 pixels, with a second head."""
+    """An untrained network at a resolution of 56 pixels, with a second head."""
     torch.manual_seed(0)
-    save_se_resnet50(tmp_path / "weights.npz", SEResNet50(resolution=56), torch.nn.Linear(1000, len(LABELS)))
+    save_weights(tmp_path / "weights.npz", Weights(SEResNet50(resolution=56), torch.nn.Linear(1000, len(LABELS))))
     return tmp_path / "weights.npz"
 
 
@@ -57,7 +58,7 @@ def faces(tmp_path: Path) -> Dataset:
     x = np.stack([portrait_crop() // 2 + 5 * index for index in range(10)]).astype(np.uint8)
     votes = np.zeros((10, 10), np.uint8)
     votes[np.arange(10), np.arange(10) % 7] = 10
-    usage = np.array([Usage.TRAINING] * 6 + [Usage.VALIDATION] * 4)
+    usage = np.array([Split.TRAINING] * 6 + [Split.VALIDATION] * 4)
     second = np.where(np.arange(10) == 9, 255, np.arange(10) % 7)
     np.savez(tmp_path / "faces.npz", x=x, votes=votes, usage=usage, fer2013=second)
     return open_dataset(tmp_path / "faces.npz")
@@ -66,12 +67,12 @@ def faces(tmp_path: Path) -> Dataset:
 @pytest.mark.filterwarnings("ignore")  # the converter's own, from half a dozen libraries
 def test_the_classifier_from_weights_to_card(tmp_path: Path, weights: Path, faces: Dataset) -> None:
     folder = tmp_path / "models"
-    about = About(source="a test", licence="none", limits="It was never trained.")
-    plan = Plan(about=about, faces=4, chosen_on=2, float_file=tmp_path / "kept" / "float.tflite")
+    about = Provenance(source="a test", licence="none", limits="It was never trained.")
+    plan = Plan(provenance=about, faces=4, chosen_on=2, float_file=tmp_path / "kept" / "float.tflite")
     export_classifier(prepare(weights, faces, plan), folder, ModelStore(), SilentReporter())
     store = ModelStore(folder)
-    spec = store.spec(CLASSIFIER, "classify")
-    content = store.load(CLASSIFIER, "classify")
+    spec = store.spec("se_resnet50", "classify")
+    content = store.load("se_resnet50", "classify")
     graph = check_int8(content)
     names = [node.name for node in graph.nodes]
     assert names[0] == "AVERAGE_POOL_2D"
@@ -87,7 +88,7 @@ def test_the_classifier_from_weights_to_card(tmp_path: Path, weights: Path, face
     pixels = np.arange(256)
     quantized = np.rint((pixels / 255 - spec.input.mean) / spec.input.std / source.scale) + source.zero_point
     assert np.abs(quantized - (pixels - 128)).max() <= 1
-    facts = read_facts(folder / "se_resnet50.export.json", Export)
+    facts = read_record(folder / "se_resnet50.export.json", Export)
     assert (facts.resolution, facts.sha256, facts.validation.images) == (56, spec.sha256, 4)
     assert len(facts.calibration.candidates) == 5
     assert facts.validation.abstain_from == "default"
@@ -101,9 +102,9 @@ def test_the_classifier_from_weights_to_card(tmp_path: Path, weights: Path, face
 def test_the_second_head_is_measured_by_the_second_labels(tmp_path: Path, weights: Path, faces: Dataset) -> None:
     plan = Plan(name="other", head="second", faces=2, chosen_on=2)
     origin = Origin(source="trained further from a test", licence="for tests", abstain_below=0.35)
-    save_se_resnet50(weights, load_se_resnet50(weights), load_second_head(weights), origin)
+    save_weights(weights, replace(load_weights(weights), origin=origin))
     export_classifier(prepare(weights, faces, plan), tmp_path / "models", ModelStore(), SilentReporter())
-    assert read_facts(tmp_path / "models" / "other.export.json", Export).validation.images == 3
+    assert read_record(tmp_path / "models" / "other.export.json", Export).validation.images == 3
 
     spec = ModelStore(tmp_path / "models").spec("other", "classify")
     assert (spec.abstain_below, spec.source, spec.licence) == (0.35, origin.source, "for tests")
@@ -117,13 +118,13 @@ def test_the_origin_stays_with_the_weights_and_ones_own_words_go_before_it(tmp_p
     assert origin.source.startswith("trained further from se_resnet50 (trained by this project")
     assert origin.licence.startswith("research use")
     assert origin.abstain_below == 0.5
-    save_se_resnet50(tmp_path / "w.npz", SEResNet50(width=0.125), None, origin)
-    assert load_origin(tmp_path / "w.npz") == origin
-    save_se_resnet50(tmp_path / "w.npz", SEResNet50(width=0.125))
-    assert load_origin(tmp_path / "w.npz") is None
-    assert About().over(None) == About()
-    found = About(licence="mine", limits="At night.").over(origin)
-    assert found == About(source=origin.source, licence="mine", limits="At night.")
+    save_weights(tmp_path / "w.npz", Weights(SEResNet50(width=0.125), None, origin))
+    assert load_weights(tmp_path / "w.npz").origin == origin
+    save_weights(tmp_path / "w.npz", Weights(SEResNet50(width=0.125)))
+    assert load_weights(tmp_path / "w.npz").origin is None
+    assert Provenance().over(None) == Provenance()
+    found = Provenance(licence="mine", limits="At night.").over(origin)
+    assert found == Provenance(source=origin.source, licence="mine", limits="At night.")
 
 
 @pytest.mark.parametrize(
@@ -149,7 +150,7 @@ def test_what_is_given_is_looked_at_before_anything_is_written(
 
 def test_there_must_be_faces_to_measure_on(weights: Path, faces: Dataset) -> None:
     with pytest.raises(SourceError, match="expected validation faces in ferplus to measure on, found none"):
-        prepare(weights, faces.only(Usage.TRAINING), Plan(faces=4))
+        prepare(weights, faces.only(Split.TRAINING), Plan(faces=4))
 
 
 def spec_of(folder: Path, name: str, content: bytes) -> MtcnnSpec:
@@ -193,7 +194,7 @@ def test_a_resolution_that_does_not_fit_is_refused(tmp_path: Path, weights: Path
 
 
 def test_a_missing_second_head_is_told(tmp_path: Path, faces: Dataset) -> None:
-    save_se_resnet50(tmp_path / "one.npz", SEResNet50(resolution=56))
+    save_weights(tmp_path / "one.npz", Weights(SEResNet50(resolution=56)))
     with pytest.raises(ModelError, match="expected a second head"):
         prepare(tmp_path / "one.npz", faces, Plan(head="second"))
 
@@ -206,7 +207,7 @@ def test_words_for_the_card_are_checked(tmp_path: Path, content: str | None, mes
     if content is not None:
         (tmp_path / "about.yaml").write_text(content)
     with pytest.raises(ConfigError, match=message):
-        read_about(tmp_path / "about.yaml")
+        read_provenance(tmp_path / "about.yaml")
 
 
 def test_input_spec_of_the_nets_is_that_of_the_package() -> None:

@@ -14,7 +14,7 @@ from edge_fer.inference import open_backend
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.inference.picture_spec import MtcnnInput
 from edge_fer.lab.console import SilentReporter
-from edge_fer.lab.export.calibration_mtcnn import measure_ranges, what_they_see
+from edge_fer.lab.export.calibration_mtcnn import cascade_inputs, measure_ranges
 from edge_fer.lab.export.convert import check_agreement
 from edge_fer.lab.export.equalize import equalize
 from edge_fer.lab.export.mtcnn import export_mtcnn
@@ -35,7 +35,7 @@ SHAPES = {
 
 @pytest.fixture(scope="module")
 def seen() -> dict[str, list[np.ndarray]]:
-    return what_they_see({name: write_mtcnn(load_mtcnn(name)) for name in ("pnet", "rnet")})
+    return cascade_inputs({name: write_mtcnn(load_mtcnn(name)) for name in ("pnet", "rnet")})
 
 
 @pytest.fixture(scope="module")

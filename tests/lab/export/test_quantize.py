@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 from edge_fer.errors import ConfigError, EdgeFerError, ModelError
 from edge_fer.inference.manifest import ClassifierSpec, CropSpec
 from edge_fer.inference.picture_spec import InputSpec
-from edge_fer.lab.cli.explain import app
+from edge_fer.lab.cli.app import app
 from edge_fer.lab.edgetpu.rules import check_int8
 from edge_fer.lab.evaluation.logits import classify
 from edge_fer.lab.export import quantize

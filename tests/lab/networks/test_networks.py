@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from edge_fer.errors import ModelError
 from edge_fer.lab.networks.mtcnn import o_net, p_net, r_net
 from edge_fer.lab.networks.se_resnet50 import SEResNet50
 from edge_fer.lab.weights.mtcnn import load_mtcnn
-from edge_fer.lab.weights.npz import load_se_resnet50, save_se_resnet50
+from edge_fer.lab.weights.npz import Weights, load_weights, save_weights
 from tests.lab.support.untrained import named_arrays
 
 pytestmark = pytest.mark.lab
@@ -82,15 +83,15 @@ def test_weights_arrive_in_their_places(tmp_path: Path, arrays) -> None:
     changed["stage3.block2.expand.bn.variance"] = np.full(512, 2.0, np.float32)
     changed["head_ferplus.bias"] = np.arange(7, dtype=np.float16)
     np.savez(tmp_path / "w.npz", **changed)
-    net = load_se_resnet50(tmp_path / "w.npz")
+    net: Any = load_weights(tmp_path / "w.npz").net
     assert not net.training
     assert (net.stage3.block2.expand.bn.running_var == 2).all()
     assert net.head.bias.tolist() == list(range(7))
 
 
 def test_the_resolution_is_kept_with_the_weights(tmp_path: Path) -> None:
-    save_se_resnet50(tmp_path / "weights.npz", SEResNet50(resolution=112))
-    assert load_se_resnet50(tmp_path / "weights.npz").resolution == 112
+    save_weights(tmp_path / "weights.npz", Weights(SEResNet50(resolution=112)))
+    assert load_weights(tmp_path / "weights.npz").net.resolution == 112
 
 
 def test_a_narrow_network_has_fewer_channels_everywhere_and_keeps_its_width(tmp_path: Path) -> None:
@@ -99,33 +100,33 @@ def test_a_narrow_network_has_fewer_channels_everywhere_and_keeps_its_width(tmp_
     assert {layer.out_channels % 8 for name, layer in net.named_modules() if name.endswith(".conv")} == {0}
     assert 4_400_000 < sum(parameter.numel() for parameter in net.parameters()) < 4_500_000
     assert net.eval()(torch.zeros(1, 3, 64, 64)).shape == (1, 7)
-    save_se_resnet50(tmp_path / "narrow.npz", net)
-    assert load_se_resnet50(tmp_path / "narrow.npz").width == 0.375
+    save_weights(tmp_path / "narrow.npz", Weights(net))
+    assert load_weights(tmp_path / "narrow.npz").net.width == 0.375
 
 
 def test_a_width_that_there_is_not_is_named(tmp_path: Path, arrays) -> None:
     np.savez(tmp_path / "w.npz", width=np.array(0.3), **arrays)
-    with pytest.raises(ModelError, match=r"expected a width of 0\.125 to 1 in .*w\.npz, found 0\.3"):
-        load_se_resnet50(tmp_path / "w.npz")
+    with pytest.raises(ModelError, match=r"w\.npz: expected a width of 0\.125 to 1 in eighths .*, found 0\.3"):
+        load_weights(tmp_path / "w.npz")
 
 
 def test_a_missing_array_is_named(tmp_path: Path, arrays) -> None:
     np.savez(tmp_path / "w.npz", **{name: array for name, array in arrays.items() if "block2.se_up.bias" not in name})
     with pytest.raises(ModelError, match=r"`stage2\.block2\.se_up\.bias` in .*w\.npz, found none"):
-        load_se_resnet50(tmp_path / "w.npz")
+        load_weights(tmp_path / "w.npz")
 
 
 def test_an_array_of_another_shape_is_named(tmp_path: Path, arrays) -> None:
     np.savez(tmp_path / "w.npz", **{**arrays, "dense1000.weight": np.zeros((1000, 512), np.float16)})
     with pytest.raises(ModelError, match=r"`dense1000\.weight` of shape \(1000, 2048\).*found \(1000, 512\)"):
-        load_se_resnet50(tmp_path / "w.npz")
+        load_weights(tmp_path / "w.npz")
 
 
 @pytest.mark.parametrize("content", [b"", b"not an archive", b"PK\x03\x04 broken"])
 def test_a_broken_file_is_a_model_error(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "w.npz").write_bytes(content)
     with pytest.raises(ModelError, match=rf"weights \(\.npz\) in .*w\.npz, found {len(content)} bytes that are none"):
-        load_se_resnet50(tmp_path / "w.npz")
+        load_weights(tmp_path / "w.npz")
 
 
 def test_a_damaged_file_is_a_model_error(tmp_path: Path, arrays) -> None:
@@ -134,7 +135,7 @@ def test_a_damaged_file_is_a_model_error(tmp_path: Path, arrays) -> None:
     content[1000:2000] = b"?" * 1000
     (tmp_path / "w.npz").write_bytes(content)
     with pytest.raises(ModelError, match=r"weights \(\.npz\) in .*w\.npz, found a damaged file"):
-        load_se_resnet50(tmp_path / "w.npz")
+        load_weights(tmp_path / "w.npz")
 
 
 @pytest.mark.parametrize("cut", [1, -1])

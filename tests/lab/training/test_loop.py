@@ -15,24 +15,25 @@ from torch import nn
 from typer.testing import CliRunner
 
 from edge_fer.errors import ConfigError, EdgeFerError, ModelError, OutputError, SourceError
-from edge_fer.lab.cli.options import app
+from edge_fer.lab.cli.app import app
 from edge_fer.lab.datasets.dataset import Dataset
 from edge_fer.lab.datasets.pictures import resized
 from edge_fer.lab.files import replacing
-from edge_fer.lab.networks.base import GREY_MEAN, GREY_STD
+from edge_fer.lab.networks.base import NetworkInput, new_head
 from edge_fer.lab.networks.se_resnet50 import VARIANTS, SEResNet50
 from edge_fer.lab.training import loop as train
-from edge_fer.lab.training.augment import degrade, erase, standardise, warp
+from edge_fer.lab.training.augment import as_tensor, degrade, erase, standardise, warp
 from edge_fer.lab.training.batches import Batches, fitting, mixed, plain_batches, resize
-from edge_fer.lab.training.loop import Options, Run
-from edge_fer.lab.training.multi_task import Average, TwoHeads, begin, second_head, set_training
+from edge_fer.lab.training.loop import Options, Trainer
+from edge_fer.lab.training.multi_task import MultiTaskModel, WeightEma, initialise, set_training
 from edge_fer.lab.training.objective import cross_entropy, inverse_frequency, learning_rate, make_optimizer, towards
 from edge_fer.lab.training.recipe import Augmentation, Recipe, Stage, Start
-from edge_fer.lab.training.training_log import SilentWatcher
-from edge_fer.lab.weights.npz import load_se_resnet50, load_second_head, save_se_resnet50
+from edge_fer.lab.training.training_log import SilentTrainingReporter
+from edge_fer.lab.weights.npz import Weights, load_weights, save_weights
 from edge_fer.lab.weights.provenance import Origin
 from edge_fer.types import LABELS
 from tests.lab.datasets.test_datasets import picture
+from tests.lab.support.networks.tiny_net import TinyNet
 
 pytestmark = [pytest.mark.lab, pytest.mark.filterwarnings("ignore::DeprecationWarning:matplotlib.*")]
 
@@ -48,28 +49,9 @@ def _one_thread() -> Any:
     torch.set_num_threads(threads)
 
 
-class TinyNet(nn.Module):
-    """Shaped like the real network where training looks at it."""
-
-    variant = "edge-fer"
-    resolution = 32
-    width = 1.0
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.stem = nn.Sequential(nn.Conv2d(3, 8, 5, 4), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(4))
-        self.dense1000 = nn.Linear(128, 12)
-        self.dropout = nn.Dropout(0.1)
-        self.head = nn.Linear(12, len(LABELS))
-
-    def features(self, image: torch.Tensor) -> torch.Tensor:
-        return torch.relu(self.dense1000(self.stem(image).flatten(1)))
-
-
-def tiny(seed: int = 0) -> TwoHeads:
+def tiny(seed: int = 0) -> MultiTaskModel:
     torch.manual_seed(seed)
-    net: Any = TinyNet()
-    return TwoHeads(net, second_head(net), 0.2)
+    return MultiTaskModel(TinyNet(), new_head(12), 0.2)
 
 
 def faces(count: int = 61, seed: int = 0) -> Dataset:
@@ -117,7 +99,7 @@ class Interrupted(Exception):
     """The power failed."""
 
 
-class FailsAt(SilentWatcher):
+class FailsAt(SilentTrainingReporter):
     """Calls something at the step of a number."""
 
     def __init__(self, number: int, act: Callable[[], None]) -> None:
@@ -138,9 +120,9 @@ def log(folder: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def finish(run: Run, folder: Path) -> tuple[dict[str, Any], list[dict[str, str]], dict[str, np.ndarray]]:
+def finish(run: Trainer, folder: Path) -> tuple[dict[str, Any], list[dict[str, str]], dict[str, np.ndarray]]:
     """Carry out a run; the state that it leaves, its log but for the times, and its weights."""
-    assert run.carry_out()
+    assert run.fit()
     state = torch.load(folder / train.CHECKPOINT, weights_only=True)
     rows = [{key: value for key, value in row.items() if key not in TIMES} for row in log(folder)]
     with np.load(folder / train.LAST) as arrays:
@@ -151,7 +133,7 @@ def finish(run: Run, folder: Path) -> tuple[dict[str, Any], list[dict[str, str]]
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Any:
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("whole")
-    return finish(Run(tiny(), recipe(), {"faces": faces()}, folder), folder)
+    return finish(Trainer(tiny(), recipe(), {"faces": faces()}, folder), folder)
 
 
 def check_same(found: Any, expected: Any) -> None:
@@ -168,25 +150,25 @@ def check_same(found: Any, expected: Any) -> None:
 def test_a_stopped_run_goes_on_to_the_same_result(tmp_path: Path, uninterrupted: Any, step: int) -> None:
     """In the middle of an epoch, at its end, at the end of a stage, and in the last step."""
     options = Options()
-    stopped = Options(stopping=options.stopping, watcher=FailsAt(step, options.stopping.set))
-    ended = Run(tiny(), recipe(), {"faces": faces()}, tmp_path, stopped).carry_out()
+    stopped = Options(stopping=options.stopping, reporter=FailsAt(step, options.stopping.set))
+    ended = Trainer(tiny(), recipe(), {"faces": faces()}, tmp_path, stopped).fit()
     assert ended == (step == 18)
-    run = Run(tiny(seed=9), recipe(), {"faces": faces()}, tmp_path, Options(workers=3))
+    run = Trainer(tiny(seed=9), recipe(), {"faces": faces()}, tmp_path, Options(workers=3))
     run.resume()
     check_same(finish(run, tmp_path), uninterrupted)
 
 
 def test_a_killed_run_goes_on_from_its_last_checkpoint(tmp_path: Path, uninterrupted: Any) -> None:
-    options = Options(checkpoint_s=0, watcher=FailsAt(14, fail))
+    options = Options(checkpoint_s=0, reporter=FailsAt(14, fail))
     with pytest.raises(Interrupted):
-        Run(tiny(), recipe(), {"faces": faces()}, tmp_path, options).carry_out()
-    run = Run(tiny(seed=9), recipe(), {"faces": faces()}, tmp_path)
+        Trainer(tiny(), recipe(), {"faces": faces()}, tmp_path, options).fit()
+    run = Trainer(tiny(seed=9), recipe(), {"faces": faces()}, tmp_path)
     run.resume()
     check_same(finish(run, tmp_path), uninterrupted)
 
 
 def test_the_run_depends_on_its_seed(tmp_path: Path, uninterrupted: Any) -> None:
-    state, _, _ = finish(Run(tiny(), recipe(seed=4), {"faces": faces()}, tmp_path), tmp_path)
+    state, _, _ = finish(Trainer(tiny(), recipe(seed=4), {"faces": faces()}, tmp_path), tmp_path)
     assert not torch.equal(state["model"]["net.head.weight"], uninterrupted[0]["model"]["net.head.weight"])
 
 
@@ -202,7 +184,7 @@ def test_the_log_says_what_happened(uninterrupted: Any) -> None:
 
 
 def test_a_run_leaves_log_curves_and_weights(tmp_path: Path) -> None:
-    assert Run(tiny(), simple(), {"faces": faces()}, tmp_path).carry_out()
+    assert Trainer(tiny(), simple(), {"faces": faces()}, tmp_path).fit()
     assert {path.name for path in tmp_path.iterdir()} == {
         "checkpoint.pt",
         "best.npz",
@@ -214,7 +196,7 @@ def test_a_run_leaves_log_curves_and_weights(tmp_path: Path) -> None:
 
 
 def test_it_learns(tmp_path: Path) -> None:
-    Run(tiny(), simple(epochs=6), {"faces": faces(280)}, tmp_path).carry_out()
+    Trainer(tiny(), simple(epochs=6), {"faces": faces(280)}, tmp_path).fit()
     rows = log(tmp_path)
     assert float(rows[-1]["train_loss"]) < 0.8 * float(rows[0]["train_loss"])
     assert float(rows[-1]["val_accuracy"]) > 0.9
@@ -222,7 +204,7 @@ def test_it_learns(tmp_path: Path) -> None:
 
 def test_bfloat16_and_channels_last_train_too(tmp_path: Path) -> None:
     plan = simple(epochs=6).model_copy(update={"bf16": True, "channels_last": True, "ema": 0.9})
-    Run(tiny(), plan, {"faces": faces(280)}, tmp_path).carry_out()
+    Trainer(tiny(), plan, {"faces": faces(280)}, tmp_path).fit()
     rows = log(tmp_path)
     assert float(rows[-1]["val_accuracy"]) > 0.9
 
@@ -230,23 +212,23 @@ def test_bfloat16_and_channels_last_train_too(tmp_path: Path) -> None:
 def test_the_trunk_stands_still_while_the_top_learns(tmp_path: Path) -> None:
     model = tiny()
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    Run(model, simple(train="top"), {"faces": faces()}, tmp_path).carry_out()
+    Trainer(model, simple(train="top"), {"faces": faces()}, tmp_path).fit()
     changed = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
-    assert changed == {"net.dense1000.weight", "net.dense1000.bias", "net.head.weight", "net.head.bias"}
+    assert changed == {"net.dense.weight", "net.dense.bias", "net.head.weight", "net.head.bias"}
     set_training(model, "all")
     assert all(parameter.requires_grad for parameter in model.parameters())
     assert all(layer.training for layer in model.modules())
 
 
 def test_a_stage_ends_early_when_nothing_gets_better(tmp_path: Path) -> None:
-    Run(tiny(), simple(epochs=9, lr=1e-12, patience=2), {"faces": faces()}, tmp_path).carry_out()
+    Trainer(tiny(), simple(epochs=9, lr=1e-12, patience=2), {"faces": faces()}, tmp_path).fit()
     assert len(log(tmp_path)) == 3
 
 
 def test_minutes_end_a_stage_and_bring_the_learning_rate_down(tmp_path: Path) -> None:
     seconds = iter(range(10**6))
     plan = simple(epochs=1000, minutes=1.0, epoch_faces=24, schedule="cosine")
-    Run(tiny(), plan, {"faces": faces()}, tmp_path, Options(clock=lambda: float(next(seconds)))).carry_out()
+    Trainer(tiny(), plan, {"faces": faces()}, tmp_path, Options(clock=lambda: float(next(seconds)))).fit()
     rows = log(tmp_path)
     assert 1 < len(rows) < 10
     assert 60 <= float(rows[-1]["elapsed_s"]) < 80
@@ -254,46 +236,46 @@ def test_minutes_end_a_stage_and_bring_the_learning_rate_down(tmp_path: Path) ->
 
 
 def test_validation_may_look_at_some_faces_only(tmp_path: Path) -> None:
-    first = Run(tiny(), simple(epochs=1, validation_faces=7), {"faces": faces(280)}, tmp_path)
-    assert first.carry_out()
+    first = Trainer(tiny(), simple(epochs=1, validation_faces=7), {"faces": faces(280)}, tmp_path)
+    assert first.fit()
     accuracy = float(log(tmp_path)[0]["val_accuracy"])
     assert accuracy * 7 == pytest.approx(round(accuracy * 7))
 
 
 def test_a_loss_that_is_no_number_ends_the_run(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"expected a finite loss in stage all, step \d+, found (nan|inf)"):
-        Run(tiny(), simple(lr=1e30, epochs=9), {"faces": faces()}, tmp_path).carry_out()
+        Trainer(tiny(), simple(lr=1e30, epochs=9), {"faces": faces()}, tmp_path).fit()
 
 
 def test_what_cannot_be_resumed_is_named(tmp_path: Path) -> None:
     data = {"faces": faces()}
     with pytest.raises(ModelError, match=r"expected a checkpoint at .*checkpoint\.pt, found: No such file"):
-        Run(tiny(), simple(), data, tmp_path).resume()
-    Run(tiny(), simple(epochs=1), data, tmp_path).carry_out()
+        Trainer(tiny(), simple(), data, tmp_path).resume()
+    Trainer(tiny(), simple(epochs=1), data, tmp_path).fit()
     for plan, others in ((simple(epochs=3), data), (simple(epochs=1), {"faces": faces(70)})):
         with pytest.raises(ConfigError, match=r"expected the recipe, the data and the first weights that .* was made"):
-            Run(tiny(), plan, others, tmp_path).resume()
+            Trainer(tiny(), plan, others, tmp_path).resume()
     other = tiny()
     other.origin = Origin(source="elsewhere", licence="another")
     with pytest.raises(ConfigError, match=r"first weights that .* was made with, found others"):
-        Run(other, simple(epochs=1), data, tmp_path).resume()
+        Trainer(other, simple(epochs=1), data, tmp_path).resume()
     path = tmp_path / train.CHECKPOINT
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(ModelError, match=r"found a damaged file"):
-        Run(tiny(), simple(epochs=1), data, tmp_path).resume()
+        Trainer(tiny(), simple(epochs=1), data, tmp_path).resume()
     torch.save({"format": 99}, path)
     with pytest.raises(ModelError, match=r"expected a checkpoint of format 1 .* found 99"):
-        Run(tiny(), simple(epochs=1), data, tmp_path).resume()
+        Trainer(tiny(), simple(epochs=1), data, tmp_path).resume()
 
 
 def test_missing_data_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"expected a data set for `faces`, found none; give --data faces=PATH"):
-        Run(tiny(), simple(), {}, tmp_path)
+        Trainer(tiny(), simple(), {}, tmp_path)
     data = faces()
     with pytest.raises(SourceError, match=r"expected faces to validate on in bars"):
-        Run(tiny(), simple(), {"faces": data.take(np.flatnonzero(data.usage == 0))}, tmp_path)
+        Trainer(tiny(), simple(), {"faces": data.take(np.flatnonzero(data.splits == 0))}, tmp_path)
     with pytest.raises(SourceError, match=r"expected faces to train on in bars, found 0"):
-        Run(tiny(), simple(), {"faces": data.take(np.flatnonzero(data.usage == 1))}, tmp_path).carry_out()
+        Trainer(tiny(), simple(), {"faces": data.take(np.flatnonzero(data.splits == 1))}, tmp_path).fit()
 
 
 def write_half(path: Path) -> None:
@@ -316,7 +298,7 @@ def test_a_file_that_cannot_be_finished_is_not_begun(tmp_path: Path) -> None:
 
 def test_every_lap_holds_every_face_once_and_a_batch_follows_from_its_step() -> None:
     dataset = faces(45)
-    batches = Batches(dataset, recipe().stages[1], (3, 1))
+    batches = Batches(dataset, recipe().stages[1], (3, 1), TinyNet.INPUT)
     seen = np.concatenate([batches.indices(step) for step in range(45)])
     laps = seen.reshape(8, 45)
     assert (np.sort(laps) == np.arange(45)).all()
@@ -342,8 +324,8 @@ def test_pictures_without_variation_are_those_that_are_deployed() -> None:
     assert np.abs(warped[:, 0].numpy() - enlarged).max() <= 1
     mirrored = warp(pictures, 80, Augmentation(flip=1), np.random.default_rng(0))
     assert torch.allclose(mirrored, warped.flip(3), atol=1e-2)
-    (plain,) = plain_batches(faces(6), 80, 8)
-    np.testing.assert_allclose(plain[:, 1].numpy(), (enlarged / 255 - GREY_MEAN) / GREY_STD, atol=1e-5)
+    (plain,) = plain_batches(faces(6), 80, 8, TinyNet.INPUT)
+    np.testing.assert_allclose(plain[:, 1].numpy(), (enlarged / 255 - 0.5) / 0.25, atol=1e-5)
 
 
 def test_pictures_are_turned_scaled_and_moved_as_far_as_they_may_be() -> None:
@@ -391,7 +373,7 @@ def test_pictures_of_many_shapes_become_one() -> None:
 
 
 def test_mixup_mixes_pictures_and_targets_alike() -> None:
-    (batch,) = Batches(faces(12), simple(batch=12).stages[0], (0, 0)).stream(0, 1, 1)
+    (batch,) = Batches(faces(12), simple(batch=12).stages[0], (0, 0), TinyNet.INPUT).stream(0, 1, 1)
     mixture = mixed(batch, 0.25)
     torch.testing.assert_close(mixture.images, 0.75 * batch.images + 0.25 * batch.images.flip(0))
     torch.testing.assert_close(mixture.targets, 0.75 * batch.targets + 0.25 * batch.targets.flip(0))
@@ -399,9 +381,17 @@ def test_mixup_mixes_pictures_and_targets_alike() -> None:
     assert ((mixture.second.sum(1) > 0) == (known & known.flip(0))).all()
 
 
-def test_standardised_pictures_have_three_equal_channels() -> None:
-    images = standardise(torch.full((1, 1, 2, 2), 255 * (GREY_MEAN + GREY_STD)))
-    torch.testing.assert_close(images, torch.ones(1, 3, 2, 2))
+def test_a_grey_picture_has_three_channels_with_means_and_deviations_of_their_own() -> None:
+    expected = NetworkInput(2, "grey", (0.2, 0.3, 0.4), (0.5, 0.25, 0.2))
+    images = standardise(torch.full((1, 1, 2, 2), 255 * 0.7), expected)
+    torch.testing.assert_close(images, torch.tensor([1.0, 1.6, 1.5]).reshape(1, 3, 1, 1).expand(1, 3, 2, 2))
+
+
+def test_a_colour_picture_enters_a_network_as_red_green_blue() -> None:
+    picture = np.zeros((2, 2, 3), np.uint8)
+    picture[..., 2] = 255  # BGR: red
+    images = standardise(as_tensor([picture]), NetworkInput(2, "rgb", (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)))
+    torch.testing.assert_close(images[0, :, 0, 0], torch.tensor([1.0, 0.0, 0.0]))
 
 
 def test_the_loss_is_cross_entropy_over_the_faces_that_count() -> None:
@@ -462,7 +452,7 @@ def test_decay_is_on_matrices_and_kernels_only() -> None:
 
 def test_the_average_follows_the_weights() -> None:
     model = tiny()
-    average = Average(model, 0.5)
+    average = WeightEma(model, 0.5)
     before = average.model.net.head.bias.clone()
     with torch.no_grad():
         model.net.head.bias += 1
@@ -473,12 +463,12 @@ def test_the_average_follows_the_weights() -> None:
 
 
 def test_weights_begin_as_the_recipe_says() -> None:
-    model = TwoHeads(SEResNet50(), None, 0.5)
-    begin(model, Start(block_scale=0.5), trained=False)
+    model = MultiTaskModel(SEResNet50(), None, 0.5)
+    initialise(model, Start(block_scale=0.5), trained=False)
     assert model.net.dropout.p == 0.5
     assert (model.net.stage3.block2.expand.bn.weight == 0.5).all()
     assert (model.net.stage3.block2.reduce.bn.weight == 1).all()
-    begin(model, Start(block_scale=0.1, top="standard_normal"), trained=True)
+    initialise(model, Start(block_scale=0.1, top="standard_normal"), trained=True)
     assert (model.net.stage3.block2.expand.bn.weight == 0.5).all()
     assert model.net.dense1000.weight.std().item() == pytest.approx(1, abs=0.01)
 
@@ -486,15 +476,16 @@ def test_weights_begin_as_the_recipe_says() -> None:
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_written_weights_are_read_again(tmp_path: Path, variant: str) -> None:
     torch.manual_seed(0)
-    net = SEResNet50(variant)
+    net = SEResNet50(variant=variant)
     for layer in net.modules():
         if isinstance(layer, nn.BatchNorm2d):
             nn.init.uniform_(layer.running_mean, -0.1, 0.1)
             nn.init.uniform_(layer.running_var, 0.5, 2)
-    second = second_head(net)
-    TwoHeads(net, second, 0.3).save(tmp_path / "w.npz")
-    again, second_again = load_se_resnet50(tmp_path / "w.npz"), load_second_head(tmp_path / "w.npz")
-    assert again.variant == variant
+    second = new_head(1000)
+    MultiTaskModel(net, second, 0.3).save(tmp_path / "w.npz")
+    loaded = load_weights(tmp_path / "w.npz", "se_resnet50")
+    again, second_again = loaded.net, loaded.second
+    assert again.settings() == net.settings()
     assert second_again is not None
     image = torch.randn(2, 3, 64, 64)
     with torch.no_grad():
@@ -504,12 +495,11 @@ def test_written_weights_are_read_again(tmp_path: Path, variant: str) -> None:
 
 
 def test_weights_without_a_second_head_have_none(tmp_path: Path) -> None:
-    net: Any = TinyNet()
-    save_se_resnet50(tmp_path / "w.npz", net)
-    assert load_second_head(tmp_path / "w.npz") is None
+    save_weights(tmp_path / "w.npz", Weights(SEResNet50(0.125)))
+    assert load_weights(tmp_path / "w.npz").second is None
     np.savez(tmp_path / "other.npz", variant="vgg16")
-    with pytest.raises(ModelError, match=r"expected a variant of SE-ResNet-50 .* found `vgg16`"):
-        load_se_resnet50(tmp_path / "other.npz")
+    with pytest.raises(ModelError, match=r"other\.npz: expected a variant of SE-ResNet-50 .* found `vgg16`"):
+        load_weights(tmp_path / "other.npz")
 
 
 def folder_of_faces(folder: Path) -> Path:
@@ -545,7 +535,7 @@ def test_the_thesis_from_the_command_line(tmp_path: Path) -> None:
         "clean",
     ]
     for name in ("best.npz", "last.npz"):
-        load_se_resnet50(out / name)
+        assert load_weights(out / name).net.name() == "se_resnet50"
     assert {path.name for path in out.iterdir()} == {
         "best.npz",
         "checkpoint.pt",
@@ -567,7 +557,7 @@ def test_the_thesis_from_the_command_line(tmp_path: Path) -> None:
         (["edge", "--data", "FACES", "--layout", "tfds"], r"expected a layout \(auto, .*found `tfds`"),
         (["edge", "--data", "FACES", "--weights", "no.npz"], r"expected weights \(\.npz\) at no\.npz, found: No such"),
         (["edge", "--data", "nowhere", "--weights", "no.npz"], r"expected weights \(\.npz\) at no\.npz"),
-        (["finetune", "--data", "nowhere"], r"for the recipe finetune, .*; give --weights se_resnet50"),
+        (["finetune", "--data", "nowhere"], r"for the recipe finetune, .*; give --weights with a file of se_resnet50"),
         (["edge", "--data", "FACES", "--weights", "no.h5"], r"expected keras-vggface's SENet-50 .* in no\.h5, found"),
     ],
 )

@@ -23,7 +23,7 @@ from edge_fer.lab.cli.explain import explain, layers
 from edge_fer.lab.cli.export import export
 from edge_fer.lab.cli.train import train
 from edge_fer.lab.edgetpu.rules import check_int8
-from edge_fer.lab.weights.npz import load_se_resnet50
+from edge_fer.lab.weights.npz import load_weights
 from edge_fer.types import LABELS
 from tests.lab.support.portraits import portrait_crop
 
@@ -110,7 +110,7 @@ def test_all_three_stages_were_trained(journey: Journey) -> None:
         rows = list(csv.DictReader(file))
     assert [(row["stage"], row["step"]) for row in rows] == [(stage, "3") for stage in STAGES]
     assert all(0 < float(row["train_loss"]) < 20 for row in rows)
-    assert load_se_resnet50(journey.trained / "best.npz").resolution == SIZE
+    assert load_weights(journey.trained / "best.npz").net.resolution == SIZE
 
 
 def test_the_artefact_is_one_that_the_edge_tpu_could_take(journey: Journey) -> None:

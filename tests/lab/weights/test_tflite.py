@@ -18,13 +18,13 @@ from edge_fer.errors import ConfigError, ModelError, SourceError
 from edge_fer.inference.model_store import ModelStore, packaged_folder
 from edge_fer.lab.console import SilentReporter
 from edge_fer.lab.datasets import open_dataset
-from edge_fer.lab.datasets.dataset import Dataset, Usage, hard
+from edge_fer.lab.datasets.dataset import Dataset, Split, hard
 from edge_fer.lab.evaluation.logits import classify
 from edge_fer.lab.networks.se_resnet50 import SEResNet50
 from edge_fer.lab.tflite.graph import pack, read
-from edge_fer.lab.training.augment import standardise
+from edge_fer.lab.training.augment import as_tensor, standardise
 from edge_fer.lab.training.batch_norm import settle_on_faces, settle_statistics
-from edge_fer.lab.training.initial_weights import first_model, first_weights
+from edge_fer.lab.training.initial_weights import initial_model, initial_weights
 from edge_fer.lab.training.recipe import Recipe, Stage, load_recipe
 from edge_fer.lab.weights.tflite import find_deployed, weights_from_tflite
 from edge_fer.types import LABELS
@@ -45,7 +45,7 @@ def _one_thread() -> Any:
 
 @pytest.fixture(scope="module")
 def shipped() -> SEResNet50:
-    return weights_from_tflite(SHIPPED)
+    return weights_from_tflite(SHIPPED, SEResNet50)
 
 
 def faces_of_a_portrait(count: int, size: int) -> NDArray[np.uint8]:
@@ -61,7 +61,7 @@ def faces_of_a_portrait(count: int, size: int) -> NDArray[np.uint8]:
 
 
 def logits(net: nn.Module, faces: NDArray[np.uint8]) -> NDArray[np.float32]:
-    images = standardise(torch.from_numpy(faces).float()[:, None])
+    images = standardise(as_tensor(list(faces)), SEResNet50.INPUT)
     with torch.no_grad():
         return torch.cat([net(some) for some in images.split(16)]).numpy()
 
@@ -82,7 +82,7 @@ def test_the_network_computes_what_the_file_computes(shipped: SEResNet50) -> Non
 
 @pytest.mark.shared
 def test_both_name_the_same_expression(shipped: SEResNet50, shared: Path) -> None:
-    validation = open_dataset(shared / "data" / "ferplus.npz").only(Usage.VALIDATION)
+    validation = open_dataset(shared / "data" / "ferplus.npz").only(Split.VALIDATION)
     faces = np.stack([cv2.resize(validation.images[index], (224, 224)) for index in range(100)])
     same = logits(shipped, faces).argmax(axis=1) == deployed_logits(faces).argmax(axis=1)
     assert same.mean() >= 0.98
@@ -98,7 +98,7 @@ def test_every_filter_has_a_length_of_one(shipped: SEResNet50) -> None:
 def test_settling_changes_nothing_but_what_training_starts_from(shipped: SEResNet50) -> None:
     net = copy.deepcopy(shipped)
     faces = faces_of_a_portrait(8, 64)
-    images = standardise(torch.from_numpy(faces).float()[:, None])
+    images = standardise(as_tensor(list(faces)), SEResNet50.INPUT)
     before = logits(net, faces)
     unsettled = _in_training(net, images)
     settle_statistics(net, [images[:3], images[3:]])
@@ -152,7 +152,7 @@ def test_settling_goes_by_the_stage(shipped: SEResNet50) -> None:
 
 def test_training_starts_from_a_deployed_model(shipped: SEResNet50) -> None:
     recipe = Recipe(name="x", stages=(Stage(name="all", size=32, batch=8, epochs=1, lr=1e-4),))
-    model = first_model(first_weights(Path("se_resnet50"), recipe), recipe, {"faces": bars(8)}, SilentReporter())
+    model = initial_model(initial_weights(Path("se_resnet50"), recipe), recipe, {"faces": bars(8)}, SilentReporter())
     assert model.second is None
     assert model.origin is not None
     assert model.origin.licence == ModelStore().spec("se_resnet50", "classify").licence
@@ -163,22 +163,22 @@ def test_training_starts_from_a_deployed_model(shipped: SEResNet50) -> None:
 
 def test_what_goes_on_from_trained_weights_is_not_begun_without() -> None:
     recipe = load_recipe("finetune")
-    with pytest.raises(ConfigError, match=r"recipe finetune, .* found none; give --weights se_resnet50"):
-        first_weights(None, recipe)
-    random = first_weights(None, load_recipe("lite"))
+    with pytest.raises(ConfigError, match=r"recipe finetune, .* found none; give --weights with a file of se_resnet50"):
+        initial_weights(None, recipe)
+    random = initial_weights(None, load_recipe("lite"))
     assert (random.trained, random.origin, random.net.width) == (False, None, 0.375)
 
 
 def test_the_origin_goes_from_one_training_to_the_next(tmp_path: Path) -> None:
     recipe = Recipe(name="x", stages=(Stage(name="all", size=32, batch=8, epochs=1, lr=1e-4),))
-    first = first_weights(Path("lite"), recipe)
-    model = first_model(replace(first, deployed=None), recipe, {}, SilentReporter())
+    first = initial_weights(Path("lite"), recipe)
+    model = initial_model(replace(first, deployed=None), recipe, {}, SilentReporter())
     model.save(tmp_path / "best.npz")
     assert first.origin is not None
     assert first.origin.source.startswith("trained further from lite (")
-    assert first_weights(tmp_path / "best.npz", recipe).origin == first.origin
+    assert initial_weights(tmp_path / "best.npz", recipe).origin == first.origin
     (tmp_path / "copy.tflite").write_bytes((packaged_folder() / "lite.tflite").read_bytes())
-    assert first_weights(tmp_path / "copy.tflite", recipe).origin is None, "nothing beside it says what it is"
+    assert initial_weights(tmp_path / "copy.tflite", recipe).origin is None, "nothing beside it says what it is"
 
 
 def test_a_deployed_model_has_a_file_or_a_name(tmp_path: Path) -> None:
@@ -229,12 +229,12 @@ def _first(model: Any, graph: Any, name: str) -> Any:
                   r".*changed\.tflite, found CONV_2D with \(255, 1, 1, 64\)"),
         (_strided, r"\(64, 7, 7, 3\) and stride 2 for the layer stem\.conv .* and stride 1; this is another network"),
         (_shorter, r"expected 87 layers with weights in .*, found 86"),
-        (_without_an_addition, r"expected 16 ADD in .*changed\.tflite, as in this lab's SE-ResNet-50, found 15; start"),
+        (_without_an_addition, r"expected 16 ADD in .*changed\.tflite, as in this lab's se_resnet50, found 15; start"),
     ],
 )  # fmt: skip
 def test_another_network_is_refused(tmp_path: Path, change: Any, message: str) -> None:
     with pytest.raises(ModelError, match=message) as caught:
-        weights_from_tflite(changed(tmp_path, change))
+        weights_from_tflite(changed(tmp_path, change), SEResNet50)
     assert "\n" not in str(caught.value)
 
 
@@ -245,20 +245,20 @@ def test_a_network_that_averages_first_looks_at_less(shipped: SEResNet50, tmp_pa
         graph.operators.remove(pool)
 
     assert shipped.resolution == 112
-    assert weights_from_tflite(changed(tmp_path, average_nothing)).resolution == 224
+    assert weights_from_tflite(changed(tmp_path, average_nothing), SEResNet50).resolution == 224
 
 
 def test_what_is_no_model_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"expected a \.tflite file at .*none\.tflite, found: No such file"):
-        weights_from_tflite(tmp_path / "none.tflite")
+        weights_from_tflite(tmp_path / "none.tflite", SEResNet50)
     (tmp_path / "text.tflite").write_bytes(b"not a model at all")
     with pytest.raises(ModelError, match=r"text\.tflite: expected a \.tflite file"):
-        weights_from_tflite(tmp_path / "text.tflite")
+        weights_from_tflite(tmp_path / "text.tflite", SEResNet50)
     (tmp_path / "half.tflite").write_bytes(SHIPPED.read_bytes()[:1_000_000])
     with pytest.raises(ModelError, match=r"half\.tflite: expected a whole \.tflite file, found one of 1000000 bytes"):
-        weights_from_tflite(tmp_path / "half.tflite")
+        weights_from_tflite(tmp_path / "half.tflite", SEResNet50)
 
 
 def test_the_second_of_mtcnns_nets_is_no_classifier() -> None:
-    with pytest.raises(ModelError, match=r"expected \d+ \w+ in .*mtcnn_rnet\.tflite, as in this lab's SE-ResNet-50"):
-        weights_from_tflite(packaged_folder() / "mtcnn_rnet.tflite")
+    with pytest.raises(ModelError, match=r"expected \d+ \w+ in .*mtcnn_rnet\.tflite, as in this lab's se_resnet50"):
+        weights_from_tflite(packaged_folder() / "mtcnn_rnet.tflite", SEResNet50)

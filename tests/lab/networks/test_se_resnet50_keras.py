@@ -11,8 +11,7 @@ import pytest
 import torch
 
 from edge_fer.errors import ModelError
-from edge_fer.lab.networks.base import GREY_MEAN, GREY_STD
-from edge_fer.lab.weights.keras_vggface import load_vggface
+from edge_fer.lab.networks.se_resnet50 import GREY_MEAN, GREY_STD, SEResNet50
 
 h5py = pytest.importorskip("h5py")
 
@@ -121,7 +120,7 @@ def in_keras(arrays: Arrays, images: np.ndarray) -> np.ndarray:
 def test_features_and_logits_are_those_of_keras(arrays: Arrays, weights: Path) -> None:
     grey = np.random.default_rng(1).integers(0, 256, (2, 224, 224)).astype(np.float32)
     expected = in_keras(arrays, grey[..., None] - np.array(BGR_MEANS, np.float32))
-    net = load_vggface(weights)
+    net = SEResNet50.load_foreign(weights)
     assert not net.training
     pooled: list[torch.Tensor] = []
     net.dense1000.register_forward_pre_hook(lambda _, inputs: pooled.append(inputs[0]))
@@ -138,18 +137,18 @@ def test_features_and_logits_are_those_of_keras(arrays: Arrays, weights: Path) -
 
 def test_a_whole_models_file_is_read_too(arrays: Arrays, weights: Path, tmp_path: Path) -> None:
     top = {"classifier": {"kernel": np.zeros((2048, 5), np.float32), "bias": np.zeros(5, np.float32)}}
-    whole = load_vggface(write_h5(tmp_path / "whole.h5", arrays | top, "model_weights"))
-    for name, value in load_vggface(weights).state_dict().items():
+    whole = SEResNet50.load_foreign(write_h5(tmp_path / "whole.h5", arrays | top, "model_weights"))
+    for name, value in SEResNet50.load_foreign(weights).state_dict().items():
         if not name.startswith(("dense1000", "head")):
             assert torch.equal(whole.state_dict()[name], value), name
 
 
 def test_a_file_of_another_network_is_named(arrays: Arrays, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"expected keras-vggface's SENet-50 \(\.h5\) in .*none\.h5, found"):
-        load_vggface(tmp_path / "none.h5")
+        SEResNet50.load_foreign(tmp_path / "none.h5")
     stem = {name: arrays[name] for name in ("conv1/7x7_s2", "conv1/7x7_s2/bn")}
-    with pytest.raises(ModelError, match=r"expected `conv2_1_1x1_reduce/kernel` in .*a\.h5, found none"):
-        load_vggface(write_h5(tmp_path / "a.h5", stem))
+    with pytest.raises(ModelError, match=r"expected the array `conv2_1_1x1_reduce/kernel` in .*a\.h5, found none"):
+        SEResNet50.load_foreign(write_h5(tmp_path / "a.h5", stem))
     stem["conv1/7x7_s2"] = {"kernel": np.zeros((3, 3, 3, 64), np.float32)}
     with pytest.raises(ModelError, match=r"expected `conv1/7x7_s2/kernel` of shape \(64, 3, 7, 7\) .* \(64, 3, 3, 3\)"):
-        load_vggface(write_h5(tmp_path / "b.h5", stem))
+        SEResNet50.load_foreign(write_h5(tmp_path / "b.h5", stem))

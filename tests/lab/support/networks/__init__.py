@@ -1,0 +1,1 @@
+"""Networks of the tests: a file each, as in `edge_fer.lab.networks`."""
