@@ -72,3 +72,12 @@ def test_every_field_is_explained_and_no_other() -> None:
     explained = {name.partition(".")[0] for cell in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)
                  for name in re.findall(r"`([\w.]+)`", cell)}  # fmt: skip
     assert explained == set(ClassifierSpec.model_fields)
+
+
+def test_a_check_of_the_settings_opens_the_network_they_name(entry: dict[str, Any], tmp_path: Path) -> None:
+    folder = folder_with(tmp_path, NAME, entry, onnx_networks.classifier(8, side=112, features=1280))
+    config = tmp_path / "settings.yaml"
+    config.write_text(yaml.safe_dump({"models": str(folder), "classify": {"model": NAME}}))
+    failed_with(
+        edge_fer_cli("config", "check", "--config", str(config)), 4, "expected `my_network` to take rgb pictures"
+    )
