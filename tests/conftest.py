@@ -8,6 +8,7 @@ import sys
 from collections.abc import Generator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from edge_fer.capture.sources.picture import silence_opencv
@@ -15,6 +16,10 @@ from edge_fer.capture.sources.picture import silence_opencv
 silence_opencv()  # whoever opens a video first sets how much FFmpeg says in this process: here it may be a test
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+# How long an example takes says more of the machine, which others use too, than of the code.
+hypothesis.settings.register_profile("edge-fer")
+hypothesis.settings.load_profile("edge-fer")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

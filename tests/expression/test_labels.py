@@ -12,7 +12,7 @@ from edge_fer.expression.classifier import open_classifier
 from edge_fer.faces.detectors import open_detector
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.lab.datasets import open_dataset
-from edge_fer.lab.datasets.dataset import Usage
+from edge_fer.lab.datasets.dataset import Split
 from edge_fer.lab.datasets.pasting import through_runtime
 from edge_fer.lab.datasets.pictures import resized
 from edge_fer.settings import ClassifySettings, DetectSettings
@@ -24,7 +24,7 @@ FACES_PER_LABEL = 34
 @pytest.mark.shared
 def test_the_way_of_a_frame_costs_at_most_two_points(shared: Path) -> None:
     """The same faces, found and aligned by the runtime, and as the network's training saw them."""
-    faces = open_dataset(shared / "data" / "ferplus.npz").only(Usage.VALIDATION)
+    faces = open_dataset(shared / "data" / "ferplus.npz").only(Split.VALIDATION)
     rng = np.random.default_rng(2)
     chosen = np.concatenate(
         [rng.permutation(np.flatnonzero(faces.labels == label))[:FACES_PER_LABEL] for label in range(len(LABELS))]

@@ -417,7 +417,7 @@ def test_a_compiled_model_is_no_model_to_check() -> None:
 
 
 @given(cut=st.integers(0, 3000), at=st.integers(8, 3000), value=st.integers(0, 255))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_damaged_file_is_an_error_of_ours_or_a_verdict(cut: int, at: int, value: int) -> None:
     content = bytearray(pack(Builder().model))
     content[min(at, len(content) - 1)] = value

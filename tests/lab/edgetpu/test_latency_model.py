@@ -55,7 +55,7 @@ def test_a_board_without_a_column_says_how_it_was_derived() -> None:
 
 
 @given(st.integers(0, 10**8), st.integers(0, 10**10), st.integers(1, 10**6))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_more_bytes_and_more_work_never_take_less_time(streamed: int, macs: int, more: int) -> None:
     less = predict(Cost(streamed, streamed, 1000, macs))
     greater = predict(Cost(streamed + more, streamed + more, 1000, macs + more))
@@ -63,14 +63,14 @@ def test_more_bytes_and_more_work_never_take_less_time(streamed: int, macs: int,
 
 
 @given(st.lists(st.floats(0, 5), min_size=3, max_size=3), st.integers(0, 2**32 - 1))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_least_squares_find_what_made_the_data(truth: list[float], seed: int) -> None:
     rows = np.random.default_rng(seed).uniform(0.1, 1, (12, 3))
     assert_allclose(nonnegative_least_squares(rows, rows @ np.array(truth)), truth, atol=1e-6)
 
 
 @given(st.integers(0, 2**32 - 1))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_least_squares_are_never_negative_and_at_their_best(seed: int) -> None:
     """The conditions of Karush, Kuhn and Tucker: no gradient where it is positive, none downhill where it is 0."""
     draw = np.random.default_rng(seed)

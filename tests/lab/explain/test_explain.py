@@ -103,7 +103,7 @@ def test_a_network_whose_map_is_known() -> None:
     np.testing.assert_allclose(grad_cam(net, net.maps, image, np.array([0])).maps[0], expected)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 1000), label=st.integers(0, 6), side=st.integers(9, 10))
 def test_maps_are_never_negative_and_images_do_not_touch_each_other(seed: int, label: int, side: int) -> None:
     net = Tiny(seed)

@@ -530,7 +530,7 @@ def request_of(method: str, target: str, headers: list[tuple[str, str]], body: b
     return "\r\n".join([*lines, *(f"{name}: {value}" for name, value in headers), "\r\n"]).encode("latin-1") + body
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(METHODS, TARGETS, HEADERS, BODIES)
 def test_no_request_breaks_it(
     sites: tuple[HttpSink, HttpSink, Errors],
@@ -554,7 +554,7 @@ def test_no_request_breaks_it(
     assert errors.heard == []
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.binary(min_size=1, max_size=300))
 def test_no_bytes_break_it(sites: tuple[HttpSink, HttpSink, Errors], data: bytes) -> None:
     sink, _, errors = sites

@@ -215,7 +215,7 @@ def test_values_come_together_and_at_their_pace(tmp_path: Path) -> None:
 
 def test_the_budget_holds_for_any_sizes_at_any_times() -> None:
     @given(st.lists(st.tuples(st.floats(0, 0.5), st.integers(1, 252)), max_size=200))
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     def holds(wishes: list[tuple[float, int]]) -> None:
         budget, now, sent = Budget(1000, 252, 0.0), 0.0, []
         for pause, size in wishes:
@@ -314,7 +314,7 @@ def test_a_new_listener_hears_of_no_face_long_gone(line: Line) -> None:
 
 
 @given(st.lists(st.binary(max_size=300), max_size=20))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_noise_is_passed_over(pieces: list[bytes]) -> None:
     line = Line(Path("/nonexistent"))
     for piece in pieces:
