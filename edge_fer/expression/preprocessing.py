@@ -50,10 +50,11 @@ class Preprocessor:
         Returns:
             `(1, size, size, channels)` or `(1, channels, size, size)`, as the network takes it.
         """
-        if not self._order:
+        if len(self._tables) == 1:
             return np.repeat(self._tables[0][face][self._grey_batch], self._channels, axis=self._axis)
-        planes = [table[face[:, :, place]] for table, place in zip(self._tables, self._order, strict=True)]
-        return np.stack(planes, axis=self._axis - 1)[np.newaxis]
+        planes = [face[:, :, place] for place in self._order] or [face] * self._channels
+        values = [table[plane] for table, plane in zip(self._tables, planes, strict=True)]
+        return np.stack(values, axis=self._axis - 1)[np.newaxis]
 
 
 def quantization_table(picture: InputSpec, tensor: TensorSpec, channel: int = 0) -> NDArray[Any]:
@@ -62,7 +63,7 @@ def quantization_table(picture: InputSpec, tensor: TensorSpec, channel: int = 0)
     Args:
         picture: the standardisation that the network was trained with.
         tensor: the network's input; one without a scale takes the standardised value as it is.
-        channel: which of the network's channels; grey has one.
+        channel: which of the network's channels; 0 where all are the same.
 
     Returns:
         `(256,)` of the tensor's dtype.
@@ -78,13 +79,14 @@ def quantization_table(picture: InputSpec, tensor: TensorSpec, channel: int = 0)
 def _channel_axis(model: str, picture: InputSpec, inputs: Sequence[TensorSpec]) -> int:
     """Where the channels lie in the network's input: 3 (NHWC, as in .tflite files) or 1 (NCHW, as mostly in ONNX)."""
     size = picture.size
-    for channels in (3, 1) if picture.colour == "grey" else (3,):
+    counts = (3, 1) if len(picture.means) == 1 else (3,)
+    for channels in counts:
         shapes = {(1, size, size, channels): 3, (1, channels, size, size): 1}
         if len(inputs) == 1 and inputs[0].shape in shapes:
             return shapes[inputs[0].shape]
     found = ", ".join(str(tensor.shape) for tensor in inputs)
-    channels_text = "3 channels or 1" if picture.colour == "grey" else "3 channels"
     raise ModelError(
         f"expected `{model}` to take {picture.colour} pictures, (1, {size}, {size}, channels) or (1, channels, {size}, "
-        f"{size}) with {channels_text}, found {found}; correct `input` in its manifest entry, or the file"
+        f"{size}) with {' or '.join(map(str, counts))} channels, found {found}; correct `input` in its manifest entry, "
+        "or the file"
     )

@@ -5,16 +5,18 @@ from __future__ import annotations
 import math
 from typing import Annotated, Literal, TypeGuard
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, field_validator
+
+_CHANNELS = 3
 
 
 def _numbers(value: object) -> float | tuple[float, ...]:
-    """One number, or a list of them."""
+    """One number, or a list of three."""
     if _is_number(value):
         return float(value)
-    if isinstance(value, (list, tuple)) and all(map(_is_number, value)):
+    if isinstance(value, (list, tuple)) and len(value) == _CHANNELS and all(map(_is_number, value)):
         return tuple(map(float, value))
-    raise ValueError(f"expected a number, or a list with one for each channel, found {value!r}")
+    raise ValueError(f"expected a number, or a list of {_CHANNELS}, one for each channel, found {value!r}")
 
 
 def _is_number(value: object) -> TypeGuard[float]:
@@ -40,16 +42,6 @@ class PictureSpec(BaseModel):
     mean: PerChannel
     std: PerChannel
 
-    @field_validator("mean", "std")
-    @classmethod
-    def _one_a_channel(cls, value: float | tuple[float, ...], info: ValidationInfo) -> float | tuple[float, ...]:
-        colour = info.data.get("colour", "grey")
-        expected = 1 if colour == "grey" else 3
-        if isinstance(value, tuple) and len(value) != expected:
-            numbers = "one number" if colour == "grey" else f"one number or 3 of them for {colour}"
-            raise ValueError(f"expected {numbers}, found {len(value)} numbers")
-        return value
-
     @field_validator("std")
     @classmethod
     def _positive(cls, value: float | tuple[float, ...]) -> float | tuple[float, ...]:
@@ -59,18 +51,19 @@ class PictureSpec(BaseModel):
 
     @property
     def means(self) -> tuple[float, ...]:
-        """The mean of each channel: one for grey, else three."""
+        """The mean of each channel; one where all channels are the same: grey with one mean and one deviation."""
         return self._for_channels(self.mean)
 
     @property
     def stds(self) -> tuple[float, ...]:
-        """The standard deviation of each channel: one for grey, else three."""
+        """The standard deviation of each channel, as many as `means`."""
         return self._for_channels(self.std)
 
     def _for_channels(self, value: float | tuple[float, ...]) -> tuple[float, ...]:
         if isinstance(value, tuple):
             return value
-        return (value,) if self.colour == "grey" else (value,) * 3
+        are_equal = self.colour == "grey" and not isinstance(self.mean, tuple) and not isinstance(self.std, tuple)
+        return (value,) if are_equal else (value,) * _CHANNELS
 
 
 class InputSpec(PictureSpec):

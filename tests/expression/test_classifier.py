@@ -141,6 +141,21 @@ def test_colours_are_standardised_a_channel_and_come_in_their_order(
     assert backend.asked.flags.c_contiguous
 
 
+def test_grey_may_have_a_mean_for_each_of_three_equal_channels(spec: ClassifierSpec) -> None:
+    means = (0.485, 0.456, 0.406)
+    picture = InputSpec(size=4, colour="grey", mean=means, std=0.25)
+    face = np.random.default_rng(1).integers(0, 256, (4, 4), dtype=np.uint8)
+    changed = spec.model_copy(update={"input": picture})
+    backend = Recorded([0] * 7, tensor(np.float32, 0, 0, (1, 3, 4, 4)))
+    classifier = Classifier("net", changed, backend)
+    classifier.classify(AlignedFace.of_crop(face))
+    assert not classifier.colour
+    for channel, mean in enumerate(means):
+        np.testing.assert_allclose(backend.asked[0, channel], (face / 255 - mean) / 0.25, rtol=1e-5)
+    with pytest.raises(ModelError, match=r"with 3 channels, found \(1, 1, 4, 4\)"):
+        Classifier("net", changed, Recorded([0] * 7, tensor(np.float32, 0, 0, (1, 1, 4, 4))))
+
+
 def test_whole_numbers_without_a_scale_take_the_pixels_themselves(spec: ClassifierSpec) -> None:
     table = quantization_table(InputSpec(size=4, colour="grey", mean=0, std=1 / 255), tensor(np.uint8, 0, 0))
     assert (table == np.arange(256)).all()

@@ -92,12 +92,12 @@ def test_a_wrong_field_is_named_with_its_entry_and_file(
         ({"colour": "green"}, "colour", "input should be 'grey', 'rgb' or 'bgr', not 'green'"),
         ({"size": None}, "size", "input should be a valid integer, not None"),
         ({"size": 0}, "size", "input should be greater than 0, not 0"),
-        ({"mean": [0.4, 0.5]}, "mean", "expected one number or 3 of them for rgb, found 2 numbers"),
-        ({"colour": "grey", "mean": [0.4, 0.5, 0.6]}, "mean", "expected one number, found 3 numbers"),
+        ({"mean": [0.4, 0.5]}, "mean", "expected a number, or a list of 3, one for each channel, found [0.4, 0.5]"),
+        ({"colour": "grey", "mean": [0.4]}, "mean", "expected a number, or a list of 3, one for each channel"),
         ({"std": [0.2, 0.2, 0.0]}, "std", "expected numbers greater than 0, found (0.2, 0.2, 0.0)"),
         ({"std": 0}, "std", "expected numbers greater than 0, found 0.0"),
-        ({"mean": "a half"}, "mean", "expected a number, or a list with one for each channel, found 'a half'"),
-        ({"mean": float("nan")}, "mean", "expected a number, or a list with one for each channel, found nan"),
+        ({"mean": "a half"}, "mean", "expected a number, or a list of 3, one for each channel, found 'a half'"),
+        ({"mean": float("nan")}, "mean", "expected a number, or a list of 3, one for each channel, found nan"),
     ],
 )
 def test_a_wrong_input_is_one_line(
@@ -143,7 +143,7 @@ def test_labels_of_other_names_become_one_of_the_seven_or_none(classifier: dict[
     ("colour", "mean", "means"),
     [
         ("grey", 0.5, (0.5,)),
-        ("grey", [0.5], (0.5,)),
+        ("grey", [1, 2, 3], (1.0, 2.0, 3.0)),
         ("rgb", 0.5, (0.5,) * 3),
         ("bgr", [0.1, 0.2, 0.3], (0.1, 0.2, 0.3)),
     ],
