@@ -28,8 +28,7 @@ def lay_out(name: str, root: Path, changes: dict[str, Any] | None = None) -> Rec
     for device in tree.get("devices", {}):
         write(root / device, "")
     for program, script in tree.get("programs", {}).items():
-        write(root / program, f"#!/bin/sh\n{script}\n")
-        (root / program).chmod(0o755)
+        write_program(root / program, script)
     for link, target in tree.get("links", {}).items():
         (root / link).parent.mkdir(parents=True, exist_ok=True)
         (root / link).symlink_to(target)
@@ -46,6 +45,13 @@ def merge(tree: Any, changes: Any) -> Any:
 def write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
+
+
+def write_program(path: Path, script: str) -> Path:
+    """Write a shell script that can be run."""
+    write(path, f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return path
 
 
 class RecordedHost(Host):
