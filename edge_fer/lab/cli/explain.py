@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from edge_fer.expression.classifier import Classifier
     from edge_fer.inference.model_store import ModelStore
+    from edge_fer.inference.picture_spec import InputSpec
     from edge_fer.lab.console import Reporter
     from edge_fer.lab.explain.explanations import Subject
     from edge_fer.lab.export.layer_errors import LayerReport
@@ -68,9 +69,9 @@ def layers(
     spec = store.spec(model, "classify").input
     assert spec.size is not None
     int8_model = store.load(model, "classify") if int8 is None else _content(int8)
-    pictures = _some_faces(data, layout, Split.VALIDATION, faces, seed, spec.size)
+    pictures = _some_faces(data, layout, Split.VALIDATION, faces, seed, spec)
     report = ConsoleReporter()
-    float_model = _converted(weights, network, spec.size, report) if float_file is None else _content(float_file)
+    float_model = _converted(weights, network, report) if float_file is None else _content(float_file)
     with report.step(f"running both networks on {len(pictures)} faces") as progress:
         found = compare_layers(float_model, int8_model, pictures, spec, threads=threads, progress=progress)
     for line in _table(found):
@@ -87,17 +88,18 @@ def _content(path: Path) -> bytes:
         raise ModelError(f"expected a .tflite file at {path}, found: {error.strerror}; check the path") from error
 
 
-def _converted(weights: Path | None, network: str | None, size: int, report: Reporter) -> bytes:
+def _converted(weights: Path | None, network: str | None, report: Reporter) -> bytes:
     from edge_fer.lab.export.convert import convert
+    from edge_fer.lab.export.deployed import as_deployed
     from edge_fer.lab.weights.npz import load_weights
 
     assert weights is not None
     net = load_weights(weights, network).net
     report.say("converting the weights")
-    return convert(net, size)
+    return convert(as_deployed(net), net.side)
 
 
-def _some_faces(data: Path, layout: str, split: Split, count: int, seed: int, size: int) -> NDArray[np.uint8]:
+def _some_faces(data: Path, layout: str, split: Split, count: int, seed: int, spec: InputSpec) -> NDArray[np.uint8]:
     import numpy as np
 
     from edge_fer.errors import SourceError
@@ -108,7 +110,7 @@ def _some_faces(data: Path, layout: str, split: Split, count: int, seed: int, si
     if not len(dataset):
         raise SourceError(f"expected faces in the split {SPLITS[split]} of {data}, found none; check its splits")
     drawn = np.random.default_rng(seed).permutation(len(dataset))[:count]
-    return resized(dataset.take(np.sort(drawn)).images, size)
+    return resized(dataset.take(np.sort(drawn)).images, spec.size, colour=spec.colour != "grey")
 
 
 def _table(report: LayerReport) -> list[str]:
@@ -191,7 +193,7 @@ def explain(
     mapped, side = choose_layer(net, layer)
     with open_classifier(ClassifySettings(backend="cpu", model=model, threads=threads), store) as classifier:
         if data is not None:
-            subjects = _labelled(data, layout, chosen, per_class, seed, classifier.size)
+            subjects = _labelled(data, layout, chosen, per_class, seed, classifier)
         else:
             subjects = _from_pictures(images or [], store, classifier, crops=crops)
         facts = _facts(subjects, data, chosen, seed) | {
@@ -224,7 +226,9 @@ def _split(name: str, *, allowed: bool) -> Split:
     return split
 
 
-def _labelled(data: Path, layout: str, split: Split, per_class: int, seed: int, size: int) -> list[Subject]:
+def _labelled(
+    data: Path, layout: str, split: Split, per_class: int, seed: int, classifier: Classifier
+) -> list[Subject]:
     from edge_fer.errors import SourceError
     from edge_fer.lab.datasets import open_dataset
     from edge_fer.lab.explain.explanations import subjects_of_dataset
@@ -232,7 +236,7 @@ def _labelled(data: Path, layout: str, split: Split, per_class: int, seed: int, 
     faces = open_dataset(data, layout_of(layout)).only(split)
     if not len(faces):
         raise SourceError(f"expected faces in the split {SPLITS[split]} of {data}, found none; check its splits")
-    return subjects_of_dataset(faces, per_class, size, seed)
+    return subjects_of_dataset(faces, per_class, classifier, seed)
 
 
 def _from_pictures(paths: list[Path], store: ModelStore, classifier: Classifier, *, crops: bool) -> list[Subject]:
@@ -241,7 +245,7 @@ def _from_pictures(paths: list[Path], store: ModelStore, classifier: Classifier,
     from edge_fer.settings import DetectSettings
 
     if crops:
-        return subjects_of_crops(paths, classifier.size)
+        return subjects_of_crops(paths, classifier)
     with open_detector(DetectSettings(), store) as detector:
         return subjects_of_frames(paths, detector, classifier)
 

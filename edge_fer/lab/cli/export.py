@@ -29,6 +29,9 @@ def export(
     resolution: Annotated[
         int | None, typer.Option(help="Side of the picture that the layers work on; default: as last trained.")
     ] = None,
+    features: Annotated[
+        bool, typer.Option("--features", help="Give the features that the head reads as a second output.")
+    ] = False,
     faces: Annotated[int, typer.Option(min=1, help="Faces to calibrate on.")] = 512,
     chosen_on: Annotated[int, typer.Option(min=1, help="Validation faces to choose the ranges on.")] = 512,
     seed: Annotated[int, typer.Option(min=0, help="Of the draw of faces.")] = 0,
@@ -64,6 +67,7 @@ def export(
             provenance=Provenance() if about is None else read_provenance(about),
             head="second" if head == "second" else "first",
             resolution=resolution,
+            features=features,
             faces=faces,
             chosen_on=chosen_on,
             seed=seed,

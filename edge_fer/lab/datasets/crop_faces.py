@@ -51,7 +51,7 @@ class Cut:
     """What became of a photo.
 
     Attributes:
-        face: `(size, size)` uint8, grey.
+        face: uint8: `(size, size)`, grey, or `(size, size, 3)`, BGR.
         faces: how many there were.
         bordered: whether they were found only with a border around the photo.
     """
@@ -61,17 +61,18 @@ class Cut:
     bordered: bool
 
 
-def cut_face(detector: Detector, photo: Image, crop: CropSpec, size: int) -> Cut | None:
+def cut_face(detector: Detector, photo: Image, crop: CropSpec, size: int, *, colour: bool = False) -> Cut | None:
     """Cut out the largest face.
 
     Args:
         detector: the runtime's detector.
         photo: `(height, width, 3)` uint8, BGR.
-        crop: of the classifier.
-        size: of its input, pixels.
+        crop: how faces are cut out for the classifier.
+        size: side of its input, pixels.
+        colour: whether it takes colour.
 
     Returns:
-        Null where none is found, even in a border, which faces that fill their picture need.
+        None where no face is found, even in a border, which faces that fill their picture need.
     """
     found: Sequence[Face] = detector.find(photo)
     bordered = not found
@@ -80,7 +81,7 @@ def cut_face(detector: Detector, photo: Image, crop: CropSpec, size: int) -> Cut
     if not found:
         return None
     largest = max(found, key=lambda face: face.box.width * face.box.height)
-    return Cut(align(photo, largest.landmarks, crop, size), len(found), bordered)
+    return Cut(align(photo, largest.landmarks, crop, size, colour=colour), len(found), bordered)
 
 
 def _find_in_border(detector: Detector, photo: Image) -> list[Face]:
@@ -128,7 +129,7 @@ def cut_faces(
     spec = store.spec(classifier, "classify")
     crop, size = _crop(spec, detail)
     with _replacing(out.resolve()) as partial, open_detector(DetectSettings(), store) as detector:
-        work = _Work(folder, partial, detector, crop, size)
+        work = _Work(folder, partial, detector, crop, size, colour=spec.input.colour != "grey")
         work.leave_out_unread()
         with report.step(f"cutting faces out of {len(images)} photos") as progress:
             for index, path in enumerate(images.paths):
@@ -144,9 +145,9 @@ def cut_faces(
 class _Work:
     """Photos being cut, and the account of them."""
 
-    def __init__(self, folder: Path, out: Path, detector: Detector, crop: CropSpec, size: int) -> None:
+    def __init__(self, folder: Path, out: Path, detector: Detector, crop: CropSpec, size: int, *, colour: bool) -> None:
         self._folder, self._out, self._detector = folder, out, detector
-        self._crop, self._size = crop, size
+        self._crop, self._size, self._colour = crop, size, colour
         self.faces: Counter[tuple[str, str]] = Counter()
         self._lines: list[str] = []
         self._left_out: Counter[str] = Counter()
@@ -165,7 +166,7 @@ class _Work:
         except SourceError as error:
             self._leave_out(path, NO_PICTURE, str(error))
             return
-        cut = cut_face(self._detector, photo, self._crop, self._size)
+        cut = cut_face(self._detector, photo, self._crop, self._size, colour=self._colour)
         if cut is None:
             self._leave_out(path, NO_FACE, f"{photo.shape[1]}x{photo.shape[0]} pixels")
             return

@@ -113,24 +113,24 @@ class FileImages:
         return pixels if self.boxes is None else cut(pixels, self.boxes[index])
 
 
-def read_picture(images: Images, index: int, colour: Colour) -> Image:
+def read_picture(images: Images, index: int, *, colour: bool) -> Image:
     """One picture, grey or in colour.
 
     Args:
         images: the pictures; those that have no colour become three equal channels.
         index: the place of the picture among them.
-        colour: what is wanted.
+        colour: whether it is read in colour.
 
     Returns:
-        `(height, width)` uint8 for `grey`, `(height, width, 3)` uint8, BGR, for `rgb`.
+        uint8: `(height, width)`, grey, or `(height, width, 3)`, BGR.
 
     Raises:
         SourceError: when it cannot be read.
     """
-    if colour == "grey":
+    if not colour:
         return images[index]
     if isinstance(images, Subset):
-        return read_picture(images.images, int(images.indices[index]), colour)
+        return read_picture(images.images, int(images.indices[index]), colour=colour)
     if isinstance(images, FileImages):
         return images.colour(index)
     return np.repeat(images[index][:, :, np.newaxis], 3, axis=2)

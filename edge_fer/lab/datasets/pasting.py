@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -36,7 +35,7 @@ def paste(face: Image, seed: int, *, side: int | None = None, size: int = FRAME)
     """Put a crop somewhere into a plain picture, at some size.
 
     Args:
-        face: `(height, width)` uint8, grey, about square.
+        face: uint8: `(height, width)`, grey, or `(height, width, 3)`, BGR; about square.
         seed: seed of its place and size.
         side: side of the crop in the picture, pixels; None: drawn.
         size: side of the picture, pixels; more than the crop's side and 20 all around.
@@ -44,10 +43,10 @@ def paste(face: Image, seed: int, *, side: int | None = None, size: int = FRAME)
     rng = np.random.default_rng(seed)
     side = int(rng.integers(SMALLEST, LARGEST)) if side is None else side
     left, top = (int(value) for value in rng.integers(20, size - side - 20, 2))
-    frame = np.full((size, size), int(face.mean()), np.uint8)
-    frame[top : top + side, left : left + side] = resize(face, side)
-    bgr = np.asarray(cv2.cvtColor(frame, cv2.COLOR_GRAY2BGR), np.uint8)
-    return Pasted(bgr, Point(left + side / 2, top + side / 2))
+    bgr = face if face.ndim == 3 else np.repeat(face[:, :, np.newaxis], 3, axis=2)
+    frame = np.full((size, size, 3), bgr.mean(axis=(0, 1)).astype(int), np.uint8)
+    frame[top : top + side, left : left + side] = resize(bgr, side)
+    return Pasted(frame, Point(left + side / 2, top + side / 2))
 
 
 def find(detector: Detector, pasted: Pasted) -> Face | None:
@@ -63,7 +62,7 @@ def locate(faces: Iterable[Image], detector: Detector) -> Iterator[tuple[Image, 
     """Each face pasted into a frame, and where the runtime finds it.
 
     Args:
-        faces: crops, `(height, width)` uint8, grey; the place and size of each follow from its position.
+        faces: crops, grey or BGR, see `paste`; the place and size of each follow from its position.
         detector: the runtime's detector.
 
     Yields:
@@ -75,7 +74,7 @@ def locate(faces: Iterable[Image], detector: Detector) -> Iterator[tuple[Image, 
 
 
 def through_runtime(
-    faces: Iterable[Image], detector: Detector, crop: CropSpec, size: int
+    faces: Iterable[Image], detector: Detector, crop: CropSpec, size: int, *, colour: bool = False
 ) -> Iterator[NDArray[np.uint8] | None]:
     """Each face as the runtime would hand it to the classifier.
 
@@ -84,9 +83,10 @@ def through_runtime(
         detector: the runtime's detector.
         crop: how faces are cut out for the classifier.
         size: side of its input, pixels.
+        colour: whether it takes colour.
 
     Yields:
-        `(size, size)` uint8, grey; None for a face that was not found.
+        uint8: `(size, size)`, grey, or `(size, size, 3)`, BGR; None for a face that was not found.
     """
     for frame, face in locate(faces, detector):
-        yield None if face is None else align(frame, face.landmarks, crop, size)
+        yield None if face is None else align(frame, face.landmarks, crop, size, colour=colour)

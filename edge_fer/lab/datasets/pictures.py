@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_fer.lab.datasets.dataset import Colour, Images, read_picture
+from edge_fer.lab.datasets.dataset import Images, read_picture
 from edge_fer.types import Image
 
 
@@ -16,6 +16,6 @@ def resize(picture: Image, size: int) -> Image:
     return np.asarray(cv2.resize(picture, (size, size), interpolation=how), np.uint8)
 
 
-def resized(images: Images, size: int, colour: Colour = "grey") -> NDArray[np.uint8]:
-    """All pictures at one size: `(n, size, size)` uint8, grey, or `(n, size, size, 3)` uint8, BGR, for `rgb`."""
-    return np.stack([resize(read_picture(images, index, colour), size) for index in range(len(images))])
+def resized(images: Images, size: int, *, colour: bool = False) -> NDArray[np.uint8]:
+    """All pictures at one size: `(n, size, size)` uint8, grey, or `(n, size, size, 3)` uint8, BGR."""
+    return np.stack([resize(read_picture(images, index, colour=colour), size) for index in range(len(images))])

@@ -18,11 +18,13 @@ def as_text(name: str, verdict: Verdict, predictions: Sequence[Prediction]) -> s
     """The verdict for people.
 
     Args:
-        name: of the model.
-        verdict: see `edgetpu_check`.
-        predictions: of its Edge TPU part; none where there is no such part.
+        name: name of the model.
+        verdict: the verdict of `check`.
+        predictions: predicted times of its part on the Edge TPU; empty where there is no such part.
     """
-    return "\n".join((*_where(name, verdict), *_doubts(verdict), *_memory(verdict), *_times(verdict, predictions)))
+    return "\n".join(
+        (*_where(name, verdict), *_known_issues(verdict), *_memory(verdict), *_times(verdict, predictions))
+    )
 
 
 def as_record(name: str, verdict: Verdict, predictions: Sequence[Prediction]) -> dict[str, Any]:
@@ -58,7 +60,7 @@ def _where(name: str, verdict: Verdict) -> Iterator[str]:
         yield from _listed(verdict.ends)
 
 
-def _doubts(verdict: Verdict) -> Iterator[str]:
+def _known_issues(verdict: Verdict) -> Iterator[str]:
     if verdict.known_issues:
         yield "  confirm in the compiler's log, since these are allowed and have failed for others:"
         yield from _listed(verdict.known_issues)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from edge_fer.bench.reference import Row
 from edge_fer.common.machine import board
-from edge_fer.expression.preprocessing import quantization_table
+from edge_fer.expression.preprocessing import Preprocessor
 from edge_fer.faces.align import align
 from edge_fer.inference import Backend, open_backend
 from edge_fer.inference.manifest import ClassifierSpec
@@ -121,18 +121,19 @@ def golden_faces(spec: ClassifierSpec, backend: Backend, count: int) -> list[Bat
     """Inputs of a classifier, the same on every machine.
 
     Args:
-        spec: of the classifier.
-        backend: with its input specification.
-        count: how many.
+        spec: the classifier's manifest entry.
+        backend: the device, which states its input.
+        count: how many faces.
     """
-    table, scene = quantization_table(spec.input, backend.inputs[0]), sample_scene(_SEED)
+    preprocessor, scene = Preprocessor("the network", spec.input, backend.inputs), sample_scene(_SEED)
+    colour = spec.input.colour != "grey"
     faces: list[Batch] = []
     for index in range(0, scene.frames, _EVERY):
         picture = scene.render(index)
         for face in scene.truth(index):
             if face.visible and len(faces) < count:
-                grey = align(picture, face.landmarks, spec.crop, spec.input.size)
-                faces.append(np.repeat(table[grey][None, :, :, None], backend.inputs[0].shape[3], axis=3))
+                crop = align(picture, face.landmarks, spec.crop, spec.input.size, colour=colour)
+                faces.append(preprocessor.prepare(crop))
     return faces
 
 

@@ -23,7 +23,10 @@ from edge_fer.lab.model_folder import find_entry
 from edge_fer.types import LABELS, AlignedFace, Image
 
 Views = Sequence[Image | None]
-"""One face as each classifier takes it: `(size, size)` uint8, grey; None where it was not found."""
+"""One face as each classifier takes it, None where it was not found.
+
+Uint8: `(size, size)`, grey, or `(size, size, 3)`, BGR.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +107,8 @@ def open_contender(artefact: Artefact, threads: int, stack: ExitStack) -> Conten
     backend = open_backend("cpu", artefact.content, threads=threads)
     stack.callback(backend.close)
     classifier = Classifier(artefact.name, artefact.spec, backend)
-    blank = np.zeros((classifier.size, classifier.size), np.uint8)
+    channels = (3,) if classifier.colour else ()
+    blank = np.zeros((classifier.size, classifier.size, *channels), np.uint8)
     classifier.classify(AlignedFace.of_crop(blank))  # the first call is the slowest
     return Contender(classifier, artefact.spec.temperature)
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_fer.errors import ModelError
 from edge_fer.expression.outputs import dequantize
-from edge_fer.expression.preprocessing import quantization_table
+from edge_fer.expression.preprocessing import Preprocessor
 from edge_fer.inference import open_backend
 from edge_fer.inference.picture_spec import InputSpec
 from edge_fer.lab.console import Progress, silent
+from edge_fer.types import LABELS
 
 
 def classify(
@@ -21,24 +23,31 @@ def classify(
 
     Args:
         model: the content of a .tflite file, float32 or int8.
-        images: `(n, size, size)` uint8, grey.
+        images: uint8: `(n, size, size)`, grey, or `(n, size, size, 3)`, BGR, where the network takes colour.
         spec: how a pixel becomes an input.
         threads: processor threads.
         progress: called after each face.
 
     Returns:
         `(n, 7)`, dequantized.
+
+    Raises:
+        ModelError: when the network's input is not what `spec` says, or none of its outputs has 7 values.
     """
     with open_backend("cpu", model, threads=threads) as backend:
-        table = quantization_table(spec, backend.inputs[0])
+        preprocessor = Preprocessor("the network", spec, backend.inputs)
+        place = _logits_of([output.shape for output in backend.outputs])
         rows = []
         for number, image in enumerate(images, 1):
-            (output,) = backend.infer(as_batch(image, table))
-            rows.append(dequantize(output[0], backend.outputs[0]))
+            outputs = backend.infer(preprocessor.prepare(image))
+            rows.append(dequantize(outputs[place][0], backend.outputs[place]))
             progress(number, len(images))
     return np.stack(rows)
 
 
-def as_batch(face: NDArray[np.uint8], table: NDArray[Any]) -> NDArray[Any]:
-    """A grey face as a network takes it: `(1, size, size, 3)` of the table's dtype, three equal channels."""
-    return np.repeat(table[face][np.newaxis, :, :, np.newaxis], 3, axis=3)
+def _logits_of(shapes: Sequence[tuple[int, ...]]) -> int:
+    """The place of the output with one value for each label; another may hold features."""
+    for place, shape in enumerate(shapes):
+        if shape == (1, len(LABELS)):
+            return place
+    raise ModelError(f"expected an output of shape (1, {len(LABELS)}), found {', '.join(map(str, shapes))}")

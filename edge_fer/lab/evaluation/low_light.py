@@ -76,7 +76,7 @@ def compare(settings: Settings, faces: Dataset, progress: Progress, lights: Sequ
                     enhanced += enhancer.active
                     face = find(detector, replace(pasted, frame=frame))
                     if face is not None:
-                        crop = align(frame, face.landmarks, classifier.crop, classifier.size)
+                        crop = align(frame, face.landmarks, classifier.crop, classifier.size, colour=classifier.colour)
                         found += 1
                         right += classifier.classify(AlignedFace.of_crop(crop)).label == LABELS[faces.labels[index]]
                 rows.append(Lit(light, way, len(faces), found, right, enhanced))

@@ -125,7 +125,7 @@ def _pictures(faces: Dataset, present: _Present) -> Iterator[Pasted]:
 
 
 def _observe(pasted: Pasted, face: Face, classifier: ExpressionModel, label: int) -> Observation:
-    crop = align(pasted.frame, face.landmarks, classifier.crop, classifier.size)
+    crop = align(pasted.frame, face.landmarks, classifier.crop, classifier.size, colour=classifier.colour)
     left, right = face.landmarks.left_eye, face.landmarks.right_eye
     roll = math.degrees(math.atan2(right.y - left.y, right.x - left.x))
     expression = classifier.classify(AlignedFace.of_crop(crop))

@@ -20,7 +20,7 @@ from edge_fer.faces.detectors import Detector, open_detector
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.lab.console import Reporter
 from edge_fer.lab.datasets import Layout, open_dataset
-from edge_fer.lab.datasets.dataset import Dataset, Images, Split
+from edge_fer.lab.datasets.dataset import Dataset, Images, Split, read_picture
 from edge_fer.lab.datasets.degradations import DEGRADATIONS, Degradation
 from edge_fer.lab.datasets.pasting import locate
 from edge_fer.lab.datasets.pictures import resize
@@ -140,8 +140,8 @@ def _faces(plan: Plan) -> tuple[Dataset, int, int | None]:
     return dataset, of, contempt
 
 
-def _pictures(images: Images) -> Iterator[Image]:
-    return (images[index] for index in range(len(images)))
+def _pictures(images: Images, *, colour: bool = False) -> Iterator[Image]:
+    return (read_picture(images, index, colour=colour) for index in range(len(images)))
 
 
 def _views(
@@ -155,15 +155,20 @@ def _views(
 
 def _crops(images: Images, contenders: Sequence[Contender]) -> Iterator[Views]:
     """The data's own crops, resized as in training."""
-    for picture in _pictures(images):
-        yield [resize(picture, contender.classifier.size) for contender in contenders]
+    for index in range(len(images)):
+        classifiers = (contender.classifier for contender in contenders)
+        yield [resize(read_picture(images, index, colour=one.colour), one.size) for one in classifiers]
 
 
 def _end_to_end(images: Images, contenders: Sequence[Contender], detector: Detector) -> Iterator[Views]:
     """Crops pasted into frames, found by the runtime's detector and cut out by its alignment."""
     classifiers = [contender.classifier for contender in contenders]
-    for frame, face in locate(_pictures(images), detector):
-        yield [None if face is None else align(frame, face.landmarks, one.crop, one.size) for one in classifiers]
+    pictures = _pictures(images, colour=any(one.colour for one in classifiers))
+    for frame, face in locate(pictures, detector):
+        yield [
+            None if face is None else align(frame, face.landmarks, one.crop, one.size, colour=one.colour)
+            for one in classifiers
+        ]
 
 
 def _degraded(
@@ -193,7 +198,7 @@ def _degraded(
 
 def _made_worse(images: Images, degradation: Degradation, contender: Contender) -> Iterator[Views]:
     size = contender.classifier.size
-    for number, picture in enumerate(_pictures(images)):
+    for number, picture in enumerate(_pictures(images, colour=contender.classifier.colour)):
         rng = np.random.default_rng([_SEED, number])
         if degradation.enlarged:
             yield [degradation.change(resize(picture, size), rng)]

@@ -19,7 +19,7 @@ from edge_fer.expression.classifier import Classifier
 from edge_fer.faces.align import align
 from edge_fer.faces.detectors import Detector
 from edge_fer.lab.console import Progress, silent
-from edge_fer.lab.datasets.dataset import Dataset, FileImages, pictures_below, reading
+from edge_fer.lab.datasets.dataset import Dataset, FileImages, pictures_below, read_picture, reading
 from edge_fer.lab.datasets.pictures import resize
 from edge_fer.lab.explain.gradcam import grad_cam, over_face
 from edge_fer.lab.networks.base import Network
@@ -34,7 +34,7 @@ class Subject:
     """A face to be explained.
 
     Attributes:
-        face: `(size, size)` uint8, grey, as the classifier takes it.
+        face: uint8: `(size, size)`, grey, or `(size, size, 3)`, BGR, as the classifier takes it.
         title: where it comes from, for people.
         truth: what annotators call it, where that is known.
     """
@@ -63,20 +63,20 @@ class Explanation:
     heat: NDArray[np.float32]
 
 
-def subjects_of_dataset(faces: Dataset, per_class: int, size: int, seed: int) -> list[Subject]:
+def subjects_of_dataset(faces: Dataset, per_class: int, classifier: Classifier, seed: int) -> list[Subject]:
     """Some faces of each label, drawn at random.
 
     Args:
         faces: the faces of one split.
         per_class: faces of each label, at most.
-        size: side that they are brought to, pixels.
+        classifier: the classifier, whose input they are brought to.
         seed: seed of the draw.
     """
     drawn = np.random.default_rng(seed).permutation(len(faces))
     chosen = [index for label in range(len(LABELS)) for index in drawn[faces.labels[drawn] == label][:per_class]]
     return [
         Subject(
-            face=resize(faces.images[int(index)], size),
+            face=resize(read_picture(faces.images, int(index), colour=classifier.colour), classifier.size),
             title=f"{faces.name}, face {index} of the split",
             truth=LABELS[faces.labels[index]],
         )
@@ -84,19 +84,20 @@ def subjects_of_dataset(faces: Dataset, per_class: int, size: int, seed: int) ->
     ]
 
 
-def subjects_of_crops(paths: Sequence[Path], size: int) -> list[Subject]:
+def subjects_of_crops(paths: Sequence[Path], classifier: Classifier) -> list[Subject]:
     """Pictures that are cut-out faces already.
 
     Args:
         paths: pictures, or folders of them.
-        size: side that they are brought to, pixels.
+        classifier: the classifier, whose input they are brought to.
 
     Raises:
         SourceError: when one cannot be read, or there is none.
     """
     files = _files(paths)
     images = FileImages(tuple(files))
-    return [Subject(resize(images[index], size), path.name, None) for index, path in enumerate(files)]
+    faces = (read_picture(images, index, colour=classifier.colour) for index in range(len(files)))
+    return [Subject(resize(face, classifier.size), path.name, None) for face, path in zip(faces, files, strict=True)]
 
 
 def subjects_of_frames(paths: Sequence[Path], detector: Detector, classifier: Classifier) -> list[Subject]:
@@ -114,7 +115,7 @@ def subjects_of_frames(paths: Sequence[Path], detector: Detector, classifier: Cl
     for path in _files(paths):
         image = _read_colour(path)
         for number, found in enumerate(detector.find(image), 1):
-            face = align(image, found.landmarks, classifier.crop, classifier.size)
+            face = align(image, found.landmarks, classifier.crop, classifier.size, colour=classifier.colour)
             subjects.append(Subject(face, f"{path.name}, face {number}", None))
     if not subjects:
         raise SourceError(

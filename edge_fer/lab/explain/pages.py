@@ -102,11 +102,12 @@ def draw(explanation: Explanation) -> Image:
     Returns:
         `(height, 2 * size, 3)` uint8, BGR.
     """
-    face = cv2.cvtColor(explanation.subject.face, cv2.COLOR_GRAY2BGR)
+    face = explanation.subject.face
+    face = np.asarray(cv2.cvtColor(face, cv2.COLOR_GRAY2BGR), np.uint8) if face.ndim == 2 else face
     colours = cv2.applyColorMap(np.round(explanation.heat * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
     share = explanation.heat[..., None] * _STRONGEST
     heated = np.round(face * (1 - share) + colours * share).astype(np.uint8)
-    pair = np.hstack([np.asarray(face, np.uint8), heated])
+    pair = np.hstack([face, heated])
     return np.vstack([pair, _strip(explanation, pair.shape[1])])
 
 

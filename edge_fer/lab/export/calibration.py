@@ -13,7 +13,7 @@ from edge_fer.faces.detectors import open_detector
 from edge_fer.inference.manifest import CropSpec
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.lab.console import Progress, silent
-from edge_fer.lab.datasets.dataset import Dataset, Split
+from edge_fer.lab.datasets.dataset import Dataset, Split, read_picture
 from edge_fer.lab.datasets.pasting import through_runtime
 from edge_fer.lab.datasets.pictures import resize
 from edge_fer.settings import DetectSettings
@@ -55,6 +55,7 @@ def calibration_faces(
     count: int,
     size: int,
     seed: int,
+    colour: bool = False,
     progress: Progress = silent,
 ) -> NDArray[np.uint8]:
     """Faces of the training split as the runtime would hand them to the classifier.
@@ -69,10 +70,11 @@ def calibration_faces(
         count: how many faces at most; all that there are, where there are fewer.
         size: side of the faces, pixels.
         seed: seed of the draw.
+        colour: whether they are read in colour.
         progress: called after each face with how many there are, of how many at most.
 
     Returns:
-        `(n, size, size)` uint8, grey.
+        uint8: `(n, size, size)`, grey, or `(n, size, size, 3)`, BGR.
 
     Raises:
         SourceError: when a face cannot be read, all were cut in another way, or there are fewer than `FEWEST`
@@ -81,8 +83,8 @@ def calibration_faces(
     check_faces(dataset, crop, count)
     training = dataset.only(Split.TRAINING)
     order = np.random.default_rng(seed).permutation(len(training))
-    drawn = (training.images[int(index)] for index in order)
-    faces = _found(drawn, store, crop, size) if dataset.crop is None else (resize(face, size) for face in drawn)
+    drawn = (read_picture(training.images, int(index), colour=colour) for index in order)
+    faces = _found(drawn, store, crop, size, colour) if dataset.crop is None else (resize(face, size) for face in drawn)
     taken, most = [], min(count, len(training))
     for face in islice(faces, count):
         taken.append(face)
@@ -91,9 +93,9 @@ def calibration_faces(
     return np.stack(taken)
 
 
-def _found(faces: Iterable[Image], store: ModelStore, crop: CropSpec, size: int) -> Iterator[Image]:
+def _found(faces: Iterable[Image], store: ModelStore, crop: CropSpec, size: int, colour: bool) -> Iterator[Image]:
     """Those that the runtime finds in a picture, as it cuts them out."""
     with open_detector(DetectSettings(), store) as detector:
-        for face in through_runtime(faces, detector, crop, size):
+        for face in through_runtime(faces, detector, crop, size, colour=colour):
             if face is not None:
                 yield face

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_fer.errors import ConfigError, ModelError, SourceError
-from edge_fer.inference.manifest import Accuracy, ClassifierSpec, CropSpec
+from edge_fer.inference.manifest import Accuracy, ClassifierSpec, CropSpec, FurtherOutput
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.inference.picture_spec import InputSpec
 from edge_fer.lab.console import Reporter
@@ -22,13 +22,14 @@ from edge_fer.lab.evaluation.logits import classify
 from edge_fer.lab.evaluation.metrics import agreement, fit_temperature, guessing_below, negative_log_likelihood, score
 from edge_fer.lab.export.calibration import calibration_faces, check_faces
 from edge_fer.lab.export.convert import check_agreement, convert, parameters
+from edge_fer.lab.export.deployed import as_deployed, input_spec
 from edge_fer.lab.export.export_record import Candidate, Export, LayerError, RangeChoice, ThresholdOrigin, Validation
 from edge_fer.lab.export.layer_errors import LayerReport, compare_layers
 from edge_fer.lab.export.model_card import classifier_card
 from edge_fer.lab.export.quantize import Choice, choose_percentile, measure_extremes
 from edge_fer.lab.files import write_record
 from edge_fer.lab.model_folder import update_manifest, write_artefact, write_card
-from edge_fer.lab.networks.base import Network, NetworkInput
+from edge_fer.lab.networks.base import Network
 from edge_fer.lab.weights.npz import Weights, load_weights
 from edge_fer.lab.weights.provenance import Origin, Provenance
 from edge_fer.types import LABELS
@@ -63,6 +64,7 @@ class Plan:
             the network is measured by.
         resolution: side of the picture that the network's layers work on, pixels; None: the size that it was last
             trained at.
+        features: whether the features that the head reads are a second output.
         faces: faces of the training split that ranges are measured on.
         chosen_on: validation faces that ways of setting the ranges are compared on.
         seed: seed of the draw of both.
@@ -74,6 +76,7 @@ class Plan:
     provenance: Provenance = field(default_factory=Provenance)
     head: Literal["first", "second"] = "first"
     resolution: int | None = None
+    features: bool = False
     faces: int = 512
     chosen_on: int = 512
     seed: int = 0
@@ -107,12 +110,7 @@ class Job:
     @property
     def input(self) -> InputSpec:
         """How a picture becomes the network's input."""
-        return input_spec(self.net.input)
-
-
-def input_spec(expected: NetworkInput) -> InputSpec:
-    """A network's input as the manifest states it."""
-    return InputSpec(size=expected.side, colour=expected.colour, mean=expected.mean[0], std=expected.std[0])
+        return input_spec(self.net)
 
 
 def prepare(weights: Path, dataset: Dataset, plan: Plan) -> Job:
@@ -157,11 +155,19 @@ def export_classifier(job: Job, folder: Path, store: ModelStore, report: Reporte
     doing = "finding and aligning" if dataset.crop is None else "reading"
     with report.step(f"{doing} {count} faces to calibrate on") as progress:
         faces = calibration_faces(
-            dataset, store, job.crop, count=count, size=net.side, seed=plan.seed, progress=progress
+            dataset,
+            store,
+            job.crop,
+            count=count,
+            size=net.side,
+            seed=plan.seed,
+            colour=net.input.in_colour,
+            progress=progress,
         )
     report.say(f"{name}: converting {net.name()}, which takes a while")
-    float_model = convert(net, net.side)
-    difference = check_agreement(net, float_model, [(1, net.side, net.side, 3)])
+    deployed = as_deployed(net, features=plan.features)
+    float_model = convert(deployed, net.side)
+    difference = check_agreement(deployed, float_model, [(1, net.side, net.side, 3)])
     report.say(f"{name}: {parameters(net) / 1e6:.2f} M parameters; float at most {difference:.1e} from PyTorch")
     choice = _quantized(float_model, faces, job, report)
     graph = check_int8(choice.model)
@@ -173,6 +179,7 @@ def export_classifier(job: Job, folder: Path, store: ModelStore, report: Reporte
         sha256=artefact["sha256"],
         **job.provenance.model_dump(),
         network=net.name(),
+        publication=net.PUBLICATION,
         parameters=parameters(net),
         resolution=net.resolution,
         operators=graph.summary(),
@@ -196,6 +203,7 @@ def _spec(job: Job, measured: Validation, artefact: Mapping[str, str]) -> Classi
         input=job.input,
         quantization="int8",
         labels=LABELS,
+        features=FurtherOutput(width=job.net.head.in_features) if job.plan.features else None,
         crop=job.crop,
         temperature=measured.temperature,
         abstain_below=measured.abstain_below,
@@ -240,7 +248,7 @@ def _quantized(float_model: bytes, faces: NDArray[np.uint8], job: Job, report: R
             float_model,
             extremes,
             job.input,
-            resized(some.images, job.net.side, job.net.colour),
+            resized(some.images, job.net.side, colour=job.net.input.in_colour),
             some.labels,
             progress=progress,
         )
@@ -251,7 +259,7 @@ def _quantized(float_model: bytes, faces: NDArray[np.uint8], job: Job, report: R
 def _measure(float_model: bytes, int8_model: bytes, job: Job, report: Reporter) -> Validation:
     """Run both networks over the validation faces."""
     faces, name, side = job.validation, job.name, job.net.side
-    images = resized(faces.images, side, job.net.colour)
+    images = resized(faces.images, side, colour=job.net.input.in_colour)
     logits = {}
     for kind, model in (("float32", float_model), ("int8", int8_model)):
         with report.step(f"{kind} on {len(images)} validation faces") as progress:

@@ -108,6 +108,7 @@ class Export(Record):
         training_data: a paragraph on what they were trained on; empty where nothing is known.
         limits: a paragraph on what they must not be trusted with; empty where nothing is known.
         network: name of the network.
+        publication: the network's full name and where it was published.
         parameters: trained numbers.
         resolution: side of the picture that the network's layers work on, pixels.
         operators: operators of the INT8 file, with versions and counts.
@@ -124,6 +125,7 @@ class Export(Record):
     training_data: str = ""
     limits: str = ""
     network: str = "se_resnet50"
+    publication: str = "SE-ResNet-50 (Hu et al., 2018, in the variant of VGGFace2, Cao et al., 2018)"
     parameters: int
     resolution: int
     operators: str

@@ -87,7 +87,7 @@ def compare_layers(
     Args:
         float_model: the content of a .tflite file.
         int8_model: the content of the .tflite file of the same network, quantized.
-        faces: `(n, size, size)` uint8, grey.
+        faces: uint8: `(n, size, size)`, grey, or `(n, size, size, 3)`, BGR, where the network takes colour.
         spec: how a pixel becomes an input, in both.
         threads: processor threads.
         progress: called after each face.

@@ -103,8 +103,7 @@ def classifier_card(
     resolution = f"{export.resolution} pixels a side" if export.resolution != spec.input.size else "its full size"
     parts = [
         f"# {name}",
-        f"SE-ResNet-50 (Hu et al., 2018, in the variant of VGGFace2, Cao et al., 2018) that names the expression of\n"
-        f"a face: {', '.join(LABELS)}.",
+        f"{export.publication or export.network} that names the expression of\na face: {', '.join(LABELS)}.",
         f"{_facts(name, spec, graph, export.parameters)}\n"
         f"| output | {len(LABELS)} logits; divided by the temperature {spec.temperature:.2f} before the softmax |\n"
         f"| resolution of the layers | {resolution} |\n"
@@ -161,7 +160,13 @@ def _facts(name: str, spec: ModelSpec, graph: Graph, parameters: int) -> str:
 |---|---|
 | file | `{name}.tflite`, sha256 `{spec.sha256[:16]}...`, {spec.quantization} |
 | parameters | {parameters:,} |
-| input | {shape}, NHWC, {picture.colour}: (pixel / 255 - {picture.means[0]:.6g}) / {picture.stds[0]:.6g} |"""
+| input | {shape}, NHWC, {picture.colour}: (pixel / 255 - {_each(picture.means)}) / {_each(picture.stds)} |"""
+
+
+def _each(values: tuple[float, ...]) -> str:
+    """One number for all channels, or one for each."""
+    numbers = [f"{value:.6g}" for value in values]
+    return numbers[0] if len(set(numbers)) == 1 else f"({', '.join(numbers)})"
 
 
 def _measured(export: Export, evaluations: Sequence[Evaluation]) -> list[str]:

@@ -86,7 +86,7 @@ def measure_extremes(
 
     Args:
         model: the content of a float .tflite file.
-        faces: `(n, size, size)` uint8, grey.
+        faces: uint8: `(n, size, size)`, grey, or `(n, size, size, 3)`, BGR, where the network takes colour.
         spec: how a pixel becomes an input.
         threads: processor threads.
         progress: called after each face.
@@ -108,8 +108,8 @@ def quantize_int8(model: bytes, extremes: Extremes, spec: InputSpec, percentile:
 
     Convolutions get one scale a channel, dense layers one scale for all (the Edge TPU's compiler
     supports no other); biases are INT32. What one face in hundreds needs may cost all others their
-    resolution, hence a percentile. Exceptions: the input's range is that of all 256 grey values, the
-    output's holds every face.
+    resolution, hence a percentile. Exceptions: the input's range is that of all 256 values of a pixel, the
+    outputs' hold every face.
 
     Args:
         model: the content of a float .tflite file.
@@ -143,7 +143,10 @@ def _statistics(
         low[column], high[column] = extremes.least[:, column].min(), extremes.greatest[:, column].max()
     for tensor in graph.inputs:
         column = extremes.names.index(graph.name(tensor))
-        low[column], high[column] = ((pixel / 255 - spec.means[0]) / spec.stds[0] for pixel in (0, 255))
+        ends = [
+            (pixel / 255 - mean) / std for mean, std in zip(spec.means, spec.stds, strict=True) for pixel in (0, 255)
+        ]
+        low[column], high[column] = min(ends), max(ends)
     return {name: {"min": low[column], "max": high[column]} for column, name in enumerate(extremes.names)}
 
 
@@ -169,7 +172,7 @@ def choose_percentile(
         model: the content of a float .tflite file.
         extremes: the extremes of its tensors on calibration faces.
         spec: how a pixel becomes an input.
-        faces: `(n, size, size)` uint8, grey; of the validation split.
+        faces: faces of the validation split, in the form that `measure_extremes` takes.
         labels: `(n,)` indices into `LABELS`.
         percentiles: the candidates; see `quantize_int8`.
         threads: processor threads.

@@ -34,6 +34,11 @@ class NetworkInput:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
 
+    @property
+    def in_colour(self) -> bool:
+        """Whether the channels hold red, green and blue, not grey."""
+        return self.colour == "rgb"
+
 
 class Network(nn.Module):
     """A classifier of faces. Each network is one file in this package with one class, which derives from this one.
@@ -49,6 +54,7 @@ class Network(nn.Module):
 
     Attributes:
         PURPOSE: what the network is for, one line.
+        PUBLICATION: the network's full name and where it was published, for model cards.
         INPUT: the input at the published size.
         TOP: names of the layers that the stage `top` of a training trains.
         CAM_LAYERS: names of the layers whose maps Grad-CAM can show, from fine to coarse.
@@ -63,6 +69,7 @@ class Network(nn.Module):
     """
 
     PURPOSE: ClassVar[str]
+    PUBLICATION: ClassVar[str]
     INPUT: ClassVar[NetworkInput]
     TOP: ClassVar[tuple[str, ...]] = ("dropout", "head")
     CAM_LAYERS: ClassVar[tuple[str, ...]]

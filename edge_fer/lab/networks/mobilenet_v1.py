@@ -7,6 +7,7 @@ expression and attributes recognition based on multi-task learning of lightweigh
 from __future__ import annotations
 
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 from torch import Tensor, nn
@@ -70,6 +71,8 @@ class MobileNetV1(Network):
     """MobileNet v1 without batch norms; the head reads the mean of the last map, 1024 features at full width."""
 
     PURPOSE = "a quick network whose published weights know faces: a teacher for smaller ones, or a classifier"
+    PUBLICATION = "MobileNet v1 (Howard et al., 2017)"
+    OPERATORS = MappingProxyType({"MEAN": 1})
     INPUT = NetworkInput(
         side=160,
         colour="grey",

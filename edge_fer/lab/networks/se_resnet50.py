@@ -91,6 +91,7 @@ class SEResNet50(Network):
     """
 
     PURPOSE = "the published network of the thesis, and the default of recipes; narrower, it fits an Edge TPU"
+    PUBLICATION = "SE-ResNet-50 (Hu et al., 2018, in the variant of VGGFace2, Cao et al., 2018)"
     INPUT = NetworkInput(side=224, colour="grey", mean=(GREY_MEAN,) * 3, std=(GREY_STD,) * 3)
     TOP = ("dense1000", "dropout", "head")
     CAM_LAYERS = ("stage2", "stage3", "stage4", "stage5")

@@ -143,7 +143,7 @@ def _read(classifier: Classifier, image: Image, faces: list[Face], monitor: Moni
     readings = []
     for face in faces:
         with monitor.stage("align"):
-            aligned = align(image, face.landmarks, classifier.crop, classifier.size)
+            aligned = align(image, face.landmarks, classifier.crop, classifier.size, colour=classifier.colour)
         with monitor.stage("classify"):
             readings.append((face, classifier.classify(AlignedFace.of_crop(aligned))))
     return tuple(readings)

@@ -10,15 +10,14 @@ from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
 from edge_fer.expression.outputs import dequantize
-from edge_fer.expression.preprocessing import quantization_table
+from edge_fer.expression.preprocessing import Preprocessor
 from edge_fer.inference import TensorSpec
 from edge_fer.inference.picture_spec import InputSpec
-from edge_fer.lab.evaluation.logits import as_batch
 from edge_fer.lab.tflite.graph import Graph
 
 
 class OpenNetwork:
-    """A grey classifier, float32 or INT8, that keeps all computed tensors.
+    """A classifier, float32 or INT8, that keeps all computed tensors.
 
     Args:
         model: the content of a .tflite file.
@@ -31,7 +30,7 @@ class OpenNetwork:
         self.graph = Graph(model)
         self._specs = {detail["index"]: _spec(detail) for detail in self._interpreter.get_tensor_details()}
         (self._input,) = self.graph.inputs
-        self._table = quantization_table(spec, self._specs[self._input])
+        self._preprocessor = Preprocessor("the network", spec, [self._specs[self._input]])
 
     @property
     def computed(self) -> tuple[int, ...]:
@@ -42,9 +41,9 @@ class OpenNetwork:
         """Run the network once.
 
         Args:
-            face: `(size, size)` uint8, grey.
+            face: uint8: `(size, size)`, grey, or `(size, size, 3)`, BGR, where the network takes colour.
         """
-        self._interpreter.set_tensor(self._input, as_batch(face, self._table))
+        self._interpreter.set_tensor(self._input, self._preprocessor.prepare(face))
         self._interpreter.invoke()
 
     def values(self, tensor: int) -> NDArray[Any]:

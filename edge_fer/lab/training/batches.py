@@ -72,8 +72,8 @@ class Batches:
         """The batch of a step."""
         chosen, rng, stage = self.indices(step), self._random(step, 1), self._stage
         ranges = stage.augmentation
-        faces, colour = self._dataset.images, self._input.colour
-        pictures = fitting([read_picture(faces, int(index), colour) for index in chosen], stage.size)
+        faces, colour = self._dataset.images, self._input.in_colour
+        pictures = fitting([read_picture(faces, int(index), colour=colour) for index in chosen], stage.size)
         pictures = [degrade(picture, ranges, rng) for picture in pictures]
         images = erase(light(warp(as_tensor(pictures), stage.size, ranges, rng), ranges, rng), ranges.erase, rng)
         smooth = stage.loss.second_smoothing
@@ -137,7 +137,7 @@ def plain_batches(dataset: Dataset, size: int, count: int, expected: NetworkInpu
     """
     for first in range(0, len(dataset), count):
         places = range(first, min(first + count, len(dataset)))
-        pictures = [resize(read_picture(dataset.images, place, expected.colour), size) for place in places]
+        pictures = [resize(read_picture(dataset.images, place, colour=expected.in_colour), size) for place in places]
         yield standardise(as_tensor(pictures), expected)
 
 

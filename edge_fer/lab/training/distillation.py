@@ -45,7 +45,7 @@ def soft_targets(
     rows: list[NDArray[np.float64]] = []
     for first in range(0, len(images), piece):
         some = Subset(images, np.arange(first, min(first + piece, len(images))))
-        pictures = resized(some, spec.input.size, "grey" if spec.input.colour == "grey" else "rgb")
+        pictures = resized(some, spec.input.size, colour=spec.input.colour != "grey")
         rows += [softmax(logits) for logits in classify(model, pictures, spec.input)]
         progress(len(rows), len(images))
     return np.array(rows, np.float32)

@@ -12,6 +12,7 @@ class TinyNet(Network):
     """A strided convolution with its batch norm, averaged to 4x4 places, and a dense layer."""
 
     PURPOSE = "tests"
+    PUBLICATION = "A small network of the tests"
     INPUT = NetworkInput(side=36, colour="grey", mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
     TOP = ("dense", "dropout", "head")
     CAM_LAYERS = ("stem",)
