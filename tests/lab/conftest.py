@@ -3,17 +3,18 @@
 from importlib.util import find_spec
 
 NEED_TORCH = [
-    "test_explain.py",
-    "test_export.py",
-    "test_export_mtcnn.py",
-    "test_networks.py",
-    "test_quantize.py",
-    "test_rules.py",
-    "test_teach.py",
-    "test_thesis.py",
-    "test_train.py",
-    "test_vggface.py",
-    "test_warmstart.py",
+    "explain/test_explain.py",
+    "export/test_classifier.py",
+    "export/test_mtcnn.py",
+    "export/test_onnx.py",
+    "export/test_quantize.py",
+    "networks/test_mobilenet_v1.py",
+    "networks/test_networks.py",
+    "networks/test_se_resnet50_keras.py",
+    "networks/test_seam.py",
+    "training/test_loop.py",
+    "training/test_thesis.py",
+    "weights/test_tflite.py",
 ]
 
 collect_ignore = [] if find_spec("litert_torch") else NEED_TORCH

@@ -22,7 +22,7 @@ from edge_fer.lab.evaluation.logits import classify
 from edge_fer.lab.evaluation.metrics import agreement, fit_temperature, guessing_below, negative_log_likelihood, score
 from edge_fer.lab.export.calibration import calibration_faces, check_faces
 from edge_fer.lab.export.convert import check_agreement, convert, parameters
-from edge_fer.lab.export.deployed import as_deployed, input_spec
+from edge_fer.lab.export.deployed import WithFeatures, input_spec
 from edge_fer.lab.export.export_record import Candidate, Export, LayerError, RangeChoice, ThresholdOrigin, Validation
 from edge_fer.lab.export.layer_errors import LayerReport, compare_layers
 from edge_fer.lab.export.model_card import classifier_card
@@ -165,7 +165,7 @@ def export_classifier(job: Job, folder: Path, store: ModelStore, report: Reporte
             progress=progress,
         )
     report.say(f"{name}: converting {net.name()}, which takes a while")
-    deployed = as_deployed(net, features=plan.features)
+    deployed = WithFeatures(net) if plan.features else net
     float_model = convert(deployed, net.side)
     difference = check_agreement(deployed, float_model, [(1, net.side, net.side, 3)])
     report.say(f"{name}: {parameters(net) / 1e6:.2f} M parameters; float at most {difference:.1e} from PyTorch")

@@ -17,6 +17,7 @@ from typing_extensions import Self
 
 from edge_fer.common.text import first_line, first_problem
 from edge_fer.errors import ConfigError
+from edge_fer.lab.networks import DEFAULT
 
 _FOLDER = files("edge_fer.lab") / "recipes"
 
@@ -108,7 +109,7 @@ class Start(_Section):
             distribution.
     """
 
-    network: str = "se_resnet50"
+    network: str = DEFAULT
     colour: Literal["grey", "rgb"] | None = None
     needs_weights: bool = False
     width: float = Field(1.0, ge=0.125, le=1, multiple_of=0.125)

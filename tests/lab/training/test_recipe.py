@@ -13,7 +13,7 @@ pytestmark = pytest.mark.lab
 
 
 def test_the_recipes_that_come_along() -> None:
-    assert recipe_names() == ["edge", "finetune", "lite", "thesis"]
+    assert recipe_names() == ["edge", "face-teacher", "finetune", "lite", "thesis"]
     for name in recipe_names():
         assert load_recipe(name).name == name
 
