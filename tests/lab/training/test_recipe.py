@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from edge_fer.errors import ConfigError
-from edge_fer.lab.training.recipe import load_recipe, recipe_names
+from edge_fer.lab.training.recipe_files import load_recipe, recipe_names
 
 pytestmark = pytest.mark.lab
 
