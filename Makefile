@@ -39,7 +39,10 @@ soak: $(RUN)/.installed-test  ## ten minutes before a stream that breaks off: me
 day: $(RUN)/.installed-test  ## a day in ten minutes: whatever is connected breaks every 3 s, and nothing may grow
 	$(RUN)/bin/python -m tools.field.day
 
-check: $(RUN)/.installed-test  ## style, types, and the wall between runtime and lab
+field-%: $(RUN)/.installed-test  ## any other program of tools/field, such as: make field-reconnects ARGS='--count 200'
+	$(RUN)/bin/python -m tools.field.$* $(ARGS)
+
+check: $(RUN)/.installed-test  ## style, types, the layers of the imports, and no circle in them
 	$(RUN)/bin/ruff check
 	$(RUN)/bin/ruff format --check
 	$(RUN)/bin/mypy

@@ -231,7 +231,7 @@ def _open_sinks(settings: Settings, sinks: Sequence[Sink], stopping: threading.E
             group.add(sink, essential=False)
         path = settings.publish.record
         if path is not None:
-            pace = lambda: Pace(camera.fps, camera.drops_frames)  # noqa: E731
-            group.add(Recording(path, pace, blur=settings.privacy.blur_faces), essential=True)
+            blur = settings.privacy.blur_faces
+            group.add(Recording(path, lambda: Pace(camera.fps, camera.drops_frames), blur=blur), essential=True)
         stack.pop_all()
     return group

@@ -1,7 +1,7 @@
 """A run from its start to the signal that ends it, and from one file of settings to the next.
 
-SIGINT and SIGTERM end it. SIGHUP reads the settings again: good ones begin a new run in the same process; with bad
-ones it goes on as before, and says so. Where systemd started it, it hears of all that.
+SIGINT and SIGTERM end it. SIGHUP reads the settings again: valid ones begin a new run in the same process; with others
+the run goes on as before, and reports so. Where systemd started the service, it is notified of each of these.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ class Service:
     """Runs pipelines until a signal ends it; for the main thread, as signals are.
 
     Args:
-        settings: of the first run.
-        load: reads them again, at each SIGHUP.
-        open_sinks: for a run with these settings; told what asks whether to stop.
-        notifier: to systemd; null: the one that the environment names.
-        max_frames: end after so many readings.
-        duration_s: end a run after so many seconds.
+        settings: the settings of the first run.
+        load: reads the settings again, at each SIGHUP.
+        open_sinks: opens the sinks of a run, given its settings and a function that says whether the run shall stop.
+        notifier: notifies systemd; None: the notifier that the environment names.
+        max_frames: each run ends after so many readings; None: no limit.
+        duration_s: each run ends after so many seconds; None: no limit.
     """
 
     def __init__(
