@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from edge_fer.errors import ModelError
+from edge_fer.lab.cli.options import DEFAULT_MODEL
 
 _MODELS = typer.Option(help="Folder with manifest.yaml; default: the models that edge-fer ships.", metavar="DIR")
 
@@ -67,7 +68,7 @@ def edgetpu_verify(
         "edgetpu"
     ),
     reference: Annotated[str, typer.Option(help="The device it is compared with.")] = "cpu",
-    model: Annotated[str, typer.Option(help="The classifier.")] = "se_resnet50",
+    model: Annotated[str, typer.Option(help="The classifier.")] = DEFAULT_MODEL,
     models: Annotated[Path | None, _MODELS] = None,
     soak_minutes: Annotated[float, typer.Option(help="Length of the long run.", min=0)] = 30.0,
     faces: Annotated[int, typer.Option(help="Faces that are compared.", min=1)] = 64,

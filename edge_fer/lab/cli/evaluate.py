@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edge_fer.errors import ConfigError
-from edge_fer.lab.cli.options import LAYOUT_HELP, layout_of, split_of
+from edge_fer.lab.cli.options import DEFAULT_MODEL, LAYOUT_HELP, layout_of, split_of
 from edge_fer.lab.datasets.dataset import SPLITS
 
 if TYPE_CHECKING:
@@ -17,13 +17,12 @@ if TYPE_CHECKING:
 
 _MODELS = typer.Option(help="Folder with manifest.yaml; default: the models that edge-fer ships.")
 _MODEL = typer.Option(help="Name of the classifier in the manifest.")
-_DEFAULT_MODEL = "se_resnet50"
 
 
 def evaluate(
     data: Annotated[Path, typer.Option(help="Labelled faces: an .npz file, fer2013.csv, or a folder.")],
     models: Annotated[Path | None, _MODELS] = None,
-    model: Annotated[str, _MODEL] = _DEFAULT_MODEL,
+    model: Annotated[str, _MODEL] = DEFAULT_MODEL,
     layout: Annotated[str, typer.Option(help=LAYOUT_HELP)] = "auto",
     split: Annotated[str, typer.Option(help="train, valid or test.")] = "valid",
     against: Annotated[
@@ -115,7 +114,7 @@ def _modes(name: str) -> tuple[ModeName, ...]:
 def card(
     export: Annotated[Path, typer.Option(help="NAME.export.json, from `edge-fer lab export`.")],
     models: Annotated[Path | None, _MODELS] = None,
-    model: Annotated[str, _MODEL] = _DEFAULT_MODEL,
+    model: Annotated[str, _MODEL] = DEFAULT_MODEL,
     evaluation: Annotated[
         list[Path] | None, typer.Option(help="evaluation.json, from `edge-fer lab evaluate`; may be given again.")
     ] = None,

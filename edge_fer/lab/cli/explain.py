@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edge_fer.errors import ConfigError, ModelError
-from edge_fer.lab.cli.options import LAYOUT_HELP, NETWORK, layout_of, split_of
+from edge_fer.lab.cli.options import DEFAULT_MODEL, LAYOUT_HELP, NETWORK, layout_of, split_of
 from edge_fer.lab.datasets.dataset import SPLITS, Split
 from edge_fer.types import LABELS, Label
 
@@ -43,7 +43,7 @@ def layers(
     ] = None,
     int8: Annotated[Path | None, typer.Option(help="INT8 .tflite file instead of the manifest's.")] = None,
     models: Annotated[Path | None, _MODELS] = None,
-    model: Annotated[str, _MODEL] = "se_resnet50",
+    model: Annotated[str, _MODEL] = DEFAULT_MODEL,
     layout: Annotated[str, typer.Option(help=LAYOUT_HELP)] = "auto",
     faces: Annotated[int, typer.Option(min=1, help="So many faces of the validation split.")] = 32,
     seed: Annotated[int, _SEED] = 0,
@@ -90,13 +90,12 @@ def _content(path: Path) -> bytes:
 
 def _converted(weights: Path | None, network: str | None, report: Reporter) -> bytes:
     from edge_fer.lab.export.convert import convert
-    from edge_fer.lab.export.deployed import as_deployed
     from edge_fer.lab.weights.npz import load_weights
 
     assert weights is not None
     net = load_weights(weights, network).net
     report.say("converting the weights")
-    return convert(as_deployed(net), net.side)
+    return convert(net, net.side)
 
 
 def _some_faces(data: Path, layout: str, split: Split, count: int, seed: int, spec: InputSpec) -> NDArray[np.uint8]:
@@ -141,7 +140,7 @@ def explain(
         list[Path] | None, typer.Option(help="Picture or folder of pictures instead of --data; may be repeated.")
     ] = None,
     models: Annotated[Path | None, _MODELS] = None,
-    model: Annotated[str, _MODEL] = "se_resnet50",
+    model: Annotated[str, _MODEL] = DEFAULT_MODEL,
     layout: Annotated[str, typer.Option(help=LAYOUT_HELP)] = "auto",
     split: Annotated[str, typer.Option(help="train or valid, of --data.")] = "valid",
     look_at_test: Annotated[

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from edge_fer.lab.cli.options import DEFAULT_MODEL
+
 
 def faces(
     photos: Annotated[
@@ -21,7 +23,7 @@ def faces(
         str, typer.Option(help="Whose numbers the class folders are named by: affectnet, fer2013 or rafdb.")
     ] = "auto",
     classifier: Annotated[str, typer.Option(help="Cut as this one takes faces; see `edge-fer models list`.")] = (
-        "se_resnet50"
+        DEFAULT_MODEL
     ),
     detail: Annotated[
         int | None,

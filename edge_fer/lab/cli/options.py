@@ -9,9 +9,13 @@ import typer
 from edge_fer.errors import ConfigError
 from edge_fer.lab.datasets import Layout
 from edge_fer.lab.datasets.dataset import SPLITS, Split, find_split
+from edge_fer.settings import ClassifySettings
 
 LAYOUT_HELP = "auto, affectnet, fer2013, ferplus, folders or rafdb; needed where class folders are named by numbers."
 
+
+DEFAULT_MODEL = ClassifySettings().model
+"""The classifier that the runtime uses where the settings name none."""
 
 NETWORK = typer.Option(help="Whose weights they are, where the file does not say: see `edge-fer lab networks`.")
 

@@ -61,8 +61,9 @@ def train(
 
     from edge_fer.lab.console import ConsoleReporter
     from edge_fer.lab.training.initial_weights import initial_model, initial_weights
-    from edge_fer.lab.training.loop import Options, Trainer
-    from edge_fer.lab.training.recipe import load_recipe
+    from edge_fer.lab.training.loop import Trainer
+    from edge_fer.lab.training.recipe_files import load_recipe
+    from edge_fer.lab.training.state import Options
     from edge_fer.lab.training.training_log import ConsoleTrainingReporter
 
     plan = load_recipe(recipe, change or (), skip or ())

@@ -22,9 +22,9 @@ from edge_fer.lab.evaluation.logits import classify
 from edge_fer.lab.evaluation.metrics import agreement, fit_temperature, guessing_below, negative_log_likelihood, score
 from edge_fer.lab.export.calibration import calibration_faces, check_faces
 from edge_fer.lab.export.convert import check_agreement, convert, parameters
-from edge_fer.lab.export.deployed import as_deployed, input_spec
-from edge_fer.lab.export.export_record import Candidate, Export, LayerError, RangeChoice, ThresholdOrigin, Validation
-from edge_fer.lab.export.layer_errors import LayerReport, compare_layers
+from edge_fer.lab.export.deployed import WithFeatures, input_spec
+from edge_fer.lab.export.export_record import Export, ThresholdOrigin, Validation, range_choice, worst_layers
+from edge_fer.lab.export.layer_errors import compare_layers
 from edge_fer.lab.export.model_card import classifier_card
 from edge_fer.lab.export.quantize import Choice, choose_percentile, measure_extremes
 from edge_fer.lab.files import write_record
@@ -165,7 +165,7 @@ def export_classifier(job: Job, folder: Path, store: ModelStore, report: Reporte
             progress=progress,
         )
     report.say(f"{name}: converting {net.name()}, which takes a while")
-    deployed = as_deployed(net, features=plan.features)
+    deployed = WithFeatures(net) if plan.features else net
     float_model = convert(deployed, net.side)
     difference = check_agreement(deployed, float_model, [(1, net.side, net.side, 3)])
     report.say(f"{name}: {parameters(net) / 1e6:.2f} M parameters; float at most {difference:.1e} from PyTorch")
@@ -183,9 +183,9 @@ def export_classifier(job: Job, folder: Path, store: ModelStore, report: Reporte
         parameters=parameters(net),
         resolution=net.resolution,
         operators=graph.summary(),
-        calibration=_range_choice(choice, len(faces), _SHOWN[dataset.crop is None], plan),
+        calibration=range_choice(choice, len(faces), _SHOWN[dataset.crop is None], plan.seed),
         validation=measured,
-        layers=_worst(layers),
+        layers=worst_layers(layers, _LAYERS_LISTED),
     )
     spec = _spec(job, measured, artefact)
     if plan.float_file is not None:
@@ -293,29 +293,3 @@ def _threshold(measured: float | None, origin: Origin | None) -> tuple[float, Th
     if origin is not None and origin.abstain_below is not None:
         return origin.abstain_below, "start"
     return ABSTAIN_BELOW, "default"
-
-
-def _range_choice(choice: Choice, faces: int, shown: str, plan: Plan) -> RangeChoice:
-    named = {cost: _way(cost.percentile) for cost in choice.costs}
-    return RangeChoice(
-        faces=faces,
-        shown=shown,
-        seed=plan.seed,
-        chosen_on=choice.faces,
-        candidates=tuple(
-            Candidate(name=name, logit_rmse=cost.rmse, agreement=cost.agreement, accuracy=cost.accuracy)
-            for cost, name in named.items()
-        ),
-        chosen=named[choice.chosen],
-    )
-
-
-def _way(percentile: float) -> str:
-    return "min/max" if percentile == 100 else f"percentile {percentile:g}"
-
-
-def _worst(report: LayerReport) -> tuple[LayerError, ...]:
-    return tuple(
-        LayerError(name=layer.name, operator=layer.operator, snr_db=layer.snr_db, drop_db=layer.drop_db)
-        for layer in report.worst(_LAYERS_LISTED)
-    )

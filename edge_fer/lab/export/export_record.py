@@ -6,11 +6,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
 from edge_fer.lab.files import Record
+
+if TYPE_CHECKING:  # a card needs no quantizer
+    from edge_fer.lab.export.layer_errors import LayerReport
+    from edge_fer.lab.export.quantize import Choice
 
 
 class Candidate(Record):
@@ -132,3 +136,38 @@ class Export(Record):
     calibration: RangeChoice
     validation: Validation
     layers: tuple[LayerError, ...] = ()
+
+
+def range_choice(choice: Choice, faces: int, shown: str, seed: int) -> RangeChoice:
+    """The record of how ranges were chosen.
+
+    Args:
+        choice: the choice.
+        faces: how many faces the ranges were measured on.
+        shown: how these became crops, in words.
+        seed: seed of their draw.
+    """
+    named = {cost: _way(cost.percentile) for cost in choice.costs}
+    return RangeChoice(
+        faces=faces,
+        shown=shown,
+        seed=seed,
+        chosen_on=choice.faces,
+        candidates=tuple(
+            Candidate(name=name, logit_rmse=cost.rmse, agreement=cost.agreement, accuracy=cost.accuracy)
+            for cost, name in named.items()
+        ),
+        chosen=named[choice.chosen],
+    )
+
+
+def _way(percentile: float) -> str:
+    return "min/max" if percentile == 100 else f"percentile {percentile:g}"
+
+
+def worst_layers(report: LayerReport, count: int) -> tuple[LayerError, ...]:
+    """The record of the layers that lose most."""
+    return tuple(
+        LayerError(name=layer.name, operator=layer.operator, snr_db=layer.snr_db, drop_db=layer.drop_db)
+        for layer in report.worst(count)
+    )

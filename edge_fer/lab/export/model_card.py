@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from edge_fer.errors import ModelError
-from edge_fer.inference.manifest import ClassifierSpec, ModelSpec, MtcnnSpec
+from edge_fer.inference.manifest import ClassifierSpec, ModelSpec
 from edge_fer.lab.edgetpu.check import cost
 from edge_fer.lab.edgetpu.latency_model import predict
 from edge_fer.lab.evaluation.record import Evaluation, ModeName
@@ -17,11 +17,6 @@ from edge_fer.lab.export.export_record import Export, RangeChoice, Validation
 from edge_fer.lab.tflite.graph import Graph
 from edge_fer.types import LABELS
 
-_MTCNN_PURPOSE = {
-    "propose": "proposes windows that may hold a face, on every scale of the picture (P-Net)",
-    "refine": "throws out most of the proposals and moves the others (R-Net)",
-    "output": "decides, moves the boxes a last time and gives five landmarks (O-Net)",
-}
 _WEAK = 0.5  # recall below which an expression is called weak
 
 _FERPLUS_ANCHORS = (
@@ -30,58 +25,6 @@ _FERPLUS_ANCHORS = (
 )
 _FER2013_ANCHORS = (("ResNet-50 of EmoNet (Kumari)", 0.6892),)
 """Published test accuracies: of eight classes on FER+, of seven on FER2013."""
-
-
-def mtcnn_card(
-    name: str,
-    spec: MtcnnSpec,
-    graph: Graph,
-    parameters: int,
-    difference: float,
-    licence: str,
-    *,
-    quantization: str = "",
-) -> str:
-    """The card of one of MTCNN's nets.
-
-    Args:
-        name: name of the model in the manifest.
-        spec: its entry there.
-        graph: the graph of its file.
-        parameters: how many trained numbers it has.
-        difference: largest difference from PyTorch on random input, as a part of the output's range.
-        licence: file with the licence's text.
-        quantization: how the weights were changed, a paragraph; empty where they were not.
-    """
-    written = (
-        f"Written by `edge-fer lab export`.\n\n## Quantization\n\n{quantization}"
-        if quantization
-        else "Written by `edge-fer lab export` without any change to them; on random input the file is at most\n"
-        f"{difference:.1e} of the output's range from the PyTorch definition."
-    )
-    outputs = ", ".join(f"`{graph.name(tensor)}` {graph.shape(tensor)}" for tensor in graph.outputs)
-    return f"""# {name}
-
-One of the three nets of MTCNN (Zhang et al., 2016); it {_MTCNN_PURPOSE[spec.task]}.
-
-{_facts(name, spec, graph, parameters)}
-| outputs | {outputs}; -1 is any size |
-
-## Source and licence
-
-Weights: {spec.source}. Licence: {spec.licence}, its text in
-`{licence}`. {written}
-
-## Training data
-
-Not trained by this project. By its authors' paper: WIDER FACE for boxes, CelebA for landmarks.
-
-## Intended use and limits
-
-To find faces for the classifier beside it. It finds faces and identifies nobody. Faces
-that are small, dark, blurred, covered or turned far away are missed, and the pictures it learned from are not
-a fair sample of mankind. How well it agrees with the package it comes from is tested in `tests/`, not stated here.
-"""
 
 
 def classifier_card(
@@ -104,7 +47,7 @@ def classifier_card(
     parts = [
         f"# {name}",
         f"{export.publication or export.network} that names the expression of\na face: {', '.join(LABELS)}.",
-        f"{_facts(name, spec, graph, export.parameters)}\n"
+        f"{file_table(name, spec, graph, export.parameters)}\n"
         f"| output | {len(LABELS)} logits; divided by the temperature {spec.temperature:.2f} before the softmax |\n"
         f"| resolution of the layers | {resolution} |\n"
         f"| gives no label below | a confidence of {spec.abstain_below:.2f}"
@@ -153,7 +96,8 @@ def _check_file(spec: ClassifierSpec, export: Export, evaluations: Sequence[Eval
             )
 
 
-def _facts(name: str, spec: ModelSpec, graph: Graph, parameters: int) -> str:
+def file_table(name: str, spec: ModelSpec, graph: Graph, parameters: int) -> str:
+    """The first rows of a card: file, parameters and input."""
     picture = spec.input
     shape = graph.shape(graph.inputs[0])
     return f"""| | |

@@ -12,7 +12,7 @@ from edge_fer.lab.console import Reporter
 from edge_fer.lab.export.calibration_mtcnn import cascade_inputs, measure_ranges
 from edge_fer.lab.export.convert import check_agreement, parameters
 from edge_fer.lab.export.equalize import equalize
-from edge_fer.lab.export.model_card import mtcnn_card
+from edge_fer.lab.export.model_card import file_table
 from edge_fer.lab.model_folder import update_manifest, write_artefact, write_card, write_licence
 from edge_fer.lab.networks.mtcnn import MtcnnNet
 from edge_fer.lab.tflite.graph import Graph
@@ -21,6 +21,11 @@ from edge_fer.lab.weights.mtcnn import MTCNN_NETS, load_mtcnn
 
 TASKS: dict[str, MtcnnTask] = {"pnet": "propose", "rnet": "refine", "onet": "output"}
 
+_PURPOSE = {
+    "propose": "proposes windows that may hold a face, on every scale of the picture (P-Net)",
+    "refine": "throws out most of the proposals and moves the others (R-Net)",
+    "output": "decides, moves the boxes a last time and gives five landmarks (O-Net)",
+}
 _SOURCE = "PyPI package mtcnn 1.0.0, whose weights come from facenet (after Zhang et al. 2016)"
 _QUANTIZATION = """\
 The input and the trunk are INT8: convolutions with one scale a channel, dense layers and the slopes of a PReLU with
@@ -82,7 +87,7 @@ def _keep(
         licence="MIT",
         **write_artefact(folder, name, content),
     )
-    card = mtcnn_card(name, spec, Graph(content), parameters(net), difference, licence, quantization=quantization)
+    card = _card(name, spec, Graph(content), parameters(net), difference, licence, quantization=quantization)
     write_card(folder, spec, card)
     return spec
 
@@ -97,3 +102,55 @@ def _shapes(net: MtcnnNet) -> list[tuple[int, ...]]:
     if _is_convolutional(net):
         return [(1, size, size, 3), (1, 97, 64, 3), (1, 134, 239, 3)]
     return [(1, size, size, 3), (7, size, size, 3)]
+
+
+def _card(
+    name: str,
+    spec: MtcnnSpec,
+    graph: Graph,
+    parameters: int,
+    difference: float,
+    licence: str,
+    *,
+    quantization: str = "",
+) -> str:
+    """The card of one of MTCNN's nets.
+
+    Args:
+        name: name of the model in the manifest.
+        spec: its entry there.
+        graph: the graph of its file.
+        parameters: how many trained numbers it has.
+        difference: largest difference from PyTorch on random input, as a part of the output's range.
+        licence: file with the licence's text.
+        quantization: how the weights were changed, a paragraph; empty where they were not.
+    """
+    written = (
+        f"Written by `edge-fer lab export`.\n\n## Quantization\n\n{quantization}"
+        if quantization
+        else "Written by `edge-fer lab export` without any change to them; on random input the file is at most\n"
+        f"{difference:.1e} of the output's range from the PyTorch definition."
+    )
+    outputs = ", ".join(f"`{graph.name(tensor)}` {graph.shape(tensor)}" for tensor in graph.outputs)
+    return f"""# {name}
+
+One of the three nets of MTCNN (Zhang et al., 2016); it {_PURPOSE[spec.task]}.
+
+{file_table(name, spec, graph, parameters)}
+| outputs | {outputs}; -1 is any size |
+
+## Source and licence
+
+Weights: {spec.source}. Licence: {spec.licence}, its text in
+`{licence}`. {written}
+
+## Training data
+
+Not trained by this project. By its authors' paper: WIDER FACE for boxes, CelebA for landmarks.
+
+## Intended use and limits
+
+To find faces for the classifier beside it. It finds faces and identifies nobody. Faces
+that are small, dark, blurred, covered or turned far away are missed, and the pictures it learned from are not
+a fair sample of mankind. How well it agrees with the package it comes from is tested in `tests/`, not stated here.
+"""

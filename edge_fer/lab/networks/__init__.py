@@ -9,9 +9,12 @@ from __future__ import annotations
 import difflib
 import importlib
 import pkgutil
+from typing import TYPE_CHECKING
 
 from edge_fer.errors import ConfigError
-from edge_fer.lab.networks.base import Network
+
+if TYPE_CHECKING:
+    from edge_fer.lab.networks.base import Network  # needs torch
 
 DEFAULT = "se_resnet50"
 """The network of recipes and weights that name none."""
@@ -43,6 +46,8 @@ def open_network(name: str) -> type[Network]:
 
 def _find(module_name: str) -> type[Network] | None:
     """The network that a file of this package defines; None for a file without one."""
+    from edge_fer.lab.networks.base import Network
+
     module = importlib.import_module(f"{__name__}.{module_name}")
     for value in vars(module).values():
         if isinstance(value, type) and issubclass(value, Network) and value.__module__ == module.__name__:

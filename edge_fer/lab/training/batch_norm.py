@@ -20,6 +20,11 @@ SETTLED_ON = 256
 """Training faces that batch-norm statistics are taken from."""
 
 
+def has_batch_norms(net: nn.Module) -> bool:
+    """Whether a network has any batch norm."""
+    return any(isinstance(layer, nn.BatchNorm2d) for layer in net.modules())
+
+
 def settle_statistics(net: nn.Module, batches: Iterable[Tensor]) -> None:
     """Give each batch norm the mean and variance of what it is given, and scales that undo them.
 

@@ -15,7 +15,7 @@ from edge_fer.lab.datasets.dataset import Dataset, Split
 from edge_fer.lab.model_folder import find_entry
 from edge_fer.lab.networks import open_network
 from edge_fer.lab.networks.base import Network, new_head
-from edge_fer.lab.training.batch_norm import settle_on_faces
+from edge_fer.lab.training.batch_norm import has_batch_norms, settle_on_faces
 from edge_fer.lab.training.multi_task import MultiTaskModel, initialise
 from edge_fer.lab.training.recipe import Recipe
 from edge_fer.lab.weights.npz import load_weights
@@ -73,7 +73,11 @@ def _read(weights: Path, network: str) -> InitialWeights:
     if deployed := find_deployed(weights):
         net = weights_from_tflite(deployed, open_network(network))
         entry = find_entry(deployed, deployed.read_bytes())
-        return InitialWeights(net, origin=origin_of(*entry) if entry else None, deployed=deployed)
+        if entry is None:
+            return InitialWeights(net, deployed=deployed)
+        name, spec = entry
+        net.colour = "grey" if spec.input.colour == "grey" else "rgb"
+        return InitialWeights(net, origin=origin_of(name, spec), deployed=deployed)
     loaded = load_weights(weights, network)
     return InitialWeights(loaded.net, loaded.second, loaded.origin)
 
@@ -95,7 +99,7 @@ def initial_model(
     Raises:
         SourceError: when there are too few faces, or one cannot be read.
     """
-    if first.deployed is not None:
+    if first.deployed is not None and has_batch_norms(first.net):
         stage = recipe.stages[0]
         with report.step(f"starting from {first.deployed}: statistics of its batch norms") as progress:
             faces = sets[stage.data].only(Split.TRAINING)

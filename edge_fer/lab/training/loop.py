@@ -7,12 +7,9 @@ the very weights of an uninterrupted one on the same machine and with as many th
 
 from __future__ import annotations
 
-import hashlib
 import math
-import threading
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -33,62 +30,12 @@ from edge_fer.lab.training.objective import (
     towards,
 )
 from edge_fer.lab.training.recipe import Recipe, Stage
-from edge_fer.lab.training.training_log import SilentTrainingReporter, TrainingReporter, plot_curves, write_table
+from edge_fer.lab.training.state import Options, TrainingState, identity_of, step_seed
+from edge_fer.lab.training.training_log import plot_curves, write_table
 from edge_fer.lab.training.validation import measure
-from edge_fer.lab.weights.provenance import Origin
 
 CHECKPOINT, BEST, LAST, TABLE, CURVES = "checkpoint.pt", "best.npz", "last.npz", "log.csv", "curves.png"
 """What a run leaves in its folder. Weights are the averaged ones where the recipe averages."""
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """Options that do not change the result.
-
-    Attributes:
-        device: `cpu` or `cuda`.
-        workers: threads that make batches ahead of time.
-        checkpoint_s: time between checkpoints, seconds.
-        clock: gives a time in seconds that only goes forward.
-        stopping: another thread or a signal sets it to end the run after the step, with a checkpoint.
-        reporter: receives lines and steps.
-    """
-
-    device: str = "cpu"
-    workers: int = 1
-    checkpoint_s: float = 300.0
-    clock: Callable[[], float] = time.monotonic
-    stopping: threading.Event = field(default_factory=threading.Event)
-    reporter: TrainingReporter = field(default_factory=SilentTrainingReporter)
-
-
-@dataclass(slots=True)
-class TrainingState:
-    """How far a run is.
-
-    Attributes:
-        stage: number of the stage, from 0.
-        step: steps made in the stage.
-        updates: steps made in all stages.
-        elapsed_s: time spent in the stage.
-        best: highest validation accuracy of the stage, 0..1.
-        stale: epochs since that accuracy.
-        loss: sum of the loss over the faces of the epoch, nats.
-        right: faces of the epoch whose most probable label was the target's.
-        faces: faces of the epoch so far.
-        epoch_s: time spent on the steps of the epoch.
-    """
-
-    stage: int = 0
-    step: int = 0
-    updates: int = 0
-    elapsed_s: float = 0.0
-    best: float = -1.0
-    stale: int = 0
-    loss: float = 0.0
-    right: int = 0
-    faces: int = 0
-    epoch_s: float = 0.0
 
 
 class Trainer:
@@ -121,7 +68,7 @@ class Trainer:
         self._model = model.to(self._options.device, memory_format=layout)
         self._average = WeightEma(self._model, recipe.ema) if recipe.ema else None
         self._forward: Any = torch.compile(self._model) if recipe.compile else self._model
-        self._identity = _identity(recipe, data, model.origin)
+        self._identity = identity_of(recipe, data, model.origin)
         self._at = TrainingState()
         self._rows: list[dict[str, str | int | float]] = []
         self._optimizer: Any = None
@@ -218,9 +165,9 @@ class Trainer:
         return min(1.0, max(self._at.step / steps, by_clock))
 
     def _step(self, stage: Stage, batch: Batch, progress: float, weights: Any) -> None:
-        """Make one step of the optimizer."""
+        """Train on a batch."""
         started = self._options.clock()
-        torch.manual_seed(_step_seed(self._recipe.seed, self._at))  # of dropout
+        torch.manual_seed(step_seed(self._recipe.seed, self._at))  # of dropout
         lr = learning_rate(stage, progress)
         set_learning_rate(self._optimizer, lr)
         device = self._options.device
@@ -234,6 +181,15 @@ class Trainer:
         loss = cross_entropy(logits, targets, weights)
         if second is not None and stage.loss.second:
             loss = loss + stage.loss.second * cross_entropy(second, second_targets)
+        self._update(stage, loss)
+        self._at.loss += loss.item() * len(targets)
+        self._at.right += int((logits.argmax(1) == targets.argmax(1)).sum())
+        self._at.faces += len(targets)
+        self._at.epoch_s += self._options.clock() - started
+        self._options.reporter.step(stage.name, progress, f"loss {self._at.loss / self._at.faces:.3f}  lr {lr:.1e}")
+
+    def _update(self, stage: Stage, loss: Any) -> None:
+        """Make one step of the optimizer down the gradient of a loss."""
         if not torch.isfinite(loss):
             raise ModelError(
                 f"expected a finite loss in stage {stage.name}, step {self._at.step + 1}, found {loss.item()}; "
@@ -248,11 +204,6 @@ class Trainer:
         self._at.updates += 1
         if self._average:
             self._average.update(self._model, self._at.updates)
-        self._at.loss += loss.item() * len(targets)
-        self._at.right += int((logits.argmax(1) == targets.argmax(1)).sum())
-        self._at.faces += len(targets)
-        self._at.epoch_s += self._options.clock() - started
-        self._options.reporter.step(stage.name, progress, f"loss {self._at.loss / self._at.faces:.3f}  lr {lr:.1e}")
 
     def _end_epoch(self, stage: Stage, validation: Dataset, epoch: int) -> None:
         """Validate, and write the figures of the epoch."""
@@ -325,17 +276,3 @@ def _some(faces: Dataset, count: int | None) -> Dataset:
     if count is None or count >= len(faces):
         return faces
     return faces.take(np.sort(np.random.default_rng(0).permutation(len(faces))[:count]))
-
-
-def _identity(recipe: Recipe, data: Mapping[str, Dataset], origin: Origin | None) -> str:
-    """A hash of what decides the result, and of the origin that is written with it."""
-    digest = hashlib.sha256(recipe.model_dump_json().encode())
-    digest.update(origin.model_dump_json().encode() if origin else b"")
-    for name in sorted({stage.data for stage in recipe.stages}):
-        for values in (data[name].labels, data[name].targets, data[name].splits, data[name].second):
-            digest.update(np.ascontiguousarray(values).tobytes())
-    return digest.hexdigest()
-
-
-def _step_seed(seed: int, at: TrainingState) -> int:
-    return int(np.random.SeedSequence([seed, at.stage, at.step]).generate_state(1, np.uint64)[0] >> np.uint64(1))

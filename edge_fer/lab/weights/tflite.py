@@ -21,7 +21,6 @@ from torch import Tensor, nn
 
 from edge_fer.errors import ModelError
 from edge_fer.inference.model_store import ModelStore
-from edge_fer.lab.datasets.dataset import Colour
 from edge_fer.lab.networks.base import WIDTHS, Network
 from edge_fer.lab.tflite.graph import Graph, Node
 
@@ -59,10 +58,7 @@ def weights_from_tflite(path: Path, kind: type[Network]) -> Network:
     graph, constants = _open(path)
     _check_operators(graph, kind, path)
     nodes = [node for node in graph.nodes if node.name in _KINDS]
-    colour: Colour = "rgb" if len(set(kind.INPUT.mean)) > 1 else kind.INPUT.colour
-    if nodes and graph.shape(nodes[0].inputs[1]) == (1, 1, 1, 3):  # the means of grey channels, see `as_deployed`
-        nodes, colour = nodes[1:], "grey"
-    net = kind(_width(graph, nodes, kind), _resolution(graph), colour)
+    net = kind(_width(graph, nodes, kind), _resolution(graph))
     layers = _layers(net)
     if len(nodes) != len(layers):
         raise ModelError(f"expected {len(layers)} layers with weights in {path}, found {len(nodes)}; check the file")

@@ -19,7 +19,7 @@ from edge_fer.inference.manifest import ClassifierSpec
 from edge_fer.inference.model_store import packaged_folder
 from edge_fer.lab.export.classifier import CROP
 from edge_fer.lab.export.convert import convert
-from edge_fer.lab.export.deployed import as_deployed, input_spec
+from edge_fer.lab.export.deployed import input_spec
 from edge_fer.lab.networks.base import Network
 from edge_fer.lab.networks.mobilenet_v1 import MobileNetV1
 from edge_fer.lab.networks.se_resnet50 import SEResNet50
@@ -63,8 +63,7 @@ def test_a_network_is_the_same_in_onnx_and_litert(build: Callable[[], Network]) 
         labels=LABELS, crop=CROP, temperature=0.8, source="a test", licence="none", card="net.md",
     )  # fmt: skip
     answers = []
-    deployed = as_deployed(net)
-    for content in (to_onnx(deployed, net.side), convert(deployed, net.side)):
+    for content in (to_onnx(net, net.side), convert(net, net.side)):
         with open_backend("cpu", content, threads=2) as backend:
             classifier = Classifier("net", spec, backend)
             answers.append(np.array([classifier.values(face.image) for face in golden_faces(spec)]))

@@ -22,9 +22,13 @@ from edge_fer.errors import ConfigError, ModelError
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.lab import networks
 from edge_fer.lab.cli.app import app
+from edge_fer.lab.console import SilentReporter
+from edge_fer.lab.datasets import open_dataset
 from edge_fer.lab.edgetpu.rules import check_int8
 from edge_fer.lab.networks import network_names, open_network
+from edge_fer.lab.training.initial_weights import initial_model, initial_weights
 from edge_fer.lab.training.loop import LAST
+from edge_fer.lab.training.recipe_files import load_recipe
 from edge_fer.lab.weights.npz import load_weights
 from edge_fer.lab.weights.tflite import weights_from_tflite
 from edge_fer.types import LABELS
@@ -172,7 +176,7 @@ def test_its_answers_are_explained(journey: Journey, faces: Path) -> None:
             "--out", journey.folder / "other", "--layer", "stage99")  # fmt: skip
 
 
-def test_it_can_be_trained_further_from_its_file_or_the_refusal_is_one_line(journey: Journey) -> None:
+def test_it_can_be_trained_further_from_its_file_or_the_refusal_is_one_line(journey: Journey, faces: Path) -> None:
     kind, file = open_network(journey.case.network), journey.models / "mine.tflite"
     if not kind.OPERATORS:
         with pytest.raises(ModelError, match=r"expected weights of tiny_net as an \.npz file, found .*mine\.tflite"):
@@ -180,8 +184,11 @@ def test_it_can_be_trained_further_from_its_file_or_the_refusal_is_one_line(jour
         return
     net = weights_from_tflite(file, kind)
     assert (net.resolution, net.width) == (journey.case.size, journey.case.width)
-    if journey.case.network == "mobilenet_v1":
-        assert net.colour == journey.case.colour
+    recipe = load_recipe(str(journey.folder / "recipe.yaml"), ["start.colour=null"])
+    first = initial_weights(file, recipe)
+    assert (first.net.colour, first.deployed) == (journey.case.colour, file)
+    settled = initial_model(first, recipe, {"faces": open_dataset(faces)}, SilentReporter())
+    assert settled.net.settings() == first.net.settings()
 
 
 def test_networks_are_listed_by_what_lies_in_the_package() -> None:

@@ -24,10 +24,11 @@ from edge_fer.lab.networks.se_resnet50 import VARIANTS, SEResNet50
 from edge_fer.lab.training import loop as train
 from edge_fer.lab.training.augment import as_tensor, degrade, erase, standardise, warp
 from edge_fer.lab.training.batches import Batches, fitting, mixed, plain_batches, resize
-from edge_fer.lab.training.loop import Options, Trainer
+from edge_fer.lab.training.loop import Trainer
 from edge_fer.lab.training.multi_task import MultiTaskModel, WeightEma, initialise, set_training
 from edge_fer.lab.training.objective import cross_entropy, inverse_frequency, learning_rate, make_optimizer, towards
 from edge_fer.lab.training.recipe import Augmentation, Recipe, Stage, Start
+from edge_fer.lab.training.state import Options
 from edge_fer.lab.training.training_log import SilentTrainingReporter
 from edge_fer.lab.weights.npz import Weights, load_weights, save_weights
 from edge_fer.lab.weights.provenance import Origin

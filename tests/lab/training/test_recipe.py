@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from edge_fer.errors import ConfigError
-from edge_fer.lab.training.recipe import load_recipe, recipe_names
+from edge_fer.lab.training.recipe_files import load_recipe, recipe_names
 
 pytestmark = pytest.mark.lab
 
 
 def test_the_recipes_that_come_along() -> None:
-    assert recipe_names() == ["edge", "finetune", "lite", "thesis"]
+    assert recipe_names() == ["edge", "face-teacher", "finetune", "lite", "thesis"]
     for name in recipe_names():
         assert load_recipe(name).name == name
 

@@ -25,7 +25,8 @@ from edge_fer.lab.tflite.graph import pack, read
 from edge_fer.lab.training.augment import as_tensor, standardise
 from edge_fer.lab.training.batch_norm import settle_on_faces, settle_statistics
 from edge_fer.lab.training.initial_weights import initial_model, initial_weights
-from edge_fer.lab.training.recipe import Recipe, Stage, load_recipe
+from edge_fer.lab.training.recipe import Recipe, Stage
+from edge_fer.lab.training.recipe_files import load_recipe
 from edge_fer.lab.weights.tflite import find_deployed, weights_from_tflite
 from edge_fer.types import LABELS
 from tests.lab.support.portraits import portrait_crop

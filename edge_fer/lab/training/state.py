@@ -1,0 +1,87 @@
+"""How far a training is, and what identifies it: what a checkpoint holds besides weights."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from edge_fer.lab.datasets.dataset import Dataset
+from edge_fer.lab.training.recipe import Recipe
+from edge_fer.lab.training.training_log import SilentTrainingReporter, TrainingReporter
+from edge_fer.lab.weights.provenance import Origin
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Options that do not change the result.
+
+    Attributes:
+        device: `cpu` or `cuda`.
+        workers: threads that make batches ahead of time.
+        checkpoint_s: time between checkpoints, seconds.
+        clock: gives a time in seconds that only goes forward.
+        stopping: another thread or a signal sets it to end the run after the step, with a checkpoint.
+        reporter: receives lines and steps.
+    """
+
+    device: str = "cpu"
+    workers: int = 1
+    checkpoint_s: float = 300.0
+    clock: Callable[[], float] = time.monotonic
+    stopping: threading.Event = field(default_factory=threading.Event)
+    reporter: TrainingReporter = field(default_factory=SilentTrainingReporter)
+
+
+@dataclass(slots=True)
+class TrainingState:
+    """How far a run is.
+
+    Attributes:
+        stage: number of the stage, from 0.
+        step: steps made in the stage.
+        updates: steps made in all stages.
+        elapsed_s: time spent in the stage.
+        best: highest validation accuracy of the stage, 0..1.
+        stale: epochs since that accuracy.
+        loss: sum of the loss over the faces of the epoch, nats.
+        right: faces of the epoch whose most probable label was the target's.
+        faces: faces of the epoch so far.
+        epoch_s: time spent on the steps of the epoch.
+    """
+
+    stage: int = 0
+    step: int = 0
+    updates: int = 0
+    elapsed_s: float = 0.0
+    best: float = -1.0
+    stale: int = 0
+    loss: float = 0.0
+    right: int = 0
+    faces: int = 0
+    epoch_s: float = 0.0
+
+
+def identity_of(recipe: Recipe, data: Mapping[str, Dataset], origin: Origin | None) -> str:
+    """A hash of what decides the result of a run, and of the origin that is written with its weights.
+
+    Args:
+        recipe: the recipe.
+        data: the data set of each name.
+        origin: the origin of the first weights; None: not known.
+    """
+    digest = hashlib.sha256(recipe.model_dump_json().encode())
+    digest.update(origin.model_dump_json().encode() if origin else b"")
+    for name in sorted({stage.data for stage in recipe.stages}):
+        for values in (data[name].labels, data[name].targets, data[name].splits, data[name].second):
+            digest.update(np.ascontiguousarray(values).tobytes())
+    return digest.hexdigest()
+
+
+def step_seed(seed: int, at: TrainingState) -> int:
+    """The seed of what is random in the next step, by the seed of the recipe and the step's place."""
+    return int(np.random.SeedSequence([seed, at.stage, at.step]).generate_state(1, np.uint64)[0] >> np.uint64(1))
