@@ -6,6 +6,7 @@ they are asked for, so that the runtime never waits for them.
 
 from __future__ import annotations
 
+import errno
 import logging
 import sys
 from contextlib import suppress
@@ -23,13 +24,15 @@ from edge_fer.cli.cameras import cameras
 from edge_fer.cli.doctor import doctor
 from edge_fer.cli.options import say
 from edge_fer.cli.run import run
-from edge_fer.errors import ConfigError, EdgeFerError
+from edge_fer.errors import ConfigError, EdgeFerError, OutputError
 
 HELP = (
     "Facial expressions from a camera: a label for every face, in every frame.\n\n"
     "Example: edge-fer run --camera sample\n\n"
     "Every command explains itself with --help."
 )
+
+_FULL = {errno.ENOSPC, errno.EIO, errno.EDQUOT}  # what a standard output that takes no more fails with
 
 
 class _Commands(TyperGroup):
@@ -76,6 +79,10 @@ def main() -> None:
         app(standalone_mode=True)
     except EdgeFerError as error:
         _end(error)
+    except OSError as error:
+        if error.errno not in _FULL or error.filename is not None:
+            raise
+        _end(OutputError(f"expected standard output to take the text, found: {error.strerror}"))
     except ModuleNotFoundError as error:
         if not {*_plugins(), "bench"} & set(sys.argv[1:2]):
             raise

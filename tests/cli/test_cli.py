@@ -240,7 +240,7 @@ def unread(pipe: int) -> int:
 
 
 def test_standard_output_that_is_full_or_closed_ends_with_6() -> None:
-    for arguments in (("run", "--camera", "sample", "--format", "text"), ("config", "show"), ("models", "list")):
+    for arguments in (("run", "--camera", "sample", "--format", "text"), ("config", "show"), ("--help",)):
         with Path("/dev/full").open("w") as full:
             process = start(*arguments, stdout=full.fileno())
             assert process.wait(PATIENCE_S) == 6

@@ -16,16 +16,18 @@ import typer
 from edge_fer.errors import ConfigError
 from edge_fer.lab.cli.options import LAYOUT_HELP, layout_of
 from edge_fer.lab.datasets.dataset import Dataset
+from edge_fer.lab.training.recipe_files import recipe_names
 
 if TYPE_CHECKING:
     from edge_fer.lab.training.recipe import Recipe
 
 
 _STOPPED = 130
+_RECIPES = ", ".join(recipe_names())
 
 
 def train(
-    recipe: Annotated[str, typer.Argument(help="thesis, edge, finetune, lite, or a .yaml file.")],
+    recipe: Annotated[str, typer.Argument(help=f"{_RECIPES}, or a .yaml file; see docs/train-your-own.md.")],
     data: Annotated[
         list[str], typer.Option(help="PATH, or NAME=PATH for each data set that the recipe names.", metavar="SET")
     ],
