@@ -28,7 +28,7 @@ aarch64: $(RUN)/.installed-test $(OLD)/.installed-test  ## all of it on emulated
 	$(RUN)/bin/python -m tools.field.aarch64
 
 lab-test: $(LAB)/.installed  ## the tests of the lab (torch, TensorFlow: several GB)
-	$(LAB)/bin/python -m pytest tests/lab $(SLOWEST) $(TEST_ARGS)
+	$(LAB)/bin/python -m pytest tests/lab -o faulthandler_timeout=600 $(SLOWEST) $(TEST_ARGS)
 
 torture: $(RUN)/.installed-test  ## 10,000 frames, 200 faults of a fake Edge TPU: nothing lost, nothing leaked (minutes)
 	$(RUN)/bin/python -m tools.field.torture

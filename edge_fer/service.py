@@ -153,7 +153,7 @@ class Service:
             validate_sinks(following)
         except Exception as error:
             if not isinstance(error, EdgeFerError):
-                _log.exception("the settings were read in a way that nobody foresaw")
+                _log.exception("reading the settings failed unexpectedly")
             _log.warning("the settings are not read again, the old ones are kept: %s", error)
             self._notifier.notify("READY=1")
             assert self._pipeline is not None

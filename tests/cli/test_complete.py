@@ -54,8 +54,10 @@ def test_cameras_are_those_of_this_machine(tmp_path: Path) -> None:
 
 
 def test_bash_is_given_a_script() -> None:
-    shown = CliRunner().invoke(app, ["--show-completion", "bash"], prog_name="edge-fer")
-    assert "complete -o default -F _edge_fer_completion edge-fer" in shown.output
+    code = "import sys; sys.argv = ['edge-fer', '--show-completion']; from edge_fer.__main__ import main; main()"
+    under_bash = ["bash", "-c", '"$@"; exit', "bash", sys.executable, "-c", code]  # `exit`: so that bash stays
+    shown = subprocess.run(under_bash, capture_output=True, text=True, env=ENVIRONMENT, check=True)
+    assert "complete -o default -F _edge_fer_completion edge-fer" in shown.stdout
 
 
 def test_neither_the_lab_nor_opencv_is_loaded_for_it() -> None:
