@@ -135,5 +135,5 @@ class MobileNetV1(Network):
 
 
 def _channels(published: int, width: float) -> int:
-    """The channels of a layer at a width: a multiple of 8, as accelerators like them."""
+    """The channels of a layer at a width: a multiple of 8, which accelerators compute best."""
     return max(8, round(published * width / 8) * 8)

@@ -84,7 +84,7 @@ class SEResNet50(Network):
     averaged down first. A face that was never sampled more finely is not worth four times the work.
 
     Args:
-        width: see `Network`; every layer keeps a multiple of 8 channels, as accelerators like them.
+        width: see `Network`; every layer keeps a multiple of 8 channels, which accelerators compute best.
         resolution: see `Network`.
         colour: see `Network`.
         variant: a key of `VARIANTS`.

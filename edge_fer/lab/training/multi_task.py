@@ -1,4 +1,4 @@
-"""A network in training: with a second head on the same features, and with parts that stand still."""
+"""A network in training: with a second head on the same features, and with parts that are frozen."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def initialise(model: MultiTaskModel, start: Start, *, trained: bool) -> None:
 
 
 def set_training(model: MultiTaskModel, part: Literal["top", "all"]) -> None:
-    """Let a part of the network learn; the rest stands still, with its batch-norm statistics."""
+    """Let a part of the network learn; the rest is frozen, with its batch-norm statistics."""
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(part == "all" or model.is_top(name))
     model.train()

@@ -50,10 +50,10 @@ def towards(targets: Tensor, logits: Tensor, part: float) -> Tensor:
 
 
 def make_optimizer(model: nn.Module, settings: Optimizer, lr: float) -> Any:
-    """An optimizer of the parameters that learn; weight decay is on matrices and kernels only.
+    """An optimizer of the parameters that are trained; weight decay is on matrices and kernels only.
 
     Args:
-        model: the network; parameters that stand still are left out.
+        model: the network; frozen parameters are left out.
         settings: the kind of optimizer, its decay and the rate of the heads.
         lr: learning rate.
 

@@ -114,7 +114,7 @@ class Stage(_Section):
     Attributes:
         name: name of the stage.
         data: name of the data set, which the command line brings to a path.
-        train: `top` (the 1000-unit layer and the heads; the trunk stands still with its statistics) or `all`.
+        train: `top` (the network's `TOP` and the heads; the rest keeps its weights and statistics) or `all`.
         size: side of the input in pixels.
         batch: faces a step.
         epochs: how many epochs the stage has.

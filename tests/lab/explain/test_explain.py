@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -277,23 +278,31 @@ def test_every_face_is_on_a_page_and_on_each_page_once(pairs: list[tuple[Label |
     assert set(found) == {each.picture for each in shown}
 
 
+def taking(size: int, *, colour: bool = False) -> Any:
+    """A classifier as far as subjects depend on it."""
+    return SimpleNamespace(size=size, colour=colour)
+
+
 def test_so_many_faces_of_each_label_are_drawn() -> None:
-    dataset = bars(70)
-    subjects = subjects_of_dataset(dataset, 3, 64, seed=1)
+    dataset, classifier = bars(70), taking(64)
+    subjects = subjects_of_dataset(dataset, 3, classifier, seed=1)
     assert [subject.truth for subject in subjects] == [label for label in LABELS for _ in range(3)]
     assert {subject.face.shape for subject in subjects} == {(64, 64)}
-    again = subjects_of_dataset(dataset, 3, 64, seed=1)
+    again = subjects_of_dataset(dataset, 3, classifier, seed=1)
     assert [each.title for each in again] == [each.title for each in subjects]
-    assert [each.title for each in subjects_of_dataset(dataset, 3, 64, seed=2)] != [each.title for each in subjects]
+    others = subjects_of_dataset(dataset, 3, classifier, seed=2)
+    assert [each.title for each in others] != [each.title for each in subjects]
+    in_colour = subjects_of_dataset(dataset, 3, taking(64, colour=True), seed=1)
+    assert {subject.face.shape for subject in in_colour} == {(64, 64, 3)}
 
 
 def test_pictures_that_are_none_are_named(tmp_path: Path) -> None:
     (tmp_path / "x.png").write_text("no picture")
     with pytest.raises(SourceError, match=r"expected a picture in .*x\.png, found 10 bytes that are none"):
-        subjects_of_crops([tmp_path / "x.png"], 64)
+        subjects_of_crops([tmp_path / "x.png"], taking(64))
     (tmp_path / "x.png").unlink()
     with pytest.raises(SourceError, match=r"expected pictures in .*, found none"):
-        subjects_of_crops([tmp_path], 64)
+        subjects_of_crops([tmp_path], taking(64))
 
 
 @pytest.fixture(scope="module")

@@ -155,7 +155,7 @@ def test_the_artefact_was_measured_beside_float(journey: Journey) -> None:
 
 def test_every_validation_face_was_explained(journey: Journey) -> None:
     index = (journey.pages / "index.html").read_text()
-    assert "stage3, 7x7, of a face looked at in 56x56 pixels" in index
+    assert "stage3, 7x7, of a face of 56x56 pixels" in index
     pictures = sorted((journey.pages / "pictures").iterdir())
     assert len(pictures) == len(LABELS)
     for path in pictures:
