@@ -67,6 +67,13 @@ def test_a_wrong_entry_ends_a_run_before_the_camera_is_opened(entry: dict[str, A
     failed_with(run, 4, "expected `my_network` to give 8 labels")
 
 
+def test_a_softmax_that_is_stated_as_logits_ends_a_run(entry: dict[str, Any], tmp_path: Path) -> None:
+    content = onnx_networks.classifier(8, side=224, features=1280, end="Softmax")
+    models = folder_with(tmp_path, NAME, entry, content)
+    run = edge_fer_cli("run", "--camera", "sample", "--models", str(models), "--model", NAME, "--max-frames", "1")
+    failed_with(run, 4, "expected logits from `my_network`")
+
+
 def test_every_field_is_explained_and_no_other() -> None:
     table = GUIDE.partition("## Every field")[2].partition("## The crop")[0]
     explained = {name.partition(".")[0] for cell in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)
