@@ -74,7 +74,12 @@ def test_the_shipped_manifest_keeps_what_failover_compared_by_before() -> None:
         ({"card": None}, ", field `card`: it is missing"),
         ({"labels": list(LABELS)}, ", field `labels`: there is no such field"),
         ({"speed": 3}, ", field `speed`: there is no such field"),
-        ({"sha256": "123"}, ", field `sha256`: string should match pattern"),
+        (
+            {"sha256": "123"},
+            ", field `sha256`: expected a SHA-256 of 64 lower-case hexadecimal digits, in",
+        ),
+        ({"sha256": 0}, ", field `sha256`: expected a SHA-256 of 64 lower-case hexadecimal digits, in quotes, not 0"),
+        ({"sha265": "0"}, ", field `sha265`: there is no such field, did you mean `sha256`?"),
         ({"quantization": "int4"}, ", field `quantization`: input should be 'int8' or 'float32', not 'int4'"),
         ({"edgetpu": {"file": "x"}}, ", field `edgetpu.sha256`: it is missing"),
     ],
@@ -123,9 +128,17 @@ def test_a_wrong_input_is_one_line(
         ({"label_map": {"contempt": None}}, "label_map", "expected labels of this network (anger, "),
         ({"label_map": {"fear": "anger"}}, "label_map", "found none for fear"),
         ({"label_map": {"fear": "dread"}}, "label_map.fear", "input should be 'anger', "),
+        ({"labels": "Anger"}, "labels", "expected a list, not 'Anger'"),
+        ({"temprature": 2}, "temprature", "there is no such field, did you mean `temperature`?"),
+        ({"failover": {"tolerence": 2}}, "failover.tolerence", "there is no such field, did you mean `tolerance`?"),
+        (
+            {"edgetpu": {"file": "x", "sha256": "0" * 64, "compiler": "x", "compilers": "x"}},
+            "edgetpu.compilers",
+            "there is no such field, did you mean `compiler`?",
+        ),
         ({"output": "softmax"}, "output", "input should be 'logits' or 'probabilities', not 'softmax'"),
         ({"valence_arousal": {"width": 3}}, "valence_arousal.width", "input should be 2, not 3"),
-        ({"failover": {"golden_seeds": [1]}}, "failover.golden_seeds", "tuple should have at least 2 items"),
+        ({"failover": {"golden_seeds": [1]}}, "failover.golden_seeds", "expected at least 2 values, not [1]"),
     ],
 )
 def test_a_wrong_label_or_output_is_one_line(
@@ -164,6 +177,10 @@ def test_one_mean_is_for_all_channels(
     [
         (None, "at the top level: expected"),
         ({"models": {}}, "at `schema`: it is missing"),
+        (
+            {"schema": "edge-fer/models/1", "models": {}, "model": {}},
+            "at `model`: there is no such field, did you mean ",
+        ),
         ({"schema": "edge-fer/models/2", "models": {}}, "at `schema`: input should be 'edge-fer/models/1'"),
         ({"schema": "edge-fer/models/1", "models": [1]}, "at `models`: input should be a valid dictionary"),
         ({"schema": "edge-fer/models/1", "models": {"net": 3}}, "in entry `net`: "),
