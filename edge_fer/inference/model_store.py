@@ -106,6 +106,16 @@ class ModelStore:
             )
         return content
 
+    def check_card(self, spec: ModelSpec) -> None:
+        """Check that the file which describes a network is in the folder.
+
+        Raises:
+            ModelError: when it is missing.
+        """
+        path = self.folder / spec.card
+        if not path.is_file():
+            raise ModelError(f"expected the model card {path}, found no such file; write it, or correct `card`")
+
 
 def _how_to_compile(file: str) -> str:
     if file.endswith(".onnx"):

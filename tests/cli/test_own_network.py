@@ -40,6 +40,16 @@ def test_the_example_is_listed_and_verified(models: Path) -> None:
     assert re.search(rf"^{NAME} +ok ", verified.stdout, re.MULTILINE)
 
 
+def test_an_entry_without_its_card_is_not_verified(models: Path, entry: dict[str, Any], tmp_path: Path) -> None:
+    folder = folder_with(tmp_path, NAME, entry, (models / entry["file"]).read_bytes())
+    (folder / entry["card"]).unlink()
+    verified = edge_fer_cli("models", "verify", "--models", str(folder))
+    failed_with(verified, 4, NAME)
+    assert re.search(
+        rf"^{NAME} +expected the model card .*my_network\.md, found no such", verified.stdout, re.MULTILINE
+    )
+
+
 def test_the_example_runs(models: Path) -> None:
     run = edge_fer_cli(
         "run", "--camera", "sample", "--models", str(models), "--model", NAME, "--max-frames", "5", "--format", "json"
