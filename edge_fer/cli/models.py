@@ -41,6 +41,7 @@ def verify_models(config: ConfigFile = None, models: ModelFolder = None) -> None
     for name, spec in store.specs.items():
         try:
             sizes = [f"{len(store.read(file)) / 2**20:.1f} MiB {file.file}" for file in spec.files]
+            store.check_card(spec)
             if spec.task == "classify":
                 verify_classifier(store, name)
             say(f"{name:16} ok  {', '.join(sizes)}")

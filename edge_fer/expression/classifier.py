@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import ExitStack
+
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_fer.errors import BackendError, ModelError
 from edge_fer.expression import ExpressionModel
+from edge_fer.expression.golden_faces import golden_faces
 from edge_fer.expression.outputs import LabelOutput
 from edge_fer.expression.preprocessing import Preprocessor
 from edge_fer.inference import Backend, TensorSpec, open_backend
@@ -25,12 +30,43 @@ def open_classifier(settings: ClassifySettings, store: ModelStore) -> Classifier
         store: the folder of networks.
 
     Raises:
-        ModelError: when the model is missing, corrupt or no classifier of this runtime.
+        ModelError: when the model is missing, corrupt or not what its manifest entry says.
         BackendError: when the device is missing or cannot run it.
     """
-    spec = store.spec(settings.model, "classify")
-    backend = open_backend(settings.backend, store.load(settings.model, "classify"), threads=settings.threads)
-    return Classifier(settings.model, spec, backend)
+    return open_network(store, settings.model, settings.backend, settings.threads)
+
+
+def open_network(
+    store: ModelStore, model: str, device: str = "cpu", threads: int = 1, reason: str | None = None
+) -> Classifier:
+    """Load one network onto a device, and have it read its golden faces.
+
+    This shows what the file alone cannot tell, and the first face, which takes longer, is not one of the camera's.
+    The fake device is no network, and reads none.
+
+    Args:
+        store: the folder of networks.
+        model: the network's name in the manifest.
+        device: see `edge_fer.inference.open_backend`.
+        threads: see `edge_fer.inference.open_backend`.
+        reason: see `Classifier`.
+
+    Raises:
+        ModelError: when the model is missing, corrupt or not what its manifest entry says.
+        BackendError: when the device is missing or cannot run it.
+    """
+    spec = store.spec(model, "classify")
+    content = store.load(model, "classify")
+    with ExitStack() as stack:
+        try:
+            backend = stack.enter_context(open_backend(device, content, threads=threads))
+        except ModelError as error:
+            raise ModelError(f"`{model}`, {store.folder / spec.file}: {error}") from error
+        classifier = Classifier(model, spec, backend, reason)
+        if backend.name != "fake":
+            classifier.verify(golden_faces(spec))
+        stack.pop_all()
+    return classifier
 
 
 class Classifier(ExpressionModel):
@@ -95,6 +131,21 @@ class Classifier(ExpressionModel):
             BackendError: see `classify`.
         """
         return self._labels.values(self._backend.infer(self._preprocessor.prepare(face)))
+
+    def verify(self, faces: Sequence[AlignedFace]) -> None:
+        """Check what the network gives for several faces against its manifest entry.
+
+        Args:
+            faces: faces that the network should read differently.
+
+        Raises:
+            ModelError: when it cannot be what the entry says.
+        """
+        try:
+            readings = [self.values(face.image) for face in faces]
+        except BackendError as error:
+            raise ModelError(str(error)) from error
+        self._labels.verify(readings)
 
     def close(self) -> None:
         """Release the device."""

@@ -9,10 +9,10 @@ from contextlib import ExitStack
 from edge_fer.common.backoff import Backoff
 from edge_fer.errors import BackendError, ModelError
 from edge_fer.expression import ExpressionModel
-from edge_fer.expression.classifier import Classifier, open_classifier
+from edge_fer.expression.classifier import Classifier, open_classifier, open_network
 from edge_fer.expression.failover import Failover, agree
 from edge_fer.expression.golden_faces import golden_faces
-from edge_fer.inference import Backend, TensorSpec, open_backend
+from edge_fer.inference import Backend, TensorSpec
 from edge_fer.inference.edgetpu.backend import CompiledModel, EdgeTpuBackend, EdgeTpuOptions, find_tpus
 from edge_fer.inference.edgetpu.devices import Tpu, device_number, list_tpus
 from edge_fer.inference.edgetpu.recovery import RecoveryPolicy, usb_steps
@@ -141,10 +141,8 @@ def _open_fallback(settings: ClassifySettings, store: ModelStore, twin: Classifi
             f"expected a fallback_model that takes faces cut out like those of `{twin.model}`, found "
             f"`{fallback.model}` with {fallback.crop}{', in colour' if fallback.colour else ''}; choose another"
         )
-    fallback.classify(golden_faces(store.spec(fallback.model, "classify"))[0])  # the first one takes longer
     return fallback
 
 
 def _open_on_cpu(settings: ClassifySettings, store: ModelStore, model: str, reason: str | None = None) -> Classifier:
-    backend = open_backend("cpu", store.load(model, "classify"), threads=settings.threads)
-    return Classifier(model, store.spec(model, "classify"), backend, reason)
+    return open_network(store, model, "cpu", settings.threads, reason)

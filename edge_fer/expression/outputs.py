@@ -17,6 +17,9 @@ from edge_fer.types import LABELS
 _SUM_TOLERANCE = 0.1
 """How far the sum of probabilities may be from 1: rounding to int8 adds up over the labels."""
 
+_SOFTMAX_TOLERANCE = 1e-3
+"""How far the sum of a float softmax may be from 1; logits of several faces are not so near by chance."""
+
 
 class LabelOutput:
     """Reads the labels' output of one network.
@@ -63,6 +66,28 @@ class LabelOutput:
                 "`output: logits` in its manifest entry"
             )
         return values
+
+    def verify(self, readings: Sequence[NDArray[np.float64]]) -> None:
+        """Check what the network gives for several faces.
+
+        Args:
+            readings: from `values`, `(labels,)` each, of faces that the network should read differently.
+
+        Raises:
+            ModelError: when they are all the same, or probabilities although the manifest says logits.
+        """
+        if all(np.array_equal(values, readings[0]) for values in readings):
+            raise ModelError(
+                f"expected `{self._model}` to read different faces differently, found "
+                f"{np.array2string(readings[0], precision=3)} for each; correct `mean` and `std` in its manifest "
+                "entry, or export it anew"
+            )
+        tolerance = _SOFTMAX_TOLERANCE + self._tensor.scale / 2 * len(readings[0])  # each is rounded to its scale
+        if not self._are_probabilities and all(are_probabilities(values, tolerance) for values in readings):
+            raise ModelError(
+                f"expected logits from `{self._model}`, found numbers that sum to 1: its softmax is inside; state "
+                "`output: probabilities` in its manifest entry"
+            )
 
     def probabilities(self, values: NDArray[np.float64]) -> tuple[float, ...]:
         """Probabilities over the seven expressions, each 0..1, summing to 1.

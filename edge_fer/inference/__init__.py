@@ -90,7 +90,8 @@ def open_backend(name: str, model: bytes, *, threads: int = 1, input_shape: tupl
         input_shape: replaces the shape of the first input, for networks that take any.
 
     Raises:
-        BackendError: when the device is missing or cannot run this model.
+        ModelError: when the model is no network that the CPU runs.
+        BackendError: when the device or its interpreter is missing, or an Edge TPU cannot run this model.
     """
     device, _, which = ("cpu" if name == "auto" else name).partition(":")
     if device == "cpu" and is_onnx(model):

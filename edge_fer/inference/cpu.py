@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_fer.common.closeable import Closeable
-from edge_fer.errors import BackendError
+from edge_fer.errors import BackendError, ModelError
 from edge_fer.inference import TensorSpec, check_inputs
 
 _greeted = False
@@ -29,10 +29,13 @@ class CpuBackend(Closeable):
     name = "cpu"
 
     def __init__(self, model: bytes, threads: int, input_shape: tuple[int, ...] | None) -> None:
+        interpreter_class = _interpreter_class()
         try:
-            self._interpreter = _start(model, threads, input_shape)
+            self._interpreter = _start(interpreter_class, model, threads, input_shape)
         except (RuntimeError, ValueError) as error:
-            raise BackendError(f"expected a network that runs on the CPU, found: {_reason(error)}") from error
+            raise ModelError(
+                f"expected a network that runs on the CPU, found: {_reason(error)}; export it anew, as .tflite or .onnx"
+            ) from error
         taken, given = self._interpreter.get_input_details(), self._interpreter.get_output_details()
         self.inputs = tuple(_spec(detail) for detail in taken)
         self.outputs = tuple(_spec(detail) for detail in given)
@@ -58,9 +61,9 @@ class CpuBackend(Closeable):
         self._interpreter = None
 
 
-def _start(model: bytes, threads: int, input_shape: tuple[int, ...] | None) -> Any:
+def _start(interpreter_class: Any, model: bytes, threads: int, input_shape: tuple[int, ...] | None) -> Any:
     with _quiet_stderr():
-        interpreter = _interpreter_class()(model_content=model, num_threads=threads)
+        interpreter = interpreter_class(model_content=model, num_threads=threads)
         if input_shape is not None:
             interpreter.resize_tensor_input(interpreter.get_input_details()[0]["index"], input_shape)
         interpreter.allocate_tensors()

@@ -11,8 +11,9 @@ Another task is another class, listed in `ModelSpec`. docs/bring-your-own-networ
 
 from __future__ import annotations
 
+import difflib
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
@@ -23,6 +24,8 @@ from edge_fer.types import LABELS, Label
 MtcnnTask = Literal["propose", "refine", "output"]
 Task = Literal["classify"] | MtcnnTask
 """What a network is for: reading expressions, or one of MTCNN's three stages."""
+
+_CLOSE = 0.75  # names less alike than this are no typing errors of each other
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -283,15 +286,42 @@ def _place(problem: dict[str, Any]) -> str:
 
 def _complaint(problem: dict[str, Any]) -> str:
     """What is wrong, in a few words."""
-    kind, message, found = problem["type"], problem["msg"], problem["input"]
+    kind = problem["type"]
     if kind in ("missing", "union_tag_not_found"):
         return "it is missing"
     if kind == "extra_forbidden":
-        return "there is no such field"
-    if kind == "union_tag_invalid":
-        return f"expected one of {problem['ctx']['expected_tags']}, not {problem['ctx']['tag']!r}"
-    if kind in ("model_type", "model_attributes_type"):
-        return f"expected names and values, not {found!r}"
+        *section, name = problem["loc"]
+        close = difflib.get_close_matches(str(name), _fields(section), 1, _CLOSE)
+        return f"there is no such field{f', did you mean `{close[0]}`?' if close else ''}"
     if kind == "value_error":
-        return str(message).removeprefix("Value error, ")
-    return f"{message[0].lower()}{message[1:]}, not {found!r}"
+        return str(problem["msg"]).removeprefix("Value error, ")
+    found = problem["ctx"]["tag"] if kind == "union_tag_invalid" else problem["input"]
+    return f"{_expected(problem)}, not {found!r}"
+
+
+def _expected(problem: dict[str, Any]) -> str:
+    """What should be in the place of a wrong value."""
+    kind, message = problem["type"], problem["msg"]
+    if problem["loc"][-1:] == ("sha256",):
+        return "expected a SHA-256 of 64 lower-case hexadecimal digits, in quotes"
+    if kind == "union_tag_invalid":
+        return f"expected one of {problem['ctx']['expected_tags']}"
+    if kind in ("model_type", "model_attributes_type"):
+        return "expected names and values"
+    if kind == "tuple_type":
+        return "expected a list"
+    if kind == "too_short":
+        return f"expected at least {problem['ctx']['min_length']} values"
+    return f"{message[0].lower()}{message[1:]}"
+
+
+def _fields(section: list[str | int]) -> list[str]:
+    """Names of the fields of a part of the manifest, for a place as pydantic gives it."""
+    if not section:
+        return list(Manifest.model_fields)
+    _, _, task, *names = section
+    record: Any = ClassifierSpec if task == "classify" else MtcnnSpec
+    for name in names:
+        annotation = record.model_fields[name].annotation
+        record = next(kind for kind in (annotation, *get_args(annotation)) if hasattr(kind, "model_fields"))
+    return list(record.model_fields)

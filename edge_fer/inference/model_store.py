@@ -6,9 +6,8 @@ import hashlib
 from pathlib import Path
 from typing import Literal, overload
 
-import yaml
-
 from edge_fer.common.text import first_line
+from edge_fer.common.yaml_text import YamlTextError, parse_yaml
 from edge_fer.errors import ModelError
 from edge_fer.inference.manifest import ClassifierSpec, ModelFile, ModelSpec, MtcnnSpec, MtcnnTask, Task, parse_manifest
 
@@ -30,10 +29,12 @@ class ModelStore:
         self._cure = "reinstall edge-fer" if folder is None else "repair that folder, or name another (--models)"
         path = self.folder / MANIFEST
         try:
-            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+            content = parse_yaml(path.read_text(encoding="utf-8"), path)
         except OSError as error:
             raise ModelError(f"expected the model manifest {path}, found: {error.strerror}; {self._cure}") from error
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
+        except YamlTextError as error:
+            raise ModelError(f"{error}; {self._cure}") from error
+        except UnicodeDecodeError as error:
             raise ModelError(f"expected YAML in {path}, found: {first_line(error)}; {self._cure}") from error
         self._manifest = parse_manifest(content, path)
 
@@ -104,6 +105,16 @@ class ModelStore:
                 f"the file is corrupt or was replaced: {self._cure}"
             )
         return content
+
+    def check_card(self, spec: ModelSpec) -> None:
+        """Check that the file which describes a network is in the folder.
+
+        Raises:
+            ModelError: when it is missing.
+        """
+        path = self.folder / spec.card
+        if not path.is_file():
+            raise ModelError(f"expected the model card {path}, found no such file; write it, or correct `card`")
 
 
 def _how_to_compile(file: str) -> str:

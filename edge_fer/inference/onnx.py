@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from edge_fer.common.closeable import Closeable
 from edge_fer.common.text import printable
-from edge_fer.errors import BackendError
+from edge_fer.errors import BackendError, ModelError
 from edge_fer.inference import TensorSpec, check_inputs
 
 _ERRORS_ONLY = 3  # severity of ONNX Runtime's log; its warnings are advice on how a file could be optimized
@@ -40,7 +40,10 @@ class OnnxBackend(Closeable):
         )
         self._names = [spec.name for spec in self.inputs]
         self.outputs: tuple[TensorSpec, ...] = ()
-        answers = self.infer(*(np.zeros(spec.shape, spec.dtype) for spec in self.inputs))
+        try:
+            answers = self.infer(*(np.zeros(spec.shape, spec.dtype) for spec in self.inputs))
+        except BackendError as error:
+            raise ModelError(f"{error}; export the network anew") from error
         names = [node.name for node in self._session.get_outputs()]
         self.outputs = tuple(_output_spec(*pair) for pair in zip(names, answers, strict=True))
 
@@ -64,7 +67,8 @@ def _start(model: bytes, threads: int) -> Any:
         import onnxruntime
     except ImportError as error:
         raise BackendError(
-            f"expected onnxruntime for a network in an .onnx file, found none ({error}); pip install 'edge-fer[onnx]'"
+            f"expected onnxruntime for a network in an .onnx file, found none ({error}); pip install '.[onnx]' in its "
+            "checkout"
         ) from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
@@ -75,18 +79,20 @@ def _start(model: bytes, threads: int) -> Any:
     try:
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # as in `infer`
-        raise BackendError(f"expected a network that runs on the CPU, found: {printable(str(error))}") from error
+        reason = printable(str(error))
+        export = "export it as one file that holds its weights" if "External data" in reason else "export it anew"
+        raise ModelError(f"expected a network that runs on the CPU, found: {reason}; {export}") from error
 
 
 def _input_spec(node: Any, shape: tuple[int, ...] | None) -> TensorSpec:
     """What an input takes; of a size that the file leaves open, the batch is 1."""
     if node.type not in _DTYPES:
-        raise BackendError(f"expected an input of numbers, found {node.type} `{node.name}`; export the network anew")
+        raise ModelError(f"expected an input of numbers, found {node.type} `{node.name}`; export the network anew")
     sizes = tuple(node.shape) if shape is None else shape
     if sizes and not isinstance(sizes[0], int):
         sizes = (1, *sizes[1:])
     if not all(isinstance(size, int) and size > 0 for size in sizes):
-        raise BackendError(
+        raise ModelError(
             f"expected an input of fixed size, found {list(sizes)} `{node.name}`; export the network with a fixed size"
         )
     return TensorSpec(node.name, sizes, np.dtype(_DTYPES[node.type]))
@@ -94,7 +100,5 @@ def _input_spec(node: Any, shape: tuple[int, ...] | None) -> TensorSpec:
 
 def _output_spec(name: str, answer: object) -> TensorSpec:
     if not isinstance(answer, np.ndarray):
-        raise BackendError(
-            f"expected arrays as outputs, found {type(answer).__name__} `{name}`; export the network anew"
-        )
+        raise ModelError(f"expected arrays as outputs, found {type(answer).__name__} `{name}`; export the network anew")
     return TensorSpec(name, answer.shape, answer.dtype)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 from typing import Annotated, Literal, TypeGuard
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationInfo, field_validator
 
 _CHANNELS = 3
+
+_LARGEST = 1000.0  # of a mean or a deviation; pixels as they are have a deviation of 1/255
+_SMALLEST_STD = 1e-6
 
 
 def _numbers(value: object) -> float | tuple[float, ...]:
@@ -42,11 +45,12 @@ class PictureSpec(BaseModel):
     mean: PerChannel
     std: PerChannel
 
-    @field_validator("std")
+    @field_validator("mean", "std")
     @classmethod
-    def _positive(cls, value: float | tuple[float, ...]) -> float | tuple[float, ...]:
-        if min(value if isinstance(value, tuple) else (value,)) <= 0:
-            raise ValueError(f"expected numbers greater than 0, found {value}")
+    def _plausible(cls, value: float | tuple[float, ...], info: ValidationInfo) -> float | tuple[float, ...]:
+        smallest = _SMALLEST_STD if info.field_name == "std" else -_LARGEST
+        if not all(smallest <= number <= _LARGEST for number in (value if isinstance(value, tuple) else (value,))):
+            raise ValueError(f"expected {smallest:g} to {_LARGEST:g}, found {value}")
         return value
 
     @property

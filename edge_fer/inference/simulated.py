@@ -26,7 +26,7 @@ def open_backend(model: bytes, latency_s: float, threads: int = 1) -> SimulatedB
         threads: for reading the specification only; see `edge_fer.inference.open_backend`.
 
     Raises:
-        BackendError: when the file cannot be read as a network.
+        ModelError: when the file cannot be read as a network.
     """
     with open_real("cpu", model, threads=threads) as real:
         return SimulatedBackend(real.inputs, real.outputs, latency_s)

@@ -11,31 +11,14 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from edge_fer.common.text import first_line, first_problem
+from edge_fer.common.text import first_problem
+from edge_fer.common.yaml_text import YamlTextError, parse_yaml
 from edge_fer.errors import ConfigError
 from edge_fer.settings.settings import Settings
 
 ENVIRONMENT_PREFIX = "EDGE_FER_"
 
-
-_KEY_TAGS = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge")  # a word, and `<<`, which merges an anchor's keys
-
 _CLOSE = 0.75  # names less alike than this are no typing errors of each other
-
-
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """Refuses a key that stands twice; YAML itself would silently take the last one."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key, _ in node.value:
-            if not isinstance(key, yaml.ScalarNode) or key.tag not in _KEY_TAGS:
-                raise yaml.MarkedYAMLError(problem="a name that is no plain word", problem_mark=key.start_mark)
-            if key.value in seen:
-                problem = f"`{key.value}` for the second time; put both together"
-                raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)
 
 
 def load_settings(
@@ -102,16 +85,10 @@ def dump_settings(settings: Settings) -> str:
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
-    text = _read_text(path)
     try:
-        content = yaml.load(text, _UniqueKeyLoader)  # noqa: S506  a safe loader
-    except (ValueError, RecursionError) as error:  # such as a date in a 13th month
-        raise ConfigError(f"expected YAML in {path}, found: {first_line(error)}") from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{path}, line {mark.line + 1}" if mark else str(path)
-        problem = getattr(error, "problem", None) or first_line(error)
-        raise ConfigError(f"expected YAML in {where}, found: {problem}") from error
+        content = parse_yaml(_read_text(path), path)
+    except YamlTextError as error:
+        raise ConfigError(str(error)) from error
     if content is None:
         return {}
     if not isinstance(content, dict):

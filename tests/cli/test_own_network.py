@@ -40,6 +40,16 @@ def test_the_example_is_listed_and_verified(models: Path) -> None:
     assert re.search(rf"^{NAME} +ok ", verified.stdout, re.MULTILINE)
 
 
+def test_an_entry_without_its_card_is_not_verified(models: Path, entry: dict[str, Any], tmp_path: Path) -> None:
+    folder = folder_with(tmp_path, NAME, entry, (models / entry["file"]).read_bytes())
+    (folder / entry["card"]).unlink()
+    verified = edge_fer_cli("models", "verify", "--models", str(folder))
+    failed_with(verified, 4, NAME)
+    assert re.search(
+        rf"^{NAME} +expected the model card .*my_network\.md, found no such", verified.stdout, re.MULTILINE
+    )
+
+
 def test_the_example_runs(models: Path) -> None:
     run = edge_fer_cli(
         "run", "--camera", "sample", "--models", str(models), "--model", NAME, "--max-frames", "5", "--format", "json"
@@ -65,6 +75,13 @@ def test_a_wrong_entry_ends_a_run_before_the_camera_is_opened(entry: dict[str, A
     models = folder_with(tmp_path, NAME, entry, content)
     run = edge_fer_cli("run", "--camera", "nowhere.mp4", "--models", str(models), "--model", NAME)
     failed_with(run, 4, "expected `my_network` to give 8 labels")
+
+
+def test_a_softmax_that_is_stated_as_logits_ends_a_run(entry: dict[str, Any], tmp_path: Path) -> None:
+    content = onnx_networks.classifier(8, side=224, features=1280, end="Softmax")
+    models = folder_with(tmp_path, NAME, entry, content)
+    run = edge_fer_cli("run", "--camera", "sample", "--models", str(models), "--model", NAME, "--max-frames", "1")
+    failed_with(run, 4, "expected logits from `my_network`")
 
 
 def test_every_field_is_explained_and_no_other() -> None:

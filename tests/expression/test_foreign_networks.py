@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge_fer.errors import EdgeFerError, ModelError
+from edge_fer.errors import ModelError
 from edge_fer.expression.classifier import open_classifier
+from edge_fer.expression.open_model import open_expression_model
 from edge_fer.expression.verify import verify_classifier
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.settings import ClassifySettings
@@ -140,8 +141,64 @@ def test_each_wrong_entry_has_one_clear_line(
     tmp_path: Path, change: dict[str, Any], content: dict[str, Any], message: str
 ) -> None:
     network = onnx_networks.classifier(**{"labels": 8, "side": SIDE, **content})
-    with pytest.raises(EdgeFerError, match=message) as caught:
-        verify_classifier(store_of(tmp_path, network, **change), NAME)
+    store = store_of(tmp_path, network, **change)
+    with pytest.raises(ModelError, match=message) as caught:
+        verify_classifier(store, NAME)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(ModelError, match=message):
+        open_expression_model(ClassifySettings(model=NAME, backend="cpu"), store)
+
+
+def linear_of_means(weight: int, size: str = f"{SIDE},{SIDE}") -> bytes:
+    """A network whose eight outputs are all the same multiple of the sum of the channels' means."""
+    return onnx_networks.network(f"""
+        net (float[1,3,{size}] image) => (float[1,8] scores) <float[3,8] weights = {{{", ".join([str(weight)] * 24)}}}>
+        {{
+            pooled = GlobalAveragePool(image)
+            means = Flatten(pooled)
+            scores = MatMul(means, weights)
+        }}""")
+
+
+def test_a_network_that_always_gives_the_same_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"expected `foreign` to read different faces differently, found \[0\. 0\."):
+        verify_classifier(store_of(tmp_path / "constant", linear_of_means(0)), NAME)
+    verify_classifier(store_of(tmp_path / "live", linear_of_means(1)), NAME)
+
+
+def test_a_quantized_softmax_is_no_logits_either(tmp_path: Path) -> None:
+    content = tflite_networks.classifier(8, side=SIDE)
+    store = store_of(tmp_path, content, "foreign.tflite", quantization="int8")
+    with pytest.raises(ModelError, match="expected logits from `foreign`, found numbers that sum to 1"):
+        verify_classifier(store, NAME)
+
+
+def without_its_weights() -> bytes:
+    """An .onnx file whose weights are in a file beside it."""
+    model = onnx_networks.onnx.load_from_string(onnx_networks.classifier(8, side=SIDE))
+    weights = model.graph.initializer[0]
+    del weights.float_data[:]
+    weights.data_location = onnx_networks.onnx.TensorProto.EXTERNAL
+    weights.external_data.add(key="location", value="foreign.onnx.data")
+    return bytes(model.SerializeToString())
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "; export it anew"),
+        (b"this is a text", "; export it anew"),
+        (tflite_networks.classifier(8, side=SIDE)[:500], "; export it anew"),
+        (onnx_networks.classifier(8, side=SIDE)[:200], "; export it anew"),
+        (without_its_weights(), "; export it as one file that holds its weights"),
+        (linear_of_means(1, "H,W"), "; export the network with a fixed size"),
+    ],
+    ids=["empty", "text", "half a .tflite", "half an .onnx", ".onnx.data", "open size"],
+)
+def test_a_file_that_does_not_open_is_named_with_its_entry(tmp_path: Path, content: bytes, message: str) -> None:
+    store = store_of(tmp_path, content)
+    with pytest.raises(ModelError, match=rf"^`foreign`, {tmp_path}/foreign\.onnx: expected .*{message}") as caught:
+        open_expression_model(ClassifySettings(model=NAME, backend="cpu"), store)
     assert "\n" not in str(caught.value)
 
 

@@ -100,3 +100,18 @@ def test_a_network_that_cannot_be_compiled_says_what_to_do(tmp_path: Path, entry
     (tmp_path / "net.onnx").write_bytes(CONTENT)
     with pytest.raises(ModelError, match=r"an Edge TPU runs no ONNX: make an int8 \.tflite"):
         ModelStore(write(tmp_path, entry | {"file": "net.onnx"})).load_compiled("net", "refine")
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "found"),
+    [
+        ("models:\n  net: {}\n  other: {}\n  net: {}\n", 4, "`net` for the second time; put both together"),
+        ("models:\n  net: [1\n", 3, "expected ',' or ']', but got"),
+    ],
+)
+def test_a_manifest_that_is_not_clear_says_where(tmp_path: Path, text: str, line: int, found: str) -> None:
+    (tmp_path / MANIFEST).write_text(text)
+    with pytest.raises(ModelError) as caught:
+        ModelStore(tmp_path)
+    assert str(caught.value).startswith(f"expected YAML in {tmp_path / MANIFEST}, line {line}, found: {found}")
+    assert str(caught.value).endswith("; repair that folder, or name another (--models)")

@@ -23,8 +23,9 @@ def folder_with(folder: Path, name: str, entry: dict[str, Any], content: bytes) 
     folder.mkdir(parents=True, exist_ok=True)
     manifest = yaml.safe_load((packaged_folder() / MANIFEST).read_text())
     for shipped in manifest["models"].values():
-        shipped["file"] = str(packaged_folder() / shipped["file"])
+        shipped |= {part: str(packaged_folder() / shipped[part]) for part in ("file", "card")}
     (folder / entry["file"]).write_bytes(content)
+    (folder / entry["card"]).write_text("A network for tests.\n")
     manifest["models"][name] = {**entry, "sha256": hashlib.sha256(content).hexdigest()}
     (folder / MANIFEST).write_text(yaml.safe_dump(manifest))
     return folder

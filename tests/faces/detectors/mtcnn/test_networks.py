@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_fer.errors import BackendError, ModelError
+from edge_fer.errors import ModelError
 from edge_fer.faces.detectors.mtcnn.decode import decode_faces, decode_proposals, decode_refined, merge_proposals
 from edge_fer.faces.detectors.mtcnn.networks import (
     OutputNet,
@@ -159,5 +159,5 @@ def test_a_network_of_another_stage_is_refused() -> None:
     onet = ModelStore().load("mtcnn_onet", "output")
     with pytest.raises(ModelError, match=r"outputs have \[2, 4\] values, found \[2, 4, 10\]"):
         RefineNet(onet, threads=1, threshold=0.7)
-    with pytest.raises(BackendError, match="expected a network that runs on the CPU"):
+    with pytest.raises(ModelError, match="expected a network that runs on the CPU"):
         ProposalNet(b"no network", 1, 0.6, 20, 0.709)
