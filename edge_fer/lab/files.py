@@ -73,8 +73,8 @@ def read_record(path: Path, kind: type[RecordT]) -> RecordT:
     """Read what `write_record` wrote.
 
     Args:
-        path: of the file.
-        kind: of the record, `Export` or `Evaluation`.
+        path: path of the file.
+        kind: class of the record, `Export` or `Evaluation`.
 
     Raises:
         SourceError: when the file is missing or is not a record of that kind.

@@ -110,10 +110,10 @@ def cut_faces(
 
     Args:
         photos: the data set.
-        folder: where it lies.
+        folder: the folder of the photos.
         out: gets a folder for each split with one for each label, `crops.json`, and `left_out.txt`; replaced
             where it is of this function.
-        store: has the detector's networks, and the classifier.
+        store: the folder of the detector's networks and of the classifier.
         classifier: whose crop is used.
         detail: instead of the crop's own, pixels.
         report: receives lines and progress.

@@ -230,7 +230,7 @@ def with_splits(
     taken away: a network that was trained before would otherwise be validated on faces that it has learned.
 
     Args:
-        dataset: has training faces.
+        dataset: the data set, with training faces.
         missing: the splits to make.
         share: the part of the training faces of each label that goes into each of them, 0..1; at least one face,
             where one is left to train on.

@@ -78,9 +78,9 @@ class Degradation:
     """One way to make a crop worse.
 
     Attributes:
-        name: for tables.
+        name: the degradation's name, for tables.
         about: how far it goes.
-        change: of the crop, given a generator to draw from.
+        change: makes a crop worse; it draws from the generator that it is given.
         enlarged: whether the change is made at the network's input size, so that turning and moving
             cost no detail; else at the crop's own.
     """

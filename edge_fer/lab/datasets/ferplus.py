@@ -30,7 +30,7 @@ def load_npz(path: Path) -> Dataset:
     """Faces of an .npz file that count under FER+'s convention.
 
     Args:
-        path: has `x` `(n, 48, 48)` uint8, `votes` `(n, 10)` uint8 in FER+'s order, `usage` `(n,)`, and
+        path: a file with `x` `(n, 48, 48)` uint8, `votes` `(n, 10)` uint8 in FER+'s order, `usage` `(n,)`, and
             perhaps `fer2013` `(n,)`: FER2013's own label, 255 where it is not known.
 
     Raises:

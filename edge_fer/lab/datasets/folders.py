@@ -27,7 +27,7 @@ def load_folders(folder: Path, numbering: str | None = None, seed: int = 0) -> D
     faces alone.
 
     Args:
-        folder: of class folders, or of `train`, `valid` and `test` with class folders in them.
+        folder: a folder of class folders, or of `train`, `valid` and `test` with class folders in them.
         numbering: whose numbers the class folders are named by, a key of `NUMBERINGS`; None: they have names.
         seed: seed of the draw.
 

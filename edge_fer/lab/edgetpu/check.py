@@ -28,7 +28,7 @@ class Cost:
 
     Attributes:
         parameter_bytes: weights and biases.
-        streamed_bytes: of these, what the chip cannot keep and gets anew at each inference.
+        streamed_bytes: the part of these that the chip cannot keep and gets anew at each inference.
         image_bytes: input and output, which cross the link at each inference, too.
         macs: multiplications with an addition of the convolutions and dense layers.
     """
@@ -51,9 +51,9 @@ class Verdict:
     Attributes:
         operators: all of them.
         mapped: how many would run on the Edge TPU.
-        ends: what is wrong with the first operator that cannot be mapped; empty where all can.
+        ends: findings about the first operator that cannot be mapped; empty where all can.
         findings: everything that the rules found.
-        cost: of the Edge TPU's part.
+        cost: the cost of the Edge TPU's part.
     """
 
     operators: int
@@ -82,7 +82,7 @@ def check(content: bytes) -> Verdict:
     """Walk a model as the compiler would.
 
     Args:
-        content: of a .tflite file that has not been compiled.
+        content: the content of a .tflite file that has not been compiled.
 
     Raises:
         ModelError: when it is no .tflite file, a damaged one, or one that has been compiled.

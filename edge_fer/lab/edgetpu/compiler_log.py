@@ -28,7 +28,7 @@ class CompilerLog:
     """The content of a log.
 
     Attributes:
-        version: of the compiler.
+        version: version of the compiler.
         operators: all of them.
         on_cpu: how many stay on the CPU.
         unmapped: operator, count and reason of these, where the log has its table.
@@ -93,10 +93,10 @@ def record(folder: Path, name: str, compiled: bytes, text: str) -> ModelSpec:
     """Put a compiled model and the compiler's log beside the model, and into the manifest.
 
     Args:
-        folder: with the manifest.
-        name: of the model in it.
+        folder: the folder with the manifest.
+        name: name of the model in it.
         compiled: what the compiler wrote.
-        text: what it printed.
+        text: the compiler's output.
 
     Returns:
         The model's new entry.

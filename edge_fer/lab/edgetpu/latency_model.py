@@ -71,7 +71,7 @@ class Errors:
 
     Attributes:
         models: how many were left out in turn.
-        median: of the absolute errors.
+        median: median of the absolute errors.
         worst: the largest of them.
         worst_model: whose that is.
     """
@@ -88,7 +88,7 @@ class Prediction:
 
     Attributes:
         board: its title.
-        milliseconds: of one inference, the Edge TPU's part only.
+        milliseconds: time of one inference, the Edge TPU's part only.
         link_mb_s: fitted or assumed.
         gmacs_per_s: fitted.
         overhead_ms: fitted.
@@ -111,7 +111,7 @@ def predict(cost: Cost) -> tuple[Prediction, ...]:
     """The time on every board that the table names.
 
     Args:
-        cost: of the Edge TPU's part of a model.
+        cost: the cost of the Edge TPU's part of a model.
     """
     return tuple(_predict(cost, name) for name in table().boards)
 

@@ -95,7 +95,7 @@ class Prediction:
 
     Attributes:
         board: its name.
-        classifier: in the manifest.
+        classifier: name of the classifier in the manifest.
         label: reading one face.
         search: searching one whole picture.
         frame: all else of a frame with one face.

@@ -71,7 +71,7 @@ def findings(content: bytes) -> Iterator[Finding]:
     """Everything about a model that the compiler would refuse, leave on the CPU, or perhaps not take.
 
     Args:
-        content: of a .tflite file.
+        content: the content of a .tflite file.
 
     Raises:
         ModelError: when it is no .tflite file or holds several graphs.

@@ -64,11 +64,11 @@ class Soak:
     """Counts what goes wrong in a long run; a device that fails is opened again.
 
     Args:
-        device: to run on.
+        device: the device to run on.
         clock: seconds.
 
     Attributes:
-        times: of the calls that did not fail, milliseconds.
+        times: times of the calls that did not fail, milliseconds.
         failures: how many calls failed.
         last_failure: message of the last of them.
         gave_up: whether the device did not come back, or failed too often in a row.

@@ -62,8 +62,8 @@ class Findings:
 
     Attributes:
         rows: figures, as `edge-fer bench --save` writes them.
-        failed: what was not as it should be, sentences.
-        not_done: what was not verified, sentences.
+        failed: sentences on what was not as it should be.
+        not_done: sentences on what was not verified.
     """
 
     rows: list[Row] = field(default_factory=list)
@@ -85,8 +85,8 @@ def verify(plan: Plan, store: ModelStore, say: Say, clock: Clock = time.monotoni
     """Compare, time and soak.
 
     Args:
-        plan: what and how long.
-        store: has the network, and the compiled one for an Edge TPU.
+        plan: what is verified, and for how long.
+        store: the folder of the network, and of the compiled one for an Edge TPU.
         say: called with a sentence about each part.
         clock: seconds; replaced in tests.
 

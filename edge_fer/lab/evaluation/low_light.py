@@ -54,7 +54,7 @@ def compare(settings: Settings, faces: Dataset, progress: Progress, lights: Sequ
     """Show every face in every light, enhanced in every way.
 
     Args:
-        settings: of the runtime; `enhance.clahe` takes each of its values in turn.
+        settings: the runtime's settings; `enhance.clahe` takes each of its values in turn.
         faces: crops and their labels.
         progress: called after each light.
         lights: shares of the light.

@@ -29,8 +29,8 @@ class Score:
     Attributes:
         images: how many faces.
         accuracy: accuracy on all faces, 0..1.
-        recall: of each expression, in the order of `LABELS`: the part of its faces that are found.
-        precision: of each expression: the part of the faces so called that are right; NaN where none is.
+        recall: for each expression, in the order of `LABELS`, the part of its faces that are found.
+        precision: for each expression, the part of the faces so called that are right; NaN where none is.
         f1: for each expression, harmonic mean of both; NaN where it has no faces and none is so called.
         counts: faces of each expression.
     """

@@ -47,7 +47,7 @@ class Bin(Record):
     """Some of the faces, those with about the same confidence.
 
     Attributes:
-        faces: how many.
+        faces: how many faces.
         confidence: mean confidence of the faces, 0..1.
         accuracy: accuracy on the faces, 0..1.
     """
@@ -181,7 +181,7 @@ class Data(Record):
 
     Attributes:
         name: name of the data set.
-        split: which of its splits was read.
+        split: the split that was read.
         labels: the first ones, or the second annotator's.
         faces: read.
         of: faces that the split has with such a label.
@@ -207,7 +207,7 @@ class Evaluation(Record):
         date: when, UTC, ISO 8601.
         settings: the command's settings.
         versions: version of each package that took part.
-        machine: what it ran on.
+        machine: the machine that it ran on.
         model: the model that was measured.
         against: another model, measured on the same faces in the same run.
         data: the faces.

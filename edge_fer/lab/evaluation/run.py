@@ -67,7 +67,7 @@ class Plan:
         against: see `find_rival`; None: nothing.
         modes: ways of presenting faces.
         degradations: whether the crops are made worse, too.
-        faces: how many, drawn at random; 0: all of the split.
+        faces: how many faces, drawn at random; 0: all of the split.
         threads: processor threads of a classification.
     """
 

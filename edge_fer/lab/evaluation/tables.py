@@ -47,7 +47,7 @@ def tables(evaluation: Evaluation, level: int = 2) -> str:
     """Every figure of an evaluation.
 
     Args:
-        evaluation: what was measured.
+        evaluation: the record of the evaluation.
         level: level of its headings.
     """
     mark = "#" * level

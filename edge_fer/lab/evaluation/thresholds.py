@@ -92,7 +92,7 @@ class Bin:
     Attributes:
         good: boundary towards the better faces; None for the best bin.
         poor: boundary towards the poorer ones; None for the last bin.
-        faces: how many.
+        faces: how many faces.
         right: how many of them got the annotators' label.
     """
 

@@ -35,8 +35,8 @@ class Subject:
 
     Attributes:
         face: uint8: `(size, size)`, grey, or `(size, size, 3)`, BGR, as the classifier takes it.
-        title: where it comes from, for people.
-        truth: what annotators call it, where that is known.
+        title: the face's source, for readers.
+        truth: the annotators' label; None where it is not known.
     """
 
     face: Image

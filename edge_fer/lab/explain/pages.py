@@ -50,7 +50,7 @@ class Shown:
     """An explanation and where its picture lies.
 
     Attributes:
-        explanation: what is shown.
+        explanation: the explanation that is shown.
         picture: path from the pages to it.
         size: width and height of it in pixels.
     """

@@ -140,7 +140,7 @@ def export_classifier(job: Job, folder: Path, store: ModelStore, report: Reporte
     """Write the INT8 classifier with its card and manifest entry, measured on the validation faces.
 
     Args:
-        job: what to export, and how.
+        job: the export, checked by `prepare`.
         folder: the folder of the artefacts.
         store: the folder with the detector, for faces that `edge-fer lab faces` has not cut.
         report: receives lines and progress.

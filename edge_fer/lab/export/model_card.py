@@ -36,7 +36,7 @@ def classifier_card(
         name: name of the model in the manifest.
         spec: its entry there.
         graph: the graph of its file.
-        export: what its export measured.
+        export: the record of its export.
         evaluations: evaluations of the same file; those with second labels may be of another, which is then named.
 
     Raises:

@@ -25,8 +25,8 @@ class NetworkInput:
     Attributes:
         side: side of the square picture, pixels.
         colour: what the three channels hold.
-        mean: for each channel: input = (pixel / 255 - mean) / std, with pixels of 0..255.
-        std: see `mean`.
+        mean: the mean of each channel: input = (pixel / 255 - mean) / std, with pixels of 0..255.
+        std: the standard deviation of each channel; see `mean`.
     """
 
     side: int

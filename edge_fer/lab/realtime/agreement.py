@@ -31,7 +31,7 @@ class Agreement:
 
     Attributes:
         label: the expression.
-        faces: how many.
+        faces: how many faces.
         frames: frames in which they were shown.
         both: those in which both pipelines found the face.
         agreed: those of `both` in which they gave it the same label.
@@ -59,7 +59,7 @@ def compare(settings: Settings, faces: Dataset, each: int, frames: int, progress
     Args:
         settings: the runtime's settings.
         faces: crops and their labels.
-        each: so many faces of each expression, or all where there are fewer.
+        each: faces of each expression, at most.
         frames: frames that each face is shown in.
         progress: called after each face.
 

@@ -87,7 +87,7 @@ class Node:
     """One operator of a graph.
 
     Attributes:
-        name: of the operator, like `CONV_2D`; with the custom operator's own, like `CUSTOM edgetpu-custom-op`.
+        name: name of the operator, like `CONV_2D`; with a custom operator's own name, like `CUSTOM edgetpu-custom-op`.
         version: version that the file requires.
         inputs: indices of tensors.
         outputs: indices of tensors.
@@ -193,7 +193,7 @@ def settle(content: bytes) -> bytes:
     layer that "keeps dimensions" of an input that has two anyway. The arithmetic stays the same.
 
     Args:
-        content: of a .tflite file, all of it INT8.
+        content: the content of a .tflite file, all of it INT8.
 
     Returns:
         The same graph, every operator with the version that brought its INT8 form; those that

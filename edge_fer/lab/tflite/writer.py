@@ -45,8 +45,8 @@ def write_mtcnn_int8(net: MtcnnNet, ranges: Mapping[str, Range]) -> bytes:
     have one scale a channel, dense layers and the slopes of a PReLU one for all; biases are INT32.
 
     Args:
-        net: with its weights.
-        ranges: of the trunk's tensors, by the names in `trunk_names`.
+        net: the net with its weights.
+        ranges: ranges of the trunk's tensors, by the names in `trunk_names`.
     """
     return settle(_write(net, _Int8Writer(ranges={"image": IMAGE_RANGE, **ranges})))
 
