@@ -8,18 +8,21 @@ SLOWEST := --durations=25
 # The tests of so many modules run side by side.
 WORKERS ?= 2
 
-.PHONY: demo test test-old aarch64 torture soak day lab-test check lab config settings-docs deb install-root clean
+.PHONY: demo test test-slow test-old aarch64 torture soak day lab-test check lab config settings-docs deb install-root clean
 
 demo: $(RUN)/.installed  ## read the sample clip, print its labels, write the annotated video
 	mkdir -p out
 	$(RUN)/bin/edge-fer run --camera sample --record out/sample.mp4 --format text
 	@echo "The annotated video is out/sample.mp4"
 
-test: $(RUN)/.installed-test  ## the tests of the runtime, with coverage
+test: $(RUN)/.installed-test  ## the quick tests of the runtime, with coverage (about four minutes)
 	$(RUN)/bin/coverage erase
-	$(RUN)/bin/coverage run -m pytest --numprocesses $(WORKERS) --dist loadfile --ignore=tests/lab $(SLOWEST) $(TEST_ARGS)
+	$(RUN)/bin/coverage run -m pytest --numprocesses $(WORKERS) --dist loadfile --ignore=tests/lab -m 'not slow' $(SLOWEST) $(TEST_ARGS)
 	$(RUN)/bin/coverage combine -q
 	$(RUN)/bin/coverage report
+
+test-slow: $(RUN)/.installed-test  ## the other tests of the runtime: installation, faults, accuracy (a minute)
+	$(RUN)/bin/python -m pytest --numprocesses $(WORKERS) --dist worksteal --ignore=tests/lab -m slow $(SLOWEST) $(TEST_ARGS)
 
 test-old: $(OLD)/.installed-test  ## the same with the older libraries of deploy/constraints-old.txt (Python 3.10 or 3.11)
 	$(OLD)/bin/python -m pytest --numprocesses $(WORKERS) --dist loadfile --ignore=tests/lab $(SLOWEST) $(TEST_ARGS)

@@ -238,6 +238,7 @@ def test_a_folder_with_files_in_it_is_left_alone(stub: Path) -> None:
     assert run(stub, VERIFY, "--wrong").returncode == 2
 
 
+@pytest.mark.slow
 def test_all_of_it_runs_on_a_box_without_an_edge_tpu_and_says_so(stub: Path) -> None:
     out = stub.parent / "out"
     done = run(stub, VERIFY, "--backend", "cpu", "--quick", "--out", str(out))

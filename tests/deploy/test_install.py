@@ -30,7 +30,10 @@ CHECKOUT = ROOT
 DEPLOY = CHECKOUT / "deploy"
 CONFIG = "etc/edge-fer/config.yaml"
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="files get owners, which only root may give")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(os.geteuid() != 0, reason="files get owners, which only root may give"),
+]
 
 # As much of edge-fer as healthz.py asks.
 SETTINGS = """

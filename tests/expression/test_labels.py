@@ -21,6 +21,7 @@ from edge_fer.types import LABELS, AlignedFace
 FACES_PER_LABEL = 34
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 def test_the_way_of_a_frame_costs_at_most_two_points(shared: Path) -> None:
     """The same faces, found and aligned by the runtime, and as the network's training saw them."""

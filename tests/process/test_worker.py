@@ -290,6 +290,7 @@ def test_only_the_parent_ends_the_child(odd):
     assert odd.call("echo", deadline_s=30.0, a=1) == {"a": 1}
 
 
+@pytest.mark.slow
 def test_fifty_restarts_leak_nothing_and_are_counted():
     with Worker(ODD, name="odd") as worker:
         worker.start(30.0)

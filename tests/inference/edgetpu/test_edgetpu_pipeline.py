@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from edge_fer.expression.failover import Failover
 from edge_fer.expression.open_model import open_expression_model
@@ -149,6 +150,7 @@ def test_auto_without_a_compiled_network_says_so_loudly_and_goes_on(tmp_path: Pa
     assert all(record["degraded"] and "compile_edgetpu" in record["reason"] for record in readings)
 
 
+@pytest.mark.slow
 def test_300_frames_with_every_fault_once(tmp_path: Path) -> None:
     """The long version is `python -m tools.field.torture`, which also bounds the gaps as tightly as it should."""
     result = torture(tmp_path, 300, 15, patient=True, fps=200)
