@@ -37,7 +37,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 
 
 class Record(BaseModel):
-    """RecordT that do not change, and no others."""
+    """A record with fixed fields that does not change."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 

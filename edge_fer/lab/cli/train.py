@@ -88,11 +88,11 @@ def train(
         if not first.trained and not resume:
             reporter.say("starting from random weights")
         options = Options(chosen_device, workers, checkpoint_minutes * 60, stopping=stopping, reporter=reporter)
-        run = Trainer(model, plan, sets, folder, options)
+        trainer = Trainer(model, plan, sets, folder, options)
         if resume:
-            run.resume()
+            trainer.resume()
         _keep_recipe(folder, plan)
-        ended = run.fit()
+        ended = trainer.fit()
         reporter.say(
             f"weights, log and curves are in {folder}" if ended else f"stopped; go on with --resume ({folder})"
         )

@@ -39,7 +39,7 @@ class MultiTaskModel(nn.Module):
         self.net.dropout.p = dropout
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Trainer the network."""
+        """Run the network."""
         features = self.net.dropout(self.net.features(image))
         return self.net.head(features), None if self.second is None else self.second(features)
 
