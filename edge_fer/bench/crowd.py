@@ -19,7 +19,7 @@ from edge_fer.expression import ExpressionModel
 from edge_fer.faces.detectors import open_follower
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.settings import Settings
-from edge_fer.types import AlignedFace, Box, Image
+from edge_fer.types import Box, Image
 
 _WARM_UP_FRAMES = 10  # after a change of crowds: a face is published once it was found in a few frames
 _UNIT_PASSES = 5  # timed passes of each network alone, in a turn
@@ -58,7 +58,7 @@ class Units(Closeable):
         self.follow_ms: list[float] = []
         self._model, self._clock = model, clock
         self._follower = open_follower(settings.detect, settings.track, ModelStore(settings.models))
-        self._face = AlignedFace.of_crop(np.zeros((model.size, model.size), np.uint8))
+        self._face = model.blank_face
         model.classify(self._face)  # the first pass of a network is the slowest
 
     def measure(self, image: Image) -> None:

@@ -9,12 +9,15 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from edge_fer.common.closeable import Closeable
+from edge_fer.types import AlignedFace
 
 if TYPE_CHECKING:
     from edge_fer.inference.manifest import CropSpec
     from edge_fer.inference.supervised import SupervisedBackend
-    from edge_fer.types import AlignedFace, Expression, Origin
+    from edge_fer.types import Expression, Origin
 
 
 class ExpressionModel(Closeable):
@@ -49,6 +52,12 @@ class ExpressionModel(Closeable):
         Raises:
             BackendError: when the device fails, or what the network gives cannot be read.
         """
+
+    @property
+    def blank_face(self) -> AlignedFace:
+        """A black face of the shape that it takes: to measure how long it takes, or before the first real one."""
+        channels = (3,) if self.colour else ()
+        return AlignedFace.of_crop(np.zeros((self.size, self.size, *channels), np.uint8))
 
     def forget(self, ids: frozenset[int]) -> None:
         """Drop what is remembered of these tracks, which have ended; a model of single pictures remembers nothing."""

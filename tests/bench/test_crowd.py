@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_fer.bench.crowd import Turn, Units, growth, summarise, take_turns
+from edge_fer.expression import ExpressionModel
 from edge_fer.expression.classifier import open_classifier
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.settings import load_settings
-from edge_fer.types import Image
+from edge_fer.types import AlignedFace, Expression, Image, Origin
 from tests.support.bench_made import CROWDS, LIVE
 
 
@@ -99,3 +100,28 @@ def test_each_network_is_measured_alone() -> None:
         units.measure(np.zeros((600, 600, 3), np.uint8))
     assert units.classify_ms == pytest.approx([1.0] * 10)
     assert units.follow_ms == pytest.approx([1.0] * 10)
+
+
+class Model(ExpressionModel):
+    """Notes the shapes of the faces that it is given."""
+
+    size, origin = 96, Origin("model", "cpu")
+
+    def __init__(self, *, colour: bool) -> None:
+        self.colour = colour
+        self.shapes: set[tuple[int, ...]] = set()
+
+    def classify(self, face: AlignedFace) -> Expression:
+        self.shapes.add(face.image.shape)
+        return Expression((1.0, *[0.0] * 6))
+
+    def close(self) -> None:
+        """It holds nothing."""
+
+
+@pytest.mark.parametrize(("colour", "shape"), [(False, (96, 96)), (True, (96, 96, 3))])
+def test_the_classifier_is_timed_on_a_face_as_it_takes_it(colour: bool, shape: tuple[int, ...]) -> None:
+    model = Model(colour=colour)
+    with Units(load_settings(environment={}), model) as units:
+        units.measure(np.zeros((600, 600, 3), np.uint8))
+    assert model.shapes == {shape}

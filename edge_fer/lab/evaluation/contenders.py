@@ -107,9 +107,7 @@ def open_contender(artefact: Artefact, threads: int, stack: ExitStack) -> Conten
     backend = open_backend("cpu", artefact.content, threads=threads)
     stack.callback(backend.close)
     classifier = Classifier(artefact.name, artefact.spec, backend)
-    channels = (3,) if classifier.colour else ()
-    blank = np.zeros((classifier.size, classifier.size, *channels), np.uint8)
-    classifier.classify(AlignedFace.of_crop(blank))  # the first call is the slowest
+    classifier.classify(classifier.blank_face)  # the first call is the slowest
     return Contender(classifier, artefact.spec.temperature)
 
 
