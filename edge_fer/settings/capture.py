@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
@@ -98,6 +99,11 @@ class CaptureSettings(Section):
     )
     retry_max_s: float = Field(
         1.0, gt=0, le=600, description="longest pause before a lost camera is opened again, seconds"
+    )
+    ca_file: Path | None = Field(
+        None,
+        description="PEM file of the certificates that https cameras may have, their own or their authorities'; "
+        "null: those that the system trusts",
     )
     python: str = Field(
         "/usr/bin/python3", min_length=1, description="Python interpreter that has picamera2: the system's"

@@ -10,10 +10,9 @@ from typing import Any
 from edge_fer.capture.sources import SourceFrame
 from edge_fer.capture.sources.pixels import decode
 from edge_fer.common.text import redact
-from edge_fer.errors import SourceError, SourceLost, WorkerCrashed, WorkerError, WorkerTimeout
+from edge_fer.errors import SourceError, SourceLost, WorkerCrashed, WorkerError, WorkerFailed, WorkerTimeout
 from edge_fer.process.worker import Worker
 from edge_fer.settings import CaptureSettings
-from edge_fer.types import Image
 
 _MAX_BROKEN = 30  # after so many frames in a row that cannot be decoded the source is given up
 
@@ -23,8 +22,10 @@ class ChildSource:
 
     The child's target opens it in its constructor, including the first frame, and sets `info = {"fps": frames a second
     or None, ...}`. Its method `read` waits for a frame, writes it to the shared memory and returns `{"width", "height",
-    "pixel_format", "stride", "bytes", "captured_ns"}`; `pixels.py` lists the formats. The target raises OSError with a
-    short reason when either fails. A frame that cannot be decoded is left out.
+    "pixel_format", "stride", "bytes", "captured_ns"}`; `pixels.py` lists the formats. It may add how many frames it has
+    left out since its last reply: `"skipped"`, which could not be decoded, and `"dropped"`, which newer ones overtook.
+    The target raises OSError with a short reason when either fails; where it knows better than `hint` what to do, a
+    hint follows after a semicolon. A frame that cannot be decoded is left out.
 
     Args:
         settings: the source's name and deadlines.
@@ -68,35 +69,45 @@ class ChildSource:
                 "or allow more time (capture.open_timeout_s)"
             ) from error
         except WorkerError as error:
-            raise SourceError(f"expected to open {self.name}, found: {self._reason(error)}; {hint}") from error
+            raise SourceError(f"expected to open {self.name}, found: {self._reason(error, hint)}") from error
         self.fps: float | None = self.info.get("fps")
 
     def read(self) -> SourceFrame:
         """Read the newest frame; see `edge_fer.capture.sources.Source.read`."""
         end = time.monotonic() + self._deadline_s
         for _ in range(_MAX_BROKEN):
-            image, captured_ns = self._read(max(end - time.monotonic(), 0.0))
-            if image is not None:
-                return SourceFrame(image, captured_ns)
+            frame = self._read(max(end - time.monotonic(), 0.0))
+            if frame is not None:
+                return frame
             self.skipped += 1
         raise SourceLost(f"{self.name} gave {_MAX_BROKEN} frames in a row that cannot be decoded")
 
-    def _read(self, deadline_s: float) -> tuple[Image | None, int]:
+    def _read(self, deadline_s: float) -> SourceFrame | None:
         try:
             reply = self._worker.call("read", deadline_s=deadline_s)
             content, captured_ns = self._worker.memory(reply.pop("bytes")), reply.pop("captured_ns")
+            skipped, dropped = reply.pop("skipped", 0), reply.pop("dropped", 0)
         except WorkerTimeout as error:
             raise SourceLost(f"{self.name} gave no frame for {self._deadline_s:g} s") from error
         except WorkerError as error:
             raise SourceLost(f"{self.name} stopped: {self._reason(error)}") from error
-        return decode(content, **reply), captured_ns  # the one copy of a frame in this process
+        self.skipped += skipped
+        image = decode(content, **reply)  # the one copy of a frame in this process
+        return None if image is None else SourceFrame(image, captured_ns, dropped=dropped)
 
     def close(self) -> None:
         """End the child at once: closing the camera properly could block."""
         self._worker.kill()
 
-    def _reason(self, error: WorkerError) -> str:
-        """One line about what went wrong in the child, with FFmpeg's own message where there is one."""
+    def _reason(self, error: WorkerError, hint: str = "") -> str:
+        """One line about what went wrong in the child, with FFmpeg's own message where there is one.
+
+        Args:
+            error: the failure.
+            hint: what to do, where the child gives no hint of its own.
+        """
         output = re.sub(r"^\[[^]]*\]\s*", "", self._worker.last_output)
         quoted = output in str(error) or isinstance(error, WorkerCrashed)  # the message of a crash quotes it already
-        return redact(str(error) if quoted else f"{error} ({output})")
+        reason = redact(str(error) if quoted else f"{error} ({output})")
+        hinted = not hint or (isinstance(error, WorkerFailed) and "; " in str(error))
+        return reason if hinted else f"{reason}; {hint}"

@@ -14,7 +14,7 @@ from edge_fer.errors import SourceError
 from edge_fer.settings import CaptureSettings
 from edge_fer.settings.addresses import SOURCE_NAMES, SourceKind, path_of
 
-_LIVE: tuple[SourceKind, ...] = ("v4l2", "stream", "raw")
+_LIVE: tuple[SourceKind, ...] = ("v4l2", "http", "stream", "raw")
 
 
 def open_source(
@@ -50,6 +50,10 @@ def _open_live(kind: SourceKind, settings: CaptureSettings, cancelled: Callable[
         from edge_fer.capture.sources.v4l2.source import open_v4l2
 
         return open_v4l2(settings, cancelled)
+    if kind == "http":
+        from edge_fer.capture.sources.http_camera.source import open_http_camera
+
+        return open_http_camera(settings, cancelled)
     if kind == "stream":
         from edge_fer.capture.sources.stream import open_stream
 

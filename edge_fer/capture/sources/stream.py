@@ -1,4 +1,4 @@
-"""Network streams (RTSP over TCP, MJPEG over HTTP, whatever FFmpeg opens) through OpenCV, in a child process.
+"""Network streams (RTSP over TCP, whatever FFmpeg opens) through OpenCV, in a child process.
 
 FFmpeg's own time-outs do not cover every wait; the deadlines of the child process do.
 """
@@ -11,8 +11,9 @@ from collections.abc import Callable
 from edge_fer.capture.sources.child_source import ChildSource
 from edge_fer.settings import CaptureSettings
 
+STREAM_HINT = "check the address, and that its server runs"
 _OPTIONS = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
-_ENVIRONMENT = {
+STREAM_ENVIRONMENT = {
     "OPENCV_LOG_LEVEL": "SILENT",
     "OPENCV_FFMPEG_LOGLEVEL": None,  # by default FFmpeg prints errors: the child's last output explains a failure
     # RTSP over TCP loses no packets. The other options keep FFmpeg from holding frames back, and from reading twenty of
@@ -31,9 +32,9 @@ def open_stream(settings: CaptureSettings, cancelled: Callable[[], bool]) -> Chi
     return ChildSource(
         settings,
         "edge_fer.capture.sources.stream_child:Stream",
-        hint="check the address, and that its server runs",
+        hint=STREAM_HINT,
         cancelled=cancelled,
-        environment=_ENVIRONMENT,
+        environment=STREAM_ENVIRONMENT,
         arguments={
             "address": settings.source,
             "open_timeout_s": settings.open_timeout_s,

@@ -54,7 +54,8 @@ class Address(NamedTuple):
     def redirected(self, location: str) -> Address:
         """The address that an answer of this one points at.
 
-        User and password are kept where it is the same server, or the same host by TLS. Those in the answer are left out.
+        User and password are kept where it is the same server, or the same host by TLS. Those in the answer are left
+        out.
 
         Args:
             location: the answer's header `Location`.
@@ -81,5 +82,5 @@ def parse_address(text: str) -> Address:
         raise ValueError(f"expected http://HOST/PATH, found {text}")
     login = None if parts.username is None else Login(unquote(parts.username), unquote(parts.password or ""))
     port = _PORTS[parts.scheme] if parts.port is None else parts.port
-    target = quote(parts.path or "/", safe=_AS_IT_IS) + (f"?{quote(parts.query, safe=_AS_IT_IS)}" if parts.query else "")
+    target = quote((parts.path or "/") + (f"?{parts.query}" if parts.query else ""), safe=_AS_IT_IS)
     return Address(parts.scheme, unquote(parts.hostname), port, target, login)

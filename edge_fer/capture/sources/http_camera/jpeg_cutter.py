@@ -1,9 +1,9 @@
 """Cuts JPEG pictures out of an endless answer (MJPEG over HTTP).
 
-Cameras disagree about what stands between two pictures: headers with or without a length, or with a wrong one, boundaries
-before or after a part, with or without dashes, line ends of one or two bytes. They agree about the pictures. So each one is cut
-by its own structure, from marker to marker (ITU-T T.81, annex B), and what stands in between is passed over. The end
-mark of a thumbnail inside the picture ends nothing, since its segment is passed over as a whole.
+Cameras disagree about what stands between two pictures: headers with or without a length, or with a wrong one,
+boundaries before or after a part, with or without dashes, line ends of one or two bytes. They agree about the pictures.
+So each one is cut by its own structure, from marker to marker (ITU-T T.81, annex B), and what stands in between is
+passed over. The end mark of a thumbnail inside a picture ends nothing, since its segment is passed over as a whole.
 """
 
 from __future__ import annotations
