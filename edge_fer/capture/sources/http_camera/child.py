@@ -46,7 +46,6 @@ def open_camera(
     answer = connection.get()
     kind = _kind_of(answer)
     if kind == "stream":
-        answer.close()
         connection.close()  # some cameras serve one viewer only
         return Stream(memory, connection.address.url_with_login, open_timeout_s, read_timeout_s)
     encoding = answer.headers.get("Content-Encoding", "identity").lower()
@@ -57,8 +56,8 @@ def open_camera(
             raise OSError(
                 f"{fps:g} pictures a second (capture.fps) need more time; set capture.read_timeout_s to {2 / fps:g}"
             )
-        return HttpCamera(memory, Snapshots(connection, answer, fps))
-    return HttpCamera(memory, MjpegPictures(answer, connection.socket))
+        return HttpCamera(memory, connection, Snapshots(connection, answer, fps))
+    return HttpCamera(memory, connection, MjpegPictures(answer, connection.socket))
 
 
 class HttpCamera:
@@ -68,14 +67,15 @@ class HttpCamera:
 
     Args:
         memory: the shared memory that frames are written to.
-        pictures: what the camera sends.
+        connection: the connection to the camera.
+        pictures: what the camera sends through it.
 
     Raises:
         OSError: when there is no picture.
     """
 
-    def __init__(self, memory: Memory, pictures: Pictures) -> None:
-        self._memory, self._pictures = memory, pictures
+    def __init__(self, memory: Memory, connection: Connection, pictures: Pictures) -> None:
+        self._memory, self._connection, self._pictures = memory, connection, pictures
         self._damaged = self._skipped_told = self._dropped_told = 0
         self._first: tuple[Image, int] | None = self._next()
         self.info = {"fps": pictures.fps}
@@ -89,6 +89,10 @@ class HttpCamera:
         reply |= {"skipped": skipped - self._skipped_told, "dropped": dropped - self._dropped_told}
         self._skipped_told, self._dropped_told = skipped, dropped
         return reply
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
 
     def _next(self) -> tuple[Image, int]:
         """The newest picture that can be decoded, and its capture time."""

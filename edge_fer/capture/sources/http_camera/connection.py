@@ -51,6 +51,7 @@ class Connection:
         self._authorization = Authorization(self.address.login) if self.address.login else None
         self._redirected = False
         self._http: HTTPConnection | None = None
+        self._answer: HTTPResponse | None = None
 
     def get(self) -> HTTPResponse:
         """Ask for the address; follow redirects, and log in where the camera wants it.
@@ -65,20 +66,16 @@ class Connection:
         """
         try:
             return self._get_redirected()
-        except ssl.SSLError as error:
-            raise OSError(tls_refusal(error)) from error
-        except socket.gaierror as error:
-            raise OSError(f"no host of this name is known; check it; {_ENCODE}") from error
-        except OSError as error:
-            raise OSError(error.strerror or str(error)) from error
-        except (HTTPException, ValueError) as error:  # its text may be anything that was sent
-            raise OSError(f"it does not answer in HTTP ({type(error).__name__})") from error
+        except (OSError, HTTPException, ValueError) as error:
+            self.close()
+            raise OSError(self._in_words(error)) from error
 
     def close(self) -> None:
-        """Close the connection."""
-        if self._http is not None:
-            self._http.close()
-        self._http = None
+        """Close the connection, and an answer that is still being read."""
+        for one in (self._answer, self._http):
+            if one is not None:
+                one.close()
+        self._answer = self._http = None
 
     def _get_redirected(self) -> HTTPResponse:
         for _ in range(MAX_REDIRECTS + 1):
@@ -95,7 +92,8 @@ class Connection:
         """Ask once, and once more with a password where the camera wants one."""
         answer = self._ask()
         if answer.status == 401 and self._authorization is not None:
-            if not self._authorization.challenge(answer.headers.get_all("WWW-Authenticate", [])):
+            sent = answer.headers.get_all("WWW-Authenticate", [])  # decoded as Latin-1
+            if not self._authorization.challenge([_utf_8(one) for one in sent]):
                 raise OSError("it answers 401 and wants a login of a kind that is not known; set basic or digest there")
             self.close()
             answer = self._ask()
@@ -103,28 +101,29 @@ class Connection:
 
     def _ask(self) -> HTTPResponse:
         """Ask once, in a new connection where the camera has closed the old one meanwhile."""
-        if self._http is not None:
+        if self._http is not None and self._http.sock is not None:
             try:
                 return self._ask_through(self._http)
             except (ConnectionError, HTTPException):
-                self.close()
-        self._http = self._connect()
-        return self._ask_through(self._http)
+                pass
+        self.close()
+        return self._ask_through(self._connect())
 
     def _ask_through(self, http: HTTPConnection) -> HTTPResponse:
-        headers = dict(_HEADERS)
+        headers: dict[str, str | bytes] = dict(_HEADERS)
         if self._authorization is not None and (login := self._authorization.header(self.address.target)):
-            headers["Authorization"] = login
+            headers["Authorization"] = login.encode(errors="surrogateescape")
         http.request("GET", self.address.target, headers=headers)
         self.socket = http.sock  # the answer may take it over
-        return http.getresponse()
+        self._answer = http.getresponse()
+        return self._answer
 
     def _connect(self) -> HTTPConnection:
-        _, host, port, *_ = self.address
-        secure = self.address.scheme == "https"
-        http = TlsConnection(host, port, self._timeout_s, self._tls) if secure else HTTPConnection(
-            host, port, timeout=self._timeout_s
-        )  # fmt: skip
+        scheme, host, port, *_ = self.address
+        if scheme == "https":
+            self._http = http = TlsConnection(host, port, self._timeout_s, self._tls)
+        else:
+            self._http = http = HTTPConnection(host, port, timeout=self._timeout_s)
         http.connect()
         http.sock.settimeout(None)
         return http
@@ -154,3 +153,20 @@ class Connection:
         if self._authorization is not None:
             return f"{found} to the user and the password of the address; check them: {_ENCODE}"
         return f"{found}: it wants a user and a password; name them in the address, see docs/cameras.md"
+
+    def _in_words(self, error: Exception) -> str:
+        """Why there is no answer."""
+        if isinstance(error, TimeoutError):
+            return f"it does not answer within {self._timeout_s:g} s"
+        if isinstance(error, ssl.SSLError):
+            return tls_refusal(error)
+        if isinstance(error, socket.gaierror):
+            return f"no host of this name is known; check it; {_ENCODE}"
+        if isinstance(error, OSError):
+            return error.strerror or str(error)
+        return f"it does not answer in HTTP ({type(error).__name__})"  # the error's text may be anything that was sent
+
+
+def _utf_8(header: str) -> str:
+    """A header that http.client has decoded as Latin-1; bytes that are no UTF-8 become surrogates."""
+    return header.encode("latin-1").decode(errors="surrogateescape")

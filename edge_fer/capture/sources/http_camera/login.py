@@ -34,7 +34,8 @@ class Authorization:
         """Take note of what a camera asks for; digest is preferred to basic, which sends the password as it is.
 
         Args:
-            headers: the values of its headers `WWW-Authenticate`; without any, basic is tried.
+            headers: the values of its headers `WWW-Authenticate`, in which bytes that are no UTF-8 are surrogates;
+                without any, basic is tried.
 
         Returns:
             Whether it can be answered.
@@ -70,7 +71,9 @@ def digest_header(login: Login, asked: dict[str, str], target: str, count: int, 
     algorithm, session, _ = asked.get("algorithm", "MD5").upper().partition("-SESS")
 
     def hashed(*parts: str) -> str:
-        return hashlib.new(_HASHES[algorithm], ":".join(parts).encode(), usedforsecurity=False).hexdigest()
+        return hashlib.new(
+            _HASHES[algorithm], ":".join(parts).encode(errors="surrogateescape"), usedforsecurity=False
+        ).hexdigest()
 
     realm, nonce = asked["realm"], asked["nonce"]
     secret = hashed(login.user, realm, login.password)
