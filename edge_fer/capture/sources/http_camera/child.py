@@ -43,21 +43,19 @@ def open_camera(
         OSError: when it cannot be opened or gives no frame.
     """
     connection = Connection(address, open_timeout_s / 2, ca_file)
-    answer = connection.get()
-    kind = _kind_of(answer)
-    if kind == "stream":
-        connection.close()  # some cameras serve one viewer only
-        return Stream(memory, connection.address.url_with_login, open_timeout_s, read_timeout_s)
-    encoding = answer.headers.get("Content-Encoding", "identity").lower()
-    if encoding != "identity":
-        raise OSError(f"it compresses its answer ({encoding}) without being asked to; switch that off in its server")
-    if kind == "snapshots":
-        if fps is not None and 2 / fps > read_timeout_s:
-            raise OSError(
-                f"{fps:g} pictures a second (capture.fps) need more time; set capture.read_timeout_s to {2 / fps:g}"
-            )
-        return HttpCamera(memory, connection, Snapshots(connection, answer, fps))
-    return HttpCamera(memory, connection, MjpegPictures(answer, connection.socket))
+    try:
+        answer = connection.get()
+        kind = _kind_of(answer)
+        if kind == "mjpeg":
+            return HttpCamera(memory, connection, MjpegPictures(answer, connection.socket))
+        if kind == "snapshots":
+            _check_rate(fps, read_timeout_s)
+            return HttpCamera(memory, connection, Snapshots(connection, answer, fps))
+    except OSError:
+        connection.close()
+        raise
+    connection.close()  # some cameras serve one viewer only
+    return Stream(memory, connection.address.url_with_login, open_timeout_s, read_timeout_s)
 
 
 class HttpCamera:
@@ -122,6 +120,17 @@ def _kind_of(answer: HTTPResponse) -> Literal["mjpeg", "snapshots", "stream"]:
         main = "image" if begin.startswith(b"\xff\xd8") else "multipart" if begin.startswith(b"--") else main
     elif main == "image" and sub not in _JPEG_TYPES:
         raise OSError(f"it answers with a picture that is no JPEG ({main}/{sub}); choose JPEG in its settings")
-    if main == "image":
-        return "snapshots"
-    return "mjpeg" if main == "multipart" else "stream"
+    if main not in ("image", "multipart"):
+        return "stream"
+    encoding = answer.headers.get("Content-Encoding", "identity").lower()
+    if encoding != "identity":
+        raise OSError(f"it compresses its answer ({encoding}) without being asked to; switch that off in its server")
+    return "snapshots" if main == "image" else "mjpeg"
+
+
+def _check_rate(fps: float | None, read_timeout_s: float) -> None:
+    """Check that snapshots come often enough for the deadline of a read."""
+    if fps is not None and 2 / fps > read_timeout_s:
+        raise OSError(
+            f"{fps:g} pictures a second (capture.fps) need more time; set capture.read_timeout_s to {2 / fps:g}"
+        )

@@ -36,7 +36,7 @@ class Connection:
         socket: what the last answer arrives at; set by `get`.
 
     Raises:
-        OSError: when the address is none, or the file of certificates cannot be used.
+        OSError: when the address is none.
     """
 
     socket: socket.socket
@@ -47,7 +47,8 @@ class Connection:
         except ValueError:  # its text may hold parts of the password
             raise OSError(f"it is no address such as http://HOST/PATH; {_ENCODE}") from None
         self._timeout_s = connect_timeout_s
-        self._tls = CameraTls(ca_file)
+        self._ca_file = ca_file
+        self._tls: CameraTls | None = None
         self._authorization = Authorization(self.address.login) if self.address.login else None
         self._redirected = False
         self._http: HTTPConnection | None = None
@@ -120,10 +121,11 @@ class Connection:
 
     def _connect(self) -> HTTPConnection:
         scheme, host, port, *_ = self.address
+        http = HTTPConnection(host, port, timeout=self._timeout_s)
         if scheme == "https":
-            self._http = http = TlsConnection(host, port, self._timeout_s, self._tls)
-        else:
-            self._http = http = HTTPConnection(host, port, timeout=self._timeout_s)
+            self._tls = self._tls or CameraTls(self._ca_file)  # reading the system's authorities takes a while
+            http = TlsConnection(host, port, self._timeout_s, self._tls)
+        self._http = http
         http.connect()
         http.sock.settimeout(None)
         return http

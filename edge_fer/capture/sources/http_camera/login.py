@@ -10,7 +10,7 @@ import hashlib
 import re
 import secrets
 from collections.abc import Sequence
-from urllib.request import parse_http_list, parse_keqv_list
+from urllib.request import parse_http_list
 
 from edge_fer.capture.sources.http_camera.address import Login
 
@@ -103,8 +103,8 @@ def _parse_digest(header: str) -> dict[str, str] | None:
     match = re.search(r"\bdigest\s+(.*?)(?:,\s*(?:basic|digest)\s|$)", header, re.IGNORECASE | re.DOTALL)
     if match is None:
         return None
-    pairs = [item for item in parse_http_list(match[1]) if "=" in item]
-    fields = {name.strip().lower(): value for name, value in parse_keqv_list(pairs).items()}
+    pairs = [item.partition("=") for item in parse_http_list(match[1])]
+    fields = {name.strip().lower(): value.strip().removeprefix('"').removesuffix('"') for name, _, value in pairs}
     algorithm = fields.get("algorithm", "MD5").upper().removesuffix("-SESS")
     answers = "qop" not in fields or "auth" in [one.strip() for one in fields["qop"].lower().split(",")]
     return fields if answers and algorithm in _HASHES and {"realm", "nonce"} <= fields.keys() else None

@@ -128,7 +128,7 @@ class Snapshots:
         """Ask for a picture when the next one is due, and again where it was damaged."""
         for _ in range(MAX_BROKEN):
             self._sleep(max(self._due - self._clock(), 0.0))
-            self._due = max(self._due + 1 / self.fps, self._clock())
+            self._due = max(self._due, self._clock()) + 1 / self.fps
             if pictures := JpegCutter().feed(*self._ask()):
                 return pictures[0]
             self.broken += 1

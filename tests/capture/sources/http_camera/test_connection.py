@@ -11,9 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from edge_fer.capture.sources.http_camera.address import Login
 from edge_fer.capture.sources.http_camera.connection import MAX_REDIRECTS, Connection
 from edge_fer.capture.sources.http_camera.login import digest_header
-from edge_fer.capture.sources.http_camera.address import Login
 from tests.support.certificates import Certificates
 from tests.support.scripted_http import ScriptedHttp, ok, refuse
 
