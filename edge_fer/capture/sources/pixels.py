@@ -81,7 +81,7 @@ def decode(
 
     Returns:
         `(height, width, 3)` uint8, BGR, contiguous. None where bytes are missing, or a JPEG cannot be decoded or has
-        another size.
+        another size, or the format cannot have that size.
     """
     if pixel_format == "mjpeg":
         return _decode_jpeg(bytes(content), width, height)
@@ -93,7 +93,10 @@ def decode(
         rows = rows[:, : width * layout.width].reshape(height, width, *layout.shape)
     if layout.conversion is None:
         return np.array(rows)
-    return np.array(cv2.cvtColor(rows, layout.conversion)[:, :width], np.uint8, order="C")
+    try:
+        return np.array(cv2.cvtColor(rows, layout.conversion)[:, :width], np.uint8, order="C")
+    except cv2.error:  # a size that the format cannot have
+        return None
 
 
 def _decode_jpeg(content: bytes, width: int, height: int) -> Image | None:
