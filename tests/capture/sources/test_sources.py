@@ -21,9 +21,9 @@ from hypothesis.extra import numpy as hnp
 
 from edge_fer.capture.sources import Source, sample
 from edge_fer.capture.sources.child_source import ChildSource
+from edge_fer.capture.sources.hand_over import to_bgr, write_frame
 from edge_fer.capture.sources.open_source import kind_of, open_source
 from edge_fer.capture.sources.stream_child import Stream as StreamChild
-from edge_fer.capture.sources.stream_child import to_bgr, write_frame
 from edge_fer.capture.sources.v4l2 import source as v4l2
 from edge_fer.capture.sources.video import Video
 from edge_fer.common.text import redact

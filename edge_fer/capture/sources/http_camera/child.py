@@ -5,17 +5,23 @@ The camera's first answer decides how its pictures are read.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from http.client import HTTPResponse
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from edge_fer.capture.sources import MAX_PIXELS
+from edge_fer.capture.sources.film import require_pyav
+from edge_fer.capture.sources.hand_over import write_frame
 from edge_fer.capture.sources.http_camera.connection import Connection
 from edge_fer.capture.sources.http_camera.pictures import MAX_BROKEN, MjpegPictures, Pictures, Snapshots
 from edge_fer.capture.sources.jpeg import jpeg_size
 from edge_fer.capture.sources.pixels import decode
-from edge_fer.capture.sources.stream_child import Stream, write_frame
+from edge_fer.errors import ConfigError
 from edge_fer.process.child import Memory
 from edge_fer.types import Image
+
+if TYPE_CHECKING:
+    from edge_fer.capture.sources.stream_child import Stream
 
 _JPEG_TYPES = ("jpeg", "jpg", "pjpeg")
 _UNSPECIFIC = ("text/plain", "application/octet-stream")  # the first one also stands for none, or one of no known form
@@ -26,6 +32,7 @@ def open_camera(
     address: str,
     open_timeout_s: float,
     read_timeout_s: float,
+    options: Mapping[str, str] | None = None,
     fps: float | None = None,
     ca_file: str | None = None,
 ) -> HttpCamera | Stream:
@@ -36,6 +43,7 @@ def open_camera(
         address: the camera's URL.
         open_timeout_s: how long opening may take, seconds.
         read_timeout_s: how long a frame may take, seconds.
+        options: FFmpeg's options, where it reads the answer.
         fps: how often to ask for a snapshot, Hz; None: a usual rate.
         ca_file: see `CaptureSettings.ca_file`.
 
@@ -55,7 +63,7 @@ def open_camera(
         connection.close()
         raise
     connection.close()  # some cameras serve one viewer only
-    return Stream(memory, connection.address.url_with_login, open_timeout_s, read_timeout_s)
+    return _open_stream(memory, connection.address.url_with_login, open_timeout_s, read_timeout_s, options)
 
 
 class HttpCamera:
@@ -126,6 +134,18 @@ def _kind_of(answer: HTTPResponse) -> Literal["mjpeg", "snapshots", "stream"]:
     if encoding != "identity":
         raise OSError(f"it compresses its answer ({encoding}) without being asked to; switch that off in its server")
     return "snapshots" if main == "image" else "mjpeg"
+
+
+def _open_stream(
+    memory: Memory, address: str, open_timeout_s: float, read_timeout_s: float, options: Mapping[str, str] | None
+) -> Stream:
+    try:
+        require_pyav()
+    except ConfigError as error:
+        raise OSError(f"it answers with neither motion JPEG nor JPEG pictures; {error}") from error
+    from edge_fer.capture.sources.stream_child import Stream
+
+    return Stream(memory, address, open_timeout_s, read_timeout_s, options)
 
 
 def _check_rate(fps: float | None, read_timeout_s: float) -> None:
