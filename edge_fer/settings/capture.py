@@ -17,6 +17,9 @@ class RawSettings(Section):
     width: int | None = Field(None, ge=2, le=7680, description="width of a frame, pixels; required for source `-`")
     height: int | None = Field(None, ge=2, le=4320, description="height of a frame, pixels; required for source `-`")
     pixel_format: PixelFormat = Field("bgr24", description="pixel format of a frame, by FFmpeg's name (-pix_fmt)")
+    stride: int | None = Field(
+        None, ge=2, le=65_536, description="bytes from one row of a frame to the next; null: rows without padding"
+    )
     live: bool = Field(
         True, description="true: the newest frame is used and older ones are dropped; false: all are used, writer waits"
     )

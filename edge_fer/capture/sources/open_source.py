@@ -62,7 +62,7 @@ def _open_live(
         return open_stream(settings, cancelled, warn)
     from edge_fer.capture.sources.raw import Raw
 
-    return Raw(settings, cancelled)
+    return Raw(settings, cancelled, warn)
 
 
 def _open_file(kind: SourceKind, settings: CaptureSettings, warn: Callable[[str], None]) -> Source:

@@ -708,9 +708,7 @@ def test_a_device_that_takes_no_pictures_is_one_line(capfd):
 def test_a_refused_connection_is_one_line_with_the_reason(capfd):
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    expected = (
-        rf"^expected to open http://127\.0\.0\.1:{port}/, found: Connection refused; check"
-    )
+    expected = rf"^expected to open http://127\.0\.0\.1:{port}/, found: Connection refused; check"
     with pytest.raises(SourceError, match=expected):
         open_source(settings(f"http://127.0.0.1:{port}/"))
     assert capfd.readouterr() == ("", "")
