@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _JPEG_TYPES = ("jpeg", "jpg", "pjpeg")
 _UNSPECIFIC = ("text/plain", "application/octet-stream")  # the first one also stands for none, or one of no known form
+_SHOWN = 60  # characters of what a server calls its answer
 
 
 def open_camera(
@@ -63,7 +64,10 @@ def open_camera(
         connection.close()
         raise
     connection.close()  # some cameras serve one viewer only
-    return _open_stream(memory, connection.address.url_with_login, open_timeout_s, read_timeout_s, options)
+    try:
+        return _open_stream(memory, connection.address.url_with_login, open_timeout_s, read_timeout_s, options)
+    except OSError as error:
+        raise OSError(f"it answers with {answer.headers.get_content_type()[:_SHOWN]}, but {error}") from error
 
 
 class HttpCamera:
@@ -142,7 +146,7 @@ def _open_stream(
     try:
         require_pyav()
     except ConfigError as error:
-        raise OSError(f"it answers with neither motion JPEG nor JPEG pictures; {error}") from error
+        raise OSError(str(error)) from error
     from edge_fer.capture.sources.stream_child import Stream
 
     return Stream(memory, address, open_timeout_s, read_timeout_s, options)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
 import socket
 import ssl
-import struct
-import termios
 import time
 from collections.abc import Callable
 from http.client import HTTPException, HTTPResponse
@@ -22,6 +19,7 @@ SNAPSHOTS_FPS = 5.0
 """How often a camera is asked for a picture where `capture.fps` is null, Hz."""
 
 _PIECE_BYTES = 1 << 18
+_MOST_WAITING_BYTES = 8 << 20  # more than the kernel keeps; who sends faster than we read could go on for ever
 
 
 class Pictures(Protocol):
@@ -74,17 +72,25 @@ class MjpegPictures:
     def next(self) -> EncodedPicture:
         """Wait for a picture; where newer ones have arrived meanwhile, the newest."""
         pictures: list[EncodedPicture] = []
-        most_broken = self.broken + MAX_BROKEN
-        arrived = 0  # bytes that lay there when the first picture was complete
-        while not pictures or arrived > 0:
+        most_broken, more = self.broken + MAX_BROKEN, _MOST_WAITING_BYTES
+        while not pictures or (more > 0 and self._more_has_arrived()):
             piece = self._receive()
-            complete = self._cutter.feed(piece, time.monotonic_ns())
-            arrived = arrived - len(piece) if pictures else _bytes_waiting(self._channel)
-            pictures += complete
+            more -= len(piece)
+            pictures += self._cutter.feed(piece, time.monotonic_ns())
             if self.broken >= most_broken:
                 raise OSError(f"{MAX_BROKEN} pictures in a row broke off")
         self.dropped += len(pictures) - 1
         return pictures[-1]
+
+    def _more_has_arrived(self) -> bool:
+        """Whether there is more to read at once than the end of a chunk, after which a read would wait."""
+        self._channel.setblocking(False)
+        try:
+            return len(self._answer.fp.peek(1)) > len(b"\r\n")
+        except ssl.SSLWantReadError:
+            return False
+        finally:
+            self._channel.setblocking(True)
 
     def _receive(self) -> bytes:
         try:
@@ -147,9 +153,3 @@ class Snapshots:
         if not answer.isclosed():  # not read to its end: the connection cannot be used for another request
             self._connection.close()
         return content, captured_ns
-
-
-def _bytes_waiting(channel: socket.socket) -> int:
-    """How many bytes have arrived and were not read yet."""
-    (waiting,) = struct.unpack("i", fcntl.ioctl(channel, termios.FIONREAD, bytes(4)))
-    return int(waiting) + (channel.pending() if isinstance(channel, ssl.SSLSocket) else 0)

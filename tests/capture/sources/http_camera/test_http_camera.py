@@ -92,30 +92,38 @@ def test_every_dialect_is_read(answer):
     assert numbers[-1] == len(JPEGS) - 1
 
 
-@pytest.fixture
-def piped():
-    """Motion JPEG whose bytes the test sends itself; its pictures."""
+@pytest.fixture(params=["plain", "chunked"])
+def piped(request):
+    """Motion JPEG whose bytes the test sends itself; its pictures. A read that would wait for more fails."""
     near, far = socket.socketpair()
-    near.sendall(ok(MIXED, b""))
+    far.settimeout(5.0)
+    in_chunks = request.param == "chunked"
+    near.sendall(ok(MIXED, b"", *(["Transfer-Encoding: chunked"] if in_chunks else [])))
     with near, far:
         answer = HTTPResponse(far)
         answer.begin()
         with answer:
-            yield near.sendall, MjpegPictures(answer, far)
+            yield lambda content: near.sendall(chunked(content) if in_chunks else content), MjpegPictures(answer, far)
 
 
 def test_the_newest_picture_wins_and_the_others_are_counted(piped):
     send, pictures = piped
+    noise = np.random.default_rng(0).integers(0, 256, (3, 120, 160, 3), np.uint8)
+    large = [jpeg(one) for one in noise]  # each larger than what http.client reads ahead
     before = time.monotonic_ns()
-    send(parts(b"--f\r\n\r\n") + JPEGS[0][:100])
+    send(parts(b"--f\r\n\r\n", files=large) + large[0][:100])
     content, captured_ns = pictures.next()
-    assert (content, pictures.dropped, pictures.broken) == (JPEGS[-1], len(JPEGS) - 1, 0)
+    assert (content, pictures.dropped, pictures.broken) == (large[-1], 2, 0)
     assert before <= captured_ns <= time.monotonic_ns()
-    send(JPEGS[0][100:] + b"\r\n--f\r\n\r\n" + JPEGS[1][:-1])
-    assert pictures.next().content == JPEGS[0], "it does not wait for the one that is on its way"
+
+
+def test_a_picture_that_is_on_its_way_is_not_waited_for(piped):
+    send, pictures = piped
+    send(b"--f\r\n\r\n" + JPEGS[0] + b"\r\n--f\r\n\r\n" + JPEGS[1][:-1])
+    assert pictures.next().content == JPEGS[0]
     send(JPEGS[1][-1:])
     assert pictures.next().content == JPEGS[1]
-    assert pictures.dropped == len(JPEGS) - 1
+    assert pictures.dropped == 0
 
 
 def test_a_picture_is_as_old_as_its_first_byte(piped):
@@ -178,6 +186,14 @@ def test_a_picture_of_too_many_pixels_is_not_decoded():
 )
 def test_an_answer_of_no_use_is_told(content_type, headers, expected):
     with ScriptedHttp({"*": ok(content_type, b"abc", *headers)}) as server, pytest.raises(OSError, match=expected):
+        open_camera(Plain(), server.url(), 5.0, 5.0)
+
+
+def test_what_ffmpeg_cannot_read_is_told_with_its_type():
+    with (
+        ScriptedHttp({"*": ok("application/json", b"{}")}) as server,
+        pytest.raises(OSError, match=r"^it answers with application/json, but it cannot be opened"),
+    ):
         open_camera(Plain(), server.url(), 5.0, 5.0)
 
 
