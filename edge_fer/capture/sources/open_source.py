@@ -77,8 +77,15 @@ def _open_file(kind: SourceKind, settings: CaptureSettings, warn: Callable[[str]
     if kind == "folder":
         from edge_fer.capture.sources.folder import Folder
 
-        return Folder(path, warn)
-    if kind == "picture":
+        return Folder(path, _open_path, warn)
+    return _open_path(path)
+
+
+def _open_path(path: Path) -> Source:
+    """Open a picture or film."""
+    from edge_fer.capture.sources.file_kind import file_kind
+
+    if file_kind(path) == "picture":
         from edge_fer.capture.sources.picture import Picture
 
         return Picture(path)
@@ -115,9 +122,6 @@ def kind_of(source: str) -> SourceKind:
             f"expected a camera, picture, video or folder at {redact(name)}, found a pipe, socket or disk; "
             "save what comes from it to a file first, or send raw frames to --camera -"
         )
-    import cv2
+    from edge_fer.capture.sources.file_kind import file_kind
 
-    from edge_fer.capture.sources.picture import silence_opencv
-
-    silence_opencv()
-    return "picture" if cv2.haveImageReader(name) else "video"
+    return file_kind(Path(name))
