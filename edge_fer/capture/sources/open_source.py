@@ -79,11 +79,11 @@ def _open_file(kind: SourceKind, settings: CaptureSettings, warn: Callable[[str]
     if kind == "folder":
         from edge_fer.capture.sources.folder import Folder
 
-        return Folder(path, _open_path, warn)
-    return _open_path(path)
+        return Folder(path, lambda file: _open_path(file, warn), warn)
+    return _open_path(path, warn)
 
 
-def _open_path(path: Path) -> Source:
+def _open_path(path: Path, warn: Callable[[str], None]) -> Source:
     """Open a picture or film."""
     from edge_fer.capture.sources.file_kind import file_kind
 

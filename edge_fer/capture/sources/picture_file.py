@@ -69,23 +69,19 @@ class PictureFile(Closeable):
         self._path, self._colour = path, colour
         self._index, self._next_ms = 0, 0.0
         self._file = open_file(path)
-        try:
-            with self._decoding():
-                self._check_bytes()
-                self._picture: Any = Pillow.open(self._file, formats=_FORMATS)
-                self._check_pixels()
-                self._format = self._picture.format
-                # A photo may have others beside it (MPO): depth, a preview, another exposure.
-                self._several = self._format != "MPO" and bool(getattr(self._picture, "is_animated", False))
-                self.moving = self._several and self._format in _ANIMATED
-                if self.moving and getattr(self._picture, "default_image", False):
-                    self._index = 1  # a PNG may have a picture for those who cannot show its animation
-        except BaseException:
-            self.close()
-            raise
+        with self._decoding():
+            self._check_bytes()
+            self._picture: Any = Pillow.open(self._file, formats=_FORMATS)
+            self._check_pixels()
+            self._format = self._picture.format
+            # A photo may have others beside it (MPO): depth, a preview, another exposure.
+            self._several = self._format != "MPO" and bool(getattr(self._picture, "is_animated", False))
+            self.moving = self._several and self._format in _ANIMATED
+            if self.moving and getattr(self._picture, "default_image", False):
+                self._index = 1  # a PNG may have a picture for those who cannot show its animation
 
     def read(self) -> PictureFrame | None:
-        """Read the next picture, upright as its orientation says; None at the end, where the file is closed.
+        """Read the next picture, upright as its orientation says; None at the end. The file is closed after the last.
 
         Raises:
             SourceError: when it cannot be decoded, or the file has fewer pictures than it says.
@@ -164,23 +160,31 @@ class PictureFile(Closeable):
     def _check_pixels(self) -> None:
         width, height = self._picture.size
         if width * height > MAX_PIXELS:
-            raise SourceError(
-                f"expected a picture of at most {MAX_PIXELS} pixels in {self._path}, found {width}x{height}; "
-                "make it smaller"
-            )
+            raise self._too_large(f"{width}x{height}")
+
+    def _too_large(self, found: str) -> SourceError:
+        return SourceError(
+            f"expected a picture of at most {MAX_PIXELS} pixels in {self._path}, found {found}; make it smaller"
+        )
 
     @contextmanager
     def _decoding(self) -> Iterator[None]:
-        """Make SourceError of what goes wrong: Pillow has no error of its own for files that are damaged."""
+        """Close the file when something goes wrong; Pillow has no error of its own for files that are damaged."""
         try:
             yield
-        except SourceError:
-            raise
-        except MemoryError as error:
-            raise SourceError(f"expected memory for the picture in {self._path}, found too little") from error
-        except Exception as error:
+        except BaseException as error:
             size = os.fstat(self._file.fileno()).st_size
-            raise self._error(f"{size} bytes that cannot be decoded") from error
+            self.close()
+            if isinstance(error, SourceError) or not isinstance(error, Exception):
+                raise
+            raise self._in_our_words(error, size) from error
+
+    def _in_our_words(self, error: Exception, size: int) -> SourceError:
+        if isinstance(error, (Pillow.DecompressionBombError, Pillow.DecompressionBombWarning)):
+            return self._too_large("many more")
+        if isinstance(error, MemoryError):
+            return SourceError(f"expected memory for the picture in {self._path}, found too little")
+        return self._error(f"{size} bytes that cannot be decoded")
 
     def _error(self, found: str) -> SourceError:
         return SourceError(
