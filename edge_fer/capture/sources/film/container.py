@@ -9,8 +9,8 @@ from av.container import InputContainer
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
+from edge_fer.capture.sources import MAX_PIXELS
 from edge_fer.capture.sources.film.complaints import listen
-from edge_fer.capture.sources.film.picture import MAX_PIXELS
 
 
 def open_container(address: str, options: Mapping[str, str], timeouts_s: tuple[float, float] | None) -> InputContainer:

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 import av
 
-from edge_fer.capture.sources import USUAL_FPS
+from edge_fer.capture.sources import MAX_PIXELS, USUAL_FPS
 from edge_fer.capture.sources.film.complaints import Complaints
 from edge_fer.capture.sources.film.container import error_text, open_container, video_of
 from edge_fer.capture.sources.film.deinterlacer import Deinterlacer
-from edge_fer.capture.sources.film.picture import MAX_PIXELS, Converter
+from edge_fer.capture.sources.film.picture import Converter
 from edge_fer.capture.sources.film.timeline import Timeline
 from edge_fer.types import Image
 

@@ -11,10 +11,8 @@ import numpy as np
 from av.sidedata.sidedata import SideData
 from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
 
+from edge_fer.capture.sources import MAX_PIXELS
 from edge_fer.types import Image
-
-MAX_PIXELS = 64_000_000
-"""Larger pictures are refused: see `edge_fer.capture.sources.film.film`."""
 
 _LEAST_SQUARE, _MOST_SQUARE = Fraction(1, 4), Fraction(4)  # aspects of pixels beyond these are mistakes
 _HDR = {16: "PQ", 18: "HLG"}  # ITU-T H.273, transfer characteristics
