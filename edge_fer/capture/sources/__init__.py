@@ -18,6 +18,10 @@ USUAL_FPS = 30.0
 """Frames a second of films that do not state their rate."""
 
 
+MAX_PIXELS = 1 << 26
+"""No picture may have more, 67 million: some telephones take 9248x6936."""
+
+
 class SourceFrame(NamedTuple):
     """A frame as a source gives it.
 

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 import av
 
-from edge_fer.capture.sources import USUAL_FPS
+from edge_fer.capture.sources import MAX_PIXELS, USUAL_FPS
 from edge_fer.capture.sources.film.complaints import Complaints
 from edge_fer.capture.sources.film.container import error_text, open_container, video_of
 from edge_fer.capture.sources.film.deinterlacer import Deinterlacer
-from edge_fer.capture.sources.film.picture import MAX_PIXELS, Converter
+from edge_fer.capture.sources.film.picture import Converter
 from edge_fer.capture.sources.film.timeline import Timeline
 from edge_fer.types import Image
 
@@ -137,14 +137,18 @@ class Film:
             for frame in frames:
                 self._decoded += 1
                 self.damaged += frame.is_corrupt
-                try:
-                    yield from self._deinterlacer.filter(frame)
-                except av.FFmpegError as error:
-                    self._lose(str(error.strerror))
+                yield from self._deinterlaced(frame)
             if in_a_row > self._max_lost:
                 self.broken = f"{in_a_row} frames in a row cannot be decoded"
                 break
-        yield from self._deinterlacer.flush()
+        yield from self._deinterlaced(None)
+
+    def _deinterlaced(self, frame: av.VideoFrame | None) -> Iterator[av.VideoFrame]:
+        """The frames that are ready once this one has come; None: the film is at its end."""
+        try:
+            yield from self._deinterlacer.flush() if frame is None else self._deinterlacer.filter(frame)
+        except av.FFmpegError as error:
+            self._lose(error_text(error))
 
     def _demuxed(self) -> Iterator[av.Packet[Any]]:
         """The packets of the film; one without content at the end, which makes the decoder give its last frames."""
