@@ -80,7 +80,7 @@ class Film:
         self._converter = Converter(self._stream.sample_aspect_ratio, warn)
         self._deinterlacer = Deinterlacer()
         self._live, self._max_lost = live, max_lost
-        rate = self._stream.average_rate or self._stream.guessed_rate
+        rate = self._stream.average_rate or self._context.framerate or self._stream.guessed_rate
         self.fps = float(rate) if rate and 0 < rate <= 1000 else None
         self._period_ns = round(1e9 / (self.fps or USUAL_FPS))
         start = self._container.start_time

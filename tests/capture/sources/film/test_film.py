@@ -247,7 +247,6 @@ def test_damage_is_told_with_numbers(tmp_path, name, codec):
         ("a.mp4", "libx264", {"movflags": "faststart"}),
         ("a.mp4", "libx264", {"movflags": "frag_keyframe+empty_moov"}),
         ("a.mkv", "libx264", {}),
-        ("a.webm", "libvpx", {}),
         ("a.avi", "mjpeg", {}),
     ],
 )
