@@ -53,8 +53,8 @@ def video_of(container: InputContainer) -> VideoStream:
 
 def error_text(error: av.FFmpegError) -> str:
     """What went wrong, with the cause that FFmpeg reported where it did."""
-    cause = str(error.log[-1]).strip() if error.log else ""
-    return f"{error.strerror} ({cause})" if cause and cause != error.strerror else str(error.strerror)
+    what, cause = str(error.strerror), str(error.log[-1]).strip() if error.log else ""
+    return cause if what in cause else f"{what}: {cause}" if cause else what
 
 
 def _trouble_with(stream: object) -> str | None:
@@ -67,5 +67,5 @@ def _trouble_with(stream: object) -> str | None:
         return "a film in a format that this FFmpeg cannot decode"
     width, height = stream.codec_context.width, stream.codec_context.height
     if width * height > MAX_PIXELS:
-        return f"a film of {width}x{height}, and at most {MAX_PIXELS // 10**6} megapixels are read"
+        return f"a film of {width}x{height}, more than {MAX_PIXELS // 10**6} megapixels"
     return None

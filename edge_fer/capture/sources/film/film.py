@@ -80,7 +80,7 @@ class Film:
         self._converter = Converter(self._stream.sample_aspect_ratio, warn)
         self._deinterlacer = Deinterlacer()
         self._live, self._max_lost = live, max_lost
-        rate = self._stream.average_rate or self._stream.guessed_rate
+        rate = self._stream.average_rate or self._context.framerate or self._stream.guessed_rate
         self.fps = float(rate) if rate and 0 < rate <= 1000 else None
         self._period_ns = round(1e9 / (self.fps or USUAL_FPS))
         start = self._container.start_time
@@ -137,14 +137,18 @@ class Film:
             for frame in frames:
                 self._decoded += 1
                 self.damaged += frame.is_corrupt
-                try:
-                    yield from self._deinterlacer.filter(frame)
-                except av.FFmpegError as error:
-                    self._lose(str(error.strerror))
+                yield from self._deinterlaced(frame)
             if in_a_row > self._max_lost:
                 self.broken = f"{in_a_row} frames in a row cannot be decoded"
                 break
-        yield from self._deinterlacer.flush()
+        yield from self._deinterlaced(None)
+
+    def _deinterlaced(self, frame: av.VideoFrame | None) -> Iterator[av.VideoFrame]:
+        """The frames that are ready once this one has come; None: the film is at its end."""
+        try:
+            yield from self._deinterlacer.flush() if frame is None else self._deinterlacer.filter(frame)
+        except av.FFmpegError as error:
+            self._lose(error_text(error))
 
     def _demuxed(self) -> Iterator[av.Packet[Any]]:
         """The packets of the film; one without content at the end, which makes the decoder give its last frames."""
