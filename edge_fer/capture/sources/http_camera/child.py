@@ -9,13 +9,15 @@ from collections.abc import Mapping
 from http.client import HTTPResponse
 from typing import TYPE_CHECKING, Literal
 
+import cv2
+import numpy as np
+
 from edge_fer.capture.sources import MAX_PIXELS
 from edge_fer.capture.sources.film import require_pyav
 from edge_fer.capture.sources.hand_over import write_frame
 from edge_fer.capture.sources.http_camera.connection import Connection
 from edge_fer.capture.sources.http_camera.pictures import MAX_BROKEN, MjpegPictures, Pictures, Snapshots
 from edge_fer.capture.sources.jpeg import jpeg_size
-from edge_fer.capture.sources.pixels import decode
 from edge_fer.errors import ConfigError
 from edge_fer.process.child import Memory
 from edge_fer.types import Image
@@ -108,14 +110,29 @@ class HttpCamera:
         """The newest picture that can be decoded, and its capture time."""
         for _ in range(MAX_BROKEN):
             content, captured_ns = self._pictures.next()
-            size = jpeg_size(content)
-            if size is not None and size[0] * size[1] > MAX_PIXELS:
-                raise OSError(f"it sends a picture of {size[0]}x{size[1]} pixels; choose a smaller one in its settings")
-            image = None if size is None else decode(content, "mjpeg", *size, stride=0)
+            image = _decode(content)
             if image is not None:
                 return image, captured_ns
             self._damaged += 1
         raise OSError(f"{MAX_BROKEN} pictures in a row cannot be decoded")
+
+
+def _decode(content: bytes) -> Image | None:
+    """A JPEG's picture, upright as its EXIF data say; None where it cannot be decoded.
+
+    Raises:
+        OSError: when it is too large to be decoded.
+    """
+    size = jpeg_size(content)
+    if size is None:
+        return None
+    if size[0] * size[1] > MAX_PIXELS:
+        raise OSError(f"it sends a picture of {size[0]}x{size[1]} pixels; choose a smaller one in its settings")
+    try:
+        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error:
+        return None
+    return None if image is None else np.asarray(image, np.uint8)
 
 
 def _kind_of(answer: HTTPResponse) -> Literal["mjpeg", "snapshots", "stream"]:

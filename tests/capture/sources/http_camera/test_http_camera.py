@@ -176,6 +176,17 @@ def test_a_picture_of_too_many_pixels_is_not_decoded():
             open_camera(Plain(), server.url(), 5.0, 5.0)
 
 
+def test_a_picture_is_turned_as_its_header_says():
+    """As telephones do, that are cameras by an app."""
+    exif = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"  # 90 degrees clockwise
+    turned = JPEGS[0][:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + JPEGS[0][2:]
+    with snapshot_server(turned) as server:
+        camera = open_camera(Plain(), server.url(), 5.0, 5.0)
+        reply = camera.read()
+        camera.close()
+    assert (reply["width"], reply["height"]) == picture(0).shape[:2]
+
+
 @pytest.mark.parametrize(
     ("content_type", "headers", "expected"),
     [
