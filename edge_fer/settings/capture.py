@@ -40,7 +40,11 @@ class CaptureSettings(Section):
         None, ge=16, le=4320, description="frame height to request from the camera, pixels; null: the camera's choice"
     )
     fps: float | None = Field(
-        None, gt=0, le=1000, description="frame rate to request from the camera, Hz; null: the camera's choice"
+        None,
+        gt=0,
+        le=1000,
+        description="frame rate to request from the camera, Hz; null: the camera's choice. How often to ask a URL "
+        "for a snapshot; null: 5",
     )
     format: str | None = Field(
         None,
