@@ -84,6 +84,8 @@ class MjpegPictures:
 
     def _more_has_arrived(self) -> bool:
         """Whether there is more to read at once than the end of a chunk, after which a read would wait."""
+        if self._answer.isclosed():
+            return False
         self._channel.setblocking(False)
         try:
             return len(self._answer.fp.peek(1)) > len(b"\r\n")
