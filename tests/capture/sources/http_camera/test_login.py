@@ -99,7 +99,7 @@ def test_a_password_of_any_letters_can_be_sent():
     assert authorization.header("/").isprintable()
 
 
-@examples(max_examples=60)
+@examples(deadline=None, max_examples=60)
 @given(st.binary(max_size=60), st.binary(max_size=60))
 def test_whatever_a_camera_asks_for_is_answered_or_not(random, value):
     authorization = Authorization(Login("u", "p"))
