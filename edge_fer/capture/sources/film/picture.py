@@ -21,7 +21,7 @@ _HDR = {16: "PQ", 18: "HLG"}  # ITU-T H.273, transfer characteristics
 class Converter:
     """Converts the frames of one film.
 
-    Colours that FFmpeg cannot convert are read as BT.2020, and high dynamic range is not tone-mapped: both are told
+    Colours that FFmpeg cannot convert are read as BT.709, and high dynamic range is not tone-mapped: both are told
     once, since faces can still be recognised.
 
     Args:
@@ -35,6 +35,7 @@ class Converter:
         self._warn = warn
         self._warned: set[str] = set()
         self._reformatter = VideoReformatter()
+        self._matrix: Colorspace | None = None  # the frame's own
 
     def convert(self, frame: av.VideoFrame) -> Image:
         """Convert a frame. Of ordinary film the pixels are those that OpenCV's reader gives.
@@ -51,28 +52,29 @@ class Converter:
         """
         width, height = self._square(frame.width, frame.height)
         if not 0 < width * height <= MAX_PIXELS:
-            raise ValueError(f"a picture of {width}x{height}, and at most {MAX_PIXELS // 10**6} megapixels are read")
+            raise ValueError(f"a picture of {width}x{height}, more than {MAX_PIXELS // 10**6} megapixels")
         if (name := _HDR.get(getattr(frame, "color_trc", 0))) is not None:
             self._tell(f"its colours are of high dynamic range ({name}), which is not tone-mapped: they look pale")
         return _upright(_array(self._bgr(frame, width, height)), frame)
 
     def _bgr(self, frame: av.VideoFrame, width: int, height: int) -> av.VideoFrame:
-        def reformat(reformatter: VideoReformatter, matrix: Colorspace | None) -> av.VideoFrame:
-            return reformatter.reformat(
-                frame, width, height, "bgr24", src_colorspace=matrix, interpolation=Interpolation.BICUBIC
-            )
-
         try:
-            return reformat(self._reformatter, None)
+            return self._reformat(frame, width, height)
         except av.FFmpegError as error:
             reason = error.strerror
-        try:  # with another one, since this one keeps what it could not do
-            self._reformatter = VideoReformatter()
-            converted = reformat(self._reformatter, Colorspace.BT2020)
+        self._reformatter, self._matrix = VideoReformatter(), Colorspace.ITU709  # the old one keeps its failure
+        try:
+            converted = self._reformat(frame, width, height)
         except av.FFmpegError as error:
+            self._matrix = None
             raise ValueError(f"a picture ({frame.format.name}) that FFmpeg cannot convert: {reason}") from error
-        self._tell(f"FFmpeg cannot convert its colours (matrix {int(frame.colorspace)}); they are read as BT.2020")
+        self._tell(f"FFmpeg cannot convert its colours (matrix {int(frame.colorspace)}); they are read as BT.709")
         return converted
+
+    def _reformat(self, frame: av.VideoFrame, width: int, height: int) -> av.VideoFrame:
+        return self._reformatter.reformat(
+            frame, width, height, "bgr24", src_colorspace=self._matrix, interpolation=Interpolation.BICUBIC
+        )
 
     def _square(self, width: int, height: int) -> tuple[int, int]:
         """The size with square pixels."""
