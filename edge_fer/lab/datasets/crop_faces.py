@@ -41,7 +41,7 @@ NO_PICTURE = "no picture that can be read"
 UNREAD = "a kind of picture that is not read"
 
 _FRAMED, _BORDER = 300, 150  # long side of a photo in a border, and how wide that is, pixels
-_UNREAD_SUFFIXES = frozenset({".avif", ".cr2", ".cr3", ".dng", ".gif", ".heic", ".heif", ".jp2", ".jxl", ".nef"})
+_UNREAD_SUFFIXES = frozenset({".cr2", ".cr3", ".dng", ".heic", ".heif", ".jxl", ".nef"})
 _OURS = frozenset({*SPLITS.values(), CROPS, LEFT_OUT})
 _STEM = 60  # characters of a photo's name that its face keeps
 

@@ -18,6 +18,7 @@ from edge_fer.types import Image
 
 _COMPLETE = 0.9  # of the frames that a container states
 _COUNTED_BY_ITSELF = "mov"  # this demuxer reports missing frames itself, and states also those that were cut out
+_LEAST_BYTES = 8  # that a frame takes in any container
 _MICROSECONDS = 1000  # nanoseconds; the unit of the times of a container
 
 
@@ -167,8 +168,7 @@ class Film:
             self.broken = self._demuxer.last
         if self.broken is None and cut:
             self.broken = "its last frame is incomplete"
-        if not self._live:
-            yield av.Packet()
+        yield av.Packet()
 
     def _decode(self, packet: av.Packet[Any]) -> list[av.VideoFrame]:
         try:
@@ -195,7 +195,10 @@ class Film:
 
         Their number and their time must both fall short: either alone is wrong in films of variable rate.
         """
+        stated = self._stream.frames
         if self._live or _COUNTED_BY_ITSELF in self._container.format.name:
             return False
-        expected = _COMPLETE * self._stream.frames
+        if stated > self._container.size / _LEAST_BYTES:  # as from a writer that could not go back to its header
+            return False
+        expected = _COMPLETE * stated
         return self._packets < expected and self._position_ns + self._period_ns < expected * self._period_ns

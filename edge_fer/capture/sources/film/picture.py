@@ -21,7 +21,7 @@ _HDR = {16: "PQ", 18: "HLG"}  # ITU-T H.273, transfer characteristics
 class Converter:
     """Converts the frames of one film.
 
-    Colours that FFmpeg cannot convert are read as BT.2020, and high dynamic range is not tone-mapped: both are told
+    Colours that FFmpeg cannot convert are read as BT.709, and high dynamic range is not tone-mapped: both are told
     once, since faces can still be recognised.
 
     Args:
@@ -62,13 +62,13 @@ class Converter:
             return self._reformat(frame, width, height)
         except av.FFmpegError as error:
             reason = error.strerror
-        self._reformatter, self._matrix = VideoReformatter(), Colorspace.BT2020  # the old one keeps its failure
+        self._reformatter, self._matrix = VideoReformatter(), Colorspace.ITU709  # the old one keeps its failure
         try:
             converted = self._reformat(frame, width, height)
         except av.FFmpegError as error:
             self._matrix = None
             raise ValueError(f"a picture ({frame.format.name}) that FFmpeg cannot convert: {reason}") from error
-        self._tell(f"FFmpeg cannot convert its colours (matrix {int(frame.colorspace)}); they are read as BT.2020")
+        self._tell(f"FFmpeg cannot convert its colours (matrix {int(frame.colorspace)}); they are read as BT.709")
         return converted
 
     def _reformat(self, frame: av.VideoFrame, width: int, height: int) -> av.VideoFrame:

@@ -185,7 +185,7 @@ def test_colours_that_ffmpeg_cannot_convert_are_approximated_and_told_once():
         frame = av.VideoFrame.from_ndarray(TEN[4], format="bgr24").reformat(format="yuv444p")
         frame.colorspace = 14  # ICtCp
         assert difference(converter.convert(frame), TEN[4]) < 20
-    assert told == ["FFmpeg cannot convert its colours (matrix 14); they are read as BT.2020"]
+    assert told == ["FFmpeg cannot convert its colours (matrix 14); they are read as BT.709"]
 
 
 def test_a_picture_that_ffmpeg_cannot_convert_is_refused_and_the_next_one_is_read():
@@ -270,6 +270,15 @@ def test_an_index_without_its_frames_is_cut_short(tmp_path):
     path.write_bytes(content[: content.index(b"00dc", len(content) // 2)])
     frames, _, error, _ = read(path)
     assert f"breaks off after {len(frames)} frames (its header states 20 frames)" in error
+
+
+def test_a_header_that_was_never_completed_states_nothing(tmp_path):
+    """As an AVI file has it that was written into a pipe."""
+    path = write_film(tmp_path / "a.avi", TEN, "mjpeg")
+    content = path.read_bytes()
+    path.write_bytes(content.replace((10).to_bytes(4, "little"), (1 << 30).to_bytes(4, "little"), 2))
+    assert cv2.VideoCapture(str(path)).get(cv2.CAP_PROP_FRAME_COUNT) == 1 << 30
+    assert len(images(path)) == 10
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.ts"])
