@@ -47,4 +47,4 @@ def check(settings: Settings) -> None:
     """
     from edge_fer.publish.mqtt.sink import try_broker
 
-    try_broker(settings)
+    try_broker(settings.publish.mqtt, settings.device_name)

@@ -124,13 +124,17 @@ class Link:
         with contextlib.suppress(BlockingIOError):  # then it is being woken already
             self._waker.send(b"\0")
 
-    def close(self) -> None:
-        """Send what waits, within seconds, and disconnect with the connection's will; may be called again."""
+    def close(self, *, flush: bool = True) -> None:
+        """Disconnect with the connection's will; may be called again.
+
+        Args:
+            flush: whether to send what waits before that, within seconds.
+        """
         if self._stopping.is_set():
             return
         self.wake()
         with self._changed:
-            self._changed.wait_for(lambda: self._is_done or self._is_shut_out, self._times.flush_s)
+            self._changed.wait_for(lambda: self._is_done or self._is_shut_out, self._times.flush_s * flush)
         self._stopping.set()
         self.wake()
         self._thread.join(self._times.leave_s)

@@ -17,7 +17,7 @@ from edge_fer.publish.mqtt.homeassistant import Summary, discovery
 from edge_fer.publish.mqtt.identity import default_client_id, fitting
 from edge_fer.publish.mqtt.link import DEFAULT_TIMES, Link, LinkTimes
 from edge_fer.schema import Reading, Record, SinkStatus, Status, faces_to_json, to_json
-from edge_fer.settings import MqttSettings, Settings
+from edge_fer.settings import MqttSettings
 from edge_fer.types import Image
 
 ONLINE, OFFLINE = b"online", b"offline"
@@ -142,13 +142,16 @@ class Mqtt(Sink):
         return Message(self._topic(name), payload)
 
 
-def try_broker(settings: Settings, connect_s: float = CONNECT_S, times: LinkTimes = DEFAULT_TIMES) -> None:
+def try_broker(
+    settings: MqttSettings, device: str, connect_s: float = CONNECT_S, times: LinkTimes = DEFAULT_TIMES
+) -> None:
     """Try once what a run does: connect with a last will, publish, retained and not, and wait for acknowledgements.
 
     All messages are empty and on the topic `check`: nothing of them stays at the broker.
 
     Args:
-        settings: the broker, and this box's name and credentials.
+        settings: the broker, the topics and this box's credentials.
+        device: the box's name.
         connect_s: how long each step of connecting may take, seconds.
         times: see `Link`.
 
@@ -156,18 +159,18 @@ def try_broker(settings: Settings, connect_s: float = CONNECT_S, times: LinkTime
         ConfigError: when paho-mqtt is missing, or a file that the settings name cannot be used.
         OutputError: when the broker cannot be reached, or does not take the messages.
     """
-    mqtt, message = settings.publish.mqtt, Message(_topic(settings.publish.mqtt, settings.device_name, "check"), b"")
+    message = Message(_topic(settings, device, "check"), b"")
     # With a client id of its own: with the service's, the broker would disconnect the service if that runs.
-    client_id = f"{client_id_of(mqtt, settings.device_name)}-check-{uuid.uuid4().hex[:8]}"
-    connection = Connection(mqtt, client_id, will=message, connect_s=connect_s)
+    client_id = f"{client_id_of(settings, device)}-check-{uuid.uuid4().hex[:8]}"
+    connection = Connection(settings, client_id, will=message, connect_s=connect_s)
     buffer, retained = Buffer(1e6, 3600), RetainedMessages()
     buffer.put([message])
     retained.put(message)
-    birth = f"{mqtt.homeassistant_prefix}/status" if mqtt.homeassistant else None
-    link = Link(connection, buffer, retained, mqtt, birth=birth, times=times)
+    birth = f"{settings.homeassistant_prefix}/status" if settings.homeassistant else None
+    link = Link(connection, buffer, retained, settings, birth=birth, times=times)
     is_settled = link.wait(3 * connect_s + times.quiet_s)
     reason = link.condition[1]
-    link.close()
+    link.close(flush=False)
     if reason is not None:
         raise OutputError(reason)
     if not is_settled:
