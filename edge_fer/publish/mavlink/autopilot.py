@@ -15,6 +15,7 @@ HEARTBEAT_TIMEOUT_S = 5.0
 
 _FLIGHT_CONTROLLER = 1  # MAV_COMP_ID_AUTOPILOT1
 _MAX_ROLL = math.tau  # MAVLink has -pi..pi, radians; what is farther off, or not a number, is no roll
+_MOST_TOLD = 4  # components that claim to be an autopilot, before no more of them are logged
 _REPLY_INTERVAL_NS = 200_000_000  # PX4 sends ten requests a second; a radio has no room for so many replies
 
 _log = logging.getLogger(__name__)
@@ -23,9 +24,9 @@ _log = logging.getLogger(__name__)
 class Autopilot:
     """Follows the flight controller of the own vehicle, the one with the same system id.
 
-    Other components may claim in their heartbeats to be an autopilot: gimbals and camera managers do. Component 1 is the
-    flight controller once it was heard. Where there is none, the first that claims to be one is followed while its
-    heartbeats come, but for one that answers a TIMESYNC request when that one does not.
+    Other components may claim in their heartbeats to be an autopilot: gimbals and camera managers do. Component 1 is
+    the flight controller once it was heard. Where there is none, the first that claims to be one is followed while
+    its heartbeats come, but for one that answers a TIMESYNC request when that one does not.
 
     Args:
         dialect: pymavlink's module of messages.
@@ -84,7 +85,7 @@ class Autopilot:
             self._follow(_FLIGHT_CONTROLLER)
         elif self._component is None or not self._is_present(self._component, now_s):
             self._follow(component)
-        if is_new and len(self._heard_s) > 1:
+        if is_new and 1 < len(self._heard_s) <= _MOST_TOLD:
             _log.warning(
                 "mavlink: components %s of system %d all claim to be an autopilot, and component %d is followed; "
                 "let the others send MAV_AUTOPILOT_INVALID",
