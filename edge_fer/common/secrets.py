@@ -15,13 +15,13 @@ from urllib.parse import quote, unquote
 
 _NAMES = "pass|pwd|token|key|secret|auth|sig|cred"  # a field whose name contains one of these holds a secret
 _HARMLESS = "w|h|width|height|size|res|resolution|fps|rate|channel|camera|stream|subtype|profile|codec|quality|action"
-_URL = r"://[^\s'\"]{0,999}?"
+_URL = r"://[^\s'\"]{0,499}?"
 
 _RULES = tuple(
     re.compile(rule, re.IGNORECASE)
     for rule in (
         # A password may hold any character: all between a word's first colon and its last @ is taken for one.
-        r":/*(?P<login>\S{0,999})@",
+        r":/*(?P<login>\S{0,499})@",
         # Between a host's name and its port there is a number only; else this is a name, a password, and no host.
         r"://(?P<login>[^\s/?#@:\[\]'\"]{1,99}:(?!\d*(?:[/?#\s'\"),;.]|$))[^\s'\"]*)",
         rf"(?:{_NAMES})[\w-]{{0,60}}=(?P<secret>[^&\s]*)",

@@ -38,7 +38,8 @@ _BEFORE, _BEFORE_NS = 15, 1_500_000_000
 """The faces of so many pictures after one and before it are hidden in it, too, unless they are further away in time."""
 
 _SMALLEST = 16
-"""Side of the smallest face that is searched, pixels of the smaller copy: a smaller one shows nobody."""
+"""Side of the smallest face that is searched, pixels of the smaller copy: the least that the detector can, and of a
+smaller one nothing can be made out."""
 
 _THRESHOLDS, _SCORE = (0.5, 0.5, 0.4), 0.4
 """Of the detector: rather is something hidden that is no face than a face shown."""

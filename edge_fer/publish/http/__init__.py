@@ -42,7 +42,7 @@ def open_sink(settings: Settings, limits: Limits = DEFAULT_LIMITS) -> Sink:
     http = settings.publish.http
     if not http.live:
         return HttpSink(http, settings.privacy, settings.device_name, limits=limits)
-    return LiveHttpSink(http, settings.privacy, settings.device_name, open_hider(settings), limits=limits)
+    return LiveHttpSink(http, settings.privacy, settings.device_name, limits=limits, hider=open_hider(settings))
 
 
 def validate(settings: Settings) -> None:

@@ -201,6 +201,11 @@ class BoundedWebSocket(_WriteTimeout, WebSocketsSansIOProtocol):
         if not self.read_paused:
             self.transport.resume_reading()
 
+    def send_receive_event_to_app(self) -> None:
+        """A message has come: that it has is enough, so its text is not decoded, which may fail."""
+        self.curr_msg_data_type = "bytes"
+        super().send_receive_event_to_app()
+
     async def send(self, message: Any) -> None:
         """Send a message of the app."""
         if self.close_sent and self.initial_response is None:

@@ -163,7 +163,7 @@ class Server:
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._loop.set_exception_handler(_note_error)
+        self._loop.set_exception_handler(note_error)
         self._state.attach(self._loop)
         self._running.set()
         await self._uvicorn.serve(sockets=[self._listener])
@@ -185,8 +185,13 @@ def _take_over_log(library: str) -> None:
     logger.propagate = False
 
 
-def _note_error(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Log what fails in the event loop; asyncio's own handler has no bound."""
+def note_error(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log what failed in an event loop; asyncio's own handler has no bound.
+
+    Args:
+        _: the loop.
+        context: see `asyncio.loop.call_exception_handler`.
+    """
     error = context.get("exception")
     if isinstance(error, OSError) and error.errno in _OUT_OF_PLACES:
         _clients_log.error("http: a client has to wait, found: %s", error.strerror)

@@ -29,9 +29,9 @@ class HttpSink(Sink):
         settings: the address, the clients and the rates.
         privacy: the notice to people.
         device: the box's name.
-        hider: what pictures pass before anybody sees them; it is closed with the sink. None: they show all.
         clock: seconds that never go backwards.
         limits: the server's bounds.
+        hider: what pictures pass before anybody sees them; it is closed with the sink. None: they show all.
 
     Raises:
         ConfigError: when the token's file cannot be used.
@@ -45,9 +45,9 @@ class HttpSink(Sink):
         settings: HttpSettings,
         privacy: PrivacySettings,
         device: str,
-        hider: Hider | None = None,
         clock: Callable[[], float] = time.monotonic,
         limits: Limits = DEFAULT_LIMITS,
+        hider: Hider | None = None,
     ) -> None:
         self._settings, self._limits = settings, limits
         token = read_token(settings.token_file)

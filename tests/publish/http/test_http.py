@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+import errno
 import json
 import socket
 import sys
@@ -22,6 +24,7 @@ from edge_fer.publish.http import check, open_sink
 from edge_fer.publish.http.handover import Handover
 from edge_fer.publish.http.latest_records import LatestRecords
 from edge_fer.publish.http.limits import Limits
+from edge_fer.publish.http.server import note_error
 from edge_fer.publish.http.sink import HttpSink
 from edge_fer.publish.sink_queue import SinkQueue
 from edge_fer.schema import SinkStatus, StageTime, Status, json_schema, to_json
@@ -381,10 +384,11 @@ def test_the_picture_shows_the_faces_or_hides_them() -> None:
 
 
 def test_pictures_are_no_more_than_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    from edge_fer.publish.drawing.face_hider import ShowAll
     from edge_fer.publish.http.live import LiveView
 
     clock = Clock(100.0)
-    live = LiveView(HttpSettings(live_fps=10), blur=False, clock=clock)
+    live = LiveView(HttpSettings(live_fps=10), ShowAll(), clock=clock)
     made = []
     monkeypatch.setattr(live.handover, "put", made.append)
     with live.viewer():
@@ -529,3 +533,12 @@ def test_a_missing_library_is_told_with_what_to_type(monkeypatch: pytest.MonkeyP
     ):
         with pytest.raises(ConfigError, match=r"pip install '\.\[http\]' in its checkout$"):
             opened()
+
+
+def test_what_strangers_cause_is_told_and_bounded(caplog: pytest.LogCaptureFixture) -> None:
+    loop = asyncio.new_event_loop()
+    for _ in range(100):
+        note_error(loop, {"message": "accept failed", "exception": OSError(errno.EMFILE, "Too many open files")})
+    loop.close()
+    assert 0 < caplog.text.count("a client has to wait, found: Too many open files") < 10
+    assert "Traceback" not in caplog.text
