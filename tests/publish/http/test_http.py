@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import json
+import re
 import socket
 import sys
 import threading
@@ -204,7 +205,7 @@ def test_metrics_are_what_prometheus_expects() -> None:
     assert not [name for name in families if name.endswith("_created")]
 
 
-def test_nobody_is_in_view_while_nothing_is_seen() -> None:
+def test_nobody_knows_who_is_in_view_while_nothing_is_seen() -> None:
     clock = Clock(100.0)
     latest = LatestRecords(10, clock)
     assert latest.faces is None
@@ -213,16 +214,26 @@ def test_nobody_is_in_view_while_nothing_is_seen() -> None:
         latest.update(make_status())
         assert latest.faces == 2
         latest.update(make_status(state))
-        assert latest.faces == 0, state
+        assert latest.faces is None, state
     latest.update(READING)
     assert latest.faces == 2, "seen again, though the next status is still to come"
     clock.now += 10
-    assert latest.faces == 0
+    assert latest.faces is None
     with serving() as sink:
         sink.publish(READING, None)
         assert b"\nedge_fer_faces 2.0\n" in ask(sink, "/metrics").body
         sink.publish(make_status("waiting_for_camera", "no camera"), None)
-        assert b"\nedge_fer_faces 0.0\n" in ask(sink, "/metrics").body
+        assert b"edge_fer_faces" not in ask(sink, "/metrics").body
+
+
+def test_what_is_not_known_is_no_zero() -> None:
+    with serving() as sink:
+        sink.publish(make_status("starting"), None)
+        found = ask(sink, "/metrics").body.decode()
+        for name in ("faces", "frames_per_second", "last_reading_age_seconds", "throttled", "temperature_celsius"):
+            assert not re.search(rf"^edge_fer_{name}[ {{]", found, re.MULTILINE), name
+        sink.publish(READING, None)
+        assert "\nedge_fer_frames_per_second 29.9\n" in ask(sink, "/metrics").body.decode()
 
 
 def test_the_schema_is_that_of_the_records() -> None:
