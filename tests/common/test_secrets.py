@@ -28,6 +28,7 @@ def test_a_known_password_is_hidden_with_its_pieces(text: str) -> None:
     assert "Mond" not in hidden
     assert "Sonne" not in hidden
     assert hidden.count("\n") == text.count("\n")
+    assert hide_secrets("admin at tcp://127.0.0.1:9?timeout=5") == "admin at tcp://127.0.0.1:9?timeout=***"
 
 
 @pytest.mark.parametrize(
