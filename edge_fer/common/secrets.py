@@ -99,7 +99,8 @@ def forget_secrets() -> None:
 
 def _keep_login(login: str) -> None:
     user, _, password = login.partition(":")
-    keep_secret(password or user)
+    if password or "/" not in user:  # else it is a host and a path with an @ in it
+        keep_secret(password or user)
 
 
 def _hide(match: re.Match[str]) -> str:

@@ -91,6 +91,11 @@ def test_long_texts_take_no_long_time() -> None:
         hide_secrets("a" * 100_000 + text)
 
 
+def test_an_at_sign_in_a_path_makes_no_secret_of_the_host() -> None:
+    keep_secrets_of("https://host.example/@someone/live")
+    assert hide_secrets("cannot reach host.example") == "cannot reach host.example"
+
+
 def test_short_words_that_are_part_of_a_password_stay() -> None:
     keep_secret("a#is#run")
     assert hide_secrets("this is a running run") == "this is a running ***"
