@@ -30,6 +30,7 @@ from edge_fer.errors import OutputError, SourceError
 from edge_fer.expression import ExpressionModel
 from edge_fer.publish import Sink
 from edge_fer.publish.configured import configured_sinks
+from edge_fer.publish.drawing.face_hider import open_hider
 from edge_fer.publish.recording import Pace, Recording
 from edge_fer.publish.sink_group import SinkGroup, Unsent
 from edge_fer.recognizer import FoundFaces, Recognizer
@@ -245,7 +246,7 @@ def _open_sinks(settings: Settings, sinks: Sequence[Sink], stopping: threading.E
             group.add(sink, essential=False)
         path = settings.publish.record
         if path is not None:
-            blur = settings.privacy.blur_faces
-            group.add(Recording(path, lambda: Pace(camera.fps, camera.drops_frames), blur=blur), essential=True)
+            hider = open_hider(settings)
+            group.add(Recording(path, lambda: Pace(camera.fps, camera.drops_frames), hider=hider), essential=True)
         stack.pop_all()
     return group
