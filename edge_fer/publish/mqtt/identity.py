@@ -8,6 +8,7 @@ import ssl
 import uuid
 from pathlib import Path
 
+from edge_fer.common.secrets import keep_secret
 from edge_fer.errors import ConfigError
 from edge_fer.publish.secret import open_secret, read_secret
 from edge_fer.settings import MqttSettings
@@ -71,7 +72,10 @@ def read_credentials(path: Path) -> tuple[str, str | None]:
         raise ConfigError(
             f"expected a user in the first line of {path} (publish.mqtt.credentials_file), found an empty one"
         )
-    return user, rest[0] if rest and rest[0] else None
+    password = rest[0] if rest and rest[0] else None
+    if password is not None:
+        keep_secret(password)
+    return user, password
 
 
 def tls_context(settings: MqttSettings) -> ssl.SSLContext:

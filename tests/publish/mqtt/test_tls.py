@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from edge_fer.common.secrets import hide_secrets
 from edge_fer.errors import ConfigError, OutputError
+from edge_fer.publish.mqtt.identity import read_credentials
 from edge_fer.publish.mqtt.sink import Mqtt, try_broker
 from edge_fer.schema import SinkStatus
 from edge_fer.settings import MqttSettings
@@ -252,3 +254,8 @@ def test_a_credentials_file_must_be_there_and_name_a_user(tmp_path: Path) -> Non
         try_broker(MqttSettings(host="127.0.0.1", credentials_file=binary), "drone-7")
     with pytest.raises(ConfigError, match="a user in the first line"):
         try_broker(MqttSettings(host="127.0.0.1", credentials_file=credentials(tmp_path, "")), "drone-7")
+
+
+def test_no_text_shows_the_password_of_a_credentials_file(tmp_path: Path) -> None:
+    assert read_credentials(credentials(tmp_path, "ada\nby@ron\n")) == ("ada", "by@ron")
+    assert hide_secrets("the broker refuses ada, by@ron") == "the broker refuses ada, ***"
