@@ -73,14 +73,13 @@ def serve(connection: Connection) -> None:
 @settings(max_examples=40)
 def test_whatever_a_broker_sends_leaves_the_link_or_ends_it_with_a_line(stream: bytes) -> None:
     ours, theirs = socket.socketpair()
-    with theirs, mock.patch("paho.mqtt.client.socket.create_connection", return_value=ours):
-        connection = Connection(MqttSettings(host="broker"), "box")
+    connection = Connection(MqttSettings(host="broker"), "box")
+    with ours, theirs, mock.patch.object(connection.client, "_create_socket_connection", return_value=ours):
         theirs.sendall(CONNACK + stream)
         theirs.shutdown(socket.SHUT_WR)
         with pytest.raises(LinkError, match=r"^expected .* found"):
             serve(connection)
         connection.close()
-        ours.close()
 
 
 class Blocked:
