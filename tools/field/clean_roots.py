@@ -1,11 +1,11 @@
 """The README's two commands on a bare Debian: `python -m tools.field.clean_roots`. Not part of the test suite.
 
-Makes clean roots of Debian 12 and 13 with mmdebstrap, with python3, python3-venv, make and git and nothing else, clones this
-checkout's last commit into each, and runs `make demo` and `make test` there: as root and as a user, each in a
-folder that only its owner may enter and whose path has a space. pip is configured in the root as it is outside.
+Makes clean roots of Debian 12 and 13 with mmdebstrap, with python3, python3-venv, make and git and nothing else,
+clones this checkout's last commit into each, and runs `make demo` and `make test` there: as root and as a user, each
+in a folder that only its owner may enter and whose path has a space. pip is configured as it is outside.
 
-Exit code 0 when all passed and the tests that were skipped named the Debian packages that they need; else 1. Needs root,
-mmdebstrap, a network, 4 GB, and about half an hour on an idle machine.
+Exit code 0 when all passed and the tests that were skipped named the Debian packages that they need; else 1. Needs
+root, mmdebstrap, a network, 4 GB, and about half an hour on an idle machine.
 """
 
 from __future__ import annotations
@@ -92,13 +92,11 @@ class CleanRoot:
 
     def _configure_pip(self) -> None:
         """The same settings in a file of the root, and the files and folders that they name in the same places."""
-        said = subprocess.run(
-            [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=True
-        )
-        lines = [line.partition("=") for line in said.stdout.splitlines() if line.startswith("global.")]
-        settings = {name.removeprefix("global."): value.strip("'") for name, _, value in lines}
-        text = "".join(f"{name} = {value}\n".replace("\\n", "\n    ") for name, value in settings.items())
-        (self.root / "etc/pip.conf").write_text(f"[global]\n{text}")
+        command = [sys.executable, "-m", "pip", "config", "list"]
+        said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        settings = {name: value.strip("'") for name, _, value in (line.partition("=") for line in said.splitlines())}
+        lines = [f"{name.removeprefix('global.')} = {value}\n" for name, value in settings.items() if name[0] != ":"]
+        (self.root / "etc/pip.conf").write_text("[global]\n" + "".join(lines).replace("\\n", "\n    "))
         for path in sorted({path for value in settings.values() for path in _local_paths(value)}):
             inside = self.root / path.relative_to("/")
             inside.parent.mkdir(parents=True, exist_ok=True)
@@ -112,14 +110,11 @@ def _pip_variables() -> dict[str, str]:
 
 
 def _local_paths(value: str) -> list[Path]:
-    """The files and folders of this machine that a setting of pip names."""
-    paths = [Path(urlsplit(word).path) for word in value.split() if word.startswith(("/", "file://"))]
-    return [_top(path) for path in paths if path.exists()]
-
-
-def _top(path: Path) -> Path:
-    """The folder that a package index lies in, files beside it."""
-    return path.parent if path.name == "simple" else path
+    """The files and folders of this machine that a setting of pip names; an index refers to files beside it."""
+    words = value.replace("\\n", " ").split()
+    paths = [Path(word) for word in words if word.startswith("/")]
+    indices = [Path(urlsplit(word).path).parent for word in words if word.startswith("file://")]
+    return [path for path in (*paths, *indices) if path.exists()]
 
 
 def _is_told(line: str) -> bool:
