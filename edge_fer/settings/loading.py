@@ -178,7 +178,7 @@ def _is_text(name: str) -> bool:
 
 def _is_path(name: str) -> bool:
     """Whether a setting is the path of a file or folder, which may hold what YAML takes for signs of its own."""
-    return _field(name) == Path | None
+    return bool(_field(name) == Path | None)
 
 
 def _nearest(where: str) -> str:
