@@ -24,6 +24,7 @@ from edge_fer.cli.cameras import cameras
 from edge_fer.cli.doctor import doctor
 from edge_fer.cli.options import say
 from edge_fer.cli.run import run
+from edge_fer.common.text import printable
 from edge_fer.errors import ConfigError, EdgeFerError, OutputError
 
 HELP = (
@@ -96,8 +97,8 @@ def main() -> None:
 def _end(error: EdgeFerError) -> None:
     log = logging.getLogger("edge_fer")
     if log.handlers:  # the run's own, with its format and priorities
-        log.error("%s", error)
+        log.error("%s", printable(str(error)))
     else:
         with suppress(OSError):  # standard error may be closed or full; the exit code still tells
-            print(f"edge-fer: {error}", file=sys.stderr)  # noqa: T201  a command line talks
+            print(f"edge-fer: {printable(str(error))}", file=sys.stderr)  # noqa: T201  a command line talks
     sys.exit(error.exit_code)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 
+from edge_fer.common.text import escaped
 from edge_fer.publish import Sink
 from edge_fer.schema import Reading, Record, Status
 from edge_fer.types import Image
@@ -34,10 +35,10 @@ class TextLine(Sink):
     def publish(self, record: Record, image: Image | None) -> None:
         """Show one record; see `edge_fer.publish.Sink.publish`."""
         if isinstance(record, Reading):
-            self._show(_sentence(record))
+            self._show(escaped(_sentence(record)))
         elif record.message != self._last_message:
             self._last_message = record.message
-            self._write_line(record.message)
+            self._write_line(escaped(record.message))
         if isinstance(record, Status) and record.state == "stopping" and record.stages:
             self._write_line(_stages(record))
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping
 from typing import Literal, TextIO
 
+from edge_fer.common.text import escaped
 from edge_fer.publish import Sink
 from edge_fer.schema import Record, Status
 from edge_fer.status.reporter import iso
@@ -75,13 +76,13 @@ class StatusLog(Sink):
 
 class _Text(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        return f"edge-fer: {super().format(record)}"
+        return f"edge-fer: {escaped(super().format(record))}"
 
 
 class _Journal(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         priority = next((number for level, number in _PRIORITIES if record.levelno >= level), 7)
-        return "\n".join(f"<{priority}>{line}" for line in super().format(record).splitlines())
+        return "\n".join(f"<{priority}>{line}" for line in escaped(super().format(record)).splitlines())
 
 
 class _Json(logging.Formatter):

@@ -6,6 +6,7 @@ import time
 import uuid
 from datetime import datetime, timezone
 
+from edge_fer.common.text import printable
 from edge_fer.expression.face_reading import age_ms
 from edge_fer.process.running_child import abandoned
 from edge_fer.publish.sink_group import SinkGroup
@@ -76,7 +77,7 @@ class Reporter:
             stuck=condition.stuck,
             degraded_s=round(self._monitor.degraded_s(degraded=trouble is not None), 1),
             sinks=self._sinks.conditions,
-            message=message,
+            message=printable(message),
         )
 
 

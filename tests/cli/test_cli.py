@@ -264,3 +264,12 @@ def test_importing_the_package_is_cheap() -> None:
     code = "import sys, edge_fer; print(sorted({'numpy', 'cv2', 'pydantic', 'ai_edge_litert'} & set(sys.modules)))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+def test_the_name_of_a_file_does_not_steer_the_terminal(tmp_path: Path) -> None:
+    name = str(tmp_path / "a\x1b]0;title\x07\x9b31m")
+    for arguments in (("run", "--camera", name), ("run", "--config", name), ("models", "list", "--models", name),
+                      ("run", "--camera", "sample", "--record", f"{name}/a.mp4")):  # fmt: skip
+        said = edge_fer_cli(*arguments).stderr
+        assert "x1b]0;title" in said
+        assert said.strip().isprintable()
