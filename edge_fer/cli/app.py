@@ -14,7 +14,6 @@ from importlib.metadata import entry_points
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from edge_fer import __version__
 from edge_fer.cli import config, models
@@ -24,6 +23,7 @@ from edge_fer.cli.cameras import cameras
 from edge_fer.cli.doctor import doctor
 from edge_fer.cli.options import say
 from edge_fer.cli.run import run
+from edge_fer.common.command_line import App, CameraCommand, Group
 from edge_fer.common.text import printable
 from edge_fer.errors import ConfigError, EdgeFerError, OutputError
 
@@ -36,7 +36,7 @@ HELP = (
 _FULL = {errno.ENOSPC, errno.EIO, errno.EDQUOT}  # what a standard output that takes no more fails with
 
 
-class _Commands(TyperGroup):
+class _Commands(Group):
     """The runtime's commands, and those that other packages add."""
 
     def list_commands(self, ctx: Any) -> list[str]:
@@ -55,11 +55,11 @@ def _plugins() -> dict[str, Any]:
     return {entry.name: entry for entry in entry_points(group="edge_fer.commands")}
 
 
-app = typer.Typer(cls=_Commands, no_args_is_help=True, pretty_exceptions_enable=False, help=HELP)
-app.command()(run)
+app = App(cls=_Commands, no_args_is_help=True, pretty_exceptions_enable=False, help=HELP)
+app.command(cls=CameraCommand)(run)
 app.command()(cameras)
 app.command()(doctor)
-app.command(help=BENCH_HELP)(bench)
+app.command(help=BENCH_HELP, cls=CameraCommand)(bench)
 app.add_typer(config.app, name="config")
 app.add_typer(models.app, name="models")
 

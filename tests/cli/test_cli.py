@@ -19,8 +19,10 @@ from pathlib import Path
 import cv2
 import pytest
 import yaml
+from typer.testing import CliRunner
 
 import edge_fer
+from edge_fer.cli.app import app
 from edge_fer.inference.model_store import packaged_folder
 
 COMMAND = [sys.executable, "-m", "edge_fer"]
@@ -146,6 +148,30 @@ def test_bad_settings_end_with_2(tmp_path: Path, text: str, words: tuple[str, ..
     path = tmp_path / "edge-fer.yaml"
     path.write_text(text)
     failed_with(edge_fer_cli("run", "--config", str(path)), 2, *words)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("run --source sample", "--source, did you mean --camera?"),
+        ("run sample", "did you mean --camera sample?"),
+        ("bench a.mp4 b.mp4", "did you mean --camera a.mp4?"),
+        ("run --cameras 0", "--camera"),
+        ("models list sample", "unexpected extra argument"),
+    ],
+)
+def test_a_source_that_is_named_otherwise_is_told_the_option(line: str, said: str) -> None:
+    result = CliRunner().invoke(app, line.split(), prog_name="edge-fer")
+    assert result.exit_code == 2
+    assert said in result.output
+    assert ("camera" in result.output) == ("models" not in line)
+
+
+@pytest.mark.parametrize("line", ["run", "config schema", "lab", "lab faces", ""])
+def test_a_flag_is_shown_without_a_value(line: str) -> None:
+    text = CliRunner().invoke(app, [*line.split(), "--help"], prog_name="edge-fer").output
+    assert "--help " in text
+    assert "bool" not in text
 
 
 def test_an_unknown_command_ends_with_2() -> None:
