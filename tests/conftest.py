@@ -19,7 +19,7 @@ silence_opencv()  # whoever opens a video first sets how much FFmpeg says in thi
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 # How long an example takes says more of the machine, which others use too, than of the code.
-hypothesis.settings.register_profile("edge-fer")
+hypothesis.settings.register_profile("edge-fer", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("edge-fer")
 
 

@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import select
+import shlex
 import shutil
 import signal
 import socket
@@ -224,12 +225,13 @@ def test_signals_do_not_wait_for_each_other() -> None:
 
 def test_closed_standard_streams_are_no_places_for_other_files(tmp_path: Path) -> None:
     path = tmp_path / "readings.jsonl"
-    command = f"{sys.executable} -m edge_fer run --camera sample --max-frames 2 --format none <&- 2>&-"
+    python = shlex.quote(sys.executable)
+    command = f"{python} -m edge_fer run --camera sample --max-frames 2 --format none <&- 2>&-"
     environment = os.environ | {"EDGE_FER_PUBLISH__FILE__PATH": str(path)}
     ended = subprocess.run(command, shell=True, env=environment, timeout=PATIENCE_S, check=False)
     assert ended.returncode == 0
     assert [json.loads(line)["schema"] for line in path.read_text().splitlines()]
-    command = f"{sys.executable} -m edge_fer run --camera - <&-"
+    command = f"{python} -m edge_fer run --camera - <&-"
     environment |= {"EDGE_FER_CAPTURE__RAW__WIDTH": "64", "EDGE_FER_CAPTURE__RAW__HEIGHT": "48"}
     ended = subprocess.run(command, shell=True, env=environment, timeout=PATIENCE_S, check=False, capture_output=True)
     assert ended.returncode == 3

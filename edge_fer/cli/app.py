@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import sys
 from contextlib import suppress
 from importlib.metadata import entry_points
@@ -83,6 +84,7 @@ def main() -> None:
     except OSError as error:
         if error.errno not in _FULL or error.filename is not None:
             raise
+        _drop_output()
         _end(OutputError(f"expected standard output to take the text, found: {error.strerror}"))
     except ModuleNotFoundError as error:
         if not {*_plugins(), "bench"} & set(sys.argv[1:2]):
@@ -92,6 +94,13 @@ def main() -> None:
                 f"this needs the library `{error.name}`, which is not there; pip install '.[lab]' in its checkout"
             )
         )
+
+
+def _drop_output() -> None:
+    """What standard output has not taken yet goes nowhere: else Python tries again at its end, and exits with 120."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 def _end(error: EdgeFerError) -> None:

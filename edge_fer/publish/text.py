@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 
 from edge_fer.common.text import escaped
 from edge_fer.publish import Sink
 from edge_fer.schema import Reading, Record, Status
-from edge_fer.types import Image
+from edge_fer.types import LABELS, Image
 
 _START_OF_LINE = "\r\x1b[K"
+_REMEMBERED = 2000  # ids of faces
 
 
 class TextLine(Sink):
     """Shows the newest reading in place on a terminal; elsewhere, one line a reading.
 
-    Statuses have lines of their own, and a message is not repeated; the last one is followed by the times of the
-    stages.
+    Pictures that are no film have a line each, with their name. Statuses have lines of their own, and a message is
+    not repeated; the last one is followed by what was read, and by the times of the stages.
 
     Args:
         write: writes text to its destination; may raise OutputError.
@@ -31,34 +34,83 @@ class TextLine(Sink):
         self._in_place = in_place
         self._unfinished = False
         self._last_message = ""
+        self._summary = _Summary()
 
     def publish(self, record: Record, image: Image | None) -> None:
         """Show one record; see `edge_fer.publish.Sink.publish`."""
         if isinstance(record, Reading):
-            self._show(escaped(_sentence(record)))
-        elif record.message != self._last_message:
+            self._summary.add(record)
+            self._show(escaped(_sentence(record)), in_place=self._in_place and not _is_picture(record))
+            return
+        if record.message != self._last_message:
             self._last_message = record.message
             self._write_line(escaped(record.message))
-        if isinstance(record, Status) and record.state == "stopping" and record.stages:
-            self._write_line(_stages(record))
+        if record.state == "stopping" and self._summary.frames:
+            self._write_line(self._summary.text(record.dropped))
+            if record.stages:
+                self._write_line(_stages(record))
 
-    def _show(self, text: str) -> None:
-        if self._in_place:
+    def _show(self, text: str, *, in_place: bool) -> None:
+        if in_place:
             self._write(_START_OF_LINE + text[: shutil.get_terminal_size().columns - 1])
             self._unfinished = True
         else:
-            self._write(text + "\n")
+            self._write_line(text)
 
     def _write_line(self, text: str) -> None:
         self._write("\n" * self._unfinished + text + "\n")
         self._unfinished = False
 
 
+class _Summary:
+    """Counts what a run has read.
+
+    Attributes:
+        frames: readings.
+    """
+
+    def __init__(self) -> None:
+        self.frames = self._faces = 0
+        self._ids: set[int] = set()
+        self._labels: Counter[str] = Counter()
+
+    def add(self, reading: Reading) -> None:
+        """Count a reading."""
+        self.frames += 1
+        ids = {face.id for face in reading.faces}
+        self._faces += len(ids - self._ids)
+        self._ids |= ids
+        if len(self._ids) > _REMEMBERED:  # those that come again are among the newest
+            self._ids = set(sorted(self._ids)[_REMEMBERED // 2 :])
+        self._labels.update(face.label or "without a label" for face in reading.faces)
+
+    def text(self, dropped: int) -> str:
+        """One line; each face has a label in each of its frames.
+
+        Args:
+            dropped: frames that were dropped.
+        """
+        labels = [f"{self._labels[name]} {name}" for name in (*LABELS, "without a label") if self._labels[name]]
+        seen = f": {', '.join(labels)}" if labels else ""
+        return f"{_count(self.frames, 'frame')}, {dropped} dropped, {_count(self._faces, 'face')}{seen}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'s' * (number != 1)}"
+
+
+def _is_picture(reading: Reading) -> bool:
+    """Whether it is of a picture that is no film."""
+    return reading.source_file is not None and reading.position_ms is None
+
+
 def _sentence(reading: Reading) -> str:
     faces = "  ".join(f"[{face.id}] {face.summary}" for face in reading.faces) or "no face"
-    state = f"  ({reading.reason})" if reading.degraded else ""
+    state = f"({reading.reason})  " if reading.degraded else ""
+    if _is_picture(reading):
+        return f"{Path(reading.source_file or '').name}  {state}{faces}"
     rate = f"{reading.fps:5.1f} FPS  " if reading.fps else ""  # the first frame has none
-    return f"{rate}{reading.backend}{state}  frame {reading.frame}  {faces}"
+    return f"{rate}{reading.backend}  {state}frame {reading.frame}  {faces}"
 
 
 def _stages(status: Status) -> str:
