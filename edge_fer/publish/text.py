@@ -19,8 +19,8 @@ _REMEMBERED = 2000  # ids of faces
 class TextLine(Sink):
     """Shows the newest reading in place on a terminal; elsewhere, one line a reading.
 
-    Pictures that are no film have a line each, with their name. Statuses have lines of their own, and a message is
-    not repeated; the last one is followed by what was read, and by the times of the stages.
+    What was read last of each file of a folder stays: of pictures, a line each. Statuses have lines of their own,
+    and a message is not repeated; the last one is followed by what was read, and by the times of the stages.
 
     Args:
         write: writes text to its destination; may raise OutputError.
@@ -33,6 +33,7 @@ class TextLine(Sink):
         self._write = write
         self._in_place = in_place
         self._unfinished = False
+        self._file: str | None = None
         self._last_message = ""
         self._summary = _Summary()
 
@@ -40,7 +41,7 @@ class TextLine(Sink):
         """Show one record; see `edge_fer.publish.Sink.publish`."""
         if isinstance(record, Reading):
             self._summary.add(record)
-            self._show(escaped(_sentence(record)), in_place=self._in_place and not _is_picture(record))
+            self._show(record)
             return
         if record.message != self._last_message:
             self._last_message = record.message
@@ -50,12 +51,14 @@ class TextLine(Sink):
             if record.stages:
                 self._write_line(_stages(record))
 
-    def _show(self, text: str, *, in_place: bool) -> None:
-        if in_place:
-            self._write(_START_OF_LINE + text[: shutil.get_terminal_size().columns - 1])
-            self._unfinished = True
-        else:
+    def _show(self, reading: Reading) -> None:
+        text = escaped(_sentence(reading))
+        if not self._in_place:
             self._write_line(text)
+            return
+        begin = "\n" if self._unfinished and reading.source_file != self._file else _START_OF_LINE
+        self._write(begin + text[: shutil.get_terminal_size().columns - 1])
+        self._unfinished, self._file = True, reading.source_file
 
     def _write_line(self, text: str) -> None:
         self._write("\n" * self._unfinished + text + "\n")
@@ -99,18 +102,12 @@ def _count(number: int, what: str) -> str:
     return f"{number} {what}{'s' * (number != 1)}"
 
 
-def _is_picture(reading: Reading) -> bool:
-    """Whether it is of a picture that is no film."""
-    return reading.source_file is not None and reading.position_ms is None
-
-
 def _sentence(reading: Reading) -> str:
     faces = "  ".join(f"[{face.id}] {face.summary}" for face in reading.faces) or "no face"
-    state = f"({reading.reason})  " if reading.degraded else ""
-    if _is_picture(reading):
-        return f"{Path(reading.source_file or '').name}  {state}{faces}"
+    state = f"  ({reading.reason})" if reading.degraded else ""
     rate = f"{reading.fps:5.1f} FPS  " if reading.fps else ""  # the first frame has none
-    return f"{rate}{reading.backend}  {state}frame {reading.frame}  {faces}"
+    file = f"{Path(reading.source_file).name}  " if reading.source_file not in (None, reading.source) else ""
+    return f"{rate}{reading.backend}{state}  {file}frame {reading.frame}  {faces}"
 
 
 def _stages(status: Status) -> str:
