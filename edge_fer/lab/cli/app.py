@@ -40,7 +40,7 @@ def root() -> None:
 
     edge-fer lab export --weights out/train/finetune/best.npz --data faces/ --out my-models
 
-    edge-fer run --models my-models --camera 0
+    edge-fer run --models my-models --model my_se_resnet50 --camera 0
     """
 
 
