@@ -92,6 +92,21 @@ def _count(node: yaml.Node, counted: dict[yaml.Node, int]) -> int:
     return total
 
 
+def read_text(path: Path) -> str:
+    """The text of a file that people write, and no more than that of a device that has no end.
+
+    Raises:
+        OSError: when it cannot be read.
+        UnicodeDecodeError: when it is no UTF-8.
+        YamlTextError: when it is too long.
+    """
+    with path.open("rb") as file:
+        content = file.read(_MAX_CHARACTERS + 1)
+    if len(content) > _MAX_CHARACTERS:
+        raise YamlTextError(f"expected at most {_MAX_CHARACTERS} bytes in {printable(str(path))}, found more")
+    return content.decode("utf-8-sig")
+
+
 def parse_yaml(text: str, where: Path | str) -> Any:
     """The content of a YAML text, whose keys must be words, each once.
 

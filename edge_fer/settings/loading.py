@@ -12,7 +12,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from edge_fer.common.text import first_problem, printable
-from edge_fer.common.yaml_text import YamlTextError, parse_yaml
+from edge_fer.common.yaml_text import YamlTextError, parse_yaml, read_text
 from edge_fer.errors import ConfigError
 from edge_fer.settings.settings import Settings
 
@@ -116,7 +116,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 
 def _read_text(path: Path) -> str:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
     except OSError as error:
         raise ConfigError(f"expected a settings file at {path}, found: {error.strerror}") from error
     except UnicodeDecodeError as error:

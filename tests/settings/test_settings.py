@@ -137,6 +137,17 @@ def test_missing_and_binary_files(tmp_path: Path) -> None:
         load_settings(binary, {})
 
 
+def test_a_file_of_settings_has_an_end() -> None:
+    with pytest.raises(ConfigError, match="expected at most 131072 bytes in /dev/zero, found more"):
+        load_settings(Path("/dev/zero"), {})
+
+
+def test_a_byte_order_mark_is_no_part_of_the_settings(tmp_path: Path) -> None:
+    path = tmp_path / "edge-fer.yaml"
+    path.write_text("device: x\n", encoding="utf-8-sig")
+    assert load_settings(path, {}).device == "x"
+
+
 @pytest.mark.parametrize(
     "text", ["{", "2026-13-01", "[" * 500, "9" * 5000, "!!int", "!!binary =", "3", "big", "\udcfc"]
 )
