@@ -1,8 +1,8 @@
 """A run from its start to the signal that ends it, and from one file of settings to the next.
 
-SIGINT and SIGTERM end it. SIGHUP reads the settings again: valid ones that have changed begin a new run in the same
-process, with what the sinks have not sent yet; with others the run goes on as before, and reports so. Where systemd
-started the service, it is notified of each of these.
+SIGINT and SIGTERM end it, and so does a terminal that is closed under it. Any other SIGHUP reads the settings again:
+valid ones that have changed begin a new run in the same process, with what the sinks have not sent yet; with others the
+run goes on as before, and reports so. Where systemd started the service, it is notified of each of these.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from edge_fer.common.memory import give_back, limit_arenas
+from edge_fer.common.terminal import Terminal
 from edge_fer.errors import EdgeFerError, OutputClosed, SourceError
 from edge_fer.pipeline import Pipeline
 from edge_fer.publish import Sink
@@ -58,6 +59,7 @@ class Service:
         self._stopping = threading.Event()
         self._ended_by: int | None = None
         self._hung_up = False
+        self._terminal = Terminal()
         self._next: Settings | None = None
         self._pipeline: Pipeline | None = None
         self._made_from: object = None  # fingerprint of the run's settings
@@ -189,8 +191,12 @@ class Service:
             self._ended_by = number
             self._stopping.set()
 
-    def _hang_up(self, number: int, _: FrameType | None) -> None:
-        self._hung_up = True
+    def _hang_up(self, number: int, frame: FrameType | None) -> None:
+        """The terminal has gone, which ends the run; or somebody wants the settings to be read again."""
+        if self._terminal.gone:
+            self._end(number, frame)
+        else:
+            self._hung_up = True
 
 
 @contextmanager

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import pty
 import select
+import shlex
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import termios
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -136,7 +140,7 @@ def test_a_service_reads_its_settings_again_and_keeps_the_old_ones_when_they_are
     messages = [record["message"] for record in records if "message" in record]
     assert any("unknown setting `capture.sauce`, did you mean `capture.source`?" in message for message in messages)
     assert any("the new settings do not work, the old ones are kept" in message for message in messages)
-    assert "<4>the settings are not read again, the old ones are kept: unknown setting" in err
+    assert f"<4>the settings are not read again, the old ones are kept: {box.config}: unknown setting" in err
     assert len({record["run"] for record in records}) == 3
 
 
@@ -301,12 +305,13 @@ def test_settings_that_are_the_same_do_not_end_the_run() -> None:
 
 def test_closed_standard_streams_are_no_places_for_other_files(tmp_path: Path) -> None:
     path = tmp_path / "readings.jsonl"
-    command = f"{sys.executable} -m edge_fer run --camera sample --max-frames 2 --format none <&- 2>&-"
+    python = shlex.quote(sys.executable)
+    command = f"{python} -m edge_fer run --camera sample --max-frames 2 --format none <&- 2>&-"
     environment = os.environ | {"EDGE_FER_PUBLISH__FILE__PATH": str(path)}
     ended = subprocess.run(command, shell=True, env=environment, timeout=PATIENCE_S, check=False)
     assert ended.returncode == 0
     assert [json.loads(line)["schema"] for line in path.read_text().splitlines()]
-    command = f"{sys.executable} -m edge_fer run --camera - <&-"
+    command = f"{python} -m edge_fer run --camera - <&-"
     environment |= {"EDGE_FER_CAPTURE__RAW__WIDTH": "64", "EDGE_FER_CAPTURE__RAW__HEIGHT": "48"}
     ended = subprocess.run(command, shell=True, env=environment, timeout=PATIENCE_S, check=False, capture_output=True)
     assert ended.returncode == 3
@@ -361,3 +366,81 @@ def test_config_check_names_what_does_not_work(tmp_path: Path) -> None:
         assert ended.stdout.splitlines()[0] == "settings ok"
         assert ended.stdout.splitlines()[1].startswith(line)
     assert not list(tmp_path.iterdir()), "the service's user could not write what root has made"
+
+
+def on_a_terminal(*words: str, before: Callable[[], object] = lambda: None) -> tuple[subprocess.Popen[bytes], int]:
+    """A run with a controlling terminal of its own, and the terminal's other end."""
+    ours, its = pty.openpty()
+
+    def become_leader() -> None:
+        os.setsid()
+        fcntl.ioctl(its, termios.TIOCSCTTY, 0)
+        before()
+
+    command = [sys.executable, "-m", "edge_fer", "run", "--camera", "synthetic:1", *words]
+    environment = os.environ | {"EDGE_FER_CAPTURE__LOOP": "true", "EDGE_FER_CAPTURE__REALTIME": "true"}
+    process = subprocess.Popen(
+        command,
+        stdin=its,
+        stdout=its,
+        stderr=its,
+        env=environment,
+        preexec_fn=become_leader,  # noqa: PLW1509  the function takes no lock
+    )
+    os.close(its)
+    return process, ours
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["none", "text"])
+def test_a_terminal_that_is_closed_ends_what_was_started_on_it(form: str) -> None:
+    process, ours = on_a_terminal("--format", form)
+    while b"synthetic" not in os.read(ours, 4096):
+        pass
+    os.close(ours)
+    assert process.wait(PATIENCE_S) == 0
+
+
+@pytest.mark.slow
+def test_a_run_that_shall_outlive_its_terminal_does(tmp_path: Path) -> None:
+    process, ours = on_a_terminal(
+        "--format", "none", "--duration", "3", before=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    )
+    while b"synthetic" not in os.read(ours, 4096):
+        pass
+    began = time.monotonic()
+    os.close(ours)
+    assert process.wait(PATIENCE_S) == 0
+    assert time.monotonic() - began > 1
+
+
+@pytest.mark.parametrize(("terminal", "goes_on"), [([], True), ([True, True], True), ([True, False], False)])
+def test_what_a_hang_up_means(terminal: list[bool], goes_on: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    there = iter(terminal)
+    monkeypatch.setattr("edge_fer.common.terminal._has_terminal", lambda: next(there, False))
+    service = Service(Settings(), Settings, lambda *_: ())
+    service._hang_up(signal.SIGHUP, None)
+    assert service._hung_up == goes_on
+    assert service._stopping.is_set() != goes_on
+
+
+BEGINNING = """
+import os, signal, sys
+from edge_fer.__main__ import main
+class Finder:
+    def find_spec(self, name, *_):
+        if name == {module!r}:
+            os.kill(os.getpid(), signal.SIGTERM)
+sys.meta_path.insert(0, Finder())
+sys.argv = ["edge-fer", "run", "--camera", "sample", "--max-frames", "1"]
+main()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("module", ["edge_fer.cli.app", "cv2", "edge_fer.service", "ai_edge_litert.interpreter"])
+def test_sigterm_before_the_run_has_begun_is_an_end_like_any_other(module: str) -> None:
+    command = [sys.executable, "-c", BEGINNING.format(module=module)]
+    ended = subprocess.run(command, capture_output=True, timeout=PATIENCE_S, check=False, text=True)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "edge-fer/reading" not in ended.stdout

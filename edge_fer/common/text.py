@@ -36,9 +36,23 @@ def first_line(error: Exception) -> str:
     return lines[0] if lines else type(error).__name__
 
 
+def escaped(text: str) -> str:
+    """A text that a terminal shows and does not obey, and that can be encoded as UTF-8.
+
+    File names may hold any bytes: control characters, and bytes that are no UTF-8, are written as escapes. Line feeds
+    and tabs stay.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        letter if letter.isprintable() or letter in "\n\t" else letter.encode("unicode_escape").decode()
+        for letter in text
+    )
+
+
 def printable(text: str) -> str:
-    """A text on one line that can be encoded as UTF-8: bytes of file names that cannot be are written as escapes."""
-    return " ".join(text.split()).encode(errors="backslashreplace").decode()
+    """A text on one line, escaped; see `escaped`."""
+    return escaped(" ".join(text.split()))
 
 
 def redact(text: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator
 
@@ -30,9 +30,10 @@ class RawSettings(Section):
 class CaptureSettings(Section):
     """Where frames come from."""
 
+    file_names: ClassVar[frozenset[str]] = frozenset({"source", "python"})
+
     source: str = Field(
         "0",
-        min_length=1,
         description="camera index, device path, `picamera2`, picture, video, folder, URL, `-`, `sample`, `synthetic:3`",
     )
     width: int | None = Field(
@@ -124,7 +125,10 @@ class CaptureSettings(Section):
 
     @field_validator("source")
     @classmethod
-    def _check_url(cls, source: str) -> str:
+    def _check_source(cls, source: str) -> str:
+        """It may hold bytes that are no UTF-8, which pydantic's own checks of a length would refuse."""
+        if not source:
+            raise ValueError("expected a source such as 0, /dev/video0 or clip.mp4, found an empty text")
         keep_secrets_of(source)
         check_url(source)
         return source

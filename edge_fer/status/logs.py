@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Literal, TextIO
 
 from edge_fer.common.secrets import hide_secrets
+from edge_fer.common.text import escaped
 from edge_fer.publish import Sink
 from edge_fer.schema import Record, Status
 from edge_fer.status.reporter import iso
@@ -75,10 +76,10 @@ class StatusLog(Sink):
 
 
 class _Safe(logging.Formatter):
-    """Hides secrets, which libraries may quote in their errors."""
+    """Hides secrets, which libraries may quote in their errors, and escapes what a terminal would obey."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return hide_secrets(super().format(record))
+        return escaped(hide_secrets(super().format(record)))
 
 
 class _Text(_Safe):

@@ -7,7 +7,7 @@ import uuid
 from dataclasses import replace
 from datetime import datetime, timezone
 
-from edge_fer.common.secrets import hide_secrets
+from edge_fer.common.text import redact
 from edge_fer.expression.face_reading import age_ms
 from edge_fer.process.running_child import abandoned
 from edge_fer.publish.sink_group import SinkGroup
@@ -78,13 +78,13 @@ class Reporter:
             stuck=condition.stuck,
             degraded_s=round(self._monitor.degraded_s(degraded=trouble is not None), 1),
             sinks={name: replace(sink, reason=_safe(sink.reason)) for name, sink in self._sinks.conditions.items()},
-            message=hide_secrets(message),
+            message=redact(message),
         )
 
 
 def _safe(reason: str | None) -> str | None:
     """A reason as it may leave the box."""
-    return None if reason is None else hide_secrets(reason)
+    return None if reason is None else redact(reason)
 
 
 class Identity:

@@ -470,6 +470,7 @@ def test_the_man_page_names_every_command() -> None:
     assert set(re.findall(r"^\.TP\n\.B (\w+)$", section, re.MULTILINE)) == {*command.commands, "lab"}
 
 
+@pytest.mark.debian("shellcheck")
 def test_shellcheck_finds_nothing() -> None:
     scripts = {*DEPLOY.glob("*.sh"), *DEPLOY.glob("debian/*"), *DEPLOY.glob("edge-fer-*")}
     scripts = {path for path in scripts if path.name == "common.sh" or path.read_text().startswith("#!")}

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
 
 from edge_fer.errors import ConfigError
 from edge_fer.settings import Settings, dump_settings, load_settings
@@ -92,7 +96,9 @@ def test_a_key_that_stands_twice_is_refused_with_its_line(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("text", "found"),
     [
-        ("capture: {source: 2026-13-45}", "month must be in 1..12"),
+        ("detect: {min_face: !!int three}", "invalid literal for int"),
+        ("detect: {min_face: !!int }", "string index out of range"),
+        ("detect: {min_face: !!timestamp 2026-13-45}", "could not determine a constructor"),
         ("[a]: 1", "a name that is no plain word"),
         ("on: {source: sample}", "a name that is no plain word"),
         ("1:", "a name that is no plain word"),
@@ -104,6 +110,11 @@ def test_odd_yaml_is_an_error_like_any_other(tmp_path: Path, text: str, found: s
     path.write_text(text)
     with pytest.raises(ConfigError, match=f"expected YAML in .*found: {found}"):
         load_settings(path, {})
+
+
+@pytest.mark.parametrize("word", ["2026-11-30", "12:30", "1:02:03"])
+def test_a_date_and_a_time_are_words(tmp_path: Path, word: str) -> None:
+    assert load_settings(write(tmp_path, f"device: {word}"), {}).device == word
 
 
 def test_one_section_may_take_in_another(tmp_path: Path) -> None:
@@ -126,9 +137,92 @@ def test_missing_and_binary_files(tmp_path: Path) -> None:
         load_settings(binary, {})
 
 
-def test_bad_environment_names_the_variable() -> None:
-    with pytest.raises(ConfigError, match="EDGE_FER_DETECT__MIN_FACE"):
-        load_settings(environment={"EDGE_FER_DETECT__MIN_FACE": "{"})
+def test_a_file_of_settings_has_an_end() -> None:
+    with pytest.raises(ConfigError, match="expected at most 131072 bytes in /dev/zero, found more"):
+        load_settings(Path("/dev/zero"), {})
+
+
+def test_a_byte_order_mark_is_no_part_of_the_settings(tmp_path: Path) -> None:
+    path = tmp_path / "edge-fer.yaml"
+    path.write_text("device: x\n", encoding="utf-8-sig")
+    assert load_settings(path, {}).device == "x"
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "2026-13-01", "[" * 500, "9" * 5000, "!!int", "!!binary =", "3", "big", "\udcfc"]
+)
+def test_bad_environment_names_the_variable(text: str) -> None:
+    with pytest.raises(ConfigError, match="EDGE_FER_DETECT__MIN_FACE") as caught:
+        load_settings(environment={"EDGE_FER_DETECT__MIN_FACE": text})
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "/x", "{", "2026-13-01", "\udcfc"])
+def test_a_variable_that_is_no_setting_is_named(text: str) -> None:
+    with pytest.raises(ConfigError, match="EDGE_FER_HOME"):
+        load_settings(environment={"EDGE_FER_HOME": text})
+
+
+def test_a_wrong_value_is_told_with_its_place(tmp_path: Path) -> None:
+    path = write(tmp_path, "detect: {min_face: 3, score: 2}")
+    environment = {"EDGE_FER_DETECT__SCORE": "3", "EDGE_FER_DETECT__THRESHOLDS": "[1, 2, 3]"}
+
+    def complaint(environment: dict[str, str], **flags: object) -> str:
+        with pytest.raises(ConfigError) as caught:
+            load_settings(path, environment, flags={f"detect.{name}": value for name, value in flags.items()})
+        return str(caught.value)
+
+    assert complaint({}).startswith(f"{path}: setting `detect.min_face`: input should be greater")
+    assert complaint(environment, min_face=30).startswith("EDGE_FER_DETECT__SCORE: setting `detect.score`: ")
+    listed = complaint(environment, min_face=30, score=0.5)
+    assert listed.startswith("EDGE_FER_DETECT__THRESHOLDS: setting `detect.thresholds.0`: ")
+    assert complaint({}, min_face=4).startswith("setting `detect.min_face`: ")
+
+
+def test_text_that_is_no_utf8_is_refused_and_file_names_are_not(tmp_path: Path) -> None:
+    wrong = os.fsdecode(b"T\xfcr")
+    with pytest.raises(ConfigError, match="EDGE_FER_DEVICE: setting `device`: expected text in UTF-8"):
+        load_settings(environment={"EDGE_FER_DEVICE": wrong})
+    settings = load_settings(environment={"EDGE_FER_MODELS": wrong})
+    assert os.fsencode(settings.models or "") == b"T\xfcr"
+    assert load_settings(write(tmp_path, dump_settings(settings)), {}) == settings
+
+
+@pytest.mark.parametrize("name", ["a: b", "#1", "2026-11-30", "[x]", "~", "T\N{LATIN SMALL LETTER U WITH DIAERESIS}r"])
+def test_a_path_in_the_environment_is_taken_as_it_stands(name: str) -> None:
+    assert load_settings(environment={"EDGE_FER_MODELS": name}).models == Path(name)
+
+
+@pytest.mark.parametrize("text", ["", "null"])
+def test_no_path_in_the_environment_means_the_default(text: str) -> None:
+    assert load_settings(environment={"EDGE_FER_MODELS": text}).models is None
+
+
+ANY_BYTES = st.one_of(
+    st.binary(max_size=50), st.text(alphabet="detcmin_fa: -[]{},&*!<|'\"\n#%?019.e\x1b", max_size=50).map(str.encode)
+)
+SECTIONS = st.dictionaries(
+    st.sampled_from([*Settings.model_fields, "x"]),
+    st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9), st.lists, max_leaves=5),
+    max_size=3,
+)
+
+
+@pytest.mark.parametrize("content", [ANY_BYTES, SECTIONS.map(lambda content: yaml.safe_dump(content).encode())])
+def test_any_file_is_settings_or_one_line(content: st.SearchStrategy[bytes], tmp_path: Path) -> None:
+    path = tmp_path / "edge-fer.yaml"
+
+    @given(content)
+    @examples(deadline=None, max_examples=40)
+    def load(content: bytes) -> None:
+        path.write_bytes(content)
+        try:
+            load_settings(path, {})
+        except ConfigError as error:
+            complaint = str(error)
+            assert complaint.isprintable(), complaint
+
+    load()
 
 
 def test_a_flag_below_a_value_is_refused(tmp_path: Path) -> None:
