@@ -1,0 +1,43 @@
+"""What the camera has seen, with the faces drawn in: as films, or each picture by itself.
+
+sink.py       the sink: draws, and keeps to the bounds
+films.py      one film after the other    <- film.py: one film, through PyAV; timeline.py: when a picture is shown
+pictures.py   pictures, one after the other
+new_file.py   makes files that no other program has, and locks them
+bounds.py     deletes the oldest
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from edge_fer.publish.recording.sink import Recording
+from edge_fer.publish.recording.timeline import USUAL_PACE, Pace
+from edge_fer.settings import Settings
+
+__all__ = ["Pace", "Recording", "check", "open_sink", "validate"]
+
+
+def open_sink(settings: Settings, pace: Callable[[], Pace] = lambda: USUAL_PACE) -> Recording:
+    """Open the recording that the settings name; see `edge_fer.publish.recording.sink.Recording`.
+
+    Args:
+        settings: the run's settings.
+        pace: the source's pace; called with the first frame, in the sink's thread.
+    """
+    return Recording(settings.publish, pace, blur=settings.privacy.blur_faces)
+
+
+def validate(settings: Settings) -> None:
+    """Check whether the recording that the settings name can be written, and leave nothing behind.
+
+    Args:
+        settings: the run's settings.
+
+    Raises:
+        OutputError: when it cannot.
+    """
+    open_sink(settings).close()
+
+
+check = validate
