@@ -86,6 +86,10 @@ class Reading:
         fps: readings a second, over the last seconds.
         dropped: frames overwritten by newer ones since the start.
         faces: one entry a face, in order of track id; empty when there is none.
+        source_file: the file that the frame is from, one of the folder's where `source` is a folder; null for cameras,
+            streams, and in records that were made without it.
+        position_ms: presentation time of the frame in that file, from its beginning; null for pictures that are no
+            film, cameras and streams, and in records that were made without it.
     """
 
     schema: Literal["edge-fer/reading/1"] = "edge-fer/reading/1"
@@ -105,6 +109,8 @@ class Reading:
     fps: float
     dropped: int
     faces: tuple[FaceReading, ...]
+    source_file: str | None = None
+    position_ms: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,6 +67,8 @@ class Frame:
         scene_ns: time in the scene, nanoseconds: `captured_ns` of a live source; of a file that is read as fast as
             it goes, the place in it, so that what is seen does not depend on the processor.
         still: whether it is a picture of its own, not one of many a second.
+        position_ns: presentation time in the file, nanoseconds; None where the source is no film.
+        file: the file that it is from; None where it is from none.
     """
 
     id: int
@@ -75,6 +77,8 @@ class Frame:
     captured_at: float
     scene_ns: int
     still: bool = False
+    position_ns: int | None = None
+    file: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

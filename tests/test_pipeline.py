@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from edge_fer import pipeline as pipeline_module
+from edge_fer.capture.sources import SourceFrame
 from edge_fer.capture.sources.picture import Picture
 from edge_fer.common.sensors import Sensor, Vitals
 from edge_fer.errors import BackendError, ModelError, OutputError, SourceError
@@ -162,9 +163,9 @@ def test_a_file_that_breaks_off_gives_every_frame_before_that(two_faces: Path, m
     image = np.asarray(cv2.imread(str(two_faces / "0.png")), np.uint8)
     delivered = iter([image] * 3)
 
-    def read(_: Picture) -> tuple[Image, int]:
+    def read(_: Picture) -> SourceFrame:
         try:
-            return next(delivered), time.monotonic_ns()
+            return SourceFrame(next(delivered), time.monotonic_ns())
         except StopIteration:
             raise SourceError("the file breaks off") from None
 
@@ -347,7 +348,7 @@ class Webcam:
     def __init__(self) -> None:
         self._number = 0
 
-    def read(self) -> tuple[Image, int] | None:
+    def read(self) -> SourceFrame | None:
         time.sleep(0.01)
         self._number += 1
         if self._number < 20:
@@ -355,7 +356,7 @@ class Webcam:
         else:
             size = (120, 160, 3) if self._number < 40 else (240, 320, 3)
             image = np.random.default_rng(min(self._number, 60)).integers(0, 256, size).astype(np.uint8)
-        return image, time.monotonic_ns()
+        return SourceFrame(image, time.monotonic_ns())
 
     def close(self) -> None: ...
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge_fer.capture.camera import Opener
-from edge_fer.capture.sources import Source
+from edge_fer.capture.sources import Source, SourceFrame
 from edge_fer.capture.sources.open_source import open_source
 from edge_fer.errors import SourceError
 from edge_fer.faces.resize import fit
@@ -86,7 +86,7 @@ def decode(
     with closing(opener(settings)) as source:
         fps = source.fps or USUAL_FPS
         while len(frames) < count and (taken := source.read()) is not None:
-            frames.append(fit(taken[0], size))
+            frames.append(fit(taken.image, size))
         if not frames:
             raise SourceError(f"expected at least one frame from {source.name}, found none; name another source")
     return frames, fps
@@ -109,9 +109,9 @@ class Ready:
         self.fps: float | None = fps
         self._images = itertools.cycle([*frames, *frames[-2:0:-1]])
 
-    def read(self) -> tuple[Image, int] | None:
+    def read(self) -> SourceFrame | None:
         """The next frame; see `edge_fer.capture.sources.Source.read`."""
-        return next(self._images), time.monotonic_ns()
+        return SourceFrame(next(self._images), time.monotonic_ns())
 
     def close(self) -> None:
         """Do nothing: nothing is open."""
@@ -151,7 +151,7 @@ class _Watched:
         self.name, self.live, self.fps = self._source.name, self._source.live, self._source.fps
         self.skipped = 0
 
-    def read(self) -> tuple[Image, int] | None:
+    def read(self) -> SourceFrame | None:
         taken = self._source.read()
         if taken is None:
             self._source.close()

@@ -20,15 +20,16 @@ from contextlib import closing
 
 from edge_fer.capture.condition import CameraState, Condition, ConditionLog
 from edge_fer.capture.picture_health import PictureHealth
+from edge_fer.capture.scene_clock import SceneClock
 from edge_fer.capture.slot import Slot
-from edge_fer.capture.sources import USUAL_FPS, Source
+from edge_fer.capture.sources import USUAL_FPS, Source, SourceFrame
 from edge_fer.capture.sources.open_source import open_source
 from edge_fer.common.backoff import Backoff
 from edge_fer.common.deadline import Deadline
 from edge_fer.common.text import redact
 from edge_fer.errors import SourceError, SourceLost
 from edge_fer.settings import CaptureSettings
-from edge_fer.types import Frame, Image
+from edge_fer.types import Frame
 
 STOP_S = 2.0
 """`Camera.stop` waits so long for the thread to end, and raises when it has not."""
@@ -36,7 +37,6 @@ STOP_S = 2.0
 GRACE_S = 20.0
 """Sources have deadlines of their own; a call that takes so much longer is stuck, see `Camera.deadline`."""
 
-_STILLS_FPS = 1.0  # pictures that are no film: the time in the scene from one to the next
 _BLIND = {
     "black": "the picture is black: look for a cap on the lens, light, and capture.exposure_ms",
     "white": "the picture is white: overexposed; look at light, and capture.exposure_ms",
@@ -223,37 +223,37 @@ class Camera:
     def _deliver(self, source: Source) -> None:
         """Put every frame into the slot until the source ends or the thread should stop."""
         paced = self._settings.realtime and not source.live
-        period_ns = 1e9 / (source.fps or USUAL_FPS)
+        scene = SceneClock(source.fps or USUAL_FPS if paced else source.fps)
         started_ns = self._clock()
         health = PictureHealth(self._settings)
-        for index in itertools.count():
-            if self._stopping.is_set():
-                return
+        while not self._stopping.is_set():
             with self.deadline.within(self._settings.read_timeout_s + GRACE_S):
                 taken = source.read()
             if taken is None:
                 return
-            image, captured_ns = taken
+            scene_ns = taken.captured_ns if source.live else scene.advance(taken.position_ns)
             if paced:
-                captured_ns = self._wait_until(started_ns + round(index * period_ns))
+                scene_ns = self._wait_until(started_ns + scene_ns)
+                taken = taken._replace(captured_ns=scene_ns)
             if source.live:
-                self._check_picture(health, image, captured_ns)
+                self._check_picture(health, taken)
             # It has been steady for as long as it was away.
-            if captured_ns - started_ns >= self._pause_s * 1e9 and (health.changing or not source.live):
+            if taken.captured_ns - started_ns >= self._pause_s * 1e9 and (health.changing or not source.live):
                 self._backoff.reset()
             live = source.live or paced
-            self._slot.put(self._frame(image, captured_ns, None if live else index, source.fps), overwrite=live)
+            still = not live and source.fps is None
+            self._slot.put(self._frame(taken, scene_ns, still=still), overwrite=live)
 
-    def _check_picture(self, health: PictureHealth, image: Image, captured_ns: int) -> None:
+    def _check_picture(self, health: PictureHealth, taken: SourceFrame) -> None:
         """Report, once each, what the pictures of a live source show of its health.
 
         Raises:
             SourceLost: when they are frozen.
         """
-        before, self._size = self._size, image.shape[1::-1]
+        before, self._size = self._size, taken.image.shape[1::-1]
         if before not in ((), self._size):
             self._log.report("running", "the picture is now {}x{}, and was {}x{}".format(*self._size, *before))
-        health.update(image, captured_ns)
+        health.update(taken.image, taken.captured_ns)
         if health.frozen:
             raise SourceLost(f"{self.name} is frozen: the same picture for {self._settings.frozen_s:g} s")
         blind = _BLIND[health.blind] if health.blind else None
@@ -261,19 +261,11 @@ class Camera:
             self.blind = blind
             self._log.report("running", blind or "the picture shows something again")
 
-    def _frame(self, image: Image, captured_ns: int, index: int | None, fps: float | None) -> Frame:
-        """Make a frame.
-
-        Args:
-            image: `(height, width, 3)` uint8, BGR.
-            captured_ns: CLOCK_MONOTONIC at capture, nanoseconds.
-            index: the picture's place in a file that is read as fast as it goes; None for all other sources.
-            fps: the source's rate, frames a second; None where unknown.
-        """
+    def _frame(self, taken: SourceFrame, scene_ns: int, *, still: bool) -> Frame:
+        """Make a frame of what the source gave; see `Frame`."""
+        image, captured_ns, position_ns, file = taken
         captured_at = self._wall() - (self._clock() - captured_ns) / 1e9
-        scene_ns = captured_ns if index is None else round(index * 1e9 / (fps or _STILLS_FPS))
-        still = index is not None and fps is None
-        return Frame(next(self._frames), image, captured_ns, captured_at, scene_ns, still)
+        return Frame(next(self._frames), image, captured_ns, captured_at, scene_ns, still, position_ns, file)
 
     def _wait_until(self, due_ns: int) -> int:
         """Wait until a moment of the clock, and return the time then; a moment that has passed is not waited for."""

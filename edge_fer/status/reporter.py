@@ -134,6 +134,8 @@ class Identity:
             fps=round(fps, 1),
             dropped=dropped,
             faces=recognized.faces,
+            source_file=frame.file,
+            position_ms=None if frame.position_ns is None else round(frame.position_ns / 1e6, 3),
         )
 
 

@@ -12,10 +12,9 @@ from edge_fer.bench.live import Length, Probe, Window, run_live, summarise
 from edge_fer.bench.monitor import BenchMonitor
 from edge_fer.bench.records import Resources, WarmUp
 from edge_fer.bench.source import Ready, Scene, Watch, crowd, decode, scene_of
-from edge_fer.capture.sources import Source
+from edge_fer.capture.sources import Source, SourceFrame
 from edge_fer.errors import SourceError
 from edge_fer.settings import CaptureSettings, load_settings
-from edge_fer.types import Image
 from tests.support.records import make_face_reading, make_reading, make_status
 
 MS = 10**6
@@ -42,9 +41,9 @@ class Pictures:
         self._left = count
         self.closed = False
 
-    def read(self) -> tuple[Image, int] | None:
+    def read(self) -> SourceFrame | None:
         self._left -= 1
-        return None if self._left < 0 else (np.zeros((8, 16, 3), np.uint8), 0)
+        return None if self._left < 0 else SourceFrame(np.zeros((8, 16, 3), np.uint8), 0)
 
     def close(self) -> None:
         self.closed = True

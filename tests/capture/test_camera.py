@@ -12,6 +12,7 @@ import pytest
 from edge_fer.capture.camera import STOP_S, Camera
 from edge_fer.capture.condition import Condition, ConditionLog
 from edge_fer.capture.slot import Slot
+from edge_fer.capture.sources import SourceFrame
 from edge_fer.capture.sources.child_source import ChildSource
 from edge_fer.errors import SourceError, SourceLost
 from edge_fer.settings import CaptureSettings
@@ -66,7 +67,7 @@ class Script:
             step = next(self._steps, None)
         if isinstance(step, Exception):
             raise step
-        return None if step is None else (np.full((2, 2, 3), step, np.uint8), self._clock())
+        return None if step is None else SourceFrame(np.full((2, 2, 3), step, np.uint8), self._clock())
 
     def close(self):
         self.closed += 1
@@ -236,8 +237,38 @@ def test_a_file_is_delivered_whole_in_order_and_then_ends(started):
 def test_the_time_in_a_file_is_that_of_its_frames_and_pictures_are_stills(started):
     film = drain(started(settings(), opener=opener(Script(range(3), live=False, fps=25.0))))
     assert [(one.scene_ns, one.still) for one in film] == [(0, False), (40_000_000, False), (80_000_000, False)]
+    assert [one.position_ns for one in film] == [None] * 3
     pictures = drain(started(settings(), opener=opener(Script(range(2), live=False, fps=None))))
     assert [(one.scene_ns, one.still) for one in pictures] == [(0, True), (10**9, True)]
+
+
+class Film(Script):
+    """A file of uneven rate, read twice without a break."""
+
+    POSITIONS_MS = (200, 240, 900, 940)
+
+    def __init__(self, clock=time.monotonic_ns):
+        super().__init__(range(8), live=False, fps=25.0, clock=clock)
+        self._positions = iter(self.POSITIONS_MS * 2)
+
+    def read(self):
+        taken = super().read()
+        return None if taken is None else taken._replace(position_ns=next(self._positions) * 10**6, file="a.mp4")
+
+
+def test_the_time_in_a_film_of_uneven_rate_is_that_of_its_presentation(started):
+    film = drain(started(settings(), opener=opener(Film())))
+    assert [one.scene_ns // 10**6 for one in film] == [0, 40, 700, 740, 780, 820, 1480, 1520]
+    assert [one.position_ns // 10**6 for one in film] == [*Film.POSITIONS_MS] * 2
+    assert {one.file for one in film} == {"a.mp4"}
+
+
+def test_realtime_paces_a_film_of_uneven_rate_by_its_presentation(started):
+    clock = Clock()
+    stopping = Stopping(clock)
+    started(settings(realtime=True), opener=opener(Film(clock)), stopping=stopping, clock=clock)
+    join_camera()
+    assert stopping.waits == pytest.approx([0.04, 0.66, 0.04, 0.04, 0.04, 0.66, 0.04])
 
 
 def test_the_time_of_a_live_source_is_that_of_capture(started):
@@ -305,7 +336,7 @@ def test_the_wall_clock_of_a_frame_is_that_of_its_capture(started):
     class Old(Script):
         def read(self):
             taken = super().read()
-            return None if taken is None else (taken[0], taken[1] - SECOND // 2)
+            return None if taken is None else taken._replace(captured_ns=taken.captured_ns - SECOND // 2)
 
     camera = started(settings(), opener=opener(Old([1], clock=clock)), clock=clock, wall=lambda: 1000.0)
     got = camera.get(PATIENCE_S)
@@ -522,7 +553,7 @@ class Show(Script):
         step = next(self._pictures, None)
         if isinstance(step, Exception):
             raise step
-        return None if step is None else (step, self._clock.now_ns)
+        return None if step is None else SourceFrame(step, self._clock.now_ns)
 
 
 def noise(seed, low=0, high=256, size=(48, 64)):

@@ -41,6 +41,7 @@ def test_a_reading_is_the_documented_record() -> None:
     assert list(record) == [
         "schema", "device", "run", "frame", "captured_at", "captured_ns", "clock_synced", "age_ms", "source", "size",
         "model", "backend", "degraded", "reason", "fps", "dropped", "faces",
+        "source_file", "position_ms",
     ]  # fmt: skip
     assert record["schema"] == "edge-fer/reading/1"
     (face,) = record["faces"]

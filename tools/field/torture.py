@@ -26,6 +26,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from edge_fer.capture.sources import SourceFrame
 from edge_fer.expression.classifier import Classifier, open_classifier
 from edge_fer.expression.failover import Failover, agree
 from edge_fer.expression.open_model import open_expression_model
@@ -130,7 +131,7 @@ class Loop:
         self._pictures, self._frames, self._period_s = pictures, frames, period_s
         self._given, self._start = 0, time.monotonic()
 
-    def read(self) -> tuple[Image, int] | None:
+    def read(self) -> SourceFrame | None:
         if self._given == self._frames:
             return None
         threading.Event().wait(max(0.0, self._start + self._given * self._period_s - time.monotonic()))
@@ -139,7 +140,7 @@ class Loop:
             threading.Event().wait(0.002)
         picture = self._pictures[self._given % len(self._pictures)]
         self._given += 1
-        return picture.copy(), time.monotonic_ns()
+        return SourceFrame(picture.copy(), time.monotonic_ns())
 
     def close(self) -> None:
         """Nothing to give back."""

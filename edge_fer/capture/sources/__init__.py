@@ -9,13 +9,29 @@ Every URL is taken for a live stream, since none says whether it ends: one that 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:  # a camera's child process imports this package and should start fast
     from edge_fer.types import Image
 
 USUAL_FPS = 30.0
 """Frames a second of films that do not state their rate."""
+
+
+class SourceFrame(NamedTuple):
+    """A frame as a source gives it.
+
+    Attributes:
+        image: `(height, width, 3)` uint8, BGR; a new array.
+        captured_ns: CLOCK_MONOTONIC at capture, nanoseconds; of a file, when it was read.
+        position_ns: presentation time in the file, nanoseconds; None for cameras, streams, and single pictures.
+        file: the file that the frame is from, printable; None for cameras, streams, and what is drawn.
+    """
+
+    image: Image
+    captured_ns: int
+    position_ns: int | None = None
+    file: str | None = None
 
 
 class Source(Protocol):
@@ -36,12 +52,8 @@ class Source(Protocol):
         """How many pictures could not be read and were left out."""
         ...
 
-    def read(self) -> tuple[Image, int] | None:
-        """Read the next frame.
-
-        Returns:
-            A new `(height, width, 3)` uint8 array, BGR, and its capture time, CLOCK_MONOTONIC, nanoseconds. None at the
-            end of a file.
+    def read(self) -> SourceFrame | None:
+        """Read the next frame; None at the end of a file.
 
         Raises:
             SourceLost: when a live source stopped; it is of no use any more, but may be opened again.

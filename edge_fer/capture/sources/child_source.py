@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from edge_fer.capture.sources import SourceFrame
 from edge_fer.capture.sources.pixels import decode
 from edge_fer.common.text import redact
 from edge_fer.errors import SourceError, SourceLost, WorkerCrashed, WorkerError, WorkerTimeout
@@ -70,13 +71,13 @@ class ChildSource:
             raise SourceError(f"expected to open {self.name}, found: {self._reason(error)}; {hint}") from error
         self.fps: float | None = self.info.get("fps")
 
-    def read(self) -> tuple[Image, int]:
+    def read(self) -> SourceFrame:
         """Read the newest frame; see `edge_fer.capture.sources.Source.read`."""
         end = time.monotonic() + self._deadline_s
         for _ in range(_MAX_BROKEN):
             image, captured_ns = self._read(max(end - time.monotonic(), 0.0))
             if image is not None:
-                return image, captured_ns
+                return SourceFrame(image, captured_ns)
             self.skipped += 1
         raise SourceLost(f"{self.name} gave {_MAX_BROKEN} frames in a row that cannot be decoded")
 

@@ -6,9 +6,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from edge_fer.capture.sources import SourceFrame
 from edge_fer.capture.sources.picture import read_picture
+from edge_fer.common.text import printable
 from edge_fer.errors import SourceError
-from edge_fer.types import Image
 
 SUFFIXES = frozenset((".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"))
 """Files with these suffixes are taken for pictures, in lower or upper case."""
@@ -45,11 +46,11 @@ class Folder:
         self._total = len(pictures)
         self._left = iter(pictures)
 
-    def read(self) -> tuple[Image, int] | None:
+    def read(self) -> SourceFrame | None:
         """Read the next picture that can be read; see `edge_fer.capture.sources.Source.read`."""
         for path in self._left:
             try:
-                return read_picture(path), time.monotonic_ns()
+                return SourceFrame(read_picture(path), time.monotonic_ns(), file=printable(str(path)))
             except SourceError as error:
                 self.skipped += 1
                 self._warn(f"skipped {path.name}: {error}; {self.skipped} so far")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from edge_fer.capture.sources import Source
-from edge_fer.types import Image
+from edge_fer.capture.sources import Source, SourceFrame
 
 
 class Loop:
@@ -28,7 +27,7 @@ class Loop:
         """How many pictures were left out so far, in all passes."""
         return self._skipped_before + self._source.skipped
 
-    def read(self) -> tuple[Image, int] | None:
+    def read(self) -> SourceFrame | None:
         """Read the next frame: after the last one, the first; see `edge_fer.capture.sources.Source.read`."""
         taken = self._source.read()
         if taken is None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from edge_fer.capture.sources import Source
-from edge_fer.types import Image
+from edge_fer.capture.sources import Source, SourceFrame
 
 _ROTATIONS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
 
@@ -44,17 +43,17 @@ class Oriented:
         """How many pictures the source left out."""
         return self._source.skipped
 
-    def read(self) -> tuple[Image, int] | None:
+    def read(self) -> SourceFrame | None:
         """Read the next frame; see `edge_fer.capture.sources.Source.read`."""
         taken = self._source.read()
         if taken is None:
             return None
-        image, captured_ns = taken
+        image = taken.image
         if self._flip is not None:
             image = np.asarray(cv2.flip(image, self._flip), np.uint8)
         if self._rotation is not None:
             image = np.asarray(cv2.rotate(image, self._rotation), np.uint8)
-        return image, captured_ns
+        return taken._replace(image=image)
 
     def close(self) -> None:
         """Close the source."""

@@ -10,6 +10,8 @@ from zlib import crc32
 import cv2
 import numpy as np
 
+from edge_fer.capture.sources import SourceFrame
+from edge_fer.common.text import printable
 from edge_fer.errors import SourceError
 from edge_fer.types import Image
 
@@ -34,10 +36,10 @@ class Picture:
         self.name = str(path)
         self._image: Image | None = read_picture(path)
 
-    def read(self) -> tuple[Image, int] | None:
+    def read(self) -> SourceFrame | None:
         """Return the picture the first time; see `edge_fer.capture.sources.Source.read`."""
         image, self._image = self._image, None
-        return None if image is None else (image, time.monotonic_ns())
+        return None if image is None else SourceFrame(image, time.monotonic_ns(), file=printable(self.name))
 
     def close(self) -> None:
         """Free the picture."""

@@ -7,11 +7,10 @@ import select
 import time
 from collections.abc import Callable
 
-from edge_fer.capture.sources import USUAL_FPS
+from edge_fer.capture.sources import USUAL_FPS, SourceFrame
 from edge_fer.capture.sources.pixels import decode, frame_bytes, row_bytes
 from edge_fer.errors import ConfigError, SourceError, SourceLost
 from edge_fer.settings import CaptureSettings
-from edge_fer.types import Image
 
 _STDIN = 0
 _SLICE_S = 0.1  # a waiting read checks this often whether it was cancelled
@@ -58,7 +57,7 @@ class Raw:
                 f"expected frames on standard input within {settings.open_timeout_s:g} s, found none; see its writer"
             )
 
-    def read(self) -> tuple[Image, int] | None:
+    def read(self) -> SourceFrame | None:
         """Read the next frame, captured when its last byte came; see `edge_fer.capture.sources.Source.read`."""
         content = memoryview(bytearray(frame_bytes(self._raw.pixel_format, self._stride, self._size[1])))
         filled = 0
@@ -74,7 +73,7 @@ class Raw:
         self._frames += 1
         image = decode(content, self._raw.pixel_format, *self._size, self._stride)
         assert image is not None  # only a JPEG could be broken
-        return image, time.monotonic_ns()
+        return SourceFrame(image, time.monotonic_ns())
 
     def close(self) -> None:
         """Do nothing: standard input stays open and may be read again."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 import time
 
+from edge_fer.capture.sources import SourceFrame
 from edge_fer.errors import SourceError
 from edge_fer.synthetic.scenes import crowd_scene
-from edge_fer.types import Image
 
 _SIZE = (600, 600)
 _FRAMES = 90
@@ -36,13 +36,13 @@ class Synthetic:
         self._scene = crowd_scene(_SEED, int(match[1]), _FRAMES, _SIZE)
         self._next = 0
 
-    def read(self) -> tuple[Image, int] | None:
+    def read(self) -> SourceFrame | None:
         """Draw the next frame; see `edge_fer.capture.sources.Source.read`."""
         if self._next == self._scene.frames:
             return None
         image = self._scene.render(self._next)
         self._next += 1
-        return image, time.monotonic_ns()
+        return SourceFrame(image, time.monotonic_ns())
 
     def close(self) -> None:
         """Do nothing: nothing is held open."""

@@ -9,8 +9,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edge_fer.capture.sources import USUAL_FPS
+from edge_fer.capture.sources import USUAL_FPS, SourceFrame
 from edge_fer.capture.sources.picture import silence_opencv
+from edge_fer.common.text import printable
 from edge_fer.errors import SourceError
 from edge_fer.types import Image
 
@@ -65,7 +66,7 @@ class Video:
                 "the file is cut short, damaged, or of another kind: replace it"
             )
 
-    def read(self) -> tuple[Image, int] | None:
+    def read(self) -> SourceFrame | None:
         """Read the next frame; see `edge_fer.capture.sources.Source.read`.
 
         Raises:
@@ -77,7 +78,7 @@ class Video:
         if image is None:
             self._check_end()
             return None
-        return image, time.monotonic_ns()
+        return SourceFrame(image, time.monotonic_ns(), file=printable(self.name))
 
     def close(self) -> None:
         """Close the file."""

@@ -50,10 +50,10 @@ def test_contract(camera):
     before = time.monotonic_ns()
     source = camera()
     frames = [source.read() for _ in range(20)]
-    assert [image.shape for image, _ in frames] == [(80, 100, 3)] * 20
-    assert [int(image[3, 3, 1]) for image, _ in frames] == list(range(20)), "more than there are buffers: all came back"
-    assert all(image.dtype == np.uint8 and image.flags.c_contiguous for image, _ in frames)
-    stamps = [captured_ns for _, captured_ns in frames]
+    assert [image.shape for image, *_ in frames] == [(80, 100, 3)] * 20
+    assert [int(image[3, 3, 1]) for image, *_ in frames] == list(range(20)), "more than there are buffers: all came back"
+    assert all(image.dtype == np.uint8 and image.flags.c_contiguous for image, *_ in frames)
+    stamps = [captured_ns for _, captured_ns, *_ in frames]
     assert before < stamps[0]
     assert stamps == sorted(stamps)
     assert stamps[-1] <= time.monotonic_ns()
@@ -80,7 +80,7 @@ def test_a_stamp_that_cannot_be_is_not_believed(camera, age_ns):
 
 @pytest.mark.parametrize("pixel_format", ["RGB888", "BGR888", "XRGB8888", "NV12"])
 def test_padded_rows_of_every_format_arrive_in_their_place(camera, pixel_format):
-    image, _ = camera(setup={"formats": [pixel_format], "split": True}).read()
+    image, *_ = camera(setup={"formats": [pixel_format], "split": True}).read()
     assert image.shape == (80, 100, 3)
     left, right = image[:, :48], image[:, 52:]
     assert left.std(axis=(0, 1)).max() == right.std(axis=(0, 1)).max() == 0
@@ -102,7 +102,7 @@ def test_what_the_settings_ask_reaches_the_camera(camera, tmp_path):
 @pytest.mark.parametrize("mirrors", [True, False])
 def test_what_a_camera_cannot_mirror_is_mirrored_here(camera, mirrors):
     source = camera(setup={"mirrors": mirrors, "split": True}, hflip=True)
-    image, _ = source.read()
+    image, *_ = source.read()
     assert (int(image[0, 0, 0]), int(image[0, -1, 0])) == ((0, 200) if mirrors else (200, 0)), "the fake never mirrors"
 
 

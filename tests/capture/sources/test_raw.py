@@ -59,7 +59,7 @@ def test_frames_are_read_whole_and_the_end_is_an_end(pipe):
     source = Raw(raw_settings(fps=25), lambda: False, reader)
     before = time.monotonic_ns()
     for image in images:
-        read, captured_ns = source.read()
+        read, captured_ns, *_ = source.read()
         assert np.array_equal(read, image)
         assert before <= captured_ns <= time.monotonic_ns()
     assert source.read() is None
@@ -204,7 +204,7 @@ def test_pictures_are_mirrored(tmp_path, hflip, vflip):
 def test_pictures_are_turned_clockwise_once_they_are_mirrored(tmp_path, rotate):
     folder = write_pictures(tmp_path / "a", count=2)
     source = open_source(settings(folder, hflip=True, rotate=rotate))
-    image, _ = source.read()
+    image, *_ = source.read()
     source.close()
     assert np.array_equal(image, np.rot90(picture(0)[:, ::-1], -rotate // 90))
     assert image.flags.c_contiguous

@@ -118,13 +118,13 @@ def test_contract_frames_are_new_bgr_pictures_with_growing_stamps(source):
         frames.append(source.read())
     taken = [frame for frame in frames if frame is not None]
     assert taken
-    for image, captured_ns in taken:
+    for image, captured_ns, *_ in taken:
         assert image.dtype == np.uint8
         assert image.ndim == 3
         assert image.shape[2] == 3
         assert image.flags.c_contiguous
         assert before - 10_000_000_000 < captured_ns <= time.monotonic_ns()
-    stamps = [captured_ns for _, captured_ns in taken]
+    stamps = [captured_ns for _, captured_ns, *_ in taken]
     assert stamps == sorted(stamps)
     assert not any(np.shares_memory(one[0], next_one[0]) for one, next_one in itertools.pairwise(taken))
     assert isinstance(source.name, str)
@@ -364,7 +364,7 @@ def test_pictures_of_other_pixels_are_converted(tmp_path, kind):
         "sixteen": np.full((*SIZE, 3), 100 * 256, np.uint16),
     }[kind]
     cv2.imwrite(str(tmp_path / "a.png"), pixels)
-    image, _ = open_source(settings(tmp_path / "a.png")).read()
+    image, *_ = open_source(settings(tmp_path / "a.png")).read()
     assert image.shape == (*SIZE, 3)
     assert (image == 100).all()
 
@@ -414,7 +414,7 @@ def test_a_folder_is_read_in_order_and_a_broken_picture_is_counted_and_told(tmp_
     (folder / ".hidden.png").write_text("no picture")
     told = []
     opened = open_source(settings(folder), warn=told.append)
-    shown = [image[0, 0, 2] for image, _ in iter(opened.read, None)]
+    shown = [image[0, 0, 2] for image, *_ in iter(opened.read, None)]
     assert shown == [0, 40]
     assert opened.skipped == len(told) == 1
     assert told[0].startswith("skipped 1.png: expected a picture in ")
@@ -446,7 +446,7 @@ def test_a_folder_that_goes_away_is_an_error(tmp_path):
 def test_a_video_is_read_frame_by_frame(tmp_path, suffix, codec):
     opened = open_source(settings(write_video(tmp_path / f"a.{suffix}", frames=8, codec=codec)))
     assert opened.fps == 25.0
-    shown = [int(image[5, 5, 2]) for image, _ in iter(opened.read, None)]
+    shown = [int(image[5, 5, 2]) for image, *_ in iter(opened.read, None)]
     assert np.allclose(shown, [number * 20 for number in range(8)], atol=12)
 
 
@@ -498,7 +498,7 @@ def damage(path: Path, frames: set[int]) -> Path:
 def test_frames_of_a_video_that_cannot_be_decoded_are_left_out_and_counted(tmp_path, capfd, lost):
     path = damage(write_video(tmp_path / "a.avi", frames=13, codec="MJPG"), lost)
     opened = open_source(settings(path))
-    shown = [int(image[5, 5, 2]) for image, _ in iter(opened.read, None)]
+    shown = [int(image[5, 5, 2]) for image, *_ in iter(opened.read, None)]
     assert np.allclose(shown, [20 * number % 256 for number in range(13) if number not in lost], atol=12)
     assert opened.skipped == len(lost)
     assert opened.read() is None
