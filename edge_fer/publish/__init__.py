@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+
 from edge_fer.publish.attitude import Attitude
 from edge_fer.schema import Record, SinkStatus
 from edge_fer.types import Image

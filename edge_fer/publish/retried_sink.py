@@ -41,8 +41,8 @@ class RetriedSink(Sink):
         self.pictures, self.queue_size, self.tick_s = True, 4, RETRY_S
         try:
             self._open()
-        except OutputError as error:  # raised again by the first record
-            self._reason = str(error)
+        except Exception:  # the first record tries again, and tells
+            self._backoff.reset()
 
     def publish(self, record: Record, image: Image | None) -> None:
         """Hand on one record; see `edge_fer.publish.Sink.publish`."""

@@ -63,7 +63,7 @@ class RecordingName:
 
     @property
     def base(self) -> Path:
-        """The folder that must exist: what stands before the first folder with the time in it, or the one for pictures."""
+        """The folder that must exist: the others, with the time in their names or for pictures, are made."""
         folders = self._parts[: -1 if self._has_name else -2]
         fixed = next((number for number, folder in enumerate(folders) if "%" in folder), len(folders))
         return self._root.joinpath(*folders[:fixed])

@@ -49,7 +49,7 @@ class Settings(Section):
         source = Path(path_of(self.capture.source)).resolve()
         for name, path in (("publish.record", self.publish.record), ("publish.file.path", self.publish.file.path)):
             if path is not None and Path(path).resolve() == source:
-                raise ValueError(f"{name} {path} is the source itself, which it would spoil: choose another")
+                raise ValueError(f"{name} {Path(path)} is the source itself, which it would spoil: choose another")
         return self
 
     @model_validator(mode="after")

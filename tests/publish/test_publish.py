@@ -17,12 +17,12 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from edge_fer.publish.partial_file import claim
 
 from edge_fer.errors import OutputClosed, OutputError
 from edge_fer.publish import recording
 from edge_fer.publish.drawing.annotate import COLOURS, annotate
 from edge_fer.publish.jsonl import JsonLines
-from edge_fer.publish.partial_file import claim
 from edge_fer.publish.recording import Pace, Recording
 from edge_fer.publish.stdout import Stdout
 from edge_fer.publish.text import TextLine

@@ -9,23 +9,17 @@ bounds.py     deletes the oldest
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from edge_fer.publish.recording.sink import Recording
-from edge_fer.publish.recording.timeline import USUAL_PACE, Pace
 from edge_fer.settings import Settings
 
-__all__ = ["Pace", "Recording", "check", "open_sink", "validate"]
 
-
-def open_sink(settings: Settings, pace: Callable[[], Pace] = lambda: USUAL_PACE) -> Recording:
+def open_sink(settings: Settings) -> Recording:
     """Open the recording that the settings name; see `edge_fer.publish.recording.sink.Recording`.
 
     Args:
         settings: the run's settings.
-        pace: the source's pace; called with the first frame, in the sink's thread.
     """
-    return Recording(settings.publish, pace, blur=settings.privacy.blur_faces)
+    return Recording(settings.publish, blur=settings.privacy.blur_faces)
 
 
 def validate(settings: Settings) -> None:
@@ -35,7 +29,8 @@ def validate(settings: Settings) -> None:
         settings: the run's settings.
 
     Raises:
-        OutputError: when it cannot.
+        ConfigError: when a library is missing.
+        OutputError: when it cannot be written.
     """
     open_sink(settings).close()
 

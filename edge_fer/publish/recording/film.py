@@ -30,6 +30,7 @@ _ENCODERS: dict[str, dict[str, str]] = {
 }
 """Encoders that PyAV may come with, the best one first, and their options."""
 
+_USUAL_FPS = 30  # what the encoder reckons with; each picture has a time of its own
 _SMPTE170M, _LIMITED = 6, 1  # the colours that OpenCV's conversion makes, as ITU-T H.273 numbers them
 
 _log = logging.getLogger(__name__)
@@ -41,18 +42,18 @@ class _Container(NamedTuple):
     Attributes:
         name: as FFmpeg names it.
         options: FFmpeg's.
-        has_times: whether a picture can have any time; otherwise times are multiples of the usual duration.
+        unit: unit of its times, seconds.
     """
 
     name: str
     options: dict[str, str]
-    has_times: bool = True
+    unit: Fraction
 
 
 _CONTAINERS = {
-    ".mp4": _Container("mp4", {"movflags": "frag_keyframe+empty_moov+default_base_moof"}),
-    ".mkv": _Container("matroska", {"cluster_time_limit": f"{KEY_FRAME_MS:.0f}"}),
-    ".avi": _Container("avi", {}, has_times=False),
+    ".mp4": _Container("mp4", {"movflags": "frag_keyframe+empty_moov+default_base_moof"}, Fraction(1, 1000)),
+    ".mkv": _Container("matroska", {"cluster_time_limit": f"{KEY_FRAME_MS:.0f}"}, Fraction(1, 1000)),
+    ".avi": _Container("avi", {}, Fraction(1, 60)),  # each unit without a picture takes space in it
 }
 
 
@@ -62,7 +63,6 @@ class Film:
     Args:
         file: its file, which is closed with it.
         size: width and height of its pictures, pixels; those of another size are scaled to fit.
-        step_ms: usual time from one picture to the next, milliseconds.
 
     Attributes:
         written: the size of its pictures, bytes.
@@ -71,38 +71,36 @@ class Film:
         OutputError: when it cannot be written.
     """
 
-    def __init__(self, file: NewFile, size: tuple[int, int], step_ms: float) -> None:
-        self._file = file
+    def __init__(self, file: NewFile, size: tuple[int, int]) -> None:
         self._size = size[0] + size[0] % 2, size[1] + size[1] % 2  # colours have half of both
-        self._step_ms, self._key_at_ms, self._last = step_ms, -KEY_FRAME_MS, -1
+        self._key_at_ms, self._last = -KEY_FRAME_MS, -1
         self.written = 0
         kind = _CONTAINERS[file.path.suffix.lower()]
-        rate = Fraction(1000 / step_ms).limit_denominator(1001)
-        self._unit = Fraction(1, 1000) if kind.has_times else 1 / rate
+        self._unit = kind.unit
         with _errors_of_ffmpeg(), ExitStack() as stack:
             stack.enter_context(closing(file))
             options = {**kind.options, "flush_packets": "1"}
             self._container = stack.enter_context(closing(av.open(file, "w", format=kind.name, options=options)))
-            self._stream = self._open_stream(rate)
+            self._stream = self._open_stream()
             self._opened = stack.pop_all()
 
-    def write(self, picture: Image, at_ms: float) -> None:
+    def write(self, picture: Image, at_ms: float, lasts_ms: float) -> None:
         """Write one picture.
 
         Args:
             picture: `(height, width, 3)` uint8, BGR.
             at_ms: when it is shown, milliseconds after the first one; later than the one before.
+            lasts_ms: for how long where no other picture follows, milliseconds.
 
         Raises:
             OutputError: when it cannot be encoded.
             OSError: when it cannot be written.
         """
-        frame = av.VideoFrame.from_ndarray(
-            cv2.cvtColor(_fitted(picture, *self._size), cv2.COLOR_BGR2YUV_I420), "yuv420p"
-        )
+        planes = cv2.cvtColor(_fitted(picture, *self._size), cv2.COLOR_BGR2YUV_I420)
+        frame = av.VideoFrame.from_ndarray(np.asarray(planes, np.uint8), "yuv420p")
         frame.time_base = self._unit
         frame.pts = self._last = max(round(Fraction(at_ms) / 1000 / self._unit), self._last + 1)
-        frame.duration = max(round(Fraction(self._step_ms) / 1000 / self._unit), 1)
+        frame.duration = max(round(Fraction(lasts_ms) / 1000 / self._unit), 1)
         if at_ms - self._key_at_ms >= KEY_FRAME_MS:
             frame.pict_type, self._key_at_ms = PictureType.I, at_ms
         self._encode(frame)
@@ -116,13 +114,18 @@ class Film:
         with _errors_of_ffmpeg(), self._opened:
             self._encode(None)
 
-    def _open_stream(self, rate: Fraction) -> VideoStream:
+    def _open_stream(self) -> VideoStream:
         encoder = next((name for name in _ENCODERS if name in av.codecs_available), None)
         if encoder is None:
-            raise OutputError(f"expected one of {', '.join(_ENCODERS)} in the library `av`, found none; record pictures")
+            raise OutputError(
+                f"expected one of {', '.join(_ENCODERS)} in the library `av`, found none; record pictures"
+            )
         if encoder == "mpeg4":
-            _log.warning("the library `av` has no H.264 here: the recording is MPEG-4 Part 2, which browsers do not play")
-        stream: VideoStream = self._container.add_stream(encoder, rate, options=_ENCODERS[encoder])
+            _log.warning(
+                "the library `av` has no H.264 here: the recording is MPEG-4 Part 2, which browsers do not play"
+            )
+        stream = self._container.add_stream(encoder, _USUAL_FPS, options=_ENCODERS[encoder])
+        assert isinstance(stream, VideoStream)
         stream.width, stream.height, stream.pix_fmt = *self._size, "yuv420p"
         stream.time_base = stream.codec_context.time_base = self._unit
         stream.codec_context.colorspace, stream.codec_context.color_range = _SMPTE170M, _LIMITED

@@ -8,7 +8,7 @@ from datetime import datetime
 from edge_fer.publish.recording.bounds import Bounds
 from edge_fer.publish.recording.film import Film
 from edge_fer.publish.recording.new_file import FileMaker, NewFile
-from edge_fer.publish.recording.timeline import Pace, Timeline
+from edge_fer.publish.recording.timeline import Timeline
 from edge_fer.schema import Reading
 from edge_fer.settings.recording_name import Segment
 from edge_fer.types import Image
@@ -21,22 +21,14 @@ class Films:
         maker: makes their files.
         bounds: enforced before each film.
         longest: when a film ends and the next one begins.
-        pace: the source's pace; called with the first frame.
         now: the local time.
     """
 
-    def __init__(
-        self,
-        maker: FileMaker,
-        bounds: Bounds,
-        longest: Segment,
-        pace: Callable[[], Pace],
-        now: Callable[[], datetime],
-    ) -> None:
-        self._maker, self._bounds, self._longest, self._pace, self._now = maker, bounds, longest, pace, now
+    def __init__(self, maker: FileMaker, bounds: Bounds, longest: Segment, now: Callable[[], datetime]) -> None:
+        self._maker, self._bounds, self._longest, self._now = maker, bounds, longest, now
         self._film: Film | None = None
         self._file: NewFile | None = None
-        self._timeline = Timeline(Pace(None, live=True))
+        self._timeline = Timeline()
 
     def write(self, reading: Reading, picture: Image) -> None:
         """Write the picture of a reading, `(height, width, 3)` uint8, BGR.
@@ -52,7 +44,7 @@ class Films:
             self._film, at_ms = self._open(picture), self._timeline.at(reading)
         assert self._file is not None
         self._file.check()
-        self._film.write(picture, at_ms)
+        self._film.write(picture, at_ms, self._timeline.step_ms)
 
     def close(self) -> None:
         """Complete the film, if there is one.
@@ -70,10 +62,10 @@ class Films:
 
     def _open(self, picture: Image) -> Film:
         self._bounds.enforce(room=self._longest.size or 0, lasts_s=self._longest.seconds or 0)
-        self._timeline = Timeline(self._pace())
+        self._timeline = Timeline()
         self._file = file = self._maker.make(self._now())
         try:
-            return Film(file, (picture.shape[1], picture.shape[0]), self._timeline.step_ms)
+            return Film(file, (picture.shape[1], picture.shape[0]))
         except Exception:
             file.discard()
             raise

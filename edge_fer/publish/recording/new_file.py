@@ -64,7 +64,9 @@ class NewFile:
         except (FileNotFoundError, NotADirectoryError):
             is_there = False
         if not is_there:  # what is written to a deleted file is lost
-            raise OutputError(f"expected the recording {printable(str(self.path))}, found it moved or deleted; leave it")
+            raise OutputError(
+                f"expected the recording {printable(str(self.path))}, found it moved or deleted; leave it"
+            )
 
     def close(self) -> None:
         """Close it."""
@@ -132,8 +134,8 @@ def check_space(place: int | Path, path: Path) -> None:
     free = found.f_bavail * found.f_frsize
     if free < RESERVE_BYTES:
         raise OutputError(
-            f"expected {RESERVE_BYTES >> 20} MiB of free space to record {printable(str(path))}, found {free >> 20} MiB; "
-            "what was recorded so far is kept; free some space, or choose another place"
+            f"expected {RESERVE_BYTES >> 20} MiB of free space to record {printable(str(path))}, "
+            f"found {free >> 20} MiB; what was recorded so far is kept; free some space, or choose another place"
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 
 import cv2
 
@@ -23,9 +24,7 @@ class Pictures:
         now: the local time.
     """
 
-    def __init__(
-        self, maker: FileMaker, bounds: Bounds, batch: float | None, now: Callable[[], datetime]
-    ) -> None:
+    def __init__(self, maker: FileMaker, bounds: Bounds, batch: float | None, now: Callable[[], datetime]) -> None:
         self._maker, self._bounds, self._batch, self._now = maker, bounds, batch, now
         self._room = 0.0  # until the bounds are enforced again, bytes
 
@@ -39,7 +38,8 @@ class Pictures:
         if self._room <= 0:
             self._bounds.enforce(room=self._batch or 0)
             self._room = self._batch or float("inf")
-        file = self._maker.make(self._now(), f"{reading.frame:06d}")
+        name = Path(reading.source_file).stem if reading.source_file is not None else f"{reading.frame:06d}"
+        file = self._maker.make(self._now(), name)
         try:
             content = cv2.imencode(file.path.suffix.lower(), picture)[1].tobytes()
             file.write(content)

@@ -15,7 +15,6 @@ from edge_fer.publish.drawing.annotate import annotate
 from edge_fer.publish.drawing.blur import blur_faces
 from edge_fer.publish.recording.bounds import Bounds
 from edge_fer.publish.recording.new_file import FileMaker
-from edge_fer.publish.recording.timeline import Pace
 from edge_fer.schema import Reading, Record
 from edge_fer.settings import PublishSettings
 from edge_fer.settings.recording_name import RecordingName, Segment, parse_segment
@@ -45,7 +44,6 @@ class Recording(Sink):
 
     Args:
         settings: the name, how long a film may get, and what is kept.
-        pace: the source's pace; called with the first frame, in the sink's thread.
         blur: whether to make faces unrecognisable.
         now: the local time.
         clock: seconds that never go backwards.
@@ -64,7 +62,6 @@ class Recording(Sink):
     def __init__(
         self,
         settings: PublishSettings,
-        pace: Callable[[], Pace],
         *,
         blur: bool = False,
         now: Callable[[], datetime] = datetime.now,
@@ -77,7 +74,7 @@ class Recording(Sink):
         self._longest = _longest(settings.record_segment, size, age_s)
         self._bounds = Bounds(self._name, size, age_s, lambda: now().timestamp())
         maker = FileMaker(self._name)
-        self._series = self._open_series(maker, pace, now)
+        self._series = self._open_series(maker, now)
         self._checked = clock()
         with self._errors():
             maker.make(now()).discard()
@@ -103,7 +100,7 @@ class Recording(Sink):
         with self._errors():
             self._series.close()
 
-    def _open_series(self, maker: FileMaker, pace: Callable[[], Pace], now: Callable[[], datetime]) -> _Series:
+    def _open_series(self, maker: FileMaker, now: Callable[[], datetime]) -> _Series:
         if not self._name.is_film:
             from edge_fer.publish.recording.pictures import Pictures
 
@@ -115,7 +112,7 @@ class Recording(Sink):
                 f"expected the library `{error.name}` for films, found none: pip install av, or Debian's python3-av; "
                 "or record pictures (.jpg)"
             ) from error
-        return Films(maker, self._bounds, self._longest, pace, now)
+        return Films(maker, self._bounds, self._longest, now)
 
     @contextmanager
     def _errors(self) -> Iterator[None]:

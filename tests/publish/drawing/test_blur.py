@@ -9,7 +9,7 @@ import pytest
 
 from edge_fer.capture.sources.sample import CLIP
 from edge_fer.publish.drawing.blur import blur_faces
-from edge_fer.publish.recording import Pace, Recording
+from edge_fer.publish.recording import Recording
 from edge_fer.types import Box
 from tests.support.records import make_face_reading, make_reading
 
