@@ -127,7 +127,7 @@ def parse_segment(text: str) -> Segment:
     Raises:
         ValueError: when it is neither, or shorter than a second or smaller than a megabyte.
     """
-    match = re.fullmatch(rf"(\d{{1,9}}(?:\.\d{{1,9}})?) *({'|'.join(_UNITS)})", text.strip())
+    match = re.fullmatch(rf"([0-9]{{1,9}}(?:\.[0-9]{{1,9}})?) *({'|'.join(_UNITS)})", text.strip())
     amount = float(match[1]) * _UNITS[match[2]] if match else 0.0
     if match is None or amount < 1 or (match[2].endswith("B") and amount < 1e6):
         raise ValueError(f"expected a duration or a size such as 10 min, 1 h, 500 MB or 2 GB, found {text!a}")

@@ -73,11 +73,11 @@ class Film:
 
     def __init__(self, file: NewFile, size: tuple[int, int]) -> None:
         self._size = size[0] + size[0] % 2, size[1] + size[1] % 2  # colours have half of both
-        self._key_at_ms, self._last = -KEY_FRAME_MS, -1
+        self._file, self._key_at_ms, self._last, self._lasts = file, -KEY_FRAME_MS, -1, 1
         self.written = 0
         kind = _CONTAINERS[file.path.suffix.lower()]
         self._unit = kind.unit
-        with _errors_of_ffmpeg(), ExitStack() as stack:
+        with self._errors(), ExitStack() as stack:
             stack.enter_context(closing(file))
             options = {**kind.options, "flush_packets": "1"}
             self._container = stack.enter_context(closing(av.open(file, "w", format=kind.name, options=options)))
@@ -100,7 +100,7 @@ class Film:
         frame = av.VideoFrame.from_ndarray(np.asarray(planes, np.uint8), "yuv420p")
         frame.time_base = self._unit
         frame.pts = self._last = max(round(Fraction(at_ms) / 1000 / self._unit), self._last + 1)
-        frame.duration = max(round(Fraction(lasts_ms) / 1000 / self._unit), 1)
+        self._lasts = max(round(Fraction(lasts_ms) / 1000 / self._unit), 1)
         if at_ms - self._key_at_ms >= KEY_FRAME_MS:
             frame.pict_type, self._key_at_ms = PictureType.I, at_ms
         self._encode(frame)
@@ -111,7 +111,7 @@ class Film:
         Raises:
             OSError: when what it ends with cannot be written; it plays without that.
         """
-        with _errors_of_ffmpeg(), self._opened:
+        with self._errors(), self._opened:
             self._encode(None)
 
     def _open_stream(self) -> VideoStream:
@@ -131,20 +131,22 @@ class Film:
         stream.codec_context.colorspace, stream.codec_context.color_range = _SMPTE170M, _LIMITED
         return stream
 
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Errors of the file are raised as they are, and FFmpeg's as OutputError."""
+        try:
+            yield
+        except FFmpegError as error:
+            if self._file.error is not None:
+                raise self._file.error from error
+            raise OutputError(f"expected to encode a film, found: {error.strerror}; please report it") from error
+
     def _encode(self, frame: av.VideoFrame | None) -> None:
-        with _errors_of_ffmpeg():
+        with self._errors():
             for packet in self._stream.encode(frame):
+                packet.duration = self._lasts
                 self.written += packet.size
                 self._container.mux(packet)
-
-
-@contextmanager
-def _errors_of_ffmpeg() -> Iterator[None]:
-    """FFmpeg's errors are raised as OutputError; those of the file come through it as they are."""
-    try:
-        yield
-    except FFmpegError as error:
-        raise OutputError(f"expected to encode a film, found: {error.strerror}; please report it") from error
 
 
 def _fitted(picture: Image, width: int, height: int) -> Image:

@@ -30,18 +30,31 @@ class NewFile:
 
     Attributes:
         path: see above.
+        error: why it could not be written; None where it could.
     """
 
     def __init__(self, path: Path, file: FileIO, made: list[Path]) -> None:
         self.path = path
+        self.error: OSError | None = None
         self._file, self._made = file, made
 
     def write(self, data: bytes) -> int:
-        """Write all of it; how many bytes that were."""
+        """Write all of it; how many bytes that were.
+
+        Raises:
+            OSError: when that fails.
+        """
         rest = memoryview(data)
-        while rest:
-            rest = rest[self._file.write(rest) :]
+        try:
+            while rest:
+                rest = rest[self._write_some(rest) :]
+        except OSError as error:
+            self.error = error
+            raise
         return len(data)
+
+    def _write_some(self, data: memoryview) -> int:
+        return self._file.write(data)
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """Go to a place in the file; see `io.IOBase.seek`."""

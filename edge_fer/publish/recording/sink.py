@@ -100,8 +100,13 @@ class Recording(Sink):
         with self._errors():
             self._series.close()
 
+    @property
+    def is_film(self) -> bool:
+        """Whether it makes films, and not pictures."""
+        return self._name.is_film
+
     def _open_series(self, maker: FileMaker, now: Callable[[], datetime]) -> _Series:
-        if not self._name.is_film:
+        if not self.is_film:
             from edge_fer.publish.recording.pictures import Pictures
 
             return Pictures(maker, self._bounds, self._longest.size, now)

@@ -46,4 +46,4 @@ class Timeline:
         if reading.source_file is None:
             return reading.captured_ns / 1e6
         self.step_ms = STILL_MS
-        return self._shown_ms + STILL_MS
+        return (self._origin_ms or 0.0) + self._shown_ms + STILL_MS
