@@ -17,6 +17,7 @@ from edge_fer.common.text import redact
 from edge_fer.errors import OutputError
 from edge_fer.pipeline import Pipeline
 from edge_fer.publish import Sink
+from edge_fer.publish.sink_group import tell_losses
 from edge_fer.recognizer import Recognizer
 from edge_fer.schema import Reading, Record, Status
 from edge_fer.settings import Settings, changed_settings, load_settings
@@ -235,6 +236,7 @@ class _Handover(Sink):
                 pipeline.run()
         except Exception as found:  # raised where the readings are taken
             error = found
+        tell_losses(pipeline.lost)
         self._given.put(_End(error))
 
     def __iter__(self) -> Iterator[Reading]:

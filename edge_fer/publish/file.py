@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Callable
@@ -10,12 +11,12 @@ from pathlib import Path
 
 from edge_fer.errors import OutputError
 from edge_fer.publish import Sink
+from edge_fer.publish.locked_file import is_at, open_locked
 from edge_fer.schema import Record, to_json
 from edge_fer.settings import FileSettings, Settings
 from edge_fer.types import Image
 
-_MODE = 0o640
-"""Permissions of a new file: readings are about people, and not every user of the machine may read them."""
+_log = logging.getLogger(__name__)
 
 
 def open_sink(settings: Settings) -> JsonFile:
@@ -28,7 +29,7 @@ def open_sink(settings: Settings) -> JsonFile:
 
 
 def validate(settings: Settings) -> None:
-    """Check whether the file can be written; a file that did not exist before does not exist afterwards.
+    """Check whether the file can be written; another run may be writing it, as at a reload.
 
     Args:
         settings: the run's settings.
@@ -36,15 +37,39 @@ def validate(settings: Settings) -> None:
     Raises:
         OutputError: when it cannot be written.
     """
-    path = settings.publish.file.path
-    assert path is not None
-    was_there = path.exists()
-    JsonFile(settings.publish.file).close()
+    try:
+        _try(settings.publish.file)
+    except InUse as error:
+        _log.debug("%s", error)
+
+
+def check(settings: Settings) -> None:
+    """Check whether the file can be written, or a run writes it already, as the service may.
+
+    Args:
+        settings: the run's settings.
+
+    Raises:
+        OutputError: when it cannot be written.
+    """
+    try:
+        _try(settings.publish.file)
+    except InUse:
+        path = settings.publish.file.path
+        _log.warning("file: a run writes %s already; it is taken for the one with these settings", path)
+
+
+def _try(settings: FileSettings) -> None:
+    """Open the file once; one that did not exist before does not exist afterwards."""
+    assert settings.path is not None
+    was_there = settings.path.exists()
+    JsonFile(settings).close()
     if not was_there:  # else it would belong to the user who checks, perhaps root
-        path.unlink()
+        settings.path.unlink()
 
 
-check = validate
+class InUse(OutputError):
+    """Another run writes the file."""
 
 
 class JsonFile(Sink):
@@ -53,7 +78,8 @@ class JsonFile(Sink):
     A rotation renames files: PATH becomes PATH.1, PATH.1 becomes PATH.2, and the oldest is deleted. When a write fails,
     its line is lost, the file keeps complete lines only, and the next record is tried again. What a power cut left of a
     line stays a line of its own. Other programs may move or delete the file, as logrotate does: then the next record
-    starts a new one.
+    starts a new one. The file is locked: a second run with the same path would rotate away what this one writes, so it
+    fails, until this one ends.
 
     Args:
         settings: the path, how large and how old a file may get, how many are kept, and when they are flushed to disk.
@@ -62,7 +88,8 @@ class JsonFile(Sink):
         clock: seconds that never go backwards.
 
     Raises:
-        OutputError: when its folder does not exist or the file cannot be written, unless `retry_open`.
+        OutputError: when its folder does not exist, the file cannot be written or another run writes it, unless
+            `retry_open`.
     """
 
     name = "file"
@@ -114,8 +141,9 @@ class JsonFile(Sink):
         """Write a complete line, or nothing of it."""
         file = self._file or self._open()
         end = file.seek(0, os.SEEK_END)
+        is_torn = end and os.pread(file.fileno(), 1, end - 1) != b"\n"  # by a power cut, or by another program
         try:
-            rest = memoryview(line)
+            rest = memoryview(b"\n" + line if is_torn else line)
             while rest:
                 rest = rest[file.write(rest) :]
         except OSError:
@@ -143,12 +171,7 @@ class JsonFile(Sink):
 
     def _is_gone(self) -> bool:
         """Whether the open file is no longer the one at the path."""
-        if self._file is None:
-            return False
-        try:
-            return not os.path.samestat(self._path.stat(), os.fstat(self._file.fileno()))
-        except FileNotFoundError:
-            return True
+        return self._file is not None and not is_at(self._path, self._file)
 
     def _rotated_path(self, number: int) -> Path:
         return self._path.with_name(f"{self._path.name}.{number}")
@@ -167,15 +190,16 @@ class JsonFile(Sink):
                     f"expected a file for readings at {self._path}, found something else; "
                     "choose another place (publish.file.path)"
                 )
-            # Unbuffered: what was written survives a crash of this process, and a full disk fails the very line.
-            self._file = FileIO(self._path, "ab+", opener=lambda path, flags: os.open(path, flags, _MODE))
-            end = self._file.seek(0, os.SEEK_END)
-            if end and os.pread(self._file.fileno(), 1, end - 1) != b"\n":  # a power cut tore the last line
-                self._file.write(b"\n")
+            file = open_locked(self._path)
         except OSError as error:
             raise self._unwritable(error) from error
-        self._begun = self._clock()
-        return self._file
+        if file is None:
+            raise InUse(
+                f"expected to be the only run that writes readings to {self._path}, found another at it; "
+                "end that run, or choose another place (publish.file.path)"
+            )
+        self._file, self._begun = file, self._clock()
+        return file
 
     def _unwritable(self, error: OSError) -> OutputError:
         if isinstance(error, OutputError):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from edge_fer.common.backoff import Backoff
 from edge_fer.common.text import first_line
@@ -36,6 +37,8 @@ class RetriedSink(Sink):
         self._open_sink = open_sink
         self._backoff = Backoff(RETRY_S, RETRY_MAX_S, clock)
         self._sink: Sink | None = None
+        self._closed: Sink | None = None
+        self._unsent: Sequence[Any] = ()  # by an earlier sink, until this one is open
         self._reason = ""
         # As long as nobody knows what it takes: everything, but little of it.
         self.pictures, self.queue_size, self.tick_s = True, 4, RETRY_S
@@ -69,10 +72,22 @@ class RetriedSink(Sink):
         sink = self._sink
         return sink.condition if sink is not None else None
 
+    def take_unsent(self) -> Sequence[Any]:
+        """Take what the sink has not sent; see `edge_fer.publish.Sink.take_unsent`."""
+        return self._closed.take_unsent() if self._closed is not None else self._unsent
+
+    def resume(self, unsent: Sequence[Any]) -> None:
+        """Begin with what an earlier sink has not sent, once it is open; see `edge_fer.publish.Sink.resume`."""
+        if self._sink is not None:
+            self._sink.resume(unsent)
+        else:
+            self._unsent = unsent
+
     def close(self) -> None:
         """Close the sink, if it is open."""
         sink, self._sink = self._sink, None
         if sink is not None:
+            self._closed = sink
             sink.close()
 
     def _open(self) -> Sink:
@@ -90,6 +105,9 @@ class RetriedSink(Sink):
         except Exception as error:
             self._note_failure(error)
             raise
+        unsent, self._unsent = self._unsent, ()
+        if unsent:
+            sink.resume(unsent)
         self._sink = sink
         self.pictures, self.statuses, self.internal = sink.pictures, sink.statuses, sink.internal
         self.queue_size, self.tick_s, self.attitude = sink.queue_size, sink.tick_s, sink.attitude

@@ -56,6 +56,11 @@ class MqttSettings(Section):
     )
     prefix: str = Field("edge-fer/{device}", min_length=1, description="prefix of all topics")
     qos: Literal[0, 1, 2] = Field(1, description="quality of service: 0 at most once, 1 at least once, 2 exactly once")
+    retain: bool = Field(
+        True,
+        description="let the broker keep the newest state, availability and notice for those who come later; false: "
+        "for a broker that cannot (retain not available)",
+    )
     faces: bool = Field(False, description="also publish each face of a reading, below `face/`")
     max_rate_hz: float | None = Field(None, gt=0, le=1000, description="most readings a second; null: all")
     keepalive_s: int = Field(15, ge=2, le=3600, description="a link that is silent for this long is probed, seconds")

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from edge_fer.errors import ConfigError
-from edge_fer.publish.secret import open_secret
+from edge_fer.publish.secret import read_secret
 
 SESSION_S = 12 * 3600
 """A browser that has logged in must log in again after so many seconds."""
@@ -127,14 +127,12 @@ def read_token(path: Path | None) -> Token | None:
     if path is None:
         return None
     try:
-        with open_secret(path, "a token") as file:
-            content = file.read(_LONGEST_TOKEN + 1)
+        secret = read_secret(path, "a token").strip()
     except OSError as error:
         raise ConfigError(
             f"expected a token in {path} (publish.http.token_file), found: {error.strerror}; "
             f"make one: (umask 077; openssl rand -hex 32 > {path})"
         ) from error
-    secret = content.decode(errors="replace").strip()
     if not SHORTEST_TOKEN <= len(secret) <= _LONGEST_TOKEN:
         raise ConfigError(
             f"expected a token of {SHORTEST_TOKEN} to {_LONGEST_TOKEN} characters in {path}, found {len(secret)}; "
