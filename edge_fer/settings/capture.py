@@ -58,6 +58,9 @@ class CaptureSettings(Section):
     controls: dict[str, int | float | bool | list[float]] = Field(
         {}, description="other controls, by their names in `edge-fer cameras`, such as {brightness: 10}"
     )
+    stream_options: dict[str, str | int | float | bool] = Field(
+        {}, description="FFmpeg's options for a network stream, such as {rtsp_transport: udp} or {max_delay: 0}"
+    )
     hflip: bool = Field(False, description="mirror the picture left to right; with vflip: turn it by 180 degrees")
     vflip: bool = Field(False, description="mirror the picture top to bottom")
     rotate: Literal[0, 90, 180, 270] = Field(

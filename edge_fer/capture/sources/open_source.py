@@ -28,7 +28,7 @@ def open_source(
         settings: the source's name, and the size, rate and so on that it should have.
         cancelled: called again and again while waiting for a live source; once it returns true, opening or reading
             fails at once.
-        warn: called with one line about each picture that is left out.
+        warn: called with one line about each picture that is left out, and about whatever else is not as it should be.
 
     Raises:
         SourceError: when it is missing, busy, or not what its name says.
@@ -41,11 +41,13 @@ def open_source(
         return open_picamera2(named, cancelled)
     from edge_fer.capture.sources.oriented import oriented
 
-    source = _open_live(kind, named, cancelled) if kind in _LIVE else _open_file(kind, named, warn)
+    source = _open_live(kind, named, cancelled, warn) if kind in _LIVE else _open_file(kind, named, warn)
     return oriented(source, hflip=settings.hflip, vflip=settings.vflip, rotate=settings.rotate)
 
 
-def _open_live(kind: SourceKind, settings: CaptureSettings, cancelled: Callable[[], bool]) -> Source:
+def _open_live(
+    kind: SourceKind, settings: CaptureSettings, cancelled: Callable[[], bool], warn: Callable[[str], None]
+) -> Source:
     if kind == "v4l2":
         from edge_fer.capture.sources.v4l2.source import open_v4l2
 
@@ -53,7 +55,7 @@ def _open_live(kind: SourceKind, settings: CaptureSettings, cancelled: Callable[
     if kind == "stream":
         from edge_fer.capture.sources.stream import open_stream
 
-        return open_stream(settings, cancelled)
+        return open_stream(settings, cancelled, warn)
     from edge_fer.capture.sources.raw import Raw
 
     return Raw(settings, cancelled)
@@ -69,7 +71,7 @@ def _open_file(kind: SourceKind, settings: CaptureSettings, warn: Callable[[str]
     if kind == "sample":
         from edge_fer.capture.sources.sample import open_sample
 
-        return open_sample()
+        return open_sample(warn)
     if kind == "synthetic":
         from edge_fer.capture.sources.synthetic import Synthetic
 
@@ -84,7 +86,7 @@ def _open_file(kind: SourceKind, settings: CaptureSettings, warn: Callable[[str]
         return Picture(path)
     from edge_fer.capture.sources.video import Video
 
-    return Video(path)
+    return Video(path, warn=warn)
 
 
 def kind_of(source: str) -> SourceKind:

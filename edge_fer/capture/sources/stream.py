@@ -1,4 +1,4 @@
-"""Network streams (RTSP over TCP, MJPEG over HTTP, whatever FFmpeg opens) through OpenCV, in a child process.
+"""Network streams (RTSP over TCP, whatever FFmpeg opens), in a child process.
 
 FFmpeg's own time-outs do not cover every wait; the deadlines of the child process do.
 """
@@ -9,34 +9,49 @@ import os
 from collections.abc import Callable
 
 from edge_fer.capture.sources.child_source import ChildSource
+from edge_fer.capture.sources.film import require_pyav
 from edge_fer.settings import CaptureSettings
 
-_OPTIONS = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
-_ENVIRONMENT = {
-    "OPENCV_LOG_LEVEL": "SILENT",
-    "OPENCV_FFMPEG_LOGLEVEL": None,  # by default FFmpeg prints errors: the child's last output explains a failure
-    # RTSP over TCP loses no packets. The other options keep FFmpeg from holding frames back, and from reading twenty of
-    # them to estimate their rate before it opens. The user's own options have precedence.
-    _OPTIONS: os.environ.get(_OPTIONS, "rtsp_transport;tcp|fflags;nobuffer|flags;low_delay|fpsprobesize;0"),
-}
+STREAM_HINT = "check the address, and that its server runs"
+_NOT_READ = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
 
 
-def open_stream(settings: CaptureSettings, cancelled: Callable[[], bool]) -> ChildSource:
+def open_stream(settings: CaptureSettings, cancelled: Callable[[], bool], warn: Callable[[str], None]) -> ChildSource:
     """Open a stream.
 
     Args:
         settings: see `open_source`; `source` is a URL.
         cancelled: see `open_source`.
+        warn: see `open_source`.
+
+    Raises:
+        ConfigError: when PyAV is missing.
+        SourceError: when it cannot be opened.
     """
+    require_pyav()
+    if os.environ.get(_NOT_READ):
+        warn(f"{_NOT_READ} is set and not read: OpenCV opens no streams here; see the setting capture.stream_options")
     return ChildSource(
         settings,
         "edge_fer.capture.sources.stream_child:Stream",
-        hint="check the address, and that its server runs",
+        hint=STREAM_HINT,
         cancelled=cancelled,
-        environment=_ENVIRONMENT,
         arguments={
             "address": settings.source,
             "open_timeout_s": settings.open_timeout_s,
             "read_timeout_s": settings.read_timeout_s,
+            "options": stream_options(settings),
         },
     )
+
+
+def stream_options(settings: CaptureSettings) -> dict[str, str]:
+    """FFmpeg's options from the settings, as FFmpeg writes them.
+
+    Args:
+        settings: the settings.
+    """
+    written = {
+        name: int(value) if isinstance(value, bool) else value for name, value in settings.stream_options.items()
+    }
+    return {name: str(value) for name, value in written.items()}

@@ -2,69 +2,88 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Mapping
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_fer.capture.sources.film.film import Film, FilmFrame
 from edge_fer.errors import SourceError
 from edge_fer.process.child import Memory
 
+_OPTIONS = {
+    "rtsp_transport": "tcp",  # loses no packets
+    "allowed_media_types": "video",
+    "fpsprobesize": "0",  # by default twenty frames are read before it opens, to estimate their rate
+}
+_HINTS = {
+    "401": "check the user name and the password in the address",
+    "403": "this user may not see it: check its rights in the camera's settings",
+    "404": "check the path: the camera's manual names that of its stream",
+}
+
 
 class Stream:
-    """A network stream, opened by OpenCV's FFmpeg.
+    """A network stream, opened by FFmpeg.
 
     Args:
         memory: the shared memory that frames are written to.
         address: the stream's URL.
         open_timeout_s: FFmpeg's time-out for opening, seconds.
         read_timeout_s: FFmpeg's time-out for reading, seconds.
+        options: FFmpeg's options, beside and before those that are usual here.
 
     Raises:
         OSError: when it cannot be opened or gives no frame.
     """
 
-    def __init__(self, memory: Memory, address: str, open_timeout_s: float, read_timeout_s: float) -> None:
+    def __init__(
+        self,
+        memory: Memory,
+        address: str,
+        open_timeout_s: float,
+        read_timeout_s: float,
+        options: Mapping[str, str] | None = None,
+    ) -> None:
         self._memory = memory
-        timeouts = (
-            *(cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, int(open_timeout_s * 1000)),
-            *(cv2.CAP_PROP_READ_TIMEOUT_MSEC, int(read_timeout_s * 1000)),
-        )
-        self._capture = cv2.VideoCapture(address, cv2.CAP_FFMPEG, timeouts)
-        if not self._capture.isOpened():
-            raise OSError("it cannot be opened")
-        self._first: tuple[NDArray[Any], int] | None = self._grab("it opens, but gives no picture")
-        rate = self._capture.get(cv2.CAP_PROP_FPS)
-        self.info = {"fps": rate if 0 < rate <= 1000 else None}
+        timeouts_s = (open_timeout_s, read_timeout_s)
+        try:
+            self._film = Film(address, live=True, options={**_OPTIONS, **(options or {})}, timeouts_s=timeouts_s)
+        except OSError as error:
+            raise OSError(_hinted(f"it cannot be opened ({error})")) from error
+        self._frames = self._film.frames()
+        self._first: FilmFrame | None = self._next("it opens, but gives no picture")
+        self.info = {"fps": self._film.fps}
 
     def read(self) -> dict[str, int | str]:
         """Wait for a frame and write it to the shared memory."""
         taken, self._first = self._first, None
-        picture, captured_ns = taken or self._grab("it gives no more frames")
-        return write_frame(self._memory, picture, captured_ns)
+        frame = taken or self._next("it gives no more frames")
+        return write_frame(self._memory, frame.image, frame.arrived_ns)
 
     def close(self) -> None:
         """Close the stream."""
-        self._capture.release()
+        self._film.close()
 
-    def _grab(self, otherwise: str) -> tuple[NDArray[Any], int]:
+    def _next(self, otherwise: str) -> FilmFrame:
         """Read one frame.
 
         Args:
             otherwise: the error's text when there is none.
-
-        Returns:
-            The frame as OpenCV gives it, see `to_bgr`, and CLOCK_MONOTONIC after the grab, nanoseconds.
         """
-        if not self._capture.grab():
-            raise OSError(otherwise)
-        captured_ns = time.monotonic_ns()
-        read, picture = self._capture.retrieve()
-        if not read:
-            raise OSError("it gives a frame that cannot be decoded")
-        return picture, captured_ns
+        frame = next(self._frames, None)
+        if frame is None:
+            reason = self._film.broken or self._film.unreadable
+            raise OSError(f"{otherwise} ({reason})" if reason else otherwise)
+        return frame
+
+
+def _hinted(reason: str) -> str:
+    """The reason why a stream does not open, with what to do where that is known."""
+    hint = next((hint for code, hint in _HINTS.items() if f" {code} " in reason), None)
+    return f"{reason}; {hint}" if hint else reason
 
 
 def write_frame(memory: Memory, picture: NDArray[Any], captured_ns: int) -> dict[str, int | str]:

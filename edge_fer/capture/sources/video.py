@@ -1,21 +1,23 @@
-"""A video file, frame by frame, through OpenCV's FFmpeg."""
+"""A video file, frame by frame."""
 
 from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
-
-import cv2
-import numpy as np
+from typing import TYPE_CHECKING
 
 from edge_fer.capture.sources import USUAL_FPS, SourceFrame
-from edge_fer.capture.sources.picture import silence_opencv
+from edge_fer.capture.sources.film import require_pyav
 from edge_fer.common.text import printable
 from edge_fer.errors import SourceError
-from edge_fer.types import Image
 
-_COMPLETE = 0.9  # containers estimate their length: a file that gives this share of it counts as complete
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from edge_fer.capture.sources.film.film import FilmFrame
+
 _MAX_LOST = 300
 """After so many frames in a row that cannot be decoded a file is given up: at the usual settings of H.264 a frame may
 depend on any of the 250 before it."""
@@ -27,89 +29,103 @@ class Video:
     Args:
         path: the file.
         name: the name for messages; None: the path.
-        max_lost: after so many frames in a row that cannot be decoded the file counts as ended.
+        warn: called with one line about damage, and about colours that are not true.
+        max_lost: after so many frames in a row that cannot be decoded the file counts as broken.
 
     Attributes:
         fps: frames a second as the file states them, or 30 where that cannot be true.
-        skipped: how many frames could not be decoded, except those after the last that could.
 
     Raises:
+        ConfigError: when PyAV is missing.
         SourceError: when the file cannot be read, or has no frame that can be decoded.
     """
 
     live = False
 
-    def __init__(self, path: Path, name: str | None = None, *, max_lost: int = _MAX_LOST) -> None:
-        self.name = name or str(path)
-        self._max_lost = max_lost
+    def __init__(
+        self,
+        path: Path,
+        name: str | None = None,
+        *,
+        warn: Callable[[str], None] = lambda _: None,
+        max_lost: int = _MAX_LOST,
+    ) -> None:
+        require_pyav()
+        from edge_fer.capture.sources.film.film import Film
+
+        self.name = printable(name or str(path))
+        self._warn, self._is_told = warn, False
+        size = _size(path)
         try:
-            with path.open("rb") as file:
-                size = file.seek(0, os.SEEK_END)
+            # `file:` since FFmpeg takes what stands before a colon for a protocol.
+            self._film = Film(f"file:{path.absolute()}", live=False, warn=self._told, max_lost=max_lost)
         except OSError as error:
-            raise SourceError(
-                f"expected a picture or a video at {path}, found: {error.strerror}; check the path"
-            ) from error
-        silence_opencv()
-        self._capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
-        self._claimed = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)  # frames; 0 or below where the file does not say
-        rate = self._capture.get(cv2.CAP_PROP_FPS)
-        rate = rate if 0 < rate <= 1000 else USUAL_FPS
-        self.fps: float | None = rate
-        self._frame_s = 1 / rate
-        self.skipped = self._frames = 0
-        self._shown_s = 0.0  # presentation time of the last frame
-        self._first = self._next()
+            raise _unreadable(self.name, size, str(error)) from error
+        self.fps: float | None = self._film.fps or USUAL_FPS
+        self._frames: Iterator[FilmFrame] = self._film.frames()
+        self._first = next(self._frames, None)
         if self._first is None:
-            self._capture.release()
-            raise SourceError(
-                f"expected a picture or a video in {path}, found {size} bytes that cannot be decoded; "
-                "the file is cut short, damaged, or of another kind: replace it"
-            )
+            self._film.close()
+            raise _unreadable(self.name, size, self._film.unreadable or self._film.broken or "no frame")
+
+    @property
+    def skipped(self) -> int:
+        """How many frames could not be decoded so far."""
+        return self._film.lost
 
     def read(self) -> SourceFrame | None:
         """Read the next frame; see `edge_fer.capture.sources.Source.read`.
 
         Raises:
-            SourceError: at the end of a file that stated clearly more frames.
+            SourceError: at the end of a film that breaks off.
         """
-        image, self._first = self._first, None
-        if image is None:
-            image = self._next()
-        if image is None:
-            self._check_end()
-            return None
-        return SourceFrame(image, time.monotonic_ns(), file=printable(self.name))
+        frame, self._first = self._first or next(self._frames, None), None
+        if frame is not None:
+            return SourceFrame(frame.image, time.monotonic_ns(), frame.position_ns, self.name)
+        self._check_end()
+        return None
 
     def close(self) -> None:
         """Close the file."""
-        self._capture.release()
-
-    def _next(self) -> Image | None:
-        """Read the next frame that can be decoded; None at the end.
-
-        OpenCV reports a frame that cannot be decoded like the end; only the number of frames that the file states tells
-        them apart.
-        """
-        for lost in range(self._max_lost):
-            read, image = self._capture.read()
-            if read:
-                self.skipped += lost
-                self._frames += 1
-                self._shown_s = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
-                return np.asarray(image, np.uint8)
-            if 0 < self._claimed <= self._frames + self.skipped + lost:
-                break
-        return None
+        self._tell_damage()
+        self._film.close()
 
     def _check_end(self) -> None:
-        """Raise SourceError when the file is incomplete.
-
-        Both the number of frames and the time must fall short: either alone is wrong in files of variable rate.
-        """
-        counted = self._frames + self.skipped
-        expected = _COMPLETE * self._claimed
-        if counted < expected and self._shown_s + self._frame_s < expected * self._frame_s:
+        """Tell of damage; raise SourceError when the film breaks off."""
+        self._tell_damage()
+        if self._film.broken is not None:
             raise SourceError(
-                f"expected about {self._claimed:.0f} frames in {self.name}, found {self._frames}; "
-                "the file is cut short or damaged: replace it"
+                f"expected the whole of {self.name}, found that it breaks off after {self._film.count} frames "
+                f"({self._film.broken}); the file is cut short or damaged: replace it"
             )
+
+    def _tell_damage(self) -> None:
+        """Tell once what the decoder tells of frames that are not as they were filmed."""
+        film = self._film
+        if not self._is_told and (film.complaints or film.lost or film.damaged):
+            self._is_told = True
+            self._told(
+                f"the film is damaged: {film.lost} frames are left out, {film.damaged} of {film.count} are shown with "
+                f"damage, the decoder reported {film.complaints} errors; replace the file where that matters"
+            )
+
+    def _told(self, message: str) -> None:
+        self._warn(f"{self.name}: {message}")
+
+
+def _size(path: Path) -> int:
+    """The size of the file, bytes; raises SourceError where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return file.seek(0, os.SEEK_END)
+    except OSError as error:
+        raise SourceError(
+            f"expected a picture or a video at {path}, found: {error.strerror}; check the path"
+        ) from error
+
+
+def _unreadable(name: str, size: int, reason: str) -> SourceError:
+    return SourceError(
+        f"expected a picture or a video in {name}, found {size} bytes that cannot be decoded ({reason}); "
+        "the file is cut short, damaged, or of another kind: replace it"
+    )

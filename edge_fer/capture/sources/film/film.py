@@ -1,0 +1,197 @@
+"""A film or network stream: its pictures with their times, and what FFmpeg tells of damage."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import av
+
+from edge_fer.capture.sources import USUAL_FPS
+from edge_fer.capture.sources.film.complaints import Complaints
+from edge_fer.capture.sources.film.container import error_text, open_container, video_of
+from edge_fer.capture.sources.film.deinterlacer import Deinterlacer
+from edge_fer.capture.sources.film.picture import MAX_PIXELS, Converter
+from edge_fer.capture.sources.film.timeline import Timeline
+from edge_fer.types import Image
+
+_COMPLETE = 0.9  # of the frames that a container states
+_COUNTED_BY_ITSELF = "mov"  # this demuxer reports missing frames itself, and states also those that were cut out
+_MICROSECONDS = 1000  # nanoseconds; the unit of the times of a container
+
+
+class FilmFrame(NamedTuple):
+    """A picture of a film.
+
+    Attributes:
+        image: `(height, width, 3)` uint8, BGR.
+        position_ns: presentation time in the film, nanoseconds.
+        arrived_ns: when the last of its data came, CLOCK_MONOTONIC, nanoseconds.
+    """
+
+    image: Image
+    position_ns: int
+    arrived_ns: int
+
+
+class Film:
+    """A film or stream that is open; `frames` gives its pictures.
+
+    Args:
+        address: a URL of FFmpeg's, such as `file:/clip.mp4`.
+        live: whether frames should come without delay: one frame is decoded at a time.
+        options: FFmpeg's options for the protocol, the container and the decoder.
+        timeouts_s: for opening and for reading, seconds; None: none.
+        warn: called with one line about colours that are not true.
+        max_lost: after so many packets in a row that give no picture the film counts as broken.
+
+    Attributes:
+        fps: frames a second as the container states them; None where that cannot be true.
+        count: frames that were given so far.
+        lost: frames that could not be decoded so far.
+        damaged: frames given so far of which the decoder says that they are damaged.
+        broken: why the film ends before its end, in words; None while it does not.
+        unreadable: why a frame could not be read, in words; None while all could.
+
+    Raises:
+        OSError: when it cannot be opened, has no film in it, or one that is too large.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        live: bool,
+        options: Mapping[str, str] | None = None,
+        timeouts_s: tuple[float, float] | None = None,
+        warn: Callable[[str], None] = lambda _: None,
+        max_lost: int = 300,
+    ) -> None:
+        self._container = open_container(address, options or {}, timeouts_s)
+        self._stream = video_of(self._container)
+        self._context = self._stream.codec_context
+        self._context.thread_type = "SLICE" if live else "AUTO"
+        self._context.options = {"max_pixels": str(MAX_PIXELS)}
+        if live:
+            self._context.flags |= av.codec.context.Flags.low_delay
+        self._complaints = Complaints(self._context.codec.name)
+        self._demuxer = Complaints(self._container.format.name)
+        self._converter = Converter(self._stream.sample_aspect_ratio, warn)
+        self._deinterlacer = Deinterlacer()
+        self._live, self._max_lost = live, max_lost
+        rate = self._stream.average_rate or self._stream.guessed_rate
+        self.fps = float(rate) if rate and 0 < rate <= 1000 else None
+        self._period_ns = round(1e9 / (self.fps or USUAL_FPS))
+        start = self._container.start_time
+        self._timeline = Timeline(None if start is None else start * _MICROSECONDS, self._period_ns)
+        self.count = self.lost = self.damaged = 0
+        self.broken: str | None = None
+        self.unreadable: str | None = None
+        self._packets = self._decoded = 0
+        self._position_ns = 0
+        self._arrived_ns = time.monotonic_ns()
+
+    @property
+    def complaints(self) -> int:
+        """How many errors the decoder reported so far."""
+        return self._complaints.count
+
+    def frames(self) -> Iterator[FilmFrame]:
+        """Decode to the end, or until the film breaks off; then `broken` says why. May be called once.
+
+        Yields:
+            Every picture that can be decoded.
+        """
+        for frame in self._whole():
+            try:
+                image = self._converter.convert(frame)
+            except (ValueError, MemoryError) as error:
+                self._lose(str(error) or "too little memory for a picture")
+                continue
+            self.count += 1
+            self._position_ns = self._timeline.place(self._stamp_ns(frame))
+            yield FilmFrame(image, self._position_ns, self._arrived_ns)
+        if self._complaints.count or self.lost:
+            self.lost = max(self.lost, self._packets - self._decoded)
+        if self.broken is None and self._falls_short():
+            self.broken = f"its header states {self._stream.frames} frames"
+
+    def close(self) -> None:
+        """Close the film; may be called again.
+
+        The decoder's threads are made to finish first: they may report something, for which they take Python's lock,
+        and freeing the decoder waits for them while it holds that lock.
+        """
+        self._context.flush_buffers()
+        self._container.close()
+        self._complaints.close()
+        self._demuxer.close()
+
+    def _whole(self) -> Iterator[av.VideoFrame]:
+        """The frames as decoded, deinterlaced."""
+        in_a_row = 0
+        for packet in self._demuxed():
+            frames = self._decode(packet)
+            in_a_row = 0 if frames else in_a_row + (packet.size > 0)
+            for frame in frames:
+                self._decoded += 1
+                self.damaged += frame.is_corrupt
+                try:
+                    yield from self._deinterlacer.filter(frame)
+                except av.FFmpegError as error:
+                    self._lose(str(error.strerror))
+            if in_a_row > self._max_lost:
+                self.broken = f"{in_a_row} frames in a row cannot be decoded"
+                break
+        yield from self._deinterlacer.flush()
+
+    def _demuxed(self) -> Iterator[av.Packet[Any]]:
+        """The packets of the film; one without content at the end, which makes the decoder give its last frames."""
+        complaints, cut = self._demuxer.count, False
+        try:
+            for packet in self._container.demux(self._stream):
+                if packet.size:
+                    self._arrived_ns = time.monotonic_ns()
+                    self._packets += not packet.is_discard
+                    cut = packet.is_corrupt
+                    complaints = self._demuxer.count
+                    yield packet
+        except av.FFmpegError as error:
+            self.broken = error_text(error)
+        if self.broken is None and self._demuxer.count > complaints:
+            self.broken = self._demuxer.last
+        if self.broken is None and cut:
+            self.broken = "its last frame is incomplete"
+        if not self._live:
+            yield av.Packet()
+
+    def _decode(self, packet: av.Packet[Any]) -> list[av.VideoFrame]:
+        try:
+            return self._context.decode(packet)
+        except av.EOFError:
+            return []
+        except av.FFmpegError as error:
+            self._lose(error_text(error))
+            return []
+
+    def _lose(self, reason: str) -> None:
+        """Count a frame that gives no picture."""
+        self.lost += 1
+        self.unreadable = self.unreadable or reason
+
+    def _stamp_ns(self, frame: av.VideoFrame) -> int | None:
+        """The timestamp of a frame; containers without presentation times have one for decoding."""
+        stamp = frame.dts if frame.pts is None else frame.pts
+        time_base = frame.time_base or self._stream.time_base
+        return None if stamp is None or time_base is None else round(stamp * time_base * 10**9)
+
+    def _falls_short(self) -> bool:
+        """Whether there were clearly fewer frames than the container states.
+
+        Their number and their time must both fall short: either alone is wrong in films of variable rate.
+        """
+        if self._live or _COUNTED_BY_ITSELF in self._container.format.name:
+            return False
+        expected = _COMPLETE * self._stream.frames
+        return self._packets < expected and self._position_ns + self._period_ns < expected * self._period_ns
