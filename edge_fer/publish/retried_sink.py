@@ -40,8 +40,8 @@ class RetriedSink(Sink):
         self._closed: Sink | None = None
         self._unsent: Sequence[Any] = ()  # by an earlier sink, until this one is open
         self._reason = ""
-        # As long as nobody knows what it takes: everything, but little of it.
-        self.pictures, self.queue_size, self.tick_s = True, 4, RETRY_S
+        # As long as nobody knows what it takes: readings with their pictures, and few of them.
+        self.pictures, self.statuses, self.queue_size, self.tick_s = True, False, 4, RETRY_S
         try:
             self._open()
         except Exception:  # the first record tries again, and tells

@@ -64,7 +64,7 @@ class SinkQueue:
         self._queue: deque[tuple[Record, Image | None]] = deque()
         self._sent = self._dropped = 0
         self._in_progress = False  # whether the sink is taking a record right now
-        self._taken_at = 0.0  # when it began to
+        self._busy_since: float | None = None  # when the call began that it is in
         self._reason: str | None = None
         self._failed_in_tick = False
         self._error: Exception | None = None
@@ -146,8 +146,9 @@ class SinkQueue:
 
     @property
     def _is_stuck(self) -> bool:
-        """Whether a sink that the run can do without does not get on with a record."""
-        return self._in_progress and not self._essential and self._clock() - self._taken_at > STALLED_S
+        """Whether a sink that the run can do without is in a call that does not end."""
+        since = self._busy_since
+        return since is not None and not self._essential and self._clock() - since > STALLED_S
 
     def _run(self) -> None:
         """Serve the sink until the queue is closed or an essential sink fails, and close the sink."""
@@ -170,7 +171,7 @@ class SinkQueue:
             taken = self._queue.popleft() if self._queue else None
             if taken is None and self._closing:
                 return False
-            self._in_progress, self._taken_at = taken is not None, self._clock()
+            self._in_progress, self._busy_since = taken is not None, self._clock()
             self._changed.notify_all()
         try:
             if taken is not None:
@@ -182,7 +183,7 @@ class SinkQueue:
             return not self._essential
         with self._changed:
             self._sent += self._in_progress
-            self._in_progress = False
+            self._in_progress, self._busy_since = False, None
             if taken is not None or self._failed_in_tick:  # a tick that succeeds does not prove that a record would
                 self._reason, self._failed_in_tick = None, False
         return True
@@ -193,7 +194,7 @@ class SinkQueue:
         with self._changed:
             is_new = reason != self._reason
             self._dropped += lost
-            self._in_progress = False
+            self._in_progress, self._busy_since = False, None
             self._failed_in_tick = in_tick and (self._reason is None or self._failed_in_tick)
             self._reason = reason
             if self._essential and self._error is None:

@@ -156,6 +156,22 @@ def test_a_full_disk_is_a_fault() -> None:
     os.close(full)
 
 
+def test_what_was_not_written_to_its_end_stays_a_line_of_its_own() -> None:
+    """As on a full disk, or by a reader that stalls while the run stops: what comes next is whole again."""
+    reader, writer = os.pipe()
+    stdout = Stdout(writer, stopping=lambda: True)
+    with pytest.raises(OutputClosed):
+        stdout.write("x" * 200_000)
+    os.set_blocking(reader, False)
+    torn = os.read(reader, 200_000)
+    assert set(torn) == {ord("x")}
+    stdout.write("{}\n")
+    stdout.write("{}\n")
+    assert os.read(reader, 200_000) == b"\n{}\n{}\n"
+    os.close(reader)
+    os.close(writer)
+
+
 def test_a_closed_standard_output_is_a_fault() -> None:
     descriptor = os.open("/dev/null", os.O_WRONLY)
     os.close(descriptor)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -156,7 +156,7 @@ def test_it_is_opened_while_no_record_comes(disk: Disk, clock: Clock) -> None:
 def test_it_is_like_the_sink_once_that_is_open(disk: Disk, clock: Clock) -> None:
     disk.open_error = OutputError("not mounted")
     sink = retried(disk, clock)
-    assert (sink.pictures, sink.statuses, sink.queue_size) == (True, True, 4)
+    assert (sink.pictures, sink.statuses, sink.queue_size) == (True, False, 4)
     disk.open_error = None
     assert give(sink, 0) is None
     assert (sink.name, sink.pictures, sink.statuses, sink.queue_size, sink.tick_s) == ("fragile", True, False, 3, None)
@@ -189,3 +189,31 @@ def test_every_record_is_sent_or_counted_and_the_sink_is_told_to_have_failed(dis
     queue.close()
     assert disk.frames == [0, 100]
     assert "sink fragile" not in [thread.name for thread in threading.enumerate()]
+
+
+class Keeping(Robust):
+    """A sink that keeps what it could not send."""
+
+    def __init__(self, disk: Disk) -> None:
+        super().__init__(disk)
+        self.kept: list[str] = []
+
+    def resume(self, unsent: Sequence[str]) -> None:
+        self.kept += unsent
+
+    def take_unsent(self) -> Sequence[str]:
+        return self.kept
+
+
+@pytest.mark.parametrize("opens", ["at once", "later", "never"])
+def test_what_an_earlier_sink_has_not_sent_is_handed_on(disk: Disk, clock: Clock, opens: str) -> None:
+    if opens != "at once":
+        disk.open_error = OutputError("not mounted")
+    sink = retried(disk, clock, Keeping)
+    sink.resume(["a", "b"])
+    assert disk.opened == (opens == "at once")
+    if opens == "later":
+        disk.open_error = None
+        sink.tick()
+    sink.close()
+    assert list(sink.take_unsent()) == ["a", "b"]
