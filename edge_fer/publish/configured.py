@@ -67,7 +67,10 @@ def configured_sinks(settings: Settings) -> Iterator[Sink]:
     """
     for name in sink_names(settings):
         opener = partial(_open_sink, name, settings)
-        yield RetriedSink(name, opener) if settings.publish.keep_going else opener()
+        if settings.publish.keep_going:
+            yield RetriedSink(name, opener, statuses=name != "recording")
+        else:
+            yield opener()
 
 
 def validate_sinks(settings: Settings) -> None:

@@ -29,19 +29,27 @@ class RetriedSink(Sink):
     Args:
         name: the sink's name.
         open_sink: opens it.
+        statuses: whether it takes statuses, too.
         clock: seconds that never go backwards.
     """
 
-    def __init__(self, name: str, open_sink: Callable[[], Sink], clock: Callable[[], float] = time.monotonic) -> None:
-        self.name = name
+    def __init__(
+        self,
+        name: str,
+        open_sink: Callable[[], Sink],
+        *,
+        statuses: bool = True,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.name, self.statuses = name, statuses
         self._open_sink = open_sink
         self._backoff = Backoff(RETRY_S, RETRY_MAX_S, clock)
         self._sink: Sink | None = None
         self._closed: Sink | None = None
         self._unsent: Sequence[Any] = ()  # by an earlier sink, until this one is open
         self._reason = ""
-        # As long as nobody knows what it takes: readings with their pictures, and few of them.
-        self.pictures, self.statuses, self.queue_size, self.tick_s = True, False, 4, RETRY_S
+        # As long as nobody knows what it takes: pictures, too, and few of them.
+        self.pictures, self.queue_size, self.tick_s = True, 4, RETRY_S
         try:
             self._open()
         except Exception:  # the first record tries again, and tells
@@ -109,8 +117,8 @@ class RetriedSink(Sink):
         if unsent:
             sink.resume(unsent)
         self._sink = sink
-        self.pictures, self.statuses, self.internal = sink.pictures, sink.statuses, sink.internal
-        self.queue_size, self.tick_s, self.attitude = sink.queue_size, sink.tick_s, sink.attitude
+        self.pictures, self.internal, self.attitude = sink.pictures, sink.internal, sink.attitude
+        self.queue_size, self.tick_s = sink.queue_size, sink.tick_s
         return sink
 
     def _give_up(self, sink: Sink, error: Exception) -> None:

@@ -71,7 +71,7 @@ def clock() -> Clock:
 
 
 def retried(disk: Disk, clock: Clock, kind: type[Fragile] = Fragile) -> RetriedSink:
-    return RetriedSink("fragile", lambda: kind(disk), clock)
+    return RetriedSink("fragile", lambda: kind(disk), statuses=False, clock=clock)
 
 
 def give(sink: RetriedSink, frame: int) -> str | None:
