@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ import pytest
 
 from edge_fer.service import Service
 from edge_fer.settings import Settings
-from tests.support.brokers import free_port
+from tests.support.brokers import Broker, Reader, closing_all, free_port, need_mosquitto
+from tests.support.waiting import wait_until
 
 PATIENCE_S = 30.0
 
@@ -135,6 +137,71 @@ def test_a_service_reads_its_settings_again_and_keeps_the_old_ones_when_they_are
     assert any("the new settings do not work, the old ones are kept" in message for message in messages)
     assert "<4>the settings are not read again, the old ones are kept: unknown setting" in err
     assert len({record["run"] for record in records}) == 3
+
+
+def test_a_reload_with_the_same_settings_changes_nothing(start: Callable[..., Box]) -> None:
+    box = start((SERVICE % "sample").replace("none", "json"))
+    box.wait_for(ready)
+    box.process.send_signal(signal.SIGHUP)
+    box.wait_for(lambda line: line == "RELOADING=1")
+    box.wait_for(ready)
+    box.wait_for(lambda line: line.startswith("STATUS=") and "FPS" in line)
+    code, out, err = box.end()
+    records: list[dict[str, Any]] = [json.loads(line) for line in out.splitlines()]
+    assert code == 0
+    assert len({record["run"] for record in records}) == 1
+    frames = [record["frame"] for record in records if "frame" in record]
+    assert frames == sorted(frames)
+    assert "<6>the settings were read again, and nothing has changed" in err
+    assert "the old ones are kept" not in err
+
+
+@pytest.mark.slow
+def test_a_reload_takes_along_what_the_broker_has_not_got_yet(start: Callable[..., Box], tmp_path: Path) -> None:
+    need_mosquitto()
+    with ExitStack() as stack:
+        broker = Broker(tmp_path)
+        stack.enter_context(closing_all(broker))
+        reader = Reader(broker.port, "edge-fer/#", tmp_path, session="reader")
+        wait_until(lambda: "Sending SUBACK" in broker.log)
+        reader.close()
+        broker.kill()
+        mqtt = f"{{host: 127.0.0.1, port: {broker.port}, prefix: edge-fer, retry_max_s: 0.2}}"
+        publish = f"publish: {{format: json, keep_going: true, mqtt: {mqtt}}}\n"
+        service = f"capture: {{source: sample, realtime: true, loop: true}}\n{publish}device: "
+        box = start(service + "before\n")
+        box.wait_for(ready)
+        for device in ("between", "after"):
+            box.wait_for(lambda line: line.startswith("STATUS=") and "FPS" in line)
+            box.config.write_text(service + device)
+            box.process.send_signal(signal.SIGHUP)
+            box.wait_for(ready)
+        broker.start()
+        wait_until(lambda: "New client connected" in broker.log.rpartition("mosquitto version")[2])
+        code, out, err = box.end()
+        reader = Reader(broker.port, "edge-fer/#", tmp_path, session="reader")
+        stack.enter_context(closing_all(reader))
+        readings = [line for line in out.splitlines() if '"edge-fer/reading' in line]
+        wait_until(lambda: len(set(reader.payloads("edge-fer/reading"))) == len(readings))
+    assert code == 0
+    assert {json.loads(line)["device"] for line in readings} == {"before", "between", "after"}
+    assert list(dict.fromkeys(reader.payloads("edge-fer/reading"))) == readings
+    assert "records were lost" not in err
+
+
+def test_a_run_that_lost_records_says_so_in_its_last_line(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "edge_fer", "run", "--camera", "sample", "--max-frames", "5"],
+        env=os.environ
+        | {"EDGE_FER_PUBLISH__MQTT__HOST": "127.0.0.1", "EDGE_FER_PUBLISH__MQTT__PORT": str(free_port())},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert ended.returncode == 0
+    records = len(ended.stdout.splitlines())
+    assert ended.stderr.splitlines()[-1].endswith(f"records were lost, by sink: mqtt {records}")
 
 
 @pytest.mark.parametrize("what", ["folder", "token"])

@@ -6,6 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from io import FileIO
 from pathlib import Path
 
@@ -104,7 +105,7 @@ class JsonFile(Sink):
         self._begun = self._synced = clock()
         self._is_dirty = False
         if not retry_open:
-            self._open()
+            self._opened()
 
     def publish(self, record: Record, image: Image | None) -> None:
         """Write one record; see `edge_fer.publish.Sink.publish`."""
@@ -127,19 +128,21 @@ class JsonFile(Sink):
 
     def close(self) -> None:
         """Flush the file to disk, unless the settings say never, and close it."""
-        if self._file is None:
-            return
         file, self._file = self._file, None
         try:
-            if self._settings.fsync != "never":
-                os.fsync(file.fileno())
-            file.close()
+            self._finish(file)
         except OSError as error:
             raise self._unwritable(error) from error
 
+    def _finish(self, file: FileIO | None) -> None:
+        if file is not None:
+            if self._settings.fsync != "never":
+                os.fsync(file.fileno())
+            file.close()
+
     def _append(self, line: bytes) -> None:
         """Write a complete line, or nothing of it."""
-        file = self._file or self._open()
+        file = self._opened()
         end = file.seek(0, os.SEEK_END)
         is_torn = end and os.pread(file.fileno(), 1, end - 1) != b"\n"  # by a power cut, or by another program
         try:
@@ -154,20 +157,34 @@ class JsonFile(Sink):
         """Rotate the file when another line would make it too large, or when it is too old; open one where none is."""
         if self._is_gone():
             self.close()
-        file = self._file or self._open()
+        file = self._opened()
         size, limit = file.seek(0, os.SEEK_END), self._settings.max_mb * 1e6
         hours = self._settings.max_hours
         is_old = hours is not None and self._clock() - self._begun >= hours * 3600
         if size and (size + length > limit or is_old):
-            self.close()
-            for number in range(self._settings.keep, 0, -1):
-                older = self._rotated_path(number)
-                newer = self._rotated_path(number - 1) if number > 1 else self._path
-                if newer.exists():
-                    newer.replace(older)
-            if self._settings.keep == 0:
-                self._path.unlink()
-            self._open()
+            self._rotate()
+
+    def _rotate(self) -> None:
+        """Put a new file in the place of the old one, which a run that waits for it never finds free in between."""
+        hidden = self._path.with_name(f".{self._path.name}.new")
+        with ExitStack() as stack:
+            new = stack.enter_context(self._open(hidden))
+            for number in range(self._settings.keep, 1, -1):
+                if (newer := self._rotated_path(number - 1)).exists():
+                    newer.replace(self._rotated_path(number))
+            if self._settings.keep:
+                self._keep_as(self._rotated_path(1))
+            hidden.replace(self._path)
+            stack.pop_all()
+        old, self._file = self._file, new
+        self._finish(old)
+
+    def _keep_as(self, path: Path) -> None:
+        try:
+            path.unlink(missing_ok=True)
+            path.hardlink_to(self._path)
+        except OSError:  # FAT has no links
+            self._path.replace(path)
 
     def _is_gone(self) -> bool:
         """Whether the open file is no longer the one at the path."""
@@ -183,14 +200,20 @@ class JsonFile(Sink):
             os.fsync(self._file.fileno())
             self._synced, self._is_dirty = now, False
 
-    def _open(self) -> FileIO:
+    def _opened(self) -> FileIO:
+        """The file, which is opened where it is not."""
+        if self._file is None:
+            self._file = self._open(self._path)
+        return self._file
+
+    def _open(self, path: Path) -> FileIO:
         try:
-            if self._path.exists() and not self._path.is_file():  # a pipe would wait for its reader, for good
+            if path.exists() and not path.is_file():  # a pipe would wait for its reader, for good
                 raise OutputError(
                     f"expected a file for readings at {self._path}, found something else; "
                     "choose another place (publish.file.path)"
                 )
-            file = open_locked(self._path)
+            file = open_locked(path)
         except OSError as error:
             raise self._unwritable(error) from error
         if file is None:
@@ -198,7 +221,7 @@ class JsonFile(Sink):
                 f"expected to be the only run that writes readings to {self._path}, found another at it; "
                 "end that run, or choose another place (publish.file.path)"
             )
-        self._file, self._begun = file, self._clock()
+        self._begun = self._clock()
         return file
 
     def _unwritable(self, error: OSError) -> OutputError:

@@ -219,8 +219,24 @@ def test_two_runs_do_not_rotate_away_what_the_other_writes(tmp_path: Path) -> No
     for sink in sinks:
         sink.close()
     kept = [frame for file in tmp_path.iterdir() for frame in frames(file)]
-    assert sorted(kept) == written
-    assert len(written) == 60
+    assert sorted(kept) == written == [10 * frame for frame in range(60)], "the first stays the one that writes"
+
+
+def test_a_disk_that_has_no_links_is_rotated_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    path = tmp_path / "readings.jsonl"
+    sink = sink_at(path, max_mb=LINE / 1e6, keep=2)
+    for frame in range(4):
+        sink.publish(make_reading(frame), None)
+    sink.close()
+    assert {file.name: frames(file) for file in tmp_path.iterdir()} == {
+        "readings.jsonl": [3],
+        "readings.jsonl.1": [2],
+        "readings.jsonl.2": [1],
+    }
 
 
 def test_a_file_that_a_run_writes_is_well_for_a_check_and_for_a_reload(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 import socket
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +48,7 @@ class Connection:
         client: the paho client, for publishing and for callbacks other than `on_connect`, `on_disconnect` and `on_log`.
         window: messages that the broker accepts at once.
         max_packet: the longest packet that the broker accepts, bytes.
+        stopping: `open` gives up once it is set.
         failed_resumes: resumed links since the last acknowledgement; whoever gets one sets this to zero.
 
     Raises:
@@ -69,6 +71,7 @@ class Connection:
         self._silence = f"no answer within {connect_s:g} s"
         self.client = _new_client(settings, client_id, connect_s)
         self.window = self.max_packet = 0
+        self.stopping = threading.Event()
         self.failed_resumes = 0
         self._owns_session = False  # whether the broker's session is of this process, if it has one
         self._resumed, self._kept = False, True
@@ -174,6 +177,8 @@ class Connection:
         self._opened = self._socket
         deadline = time.monotonic() + self._connect_s
         while not self._answered:
+            if self.stopping.is_set():  # nothing was sent yet if it was set while a name server was asked
+                raise link_error.no_broker(self.place, "the end of this run")
             if time.monotonic() >= deadline:
                 raise link_error.no_broker(self.place, self._silence)
             self.process(0.1)

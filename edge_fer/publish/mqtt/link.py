@@ -9,7 +9,6 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from edge_fer.common.backoff import Backoff
@@ -18,6 +17,7 @@ from edge_fer.publish.mqtt.buffer import Buffer, Message, PendingRecord, Retaine
 from edge_fer.publish.mqtt.claim import Claim
 from edge_fer.publish.mqtt.client import Connection
 from edge_fer.publish.mqtt.link_error import LinkError
+from edge_fer.publish.mqtt.link_times import DEFAULT_TIMES, LinkTimes
 from edge_fer.publish.mqtt.rivals import Rivals
 from edge_fer.schema import SinkState
 from edge_fer.settings import MqttSettings
@@ -29,33 +29,6 @@ if TYPE_CHECKING:
 _OVERHEAD = 16  # bytes of a PUBLISH packet beside topic and payload, at most
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class LinkTimes:
-    """Times that no setting changes, seconds; tests hand in shorter ones.
-
-    Attributes:
-        flush_s: how long `Link.close` waits for what is still to be sent.
-        leave_s: how long it then waits for the thread to disconnect.
-        idle_s: the keep-alive is checked so often.
-        steady_s: a link that has held for so long is opened again soon when it breaks; and a refusal that is so old is
-            over.
-        resend_s: a retained message that the broker has refused is sent again after so long.
-        quiet_s: a broker that acknowledges nothing for so long is told.
-        silent_s: a link on which nothing is acknowledged for so long is ended; None: twice the keep-alive.
-    """
-
-    flush_s: float = 2.0
-    leave_s: float = 0.5
-    idle_s: float = 1.0
-    steady_s: float = 10.0
-    resend_s: float = 5.0
-    quiet_s: float = 5.0
-    silent_s: float | None = None
-
-
-DEFAULT_TIMES = LinkTimes()
 
 
 class Link:
@@ -107,6 +80,7 @@ class Link:
         self._wake, self._waker = socket.socketpair()
         self._waker.setblocking(False)
         self._wake.setblocking(False)
+        connection.stopping = self._stopping
         connection.client.on_publish = self._on_publish
         connection.client.on_subscribe = self._on_subscribe
         connection.client.on_message = self._on_message
@@ -169,9 +143,8 @@ class Link:
         return self._condition[0] == "failed" and self._linked_at is None
 
     def _run(self) -> None:
-        while not self._stopping.is_set():
+        while self._hold_claim():
             try:
-                self._check_claim()
                 self._begin(resumed=self._connection.open())
                 self._serve()
             except LinkError as error:
@@ -183,11 +156,15 @@ class Link:
         if self._claim is not None:
             self._claim.close()
 
-    def _check_claim(self) -> None:
-        if self._claim is not None and not self._claim.hold():
-            holder = self._claim.holder
+    def _hold_claim(self) -> bool:
+        """Wait until no other run of this machine has the client id; false once the link is to end."""
+        while self._claim is not None and not self._stopping.is_set() and not self._claim.hold():
+            holder, connection = self._claim.holder, self._connection
             found = "another run on this machine" + (f" (process {holder})" if holder is not None else "")
-            raise link_error.contested(self._connection.place, self._connection.client_id, found=found)
+            error = link_error.contested(connection.place, connection.client_id, found=found)
+            self._set_condition("failed", str(error))
+            self._stopping.wait(self._times.idle_s)
+        return not self._stopping.is_set()
 
     def _serve(self) -> None:
         while not self._stopping.is_set():

@@ -15,7 +15,8 @@ from edge_fer.publish.mqtt.claim import Claim
 from edge_fer.publish.mqtt.client import CONNECT_S, Connection
 from edge_fer.publish.mqtt.homeassistant import Summary, discovery
 from edge_fer.publish.mqtt.identity import default_client_id, fitting
-from edge_fer.publish.mqtt.link import DEFAULT_TIMES, Link, LinkTimes
+from edge_fer.publish.mqtt.link import Link
+from edge_fer.publish.mqtt.link_times import DEFAULT_TIMES, LinkTimes
 from edge_fer.schema import Reading, Record, SinkStatus, Status, faces_to_json, to_json
 from edge_fer.settings import MqttSettings
 from edge_fer.types import Image

@@ -26,8 +26,8 @@ from edge_fer.publish.configured import configured_sinks
 from edge_fer.publish.mqtt import link_error, rivals
 from edge_fer.publish.mqtt.client import Connection
 from edge_fer.publish.mqtt.identity import default_client_id, fitting
-from edge_fer.publish.mqtt.link import DEFAULT_TIMES, LinkTimes
 from edge_fer.publish.mqtt.link_error import LinkError
+from edge_fer.publish.mqtt.link_times import DEFAULT_TIMES, LinkTimes
 from edge_fer.publish.mqtt.rivals import Rivals
 from edge_fer.publish.mqtt.sink import Mqtt, try_broker
 from edge_fer.schema import SinkStatus, json_schema, to_json
