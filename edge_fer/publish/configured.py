@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from importlib import import_module
 from typing import Protocol, cast
 
-from edge_fer.errors import ConfigError, OutputError
+from edge_fer.common.text import printable
+from edge_fer.errors import ConfigError, EdgeFerError, OutputError
 from edge_fer.publish import Sink
 from edge_fer.publish.retried_sink import RetriedSink
 from edge_fer.settings import Settings
@@ -85,7 +87,8 @@ def validate_sinks(settings: Settings) -> None:
     """
     for name in sink_names(settings):
         try:
-            _module(name).validate(settings)
+            with _in_one_line(name):
+                _module(name).validate(settings)
         except OutputError:
             if not settings.publish.keep_going:
                 raise
@@ -102,7 +105,8 @@ def check_sinks(settings: Settings) -> Iterator[tuple[str, Exception | None]]:
     """
     for name in sink_names(settings):
         try:
-            _module(name).check(settings)
+            with _in_one_line(name):
+                _module(name).check(settings)
         except (ConfigError, OutputError) as error:
             yield name, error
         else:
@@ -127,7 +131,19 @@ def sink_names(settings: Settings) -> tuple[str, ...]:
 
 
 def _open_sink(name: str, settings: Settings) -> Sink:
-    return _module(name).open_sink(settings)
+    with _in_one_line(name):
+        return _module(name).open_sink(settings)
+
+
+@contextmanager
+def _in_one_line(name: str) -> Iterator[None]:
+    """What the system refuses is an error of the sink."""
+    try:
+        yield
+    except EdgeFerError:
+        raise
+    except OSError as error:
+        raise OutputError(f"expected to open the sink {name}, found: {printable(str(error))}") from error
 
 
 def _module(name: str) -> SinkModule:

@@ -95,18 +95,17 @@ class SinkQueue:
     @property
     def condition(self) -> SinkStatus:
         """State and counters of the sink and its queue; read in any thread."""
-        # The sink's own comes first and without the lock: it may take a lock of its own. A record that it has just
-        # taken may for a moment be counted as waiting, too.
-        own = self._sink.condition
         with self._changed:
-            if own is None:
-                own = SinkStatus("ok" if self._reason is None else "failed", self._sent, reason=self._reason)
-            elif self._reason is not None:
-                own = replace(own, state="failed", reason=self._reason)
-            if own.state == "ok" and self._is_stuck:
-                own = replace(own, state="waiting", reason=f"it has taken no record for {STALLED_S:g} s")
+            sent, dropped, reason, is_stuck = self._sent, self._dropped, self._reason, self._is_stuck
             waiting = len(self._queue) + self._in_progress
-            return replace(own, dropped=own.dropped + self._dropped, waiting=own.waiting + waiting)
+        # The sink's own comes last and without the lock: it may take a lock of its own. So a record that it has just
+        # taken may for a moment be counted as waiting, too, but none is ever missing.
+        own = self._sink.condition or SinkStatus("ok" if reason is None else "failed", sent, reason=reason)
+        if reason is not None:
+            own = replace(own, state="failed", reason=reason)
+        elif own.state == "ok" and is_stuck:
+            own = replace(own, state="waiting", reason=f"it has taken no record for {STALLED_S:g} s")
+        return replace(own, dropped=own.dropped + dropped, waiting=own.waiting + waiting)
 
     def resume(self, unsent: Sequence[Any]) -> None:
         """Let the sink begin with what an earlier one has not sent; before the first record."""

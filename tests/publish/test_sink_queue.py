@@ -144,6 +144,33 @@ def test_counts_add_up_at_every_moment() -> None:
     assert (queue.condition.sent, queue.condition.dropped) == (133, 67)
 
 
+def test_no_record_is_missing_while_a_sink_that_counts_itself_takes_it() -> None:
+    """Whoever asks just then sees it as waiting, or as both: never as neither."""
+
+    class Counting(Gated):
+        sent = 0
+
+        def publish(self, record: Record, image: Image | None) -> None:
+            super().publish(record, image)
+            self.sent += 1
+
+        @property
+        def condition(self) -> SinkStatus:
+            before = SinkStatus(sent=self.sent)
+            if not self.gate.is_set():  # the record is taken while somebody asks
+                self.gate.set()
+                wait_until(lambda: self.sent == 1)
+            return before
+
+    sink = Counting()
+    queue = SinkQueue(sink, essential=False)
+    queue.publish(make_reading(0), None)
+    assert sink.inside.wait(10)
+    found = queue.condition
+    queue.close()
+    assert found.sent + found.waiting >= 1
+
+
 def test_a_sink_is_well_again_with_the_next_record() -> None:
     sink = Gated()
     sink.gate.set()

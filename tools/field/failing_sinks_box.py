@@ -26,7 +26,7 @@ from edge_fer.settings import Settings, load_settings
 from edge_fer.status.logs import set_up_logs
 from edge_fer.types import Image
 
-ALLOWED = 1  # a record that a sink has just taken may for a moment be counted as waiting, too
+ALLOWED = 3  # records that a sink has just taken may for a moment be counted as waiting, too
 
 
 class Observer(Sink):
