@@ -5,13 +5,14 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
 
 from edge_fer.capture.sources.picture import silence_opencv
+from edge_fer.common.secrets import forget_secrets
 
 silence_opencv()  # whoever opens a video first sets how much FFmpeg says in this process: here it may be a test
 
@@ -49,6 +50,13 @@ def subnormal_numbers() -> None:
     """
     if sys.float_info.min / 2 == 0:
         ctypes.CDLL(None).fesetenv(ctypes.c_void_p(-1))  # FE_DFL_ENV
+
+
+@pytest.fixture(autouse=True)
+def no_secrets() -> Iterator[None]:
+    """What one test calls a secret is a word in another one."""
+    yield
+    forget_secrets()
 
 
 @pytest.fixture

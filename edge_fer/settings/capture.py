@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from edge_fer.common.secrets import keep_secrets_of
+from edge_fer.settings.addresses import check_url
 from edge_fer.settings.section import Section
 from edge_fer.types import PixelFormat
 
@@ -106,3 +108,10 @@ class CaptureSettings(Section):
         "/usr/bin/python3", min_length=1, description="Python interpreter that has picamera2: the system's"
     )
     raw: RawSettings = RawSettings()
+
+    @field_validator("source")
+    @classmethod
+    def _check_url(cls, source: str) -> str:
+        keep_secrets_of(source)
+        check_url(source)
+        return source

@@ -11,7 +11,8 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from edge_fer.common.text import first_problem
+from edge_fer.common.secrets import keep_secrets_of
+from edge_fer.common.text import first_problem, shown
 from edge_fer.common.yaml_text import YamlTextError, parse_yaml
 from edge_fer.errors import ConfigError
 from edge_fer.settings.settings import Settings
@@ -65,6 +66,7 @@ def changed_settings(settings: Settings, values: Mapping[str, Any]) -> Settings:
 
 
 def _validated(content: dict[str, Any]) -> Settings:
+    keep_secrets_of(content)  # also those of a misspelt setting, which its message may quote
     try:
         return Settings.model_validate(content)
     except ValidationError as error:
@@ -120,7 +122,7 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
         try:
             found[name] = yaml.safe_load(text)
         except yaml.YAMLError as error:
-            raise ConfigError(f"expected a YAML value in {variable}, found: {text!r}") from error
+            raise ConfigError(f"expected a YAML value in {variable}, found: {shown(text)}") from error
     return found
 
 
@@ -129,7 +131,8 @@ def _set(content: dict[str, Any], name: str, value: Any) -> None:
     for section in sections:
         inner = content.setdefault(section, {})
         if not isinstance(inner, dict):
-            raise ConfigError(f"setting `{section}`: expected a section, found {inner!r}; see `edge-fer config show`")
+            found = shown(inner)
+            raise ConfigError(f"setting `{section}`: expected a section, found {found}; see `edge-fer config show`")
         content = inner
     content[key] = value
 

@@ -85,6 +85,13 @@ class MqttSettings(Section):
         "homeassistant", min_length=1, description="prefix of Home Assistant's discovery topics"
     )
 
+    @field_validator("host")
+    @classmethod
+    def _check_host(cls, host: str | None) -> str | None:
+        if host is not None and re.search(r"[@/\s]", host):
+            raise ValueError("expected a host name or address, found a URL; user and password go to credentials_file")
+        return host
+
     @field_validator("prefix", "homeassistant_prefix")
     @classmethod
     def _check_topic(cls, prefix: str) -> str:

@@ -9,6 +9,9 @@ bounds.py     deletes the oldest
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
+from edge_fer.publish.drawing.face_hider import open_hider
 from edge_fer.publish.recording.sink import Recording
 from edge_fer.settings import Settings
 
@@ -19,7 +22,12 @@ def open_sink(settings: Settings) -> Recording:
     Args:
         settings: the run's settings.
     """
-    return Recording(settings.publish, blur=settings.privacy.blur_faces)
+    with ExitStack() as stack:
+        hider = open_hider(settings)
+        stack.callback(hider.close)
+        recording = Recording(settings.publish, hider=hider)
+        stack.pop_all()
+    return recording
 
 
 def validate(settings: Settings) -> None:
@@ -32,7 +40,7 @@ def validate(settings: Settings) -> None:
         ConfigError: when a library is missing.
         OutputError: when it cannot be written.
     """
-    open_sink(settings).close()
+    Recording(settings.publish).close()
 
 
 check = validate

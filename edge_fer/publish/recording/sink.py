@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from typing import Protocol
 
@@ -12,7 +12,7 @@ from edge_fer.common.text import printable
 from edge_fer.errors import ConfigError, OutputError
 from edge_fer.publish import Sink
 from edge_fer.publish.drawing.annotate import annotate
-from edge_fer.publish.drawing.blur import blur_faces
+from edge_fer.publish.drawing.face_hider import Hider, ShowAll
 from edge_fer.publish.recording.bounds import Bounds
 from edge_fer.publish.recording.new_file import FileMaker
 from edge_fer.schema import Reading, Record
@@ -44,7 +44,7 @@ class Recording(Sink):
 
     Args:
         settings: the name, how long a film may get, and what is kept.
-        blur: whether to make faces unrecognisable.
+        hider: what the pictures pass before they are recorded; it is closed with the recording. None: they show all.
         now: the local time.
         clock: seconds that never go backwards.
 
@@ -63,12 +63,12 @@ class Recording(Sink):
         self,
         settings: PublishSettings,
         *,
-        blur: bool = False,
+        hider: Hider | None = None,
         now: Callable[[], datetime] = datetime.now,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         assert settings.record is not None
-        self._name, self._blur, self._clock = RecordingName(settings.record), blur, clock
+        self._name, self._hider, self._clock = RecordingName(settings.record), hider or ShowAll(), clock
         size = settings.record_keep_mb * 1e6 if settings.record_keep_mb is not None else None
         age_s = settings.record_keep_days * _DAY_S if settings.record_keep_days is not None else None
         self._longest = _longest(settings.record_segment, size, age_s)
@@ -83,9 +83,8 @@ class Recording(Sink):
         """Record the picture of a reading; see `edge_fer.publish.Sink.publish`."""
         if not isinstance(record, Reading) or image is None:
             return
-        picture = annotate(blur_faces(image, record.faces) if self._blur else image, record)
-        with self._errors():
-            self._series.write(record, picture)
+        for shown, reading in self._hider.add(image, record):
+            self._write(reading, shown)
         if self._clock() - self._checked >= _BETWEEN_CHECKS_S:
             self.tick()
 
@@ -97,8 +96,16 @@ class Recording(Sink):
 
     def close(self) -> None:
         """Complete what was begun; see `edge_fer.publish.Sink.close`."""
+        with ExitStack() as stack:
+            stack.callback(self._hider.close)
+            stack.enter_context(self._errors())
+            stack.callback(self._series.close)
+            for shown, reading in self._hider.flush():
+                self._write(reading, shown)
+
+    def _write(self, reading: Reading, image: Image) -> None:
         with self._errors():
-            self._series.close()
+            self._series.write(reading, annotate(image, reading))
 
     @property
     def is_film(self) -> bool:
