@@ -237,7 +237,9 @@ class PublishSettings(Section):
         description="age at which recordings of this name are deleted, days, those of killed runs, too; null: never",
     )
     keep_going: bool = Field(
-        False, description="go on when every sink has failed, as a service should; false: that ends the run"
+        False,
+        description="go on whichever sinks fail, and try them again, as a service should; false: the run ends when "
+        "standard output, the recording or all others have failed",
     )
     file: FileSettings = FileSettings()
     mqtt: MqttSettings = MqttSettings()
