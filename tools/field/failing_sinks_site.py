@@ -17,14 +17,18 @@ from pymavlink.dialects.v20 import common
 
 from tests.support import ROOT
 from tests.support.brokers import Broker, Wire, closing_all, free_port
+from tests.support.mjpeg_server import MjpegServer, sample_jpegs
 from tests.support.resource_use import ResourceUse, resource_use
 from tools.field.failing_sinks_box import FifoReader, Observed, is_json
 
 WITHOUT = "-dac_override,-dac_read_search"
 """Capabilities that the box lacks, so that permissions count for it as for any user."""
 
+FPS = 10.0
 DISK_MB = 48
 KEEP_MB = 4
+START_S = 5.0
+"""So long the ports of the box are taken at the start, seconds."""
 
 
 class Site:
@@ -53,6 +57,7 @@ class Site:
         self.broker = Broker(folder)
         self.wire = Wire(self.broker.port)
         stack.enter_context(closing_all(self.broker, self.wire))
+        self._camera = stack.enter_context(MjpegServer({"sample": sample_jpegs()[::3]}, FPS))
         self.reader = FifoReader(folder / "stdout")
         stack.callback(self.reader.close)
         self.speaks = threading.Event()
@@ -62,7 +67,7 @@ class Site:
         self._start(stack)
         threading.Thread(target=self._speak, daemon=True).start()
         self.began = time.monotonic()
-        time.sleep(5)
+        time.sleep(START_S)
         self.free_ports()
 
     def mount(self) -> None:
@@ -149,7 +154,7 @@ class Site:
     def _configure(self) -> None:
         settings = {
             "device": "drone-7",
-            "capture": {"source": "synthetic:1", "realtime": True, "loop": True},
+            "capture": {"source": self._camera.url, "wait": True},
             "detect": {"size": 200}, "keyframe": {"every_ms": 2000}, "classify": {"backend": "fake"},
             "publish": {
                 "keep_going": True,
