@@ -94,6 +94,7 @@ class Camera:
         self._frames = itertools.count()
         self._backoff = Backoff(settings.retry_s, settings.retry_max_s)
         self._pause_s = 0.0
+        self._overtaken = 0
         self._thread = threading.Thread(target=self._run, name="camera", daemon=True)
 
     @property
@@ -130,12 +131,12 @@ class Camera:
 
     @property
     def dropped(self) -> int:
-        """Frames overwritten by newer ones."""
-        return self._slot.dropped
+        """Frames overwritten, or overtaken in the source, by newer ones."""
+        return self._slot.dropped + self._overtaken
 
     @property
     def skipped(self) -> int:
-        """Pictures of a folder, or frames of a video, that could not be read."""
+        """Files of a folder, or frames of a video, that could not be read."""
         return self._source.skipped if self._source else 0
 
     def start(self) -> None:
@@ -199,7 +200,7 @@ class Camera:
             if not self._stopping.is_set():
                 self._error = error
         finally:
-            skipped = f"; {self.skipped} of its pictures could not be read" if self.skipped else ""
+            skipped = f"; {self.skipped} files or frames were left out" if self.skipped else ""
             self._log.report("ended", str(self._error or f"{self.name} has ended{skipped}"))
             self._slot.close()
 
@@ -231,6 +232,7 @@ class Camera:
                 taken = source.read()
             if taken is None:
                 return
+            self._overtaken += taken.dropped
             scene_ns = taken.captured_ns if source.live else scene.advance(taken.position_ns)
             if paced:
                 scene_ns = self._wait_until(started_ns + scene_ns)
@@ -241,7 +243,7 @@ class Camera:
             if taken.captured_ns - started_ns >= self._pause_s * 1e9 and (health.changing or not source.live):
                 self._backoff.reset()
             live = source.live or paced
-            still = not live and source.fps is None
+            still = not live and source.fps is None and taken.position_ns is None
             self._slot.put(self._frame(taken, scene_ns, still=still), overwrite=live)
 
     def _check_picture(self, health: PictureHealth, taken: SourceFrame) -> None:
@@ -263,7 +265,7 @@ class Camera:
 
     def _frame(self, taken: SourceFrame, scene_ns: int, *, still: bool) -> Frame:
         """Make a frame of what the source gave; see `Frame`."""
-        image, captured_ns, position_ns, file = taken
+        image, captured_ns, position_ns, file, _ = taken
         captured_at = self._wall() - (self._clock() - captured_ns) / 1e9
         return Frame(next(self._frames), image, captured_ns, captured_at, scene_ns, still, position_ns, file)
 

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from edge_fer.capture.sources.picamera2 import CHILD, ENVIRONMENT
 from edge_fer.capture.sources.v4l2.mode import READABLE
 from edge_fer.errors import WorkerError
+from edge_fer.process.reply import Reply
 from edge_fer.process.worker import Worker
 
 _START_S = 20.0  # loading OpenCV or picamera2 takes seconds on a cold SD card
@@ -23,6 +26,60 @@ RIBBON = ("unicam", "rp1-cfe")
 
 NO_CAMERAS = ("bcm2835-codec", "bcm2835-isp", "pispbe", "rpi-hevc-dec", "rpivid")
 """Drivers of a Pi's codecs and image processors, which have video nodes, too."""
+
+
+class _Size(Reply):
+    width: int
+    height: int
+    smallest: Annotated[list[int], Field(min_length=2, max_length=2)] | None
+    step: list[int]
+    rates: list[float]
+
+
+class _Format(Reply):
+    name: str
+    sizes: list[_Size]
+
+
+class _Control(Reply):
+    name: str
+    id: int | None = None
+    kind: str | None = None
+    smallest: int
+    largest: int
+    step: int | None = None
+    default: int
+
+
+class _V4l2Camera(Reply):
+    """What the child says of a V4L2 camera."""
+
+    name: str
+    driver: str
+    bus: str
+    formats: list[_Format]
+    controls: list[_Control]
+
+
+class _Mode(Reply):
+    format: str
+    size: list[int]
+    fps: float | None
+
+
+class _Picamera2Camera(Reply):
+    """What the child says of a camera of picamera2: why it cannot be opened, or what it offers."""
+
+    number: int
+    name: str
+    id: str
+    error: str | None = None
+    modes: list[_Mode] = Field([])
+    controls: dict[str, Annotated[list[str], Field(min_length=3, max_length=3)]] = Field({})
+
+
+class _Picamera2Cameras(Reply):
+    cameras: list[_Picamera2Camera]
 
 
 def list_cameras(python: str, dev: Path = Path("/dev")) -> list[dict[str, Any]]:
@@ -54,7 +111,8 @@ def _describe(node: Path) -> dict[str, Any] | None:
     with Worker(_V4L2_CHILD, name=str(node)) as worker:
         try:
             worker.start(_START_S)
-            return worker.call("describe", deadline_s=_DESCRIBE_S, path=str(node))
+            found = _V4l2Camera.of(worker.call("describe", deadline_s=_DESCRIBE_S, path=str(node)))
+            return found.model_dump(exclude_unset=True)
         except WorkerError as error:
             reason = str(error)
     return None if reason.startswith("it takes no pictures") else {"error": reason}
@@ -65,14 +123,14 @@ def _picamera2(python: str) -> Iterator[dict[str, Any]]:
     with Worker(f"{CHILD}:Listing", name="picamera2", python=python, environment=ENVIRONMENT) as worker:
         try:
             worker.start(_START_S)
-            cameras = worker.call("describe", deadline_s=_START_S)["cameras"]
+            found = _Picamera2Cameras.of(worker.call("describe", deadline_s=_START_S))
         except WorkerError as error:
             if "No module named" not in str(error) and "cannot start a child process" not in str(error):
                 yield {"sources": ["picamera2"], "error": str(error)}
             return
-    for found in cameras:
-        number = found["number"]
-        yield {"sources": ["picamera2"] * (number == 0) + [f"picamera2:{number}"], **found}
+    for camera in found.cameras:
+        names = ["picamera2"] * (camera.number == 0) + [f"picamera2:{camera.number}"]
+        yield {"sources": names, **camera.model_dump(exclude_unset=True)}
 
 
 def to_text(cameras: list[dict[str, Any]]) -> str:

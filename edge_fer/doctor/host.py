@@ -14,6 +14,7 @@ from importlib import metadata
 from pathlib import Path
 
 from edge_fer.errors import WorkerCrashed, WorkerFailed, WorkerTimeout
+from edge_fer.process.reply import Reply
 from edge_fer.process.worker import Worker
 from edge_fer.status.monitor import clock_synced
 
@@ -52,6 +53,12 @@ class Probe:
     version: str | None
     trouble: str | None = None
     crashed: bool = False
+
+
+class _Library(Reply):
+    """The `info` of the child that loads libedgetpu."""
+
+    version: str
 
 
 class Host:
@@ -169,7 +176,7 @@ class Host:
         version = None
         with Worker(f"{_CHILD}:EdgeTpu", name="libedgetpu") as worker:
             try:
-                version = worker.start(self._edgetpu_s, library=str(library))["version"]
+                version = _Library.of(worker.start(self._edgetpu_s, library=str(library))).version
                 if network is not None:
                     worker.call("pair", deadline_s=self._edgetpu_s, network=str(network))
             except WorkerFailed as error:

@@ -66,6 +66,14 @@ class Memory:
             self._map = mmap.mmap(self._descriptor, 0)  # the former map is freed with its last view
         return memoryview(self._map)[:size]
 
+    def written(self, size: int) -> memoryview | None:
+        """The first bytes of the memory; unlike `view` it never grows: None where there are fewer.
+
+        Args:
+            size: how many bytes, at least one.
+        """
+        return self.view(size) if size <= os.fstat(self._descriptor).st_size else None
+
     def close(self) -> None:
         """Close the descriptor; the memory itself is freed with the last view."""
         self._map = None

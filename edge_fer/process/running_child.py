@@ -10,7 +10,7 @@ import subprocess
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from fcntl import F_ADD_SEALS, F_SEAL_SHRINK, fcntl
+from fcntl import F_ADD_SEALS, F_SEAL_SEAL, F_SEAL_SHRINK, fcntl
 
 from edge_fer.process import child
 from edge_fer.process.child import Memory
@@ -65,7 +65,8 @@ class RunningChild:
             shared = os.memfd_create("edge-fer", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
             self.memory = Memory(shared)
             undo.callback(self.memory.close)
-            fcntl(shared, F_ADD_SEALS, F_SEAL_SHRINK)  # else a faulty child could crash its parent with SIGBUS
+            # Else a faulty child could crash its parent with SIGBUS, or keep it from using the memory.
+            fcntl(shared, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_SEAL)
             self.process = subprocess.Popen(
                 [python, "-I", child.__file__, str(far_end.fileno()), str(shared), str(os.getpid())],
                 stdin=subprocess.DEVNULL,

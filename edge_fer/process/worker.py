@@ -2,12 +2,12 @@
 
     with Worker("edge_fer.capture.sources.v4l2.child:Camera", name="camera") as worker:
         info = worker.start(10.0, path="/dev/video0", ...)
-        reply = worker.call("read", deadline_s=5.0)
-        pixels = worker.memory(reply["stride"] * reply["height"])
+        frame = CameraFrame.of(worker.call("read", deadline_s=5.0))
+        pixels = worker.written(frame.stride * frame.height)
 
 The child is exec'd (never a fork of the threaded parent). It gets one end of a socket pair and a memfd, and serves one
 object of the target's class (see `child.py`). Requests and replies are small JSON messages; arrays are passed in the
-shared memory only.
+shared memory only. What a child answers is checked before it is used; see `reply.py`.
 
 Every call has one deadline. A child that misses it, or that crashes, is gone when the call raises; `start` makes a new
 one. A child that survives SIGKILL (stuck in the kernel, state D) is abandoned and counted, never waited for.
@@ -31,8 +31,9 @@ from pathlib import Path
 from typing import Any
 
 from edge_fer.common.closeable import Closeable
+from edge_fer.common.text import printable
 from edge_fer.errors import WorkerCrashed, WorkerFailed, WorkerTimeout
-from edge_fer.process.child import MESSAGE_BYTES
+from edge_fer.process.child import MESSAGE_BYTES, TEXT_LIMIT
 from edge_fer.process.running_child import OUTPUT_BYTES, RunningChild, abandon, abandoned, exit_in_words
 
 KILL_WAIT_S = 1.0
@@ -120,7 +121,7 @@ class Worker(Closeable):
             arguments: JSON values for the target's constructor.
 
         Returns:
-            The target's `info`, or an empty dict.
+            The target's `info`, or an empty dict; see `Reply.of`.
 
         Raises:
             WorkerFailed: when the constructor raises; the child is gone then.
@@ -154,7 +155,7 @@ class Worker(Closeable):
             arguments: JSON values for the method.
 
         Returns:
-            What the method returned, JSON values.
+            What the method returned, JSON values; see `Reply.of`.
 
         Raises:
             WorkerFailed: when the method raises; the child goes on.
@@ -170,9 +171,28 @@ class Worker(Closeable):
             size: how many bytes.
 
         Raises:
-            WorkerCrashed: when there is no child.
+            WorkerCrashed: when there is no child, or not so much memory.
         """
-        return self._require_child().memory.view(size)
+        child = self._require_child()
+        try:
+            return child.memory.view(size)
+        except (OSError, MemoryError) as error:
+            raise WorkerCrashed(f"{self.name}: expected {size} bytes of memory to share, found: {error}") from error
+
+    def written(self, size: int) -> memoryview:
+        """The first bytes that the child has written to the shared memory.
+
+        Args:
+            size: how many bytes, as the child says.
+
+        Raises:
+            WorkerCrashed: when there is no child, or the memory has fewer.
+        """
+        child = self._require_child()
+        content = child.memory.written(size)
+        if content is None:
+            raise WorkerCrashed(f"{self.name}: expected {size} bytes in the shared memory, found fewer")
+        return content
 
     def kill(self) -> None:
         """End the child at once, whatever it is doing; without a child, nothing happens."""
@@ -215,7 +235,7 @@ class Worker(Closeable):
                 "killed"
             )
         if "error" in reply:
-            raise WorkerFailed(reply["error"])
+            raise WorkerFailed(printable(reply["error"])[:TEXT_LIMIT])
         result: dict[str, Any] = reply["result"]
         return result
 
@@ -275,5 +295,7 @@ def _parse(answer: bytes) -> dict[str, Any] | None:
         reply = json.loads(answer)
     except (ValueError, RecursionError):
         return None
-    whole = isinstance(reply, dict) and ("error" in reply or isinstance(reply.get("result"), dict))
+    whole = isinstance(reply, dict) and (
+        isinstance(reply["error"], str) if "error" in reply else isinstance(reply.get("result"), dict)
+    )
     return reply if whole else None

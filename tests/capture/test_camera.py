@@ -651,10 +651,10 @@ def test_skipped_pictures_are_counted_and_told(started, tmp_path, caplog):
     assert camera.skipped == 1
     opened, skipped, ended = camera.changes()
     assert opened.state == skipped.state == "running"
-    assert skipped.message.startswith("skipped 1.png: expected a picture in ")
+    assert skipped.message.startswith("left out 1.png: expected a picture or a video in ")
     assert skipped.message.endswith("; 1 so far")
     assert ended == camera.condition
-    assert ended.message.endswith("has ended; 1 of its pictures could not be read")
+    assert ended.message.endswith("has ended; 1 files or frames were left out")
     assert caplog.records == []
 
 
@@ -665,7 +665,7 @@ def test_names_that_are_no_utf_8_can_be_told(started, tmp_path):
     camera = started(settings(folder))
     assert len(drain(camera)) == 2
     told = json.dumps(camera.changes(), ensure_ascii=False).encode()
-    assert rb"skipped b\\udcff.png" in told
+    assert rb"left out b\\udcff.png" in told
 
 
 def test_a_source_that_is_no_utf_8_is_refused_under_a_name_that_is(started):

@@ -14,7 +14,7 @@ from edge_fer.errors import SourceError
 from edge_fer.settings import CaptureSettings
 from edge_fer.settings.addresses import SOURCE_NAMES, SourceKind, path_of
 
-_LIVE: tuple[SourceKind, ...] = ("v4l2", "stream", "raw")
+_LIVE: tuple[SourceKind, ...] = ("v4l2", "http", "stream", "raw")
 
 
 def open_source(
@@ -52,13 +52,17 @@ def _open_live(
         from edge_fer.capture.sources.v4l2.source import open_v4l2
 
         return open_v4l2(settings, cancelled)
+    if kind == "http":
+        from edge_fer.capture.sources.http_camera.source import open_http_camera
+
+        return open_http_camera(settings, cancelled)
     if kind == "stream":
         from edge_fer.capture.sources.stream import open_stream
 
         return open_stream(settings, cancelled, warn)
     from edge_fer.capture.sources.raw import Raw
 
-    return Raw(settings, cancelled)
+    return Raw(settings, cancelled, warn)
 
 
 def _open_file(kind: SourceKind, settings: CaptureSettings, warn: Callable[[str], None]) -> Source:
@@ -79,8 +83,15 @@ def _open_file(kind: SourceKind, settings: CaptureSettings, warn: Callable[[str]
     if kind == "folder":
         from edge_fer.capture.sources.folder import Folder
 
-        return Folder(path, warn)
-    if kind == "picture":
+        return Folder(path, lambda file: _open_path(file, warn), warn)
+    return _open_path(path, warn)
+
+
+def _open_path(path: Path, warn: Callable[[str], None]) -> Source:
+    """Open a picture or film."""
+    from edge_fer.capture.sources.file_kind import file_kind
+
+    if file_kind(path) == "picture":
         from edge_fer.capture.sources.picture import Picture
 
         return Picture(path)
@@ -117,9 +128,6 @@ def kind_of(source: str) -> SourceKind:
             f"expected a camera, picture, video or folder at {redact(name)}, found a pipe, socket or disk; "
             "save what comes from it to a file first, or send raw frames to --camera -"
         )
-    import cv2
+    from edge_fer.capture.sources.file_kind import file_kind
 
-    from edge_fer.capture.sources.picture import silence_opencv
-
-    silence_opencv()
-    return "picture" if cv2.haveImageReader(name) else "video"
+    return file_kind(Path(name))

@@ -48,7 +48,7 @@ def open_picamera2(settings: CaptureSettings, cancelled: Callable[[], bool]) -> 
             "controls": {**_controls(settings), **settings.controls},
         },
     )
-    return oriented(source, hflip=source.info["hflip"], vflip=source.info["vflip"], rotate=settings.rotate)
+    return oriented(source, hflip=source.info.hflip, vflip=source.info.vflip, rotate=settings.rotate)
 
 
 def _controls(settings: CaptureSettings) -> dict[str, float]:

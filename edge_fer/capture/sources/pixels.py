@@ -7,7 +7,10 @@ from typing import Literal, NamedTuple
 import cv2
 import numpy as np
 
+from edge_fer.capture.sources.jpeg import jpeg_size
 from edge_fer.types import Image, PixelFormat
+
+_BLOCK = 16  # pixels: some cameras state a JPEG's size rounded up to whole blocks
 
 
 class _Layout(NamedTuple):
@@ -70,17 +73,18 @@ def decode(
     """Make a picture from the bytes of a frame, which are copied.
 
     Args:
-        content: the frame's bytes; a JPEG has its size in it.
+        content: the frame's bytes.
         pixel_format: the format of the bytes.
         width: the picture's width, pixels; even where neighbouring pixels share their colour.
         height: the picture's height, pixels; even where there are colour planes.
         stride: bytes from one row to the next.
 
     Returns:
-        `(height, width, 3)` uint8, BGR, contiguous. None where bytes are missing, or a JPEG cannot be decoded.
+        `(height, width, 3)` uint8, BGR, contiguous. None where bytes are missing, or a JPEG cannot be decoded or has
+        another size, or the format cannot have that size.
     """
     if pixel_format == "mjpeg":
-        return _decode_jpeg(content)
+        return _decode_jpeg(bytes(content), width, height)
     layout, size = _LAYOUTS[pixel_format], frame_bytes(pixel_format, stride, height)
     if len(content) < size:
         return None
@@ -89,12 +93,21 @@ def decode(
         rows = rows[:, : width * layout.width].reshape(height, width, *layout.shape)
     if layout.conversion is None:
         return np.array(rows)
-    return np.array(cv2.cvtColor(rows, layout.conversion)[:, :width], np.uint8, order="C")
-
-
-def _decode_jpeg(content: memoryview | bytes | bytearray) -> Image | None:
     try:
-        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error:  # as for a header that claims more pixels than OpenCV accepts
+        return np.array(cv2.cvtColor(rows, layout.conversion)[:, :width], np.uint8, order="C")
+    except cv2.error:  # a size that the format cannot have
         return None
-    return None if image is None else np.asarray(image, np.uint8)
+
+
+def _decode_jpeg(content: bytes, width: int, height: int) -> Image | None:
+    """Decode a JPEG of a known size; what rows and columns it has beyond that are cut off."""
+    stored = jpeg_size(content)
+    if stored is None or not (0 <= stored[0] - width < _BLOCK and 0 <= stored[1] - height < _BLOCK):
+        return None  # a damaged header, which could ask for any amount of memory
+    try:
+        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    except cv2.error:
+        return None
+    if image is None or image.shape != (stored[1], stored[0], 3):
+        return None
+    return np.ascontiguousarray(image[:height, :width], np.uint8)

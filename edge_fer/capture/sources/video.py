@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_fer.capture.sources import USUAL_FPS, SourceFrame
+from edge_fer.capture.sources.file_kind import open_file
 from edge_fer.capture.sources.film import require_pyav
 from edge_fer.common.text import printable
 from edge_fer.errors import SourceError
@@ -55,12 +56,15 @@ class Video:
 
         self.name = printable(name or str(path))
         self._warn, self._is_told = warn, False
-        size = _size(path)
-        try:
-            # `file:` since FFmpeg takes what stands before a colon for a protocol.
-            self._film = Film(f"file:{path.absolute()}", live=False, warn=self._told, max_lost=max_lost)
-        except OSError as error:
-            raise _unreadable(self.name, size, str(error)) from error
+        with open_file(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            try:
+                # FFmpeg gets no name, from which it would guess what is in the file, or what it should open instead.
+                self._film = Film(
+                    "fd:", live=False, options={"fd": str(file.fileno())}, warn=self._told, max_lost=max_lost
+                )
+            except OSError as error:
+                raise _unreadable(self.name, size, str(error)) from error
         self.fps: float | None = self._film.fps or USUAL_FPS
         self._frames: Iterator[FilmFrame] = self._film.frames()
         self._first = next(self._frames, None)
@@ -111,17 +115,6 @@ class Video:
 
     def _told(self, message: str) -> None:
         self._warn(f"{self.name}: {message}")
-
-
-def _size(path: Path) -> int:
-    """The size of the file, bytes; raises SourceError where it cannot be read."""
-    try:
-        with path.open("rb") as file:
-            return file.seek(0, os.SEEK_END)
-    except OSError as error:
-        raise SourceError(
-            f"expected a picture or a video at {path}, found: {error.strerror}; check the path"
-        ) from error
 
 
 def _unreadable(name: str, size: int, reason: str) -> SourceError:

@@ -7,20 +7,23 @@ its deadline. `supervised.py` brings the device back.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from fcntl import F_ADD_SEALS, F_SEAL_GROW, F_SEAL_SHRINK, F_SEAL_WRITE, fcntl
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from edge_fer.common.closeable import Closeable
-from edge_fer.errors import BackendError, WorkerError
+from edge_fer.errors import BackendError, WorkerCrashed, WorkerError
 from edge_fer.inference import TensorSpec, check_inputs, is_onnx
 from edge_fer.inference.edgetpu.child import shared_arrays
 from edge_fer.inference.edgetpu.devices import Tpu, list_tpus
+from edge_fer.process.reply import Reply
 from edge_fer.process.worker import Worker
 
 KILL_WAIT_S = 0.1
@@ -29,8 +32,31 @@ KILL_WAIT_S = 0.1
 CLOSE_S = 4.0
 """How long libedgetpu may search for the device before it releases it, seconds."""
 
+_MAX_BYTES = 1 << 28
+"""Inputs and outputs of a network may take so much memory together: the largest picture in four bytes a pixel."""
+
 # What libedgetpu1-std and -max choose by themselves; but of a device that is named by its index both choose Max.
 _PERFORMANCE = {"std": "High", "max": "Max"}
+
+
+class _Tensor(Reply):
+    """See `TensorSpec`."""
+
+    name: str = Field(max_length=1000)
+    shape: list[Annotated[int, Field(ge=1, le=_MAX_BYTES)]] = Field(max_length=8)
+    dtype: Literal["int8", "uint8", "int16", "int32", "int64", "float32"]
+    scale: float = Field(ge=0)
+    zero_point: int = Field(ge=-(1 << 31), lt=1 << 31)
+
+    def to_spec(self) -> TensorSpec:
+        return TensorSpec(self.name, tuple(self.shape), np.dtype(self.dtype), self.scale, self.zero_point)
+
+
+class _Network(Reply):
+    """The `info` of the child: what the network takes and gives."""
+
+    inputs: list[_Tensor] = Field(min_length=1, max_length=16)
+    outputs: list[_Tensor] = Field(min_length=1, max_length=16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,19 +170,23 @@ class EdgeTpuBackend(Closeable):
             cancelled=cancelled,
         )
         try:
-            info = self._worker.start(
-                options.start_deadline_s,
-                library=options.library,
-                model=model.descriptor,
-                kind=tpu.kind,
-                port=tpu.path.name,
-                options={"Performance": _PERFORMANCE[options.performance]},
+            network = _Network.of(
+                self._worker.start(
+                    options.start_deadline_s,
+                    library=options.library,
+                    model=model.descriptor,
+                    kind=tpu.kind,
+                    port=tpu.path.name,
+                    options={"Performance": _PERFORMANCE[options.performance]},
+                )
             )
+            self.inputs, self.outputs = (
+                tuple(tensor.to_spec() for tensor in tensors) for tensors in (network.inputs, network.outputs)
+            )
+            self._arrays: list[NDArray[Any]] | None = self._shared((*self.inputs, *self.outputs))
         except WorkerError as error:
+            self._worker.kill()
             raise BackendError(str(error)) from error
-        self.inputs, self.outputs = (tuple(map(_spec, info[kind])) for kind in ("inputs", "outputs"))
-        specs = [(list(spec.shape), spec.dtype.name) for spec in (*self.inputs, *self.outputs)]
-        self._arrays: list[NDArray[Any]] | None = shared_arrays(self._worker.memory, specs)
 
     @property
     def pid(self) -> int | None:
@@ -177,13 +207,14 @@ class EdgeTpuBackend(Closeable):
             raise BackendError(str(error)) from error
         return tuple(answer.copy() for answer in self._arrays[len(inputs) :])
 
+    def _shared(self, specs: tuple[TensorSpec, ...]) -> list[NDArray[Any]]:
+        """The arrays in the memory that is shared with the child."""
+        needed = sum(math.prod(spec.shape) * spec.dtype.itemsize for spec in specs)
+        if needed > _MAX_BYTES:
+            raise WorkerCrashed(f"{self.name}: expected a network of at most {_MAX_BYTES} bytes, found {needed}")
+        return shared_arrays(self._worker.memory, [(list(spec.shape), spec.dtype.name) for spec in specs])
+
     def close(self) -> None:
         """Let the library release the device, and end the child."""
         self._arrays = None
         self._worker.close(CLOSE_S)
-
-
-def _spec(tensor: dict[str, Any]) -> TensorSpec:
-    return TensorSpec(
-        tensor["name"], tuple(tensor["shape"]), np.dtype(tensor["dtype"]), tensor["scale"], tensor["zero_point"]
-    )

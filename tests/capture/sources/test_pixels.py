@@ -65,23 +65,37 @@ def test_a_picture_is_a_copy_of_the_bytes():
     assert decoded[0, 0, 0] == 0
 
 
-def test_a_jpeg_tells_its_size_itself_and_a_broken_one_is_none():
+def test_a_jpeg_is_decoded_where_it_has_the_size_that_was_agreed():
     image = picture(size=(HEIGHT, WIDTH))
     content = cv2.imencode(".jpg", image)[1].tobytes()
-    decoded = decode(content, "mjpeg", 1, 1, 0)
+    decoded = decode(content, "mjpeg", WIDTH, HEIGHT, 0)
     assert decoded.shape == image.shape
     assert np.abs(decoded.astype(int) - image).mean() < 3
+    assert decode(content, "mjpeg", WIDTH + 1, HEIGHT, 0) is None
+    assert decode(content, "mjpeg", WIDTH, HEIGHT // 2, 0) is None
     assert decode(b"\xff\xd8 broken", "mjpeg", WIDTH, HEIGHT, 0) is None
+
+
+def test_a_jpeg_of_whole_blocks_is_cut_to_the_size_that_was_agreed():
+    content = cv2.imencode(".jpg", picture(size=(HEIGHT, WIDTH)))[1].tobytes()
+    cut = decode(content, "mjpeg", WIDTH - 3, HEIGHT - 8, 0)
+    assert cut.flags.c_contiguous
+    np.testing.assert_array_equal(cut, decode(content, "mjpeg", WIDTH, HEIGHT, 0)[: HEIGHT - 8, : WIDTH - 3])
 
 
 def test_what_bytes_are_missing_of_is_no_picture():
     assert decode(bytes(row_bytes("yuyv422", WIDTH) * HEIGHT - 1), "yuyv422", WIDTH, HEIGHT, WIDTH * 2) is None
 
 
-def test_a_jpeg_that_is_damaged_is_no_picture():
+def test_a_jpeg_that_is_damaged_is_no_picture_and_takes_no_memory(monkeypatch):
     whole = cv2.imencode(".jpg", picture(size=(HEIGHT, WIDTH)))[1].tobytes()
-    start = whole.index(b"\xff\xc0")  # begins the frame header: length, precision, height and width follow
-    claims_too_much = whole[: start + 5] + b"\xff\xff\xff\xff" + whole[start + 9 :]
-    for content in (claims_too_much, whole[:40], b"\xff\xd8\xff"):
+    start = whole.index(b"\xff\xc0") + 5  # the frame header: length, precision, then height and width
+    two_bits = bytearray(whole)
+    two_bits[start] ^= 0x40  # 16 thousand pixels high
+    two_bits[start + 2] ^= 0x40
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("decoded though its size is wrong"))
+    for content in (two_bits, whole[:start] + b"\xff" * 4 + whole[start + 4 :], whole[:40], b"\xff\xd8\xff"):
         assert decode(content, "mjpeg", WIDTH, HEIGHT, 0) is None
+    monkeypatch.undo()
     assert decode(whole, "mjpeg", WIDTH, HEIGHT, 0).shape == (HEIGHT, WIDTH, 3)
+    assert decode(whole[: len(whole) // 2], "mjpeg", WIDTH, HEIGHT, 0) is None

@@ -6,8 +6,6 @@ import itertools
 import os
 import socket
 import stat
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -21,9 +19,9 @@ from hypothesis.extra import numpy as hnp
 
 from edge_fer.capture.sources import Source, sample
 from edge_fer.capture.sources.child_source import ChildSource
+from edge_fer.capture.sources.hand_over import to_bgr, write_frame
 from edge_fer.capture.sources.open_source import kind_of, open_source
 from edge_fer.capture.sources.stream_child import Stream as StreamChild
-from edge_fer.capture.sources.stream_child import to_bgr, write_frame
 from edge_fer.capture.sources.v4l2 import source as v4l2
 from edge_fer.capture.sources.video import Video
 from edge_fer.common.text import redact
@@ -31,6 +29,7 @@ from edge_fer.errors import SourceError, SourceLost
 from edge_fer.settings import CaptureSettings
 from tests.support.child_camera import HERE
 from tests.support.mjpeg_server import MjpegServer, jpeg
+from tests.support.scripted_http import ScriptedHttp, ok
 
 GENERATOR = f"{HERE}:Generator"
 SIZE = (48, 64)
@@ -85,13 +84,27 @@ def stream():
 
 
 @pytest.fixture
+def served(tmp_path):
+    """A server of one picture a request, and of a film that FFmpeg reads."""
+    film, numbers = write_video(tmp_path / "served.avi", frames=60, codec="MJPG").read_bytes(), itertools.count()
+
+    def snapshot(request: str, connection: socket.socket) -> bool:
+        body = jpeg(picture(next(numbers)))
+        connection.sendall(ok("image/jpeg", body, f"Content-Length: {len(body)}"))
+        return True
+
+    with ScriptedHttp({"/snapshots": snapshot, "/stream": ok("video/x-msvideo", film)}) as server:
+        yield server
+
+
+@pytest.fixture
 def deaf():
     """A port that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield server.getsockname()[1]
 
 
-@pytest.fixture(params=["picture", "folder", "video", "sample", "child", "stream"])
+@pytest.fixture(params=["picture", "folder", "video", "sample", "child", "http", "snapshots", "stream"])
 def source(request, tmp_path, monkeypatch):
     """Every kind of source, open."""
     if request.param == "picture":
@@ -104,9 +117,11 @@ def source(request, tmp_path, monkeypatch):
     elif request.param == "sample":
         monkeypatch.setattr(sample, "CLIP", write_video(tmp_path / "sample.mp4"))
         path = "sample"
-    elif request.param == "stream":
+    elif request.param == "http":
         path = request.getfixturevalue("stream").url
-    opened = generator(pace=0.01) if request.param == "child" else open_source(settings(path))
+    elif request.param in ("snapshots", "stream"):
+        path = request.getfixturevalue("served").url(f"/{request.param}")
+    opened = generator(pace=0.01) if request.param == "child" else open_source(settings(path, fps=100))
     yield opened
     opened.close()
 
@@ -158,7 +173,8 @@ def test_contract_it_can_be_closed_twice(source):
         ("/dev/video3", "v4l2"),
         ("/dev/v4l/by-id/usb-Some_Camera-video-index0", "v4l2"),
         ("rtsp://host/stream", "stream"),
-        ("HTTP://host:8080/", "stream"),
+        ("HTTP://host:8080/", "http"),
+        ("https://host/stream.m3u8", "http"),
         ("picamera2", "picamera2"),
         ("picamera2:1", "picamera2"),
         ("-", "raw"),
@@ -389,7 +405,7 @@ def test_bytes_after_a_picture_do_no_harm(tmp_path, capfd, suffix):
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("where", [20, 60, -20, -5])
+@pytest.mark.parametrize("where", [20, 60, -20])
 def test_a_png_with_a_wrong_byte_is_an_error_and_nothing_else_on_stderr(tmp_path, capfd, where):
     content = bytearray(cv2.imencode(".png", picture())[1].tobytes())
     content[where] ^= 1
@@ -402,36 +418,37 @@ def test_a_png_with_a_wrong_byte_is_an_error_and_nothing_else_on_stderr(tmp_path
 def test_a_picture_of_absurd_size_is_an_error(tmp_path, capfd):
     path = tmp_path / "a.ppm"
     path.write_bytes(b"P6\n2000000 2000000\n255\n" + bytes(100))
-    with pytest.raises(SourceError, match="cannot be decoded"):
+    with pytest.raises(SourceError, match=r"expected a picture of at most 67108864 pixels .* found many more"):
         open_source(settings(path))
     assert capfd.readouterr() == ("", "")
 
 
 def test_a_folder_is_read_in_order_and_a_broken_picture_is_counted_and_told(tmp_path):
     folder = write_pictures(tmp_path / "folder", count=3)
-    (folder / "1.png").write_bytes(b"\x89PNG broken")
+    (folder / "1.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
     (folder / "notes.txt").write_text("no picture")
     (folder / ".hidden.png").write_text("no picture")
     told = []
     opened = open_source(settings(folder), warn=told.append)
     shown = [image[0, 0, 2] for image, *_ in iter(opened.read, None)]
     assert shown == [0, 40]
-    assert opened.skipped == len(told) == 1
-    assert told[0].startswith("skipped 1.png: expected a picture in ")
-    assert told[0].endswith("; 1 so far")
+    assert opened.skipped == len(told) == 2
+    assert "left out notes.txt: expected a picture or a video in " in told[1]
+    assert told[0].startswith("left out 1.png: expected a picture in ")
+    assert [line.endswith(f"; {number} so far") for number, line in enumerate(told, start=1)] == [True, True]
 
 
 def test_a_folder_of_broken_pictures_only_is_an_error(tmp_path):
     folder = write_pictures(tmp_path / "folder", count=2)
     for path in folder.iterdir():
         path.write_bytes(b"broken")
-    with pytest.raises(SourceError, match="found none that can be decoded among 2"):
-        open_source(settings(folder)).read()
+    with pytest.raises(SourceError, match=r"found none that can be read among 2 files; the last reason: .*found text"):
+        open_source(settings(folder))
 
 
 def test_an_empty_folder_is_an_error(tmp_path):
     (tmp_path / "notes.txt").write_text("no picture")
-    with pytest.raises(SourceError, match=r"expected pictures .*\.jpg.* found none among 1 files"):
+    with pytest.raises(SourceError, match=r"expected pictures or videos .* found none that can be read among 1 files"):
         open_source(settings(tmp_path))
 
 
@@ -439,7 +456,7 @@ def test_a_folder_that_goes_away_is_an_error(tmp_path):
     from edge_fer.capture.sources.folder import Folder
 
     with pytest.raises(SourceError, match="No such file or directory"):
-        Folder(tmp_path / "gone", warn=print)
+        Folder(tmp_path / "gone", open, warn=print)
 
 
 @pytest.mark.parametrize(("suffix", "codec"), [("mp4", "mp4v"), ("avi", "MJPG")])
@@ -456,7 +473,9 @@ def test_a_video_is_read_frame_by_frame(tmp_path, suffix, codec):
 def test_what_is_no_video_is_an_error_and_nothing_else_on_stderr(tmp_path, capfd, content):
     path = tmp_path / "a.mp4"
     path.write_bytes(content)
-    with pytest.raises(SourceError, match=rf"expected a picture or a video in .*a\.mp4, found {len(content)} bytes"):
+    with pytest.raises(
+        SourceError, match=rf"expected a picture or a video in .*a\.mp4, found (text|{len(content)} bytes)"
+    ):
         open_source(settings(path))
     assert capfd.readouterr() == ("", "")
 
@@ -474,7 +493,8 @@ def test_a_video_cut_short_gives_what_it_has_and_then_says_so(tmp_path, capfd):
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
     opened = open_source(settings(path))
-    with pytest.raises(SourceError, match=r"expected about 20 frames in .*a\.avi, found (\d|1[01]); the file is cut"):
+    expected = r"whole of .*a\.avi, found that it breaks off after (\d|1[01]) frames \(its last frame is incomplete\)"
+    with pytest.raises(SourceError, match=expected):
         count(opened)
     opened.close()
     assert capfd.readouterr() == ("", "")
@@ -509,9 +529,9 @@ def test_frames_of_a_video_that_cannot_be_decoded_are_left_out_and_counted(tmp_p
 def test_a_video_of_hardly_any_good_frame_ends(tmp_path):
     path = damage(write_video(tmp_path / "a.avi", frames=40, codec="MJPG"), set(range(5, 35)))
     opened = Video(path, max_lost=10)
-    with pytest.raises(SourceError, match=r"expected about 40 frames in .*a\.avi, found 5; the file is cut short"):
+    with pytest.raises(SourceError, match=r"breaks off after 5 frames \(11 frames in a row cannot be decoded\)"):
         count(opened)
-    assert opened.skipped == 0
+    assert opened.skipped == 11
     opened.close()
 
 
@@ -520,29 +540,13 @@ def test_a_file_that_cannot_be_read_names_the_reason(tmp_path, monkeypatch, name
     path = tmp_path / name
     cv2.imwrite(str(path), picture()) if name == "a.png" else write_video(path)
 
-    def refuse(self, *arguments, **more):
+    def refuse(*arguments, **more):
         raise PermissionError(13, "Permission denied")
 
     options = settings(path)
-    monkeypatch.setattr(Path, "read_bytes", refuse)
-    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(SourceError, match=rf"{name}, found: Permission denied"):
         open_source(options)
-
-
-def test_opencv_says_nothing_of_a_file_that_it_cannot_read(tmp_path):
-    """In a process of its own, where OpenCV is not hushed yet; it may open no file, for root may open any."""
-    script = (
-        "import resource, sys, cv2\n"
-        "from edge_fer.capture.sources import picture\nfrom edge_fer.capture.sources.open_source import kind_of\n"
-        "before = resource.getrlimit(resource.RLIMIT_NOFILE)\n"
-        "resource.setrlimit(resource.RLIMIT_NOFILE, (3, before[1]))\n"
-        "print(kind_of(sys.argv[1]))\n"
-        "resource.setrlimit(resource.RLIMIT_NOFILE, before)\n"
-    )
-    command = [sys.executable, "-c", script, write_video(tmp_path / "a.mp4")]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
-    assert (ended.stdout, ended.stderr) == ("video\n", "")
 
 
 def test_the_packaged_clip_is_looked_for_in_the_package():
@@ -690,9 +694,7 @@ def test_a_device_that_takes_no_pictures_is_one_line(capfd):
 def test_a_refused_connection_is_one_line_with_the_reason(capfd):
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    expected = (
-        rf"^expected to open http://127\.0\.0\.1:{port}/, found: it cannot be opened \(.*Connection refused\); check"
-    )
+    expected = rf"^expected to open http://127\.0\.0\.1:{port}/, found: Connection refused; check"
     with pytest.raises(SourceError, match=expected):
         open_source(settings(f"http://127.0.0.1:{port}/"))
     assert capfd.readouterr() == ("", "")

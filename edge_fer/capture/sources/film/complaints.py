@@ -48,4 +48,5 @@ def listen() -> None:
     if not everything.handlers:
         everything.addHandler(logging.NullHandler())
         everything.propagate = False
+    av.logging.set_skip_repeated(False)  # else it would leave out what the film before ended with
     av.logging.set_level(av.logging.ERROR)

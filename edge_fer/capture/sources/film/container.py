@@ -9,8 +9,10 @@ from av.container import InputContainer
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
+from edge_fer.capture.sources import MAX_PIXELS
 from edge_fer.capture.sources.film.complaints import listen
-from edge_fer.capture.sources.film.picture import MAX_PIXELS
+
+_SAFE_OPTIONS = (17, 1)
 
 
 def open_container(address: str, options: Mapping[str, str], timeouts_s: tuple[float, float] | None) -> InputContainer:
@@ -24,11 +26,15 @@ def open_container(address: str, options: Mapping[str, str], timeouts_s: tuple[f
     Raises:
         OSError: when it cannot be opened; the message is FFmpeg's.
     """
-    # The decoder that looks at the first frames while opening refuses pictures that are too large, too.
-    options = {"max_pixels": str(MAX_PIXELS), **options}
+    # The decoder that looks at the first frames while opening refuses pictures that are too large, too; with an older
+    # PyAV that crashes where streams appear late, as in MPEG.
+    given = {"max_pixels": str(MAX_PIXELS), **options}
+    both, container = (given, {}) if _version() >= _SAFE_OPTIONS else ({}, given)
     listen()
     try:
-        return av.open(address, options=options, timeout=timeouts_s, metadata_errors="replace")
+        return av.open(
+            address, options=both, container_options=container, timeout=timeouts_s, metadata_errors="replace"
+        )
     except av.FFmpegError as error:
         raise OSError(error_text(error)) from error
 
@@ -53,8 +59,13 @@ def video_of(container: InputContainer) -> VideoStream:
 
 def error_text(error: av.FFmpegError) -> str:
     """What went wrong, with the cause that FFmpeg reported where it did."""
-    cause = str(error.log[-1]).strip() if error.log else ""
-    return f"{error.strerror} ({cause})" if cause and cause != error.strerror else str(error.strerror)
+    what, cause = str(error.strerror), str(error.log[-1]).strip() if error.log else ""
+    return cause if what in cause else f"{what}: {cause}" if cause else what
+
+
+def _version() -> tuple[int, ...]:
+    """Of PyAV."""
+    return tuple(int(part) for part in av.__version__.split(".")[:2])
 
 
 def _trouble_with(stream: object) -> str | None:
@@ -67,5 +78,5 @@ def _trouble_with(stream: object) -> str | None:
         return "a film in a format that this FFmpeg cannot decode"
     width, height = stream.codec_context.width, stream.codec_context.height
     if width * height > MAX_PIXELS:
-        return f"a film of {width}x{height}, and at most {MAX_PIXELS // 10**6} megapixels are read"
+        return f"a film of {width}x{height}, more than {MAX_PIXELS // 10**6} megapixels"
     return None

@@ -8,16 +8,17 @@ from typing import Any, NamedTuple
 
 import av
 
-from edge_fer.capture.sources import USUAL_FPS
+from edge_fer.capture.sources import MAX_PIXELS, USUAL_FPS
 from edge_fer.capture.sources.film.complaints import Complaints
 from edge_fer.capture.sources.film.container import error_text, open_container, video_of
 from edge_fer.capture.sources.film.deinterlacer import Deinterlacer
-from edge_fer.capture.sources.film.picture import MAX_PIXELS, Converter
+from edge_fer.capture.sources.film.picture import Converter
 from edge_fer.capture.sources.film.timeline import Timeline
 from edge_fer.types import Image
 
 _COMPLETE = 0.9  # of the frames that a container states
 _COUNTED_BY_ITSELF = "mov"  # this demuxer reports missing frames itself, and states also those that were cut out
+_LEAST_BYTES = 8  # that a frame takes in any container
 _MICROSECONDS = 1000  # nanoseconds; the unit of the times of a container
 
 
@@ -80,7 +81,7 @@ class Film:
         self._converter = Converter(self._stream.sample_aspect_ratio, warn)
         self._deinterlacer = Deinterlacer()
         self._live, self._max_lost = live, max_lost
-        rate = self._stream.average_rate or self._stream.guessed_rate
+        rate = self._stream.average_rate or self._context.framerate or self._stream.guessed_rate
         self.fps = float(rate) if rate and 0 < rate <= 1000 else None
         self._period_ns = round(1e9 / (self.fps or USUAL_FPS))
         start = self._container.start_time
@@ -137,14 +138,18 @@ class Film:
             for frame in frames:
                 self._decoded += 1
                 self.damaged += frame.is_corrupt
-                try:
-                    yield from self._deinterlacer.filter(frame)
-                except av.FFmpegError as error:
-                    self._lose(str(error.strerror))
+                yield from self._deinterlaced(frame)
             if in_a_row > self._max_lost:
                 self.broken = f"{in_a_row} frames in a row cannot be decoded"
                 break
-        yield from self._deinterlacer.flush()
+        yield from self._deinterlaced(None)
+
+    def _deinterlaced(self, frame: av.VideoFrame | None) -> Iterator[av.VideoFrame]:
+        """The frames that are ready once this one has come; None: the film is at its end."""
+        try:
+            yield from self._deinterlacer.flush() if frame is None else self._deinterlacer.filter(frame)
+        except av.FFmpegError as error:
+            self._lose(error_text(error))
 
     def _demuxed(self) -> Iterator[av.Packet[Any]]:
         """The packets of the film; one without content at the end, which makes the decoder give its last frames."""
@@ -163,8 +168,7 @@ class Film:
             self.broken = self._demuxer.last
         if self.broken is None and cut:
             self.broken = "its last frame is incomplete"
-        if not self._live:
-            yield av.Packet()
+        yield av.Packet()
 
     def _decode(self, packet: av.Packet[Any]) -> list[av.VideoFrame]:
         try:
@@ -184,14 +188,19 @@ class Film:
         """The timestamp of a frame; containers without presentation times have one for decoding."""
         stamp = frame.dts if frame.pts is None else frame.pts
         time_base = frame.time_base or self._stream.time_base
-        return None if stamp is None or time_base is None else round(stamp * time_base * 10**9)
+        if stamp is None or time_base is None:
+            return None
+        return stamp * time_base.numerator * 10**9 // time_base.denominator
 
     def _falls_short(self) -> bool:
         """Whether there were clearly fewer frames than the container states.
 
         Their number and their time must both fall short: either alone is wrong in films of variable rate.
         """
+        stated = self._stream.frames
         if self._live or _COUNTED_BY_ITSELF in self._container.format.name:
             return False
-        expected = _COMPLETE * self._stream.frames
+        if stated > self._container.size / _LEAST_BYTES:  # as from a writer that could not go back to its header
+            return False
+        expected = _COMPLETE * stated
         return self._packets < expected and self._position_ns + self._period_ns < expected * self._period_ns

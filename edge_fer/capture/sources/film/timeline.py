@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 _LONGEST_STEP_NS = 3600 * 10**9
+_BACK_NS = 10**9  # timestamps that are further behind belong to another clock
 
 
 class Timeline:
     """Makes positions that always grow out of the timestamps of frames in the order of their presentation.
 
-    A timestamp that is later than the frame before counts as it is. One that is missing, that goes back (two
-    recordings in one file, a clock that was set) or that jumps by more than an hour says nothing about the time in the
-    film: such a frame comes as long after the one before as its timestamp is after that one's, or else one period.
+    A timestamp that is later than the frame before counts as it is; one that is missing or does not grow means one
+    period more. Where timestamps go back by more than a second or jump by more than an hour (two recordings in one
+    file, a clock that was set), the distance of two of them counts from there on.
 
     Args:
         start_ns: the film's own beginning on the clock of its timestamps, nanoseconds; None: the first frame's. A film
@@ -43,6 +44,7 @@ class Timeline:
         """From the frame before to this one, nanoseconds."""
         if stamp_ns is None or self._start_ns is None:
             return self._period_ns
-        absolute = stamp_ns - self._start_ns - position_ns
-        relative = 0 if before_ns is None else stamp_ns - before_ns
-        return next((step for step in (absolute, relative) if 0 < step <= _LONGEST_STEP_NS), self._period_ns)
+        step_ns = stamp_ns - self._start_ns - position_ns
+        if before_ns is not None and not -_BACK_NS <= step_ns <= _LONGEST_STEP_NS:
+            step_ns = stamp_ns - before_ns
+        return step_ns if 0 < step_ns <= _LONGEST_STEP_NS else self._period_ns

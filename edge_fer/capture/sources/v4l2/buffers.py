@@ -114,7 +114,8 @@ class Stream:
                 now = self._device.ask(abi.S_PARM, rate)
         except OSError:
             return None
-        return now.denominator / now.numerator if now.numerator and now.denominator else None
+        stated: float = now.denominator / now.numerator if now.numerator else 0.0
+        return stated if 0 < stated <= 1000 else None
 
 
 def _captured_ns(buffer: abi.Buffer) -> int:
