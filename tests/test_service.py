@@ -21,6 +21,7 @@ import pytest
 
 from edge_fer.service import Service
 from edge_fer.settings import Settings
+from edge_fer.settings.fingerprint import fingerprint
 from tests.support.brokers import Broker, Reader, closing_all, free_port, need_mosquitto
 from tests.support.waiting import wait_until
 
@@ -139,6 +140,7 @@ def test_a_service_reads_its_settings_again_and_keeps_the_old_ones_when_they_are
     assert len({record["run"] for record in records}) == 3
 
 
+@pytest.mark.slow
 def test_a_reload_with_the_same_settings_changes_nothing(start: Callable[..., Box]) -> None:
     box = start((SERVICE % "sample").replace("none", "json"))
     box.wait_for(ready)
@@ -189,6 +191,7 @@ def test_a_reload_takes_along_what_the_broker_has_not_got_yet(start: Callable[..
     assert "records were lost" not in err
 
 
+@pytest.mark.slow
 def test_a_run_that_lost_records_says_so_in_its_last_line(tmp_path: Path) -> None:
     ended = subprocess.run(
         [sys.executable, "-m", "edge_fer", "run", "--camera", "sample", "--max-frames", "5"],
@@ -284,6 +287,16 @@ def test_signals_do_not_wait_for_each_other() -> None:
     service._end(signal.SIGINT, None)
     assert held == [True, False]
     assert service._ended_by == signal.SIGINT
+
+
+def test_settings_that_are_the_same_do_not_end_the_run() -> None:
+    loaded = iter((Settings(), Settings(device="another")))
+    service = Service(Settings(), lambda: next(loaded), lambda *_: ())
+    service._made_from = fingerprint(Settings())
+    service._reload()
+    assert not service._stopping.is_set()
+    service._reload()
+    assert service._stopping.is_set()
 
 
 def test_closed_standard_streams_are_no_places_for_other_files(tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ from edge_fer.schema import Record, to_json
 from edge_fer.settings import FileSettings, Settings
 from edge_fer.types import Image
 
+_CHECK_BYTES = 65_536  # as much as some dozens of readings
+
 _log = logging.getLogger(__name__)
 
 
@@ -45,19 +47,27 @@ def validate(settings: Settings) -> None:
 
 
 def check(settings: Settings) -> None:
-    """Check whether the file can be written, or a run writes it already, as the service may.
+    """Check whether the file can be written and rotated, or a run writes it already, as the service may.
 
     Args:
         settings: the run's settings.
 
     Raises:
-        OutputError: when it cannot be written.
+        OutputError: when its folder takes no file, the disk is full, or it cannot be written.
     """
+    path = settings.publish.file.path
+    assert path is not None
     try:
         _try(settings.publish.file)
     except InUse:
-        path = settings.publish.file.path
         _log.warning("file: a run writes %s already; it is taken for the one with these settings", path)
+    beside = path.with_name(f".{path.name}.check")
+    try:
+        beside.write_bytes(bytes(_CHECK_BYTES))
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def _try(settings: FileSettings) -> None:
@@ -116,7 +126,7 @@ class JsonFile(Sink):
             self._is_dirty = True
             self._sync_if_due()
         except OSError as error:
-            raise self._unwritable(error) from error
+            raise _unwritable(self._path, error) from error
 
     def tick(self) -> None:
         """Rotate the file, or flush it to disk, when that is due."""
@@ -124,7 +134,7 @@ class JsonFile(Sink):
             self._make_room(0)
             self._sync_if_due()
         except OSError as error:
-            raise self._unwritable(error) from error
+            raise _unwritable(self._path, error) from error
 
     def close(self) -> None:
         """Flush the file to disk, unless the settings say never, and close it."""
@@ -132,7 +142,7 @@ class JsonFile(Sink):
         try:
             self._finish(file)
         except OSError as error:
-            raise self._unwritable(error) from error
+            raise _unwritable(self._path, error) from error
 
     def _finish(self, file: FileIO | None) -> None:
         if file is not None:
@@ -215,7 +225,7 @@ class JsonFile(Sink):
                 )
             file = open_locked(path)
         except OSError as error:
-            raise self._unwritable(error) from error
+            raise _unwritable(self._path, error) from error
         if file is None:
             raise InUse(
                 f"expected to be the only run that writes readings to {self._path}, found another at it; "
@@ -224,10 +234,11 @@ class JsonFile(Sink):
         self._begun = self._clock()
         return file
 
-    def _unwritable(self, error: OSError) -> OutputError:
-        if isinstance(error, OutputError):
-            return error
-        return OutputError(
-            f"expected to write readings to {self._path}, found: {error.strerror}; "
-            "make room or the folder, or choose another place (publish.file.path)"
-        )
+
+def _unwritable(path: Path, error: OSError) -> OutputError:
+    if isinstance(error, OutputError):
+        return error
+    return OutputError(
+        f"expected to write readings to {path}, found: {error.strerror}; "
+        "make room or the folder, or choose another place (publish.file.path)"
+    )

@@ -252,6 +252,18 @@ def test_a_file_that_a_run_writes_is_well_for_a_check_and_for_a_reload(
     sink.close()
 
 
+def test_a_check_finds_a_disk_that_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    settings = load_settings(environment={}, flags={"publish.file.path": str(tmp_path / "readings.jsonl")})
+    check(settings)
+    monkeypatch.setattr(Path, "write_bytes", refuse)
+    with pytest.raises(OutputError, match="found: No space left on device; make room"):
+        check(settings)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_disk_that_is_mounted_later_gets_what_comes_then(tmp_path: Path) -> None:
     folder = tmp_path / "disk"
     sink = JsonFile(FileSettings(path=folder / "readings.jsonl"), retry_open=True)

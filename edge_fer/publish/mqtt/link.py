@@ -70,6 +70,7 @@ class Link:
         self._silent_s = times.silent_s or 2.0 * settings.keepalive_s
         self._resend_at = math.inf  # when the retained messages are sent again, since one was refused
         self._owed_since = 0.0  # since when the broker has acknowledged nothing, while `_owes`
+        self._is_refused = False  # whether the broker has refused a message on this link
         self._doubt_s = 0.0  # how long the next link must hold before it is well
         self._well_from = -math.inf  # no sooner is an acknowledgement a sign that all is well
         self._changed = threading.Condition()  # guards the three below, which the link's thread alone writes
@@ -181,24 +182,21 @@ class Link:
         if held_s >= self._times.steady_s:
             self._backoff.reset()
         pause_s = self._backoff.failed()
-        rival_s = self._rivals.link_ended(error, held_s)
-        if rival_s is not None:
-            signs = (
-                "session taken over"
-                if error.is_taken_over
-                else "connection closed soon after it began, again and again"
-            )
-            connection, self._doubt_s = self._connection, rival_s
-            error = link_error.contested(connection.place, connection.client_id, found=f"another: {signs}")
-        # Mosquitto 2.0 ends the link after a message that is not allowed: then the refusal stays the reason.
+        # Mosquitto 2.0 ends the link after a message that is not allowed: that is no sign of a rival.
+        rival = self._rivals.link_ended(error, held_s) if not self._is_refused else None
+        if rival is not None:
+            connection, self._doubt_s = self._connection, rival.pause_s
+            error = link_error.contested(connection.place, connection.client_id, found=rival.signs)
+        # A refusal stays the reason, too.
         if error.lasting or self._clock() >= self._well_from:
             self._set_condition("failed" if error.lasting else "waiting", str(error))
         if self._condition[0] == "failed":
-            pause_s = rival_s or self._settings.retry_max_s
+            pause_s = rival.pause_s if rival is not None else self._settings.retry_max_s
         self._stopping.wait(pause_s)
 
     def _begin(self, *, resumed: bool) -> None:
         self._retained.republish()
+        self._is_refused = False
         with self._changed:
             self._linked_at = self._owed_since = self._clock()
             if not resumed or self._settings.qos == 0:
@@ -283,7 +281,7 @@ class Link:
         self._changed.notify_all()
 
     def _refuse(self, topic: str, why: str) -> None:
-        self._well_from = self._clock() + self._times.steady_s
+        self._is_refused, self._well_from = True, self._clock() + self._times.steady_s
         self._set_condition(
             "failed",
             f"expected the broker to allow {topic}, found: {why}; mend its rules or limits, or publish.mqtt.prefix",

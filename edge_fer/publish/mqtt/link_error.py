@@ -122,7 +122,7 @@ def contested(place: str, client_id: str, *, found: str) -> LinkError:
     """
     return LinkError(
         f"expected to be the only client {client_id} of the broker at {place}, found {found}; "
-        "end the other, or give each a publish.mqtt.client_id",
+        "end the other, or give each a publish.mqtt.client_id (see the broker's log)",
         lasting=True,
     )
 

@@ -304,7 +304,7 @@ def fly(line: Line, answering: tuple[int, ...], claiming: tuple[int, ...], secon
         for component in claiming:
             heartbeat = common.MAVLink_heartbeat_message(26, 3, 0, 0, 4, 3)
             line.scheduler.receive(line.from_autopilot(heartbeat, component=component))
-        line.run(1)
+        line.run(1, fps=5)
         asked = [message for _, _, message in line.sent[begin:] if message.get_type() == "TIMESYNC"][-1]
         line.now_ns = asked.ts1 + 1000
         for component in answering:
@@ -380,7 +380,7 @@ def test_an_attitude_that_is_none_is_ignored(tmp_path: Path, roll: float) -> Non
             st.sampled_from([1, 5, GIMBAL]),
             st.binary(min_size=160, max_size=160),
         ),
-        max_size=20,
+        max_size=5,
     )
 )
 @settings(max_examples=60)
