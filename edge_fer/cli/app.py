@@ -9,8 +9,10 @@ from __future__ import annotations
 import errno
 import logging
 import sys
+import traceback
 from contextlib import suppress
 from importlib.metadata import entry_points
+from types import TracebackType
 from typing import Annotated, Any
 
 import typer
@@ -24,6 +26,7 @@ from edge_fer.cli.cameras import cameras
 from edge_fer.cli.doctor import doctor
 from edge_fer.cli.options import say
 from edge_fer.cli.run import run
+from edge_fer.common.secrets import hide_secrets
 from edge_fer.errors import ConfigError, EdgeFerError, OutputError
 
 HELP = (
@@ -75,6 +78,7 @@ def root(
 
 def main() -> None:
     """Run the command line; an error becomes one line and an exit code."""
+    sys.excepthook = _print_safely
     try:
         app(standalone_mode=True)
     except EdgeFerError as error:
@@ -93,11 +97,16 @@ def main() -> None:
         )
 
 
+def _print_safely(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Print what ended the program unexpectedly, as Python does, but without secrets."""
+    print(hide_secrets("".join(traceback.format_exception(kind, error, trace))), end="", file=sys.stderr)  # noqa: T201
+
+
 def _end(error: EdgeFerError) -> None:
     log = logging.getLogger("edge_fer")
     if log.handlers:  # the run's own, with its format and priorities
-        log.error("%s", error)
+        log.error("%s", error)  # without secrets, as all that it writes
     else:
         with suppress(OSError):  # standard error may be closed or full; the exit code still tells
-            print(f"edge-fer: {error}", file=sys.stderr)  # noqa: T201  a command line talks
+            print(f"edge-fer: {hide_secrets(str(error))}", file=sys.stderr)  # noqa: T201  a command line talks
     sys.exit(error.exit_code)

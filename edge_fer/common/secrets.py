@@ -66,13 +66,16 @@ def keep_secrets_of(content: Any) -> None:
     Args:
         content: a text, or mappings and lists of them, such as settings that were not validated yet.
     """
-    for text in _texts(content):
+    for whole in _texts(content):
+        text = whole  # less what one rule has found, so that the next one does not take more for a secret
         _keep_login(text.partition("://")[2].rpartition("@")[0])  # which may hold spaces, too
-        for match in (match for rule in _RULES for match in rule.finditer(text)):
-            if match.lastgroup == "login":
-                _keep_login(match["login"])
-            else:
-                keep_secret(match["secret"])
+        for rule in _RULES:
+            for match in rule.finditer(text):
+                if match.lastgroup == "login":
+                    _keep_login(match["login"])
+                else:
+                    keep_secret(match["secret"])
+            text = rule.sub(_hide, text)
 
 
 def hide_secrets(text: str) -> str:
@@ -96,7 +99,8 @@ def forget_secrets() -> None:
 
 def _keep_login(login: str) -> None:
     user, _, password = login.partition(":")
-    keep_secret(password or user)
+    if password or "/" not in user:  # else it is a host and a path with an @ in it
+        keep_secret(password or user)
 
 
 def _hide(match: re.Match[str]) -> str:

@@ -264,7 +264,8 @@ class PrivacySettings(Section):
     """What may be seen of people."""
 
     blur_faces: bool = Field(
-        False, description="make faces unrecognisable in recordings and live pictures once they are found"
+        False,
+        description="make faces unrecognisable in recordings and live pictures, each of which is searched for that",
     )
     notice: str | None = Field(
         None,

@@ -28,6 +28,7 @@ def test_a_known_password_is_hidden_with_its_pieces(text: str) -> None:
     assert "Mond" not in hidden
     assert "Sonne" not in hidden
     assert hidden.count("\n") == text.count("\n")
+    assert hide_secrets("admin at tcp://127.0.0.1:9?timeout=5") == "admin at tcp://127.0.0.1:9?timeout=***"
 
 
 @pytest.mark.parametrize(
@@ -88,6 +89,11 @@ def test_long_texts_take_no_long_time() -> None:
     for text in (":", "a", "pass", "?", "://", "/a:", "://a/", "://pass/"):
         hide_secrets(text * 1000)
         hide_secrets("a" * 100_000 + text)
+
+
+def test_an_at_sign_in_a_path_makes_no_secret_of_the_host() -> None:
+    keep_secrets_of("https://host.example/@someone/live")
+    assert hide_secrets("cannot reach host.example") == "cannot reach host.example"
 
 
 def test_short_words_that_are_part_of_a_password_stay() -> None:

@@ -165,3 +165,60 @@ def test_devices_have_names(name: str) -> None:
 def test_other_names_of_devices_are_refused_with_those_there_are(name: str) -> None:
     with pytest.raises(ConfigError, match=f"expected auto, edgetpu, edgetpu:usb:0, .* or fake, found '{name}'"):
         load_settings(environment={}, flags={"classify.backend": name})
+
+
+SECRET = "Sonne@Mond#7"
+URL = f"rtsp://admin:{SECRET}@10.0.0.9:554/a"
+
+
+@pytest.mark.parametrize(
+    ("text", "environment"),
+    [
+        (f"capture: '{URL}'", {}),
+        (f"capture: {{source: sample, fps: '{URL}'}}", {}),
+        (f"captur: {{source: '{URL}'}}\ncapture: {{fps: Mond}}", {}),
+        (f"publish: {{mqtt: {{host: 'mqtt://admin:{SECRET}@broker'}}}}", {}),
+        (f"publish: {{mqtt: {{credentials_file: {{user: admin, password: '{SECRET}'}}}}}}", {}),
+        (f"publish: {{mavlink: {{url: '{URL}'}}}}", {}),
+        (f"publish: {{http: {{hosts: '{URL}'}}}}", {}),
+        ("", {"EDGE_FER_CAPTURE": URL}),
+        ("", {"EDGE_FER_CAPTURE__FPS": f"[{URL}"}),
+        (f"capture: '{URL}'", {"EDGE_FER_CAPTURE__FPS": "5"}),
+    ],
+)
+def test_a_mistyped_setting_does_not_show_a_password(tmp_path: Path, text: str, environment: dict[str, str]) -> None:
+    with pytest.raises(ConfigError) as refused:
+        load_settings(write(tmp_path, text), environment)
+    assert "Mond" not in str(refused.value)
+    assert "Sonne" not in str(refused.value)
+    assert len(str(refused.value)) < 500
+
+
+def test_a_long_value_is_cut(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as refused:
+        load_settings(write(tmp_path, f"detect: {{min_face: {'x' * 5000}}}"), {})
+    assert len(str(refused.value)) < 300
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        URL, "rtsp://admin:a/b@host/s", "rtsp://admin:a?b@host/s", "rtsp://admin:a#b@host/s", "rtsp://admin:a b@host/s",
+        "http://admin:geheim", "rtsp://admin:a:b/c@host", "HTTP://u:p#@h/",
+    ],
+)  # fmt: skip
+def test_a_password_that_ends_its_url_is_refused_with_advice(source: str) -> None:
+    with pytest.raises(ConfigError, match="%40 for @, %23 for #, %2F for /") as refused:
+        load_settings(environment={}, flags={"capture.source": source})
+    assert "***" not in str(refused.value), "the advice itself is no secret"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "rtsp://u:p%40%23@host:554/a", "rtsp://u:p@q@host/a", "rtsp://host/a", "http://[fe80::1]:8080/@me/v.mjpg",
+        "https://u:p@host/a?b=c#t=5", "rtsp://host:/a", "sample", "a#b@c.mp4", "file:///a b@c#d@e.mp4", "rtmp://host/a@b",
+    ],
+)  # fmt: skip
+def test_other_sources_are_left_alone(source: str) -> None:
+    assert load_settings(environment={}, flags={"capture.source": source}).capture.source == source

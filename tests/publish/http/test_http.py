@@ -386,7 +386,7 @@ def test_the_picture_shows_the_faces_or_hides_them() -> None:
     inside = (slice(int(box.y) + 25, int(box.y) + 32), slice(int(box.x) + 5, int(box.x) + 12))
     with serving(live=True) as sink:
         shown = picture_of(sink)
-    with serving(PrivacySettings(blur_faces=True), live=True) as sink:
+    with serving(PrivacySettings(blur_faces=True), live=True, live_fps=60) as sink:
         hidden = picture_of(sink)
     assert shown.shape == hidden.shape == PICTURE.shape
     assert np.std(shown[inside]) > 3 * np.std(hidden[inside])
