@@ -25,17 +25,18 @@ def _end(_: int, __: FrameType | None) -> None:
 
 
 def _fill_closed_streams() -> None:
-    """Nothing comes from a closed standard input and goes to a closed standard error.
+    """Nothing comes from a closed standard input and goes to a closed standard error; closed output cannot be written.
 
-    Else the next file that is opened would take their place, and libraries would write into it.
+    Else the next file that is opened would take their place, and what is meant for them would be written into it.
     """
-    for number, name in ((0, "stdin"), (2, "stderr")):
+    for number, name, flags in ((0, "stdin", os.O_RDWR), (1, "stdout", os.O_RDONLY), (2, "stderr", os.O_RDWR)):
         if getattr(sys, name) is None:
-            descriptor = os.open(os.devnull, os.O_RDWR)
+            descriptor = os.open(os.devnull, flags)
             if descriptor != number:
                 os.dup2(descriptor, number)
                 os.close(descriptor)
-            setattr(sys, name, os.fdopen(number, "r" if number == 0 else "w"))
+            if name != "stdout":
+                setattr(sys, name, os.fdopen(number, "r" if number == 0 else "w"))
 
 
 if __name__ == "__main__":

@@ -30,8 +30,6 @@ from edge_fer.errors import OutputError, SourceError
 from edge_fer.expression import ExpressionModel
 from edge_fer.publish import Sink
 from edge_fer.publish.configured import configured_sinks
-from edge_fer.publish.drawing.face_hider import open_hider
-from edge_fer.publish.recording import Pace, Recording
 from edge_fer.publish.sink_group import SinkGroup, Unsent
 from edge_fer.recognizer import FoundFaces, Recognizer
 from edge_fer.schema import Record, State
@@ -52,7 +50,7 @@ class Pipeline(Closeable):
     Args:
         settings: the run's settings.
         sinks: take every record, in order, beside those that the settings name; closed with the pipeline. One that
-            fails ends the run.
+            fails ends the run, unless that shall go on without sinks.
         stopping: ends the run once it is set, from any thread or signal handler.
         monitor: counts and times; None: a new one.
         model: reads expressions, and is closed with the pipeline; None: the one that the settings name.
@@ -237,16 +235,18 @@ class Pipeline(Closeable):
 
 
 def _open_sinks(settings: Settings, sinks: Sequence[Sink], stopping: threading.Event, camera: Camera) -> SinkGroup:
-    """All sinks of a run; only a file waits for them."""
+    """All sinks of a run.
+
+    A file waits for those given and for the recording. Where the run does not go on without, it ends when one of these
+    fails.
+    """
+    needed = not settings.publish.keep_going
     with ExitStack() as stack:
         group = stack.enter_context(SinkGroup(lambda: not (stopping.is_set() or camera.drops_frames)))
         for sink in sinks:
-            group.add(sink, essential=True)
+            group.add(sink, essential=needed, awaited=True, logged=not needed)
         for sink in configured_sinks(settings):
-            group.add(sink, essential=False)
-        path = settings.publish.record
-        if path is not None:
-            hider = open_hider(settings)
-            group.add(Recording(path, lambda: Pace(camera.fps, camera.drops_frames), hider=hider), essential=True)
+            is_recording = sink.name == "recording"
+            group.add(sink, essential=needed and is_recording, awaited=is_recording)
         stack.pop_all()
     return group

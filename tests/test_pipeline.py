@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from edge_fer import pipeline as pipeline_module
 from edge_fer.capture.sources import SourceFrame
 from edge_fer.capture.sources.picture import Picture
 from edge_fer.common.sensors import Sensor, Vitals
-from edge_fer.errors import BackendError, ModelError, OutputError, SourceError
+from edge_fer.errors import BackendError, ModelError, OutputClosed, OutputError, SourceError
 from edge_fer.expression.classifier import Classifier
 from edge_fer.pipeline import Pipeline
 from edge_fer.publish import Sink
@@ -23,6 +24,8 @@ from edge_fer.schema import Reading, Record, SinkStatus, Status, to_json
 from edge_fer.settings import Settings, load_settings
 from edge_fer.synthetic.scenes import crowd_scene
 from edge_fer.types import AlignedFace, Expression, Image
+from tests.publish.recording.films import times
+from tests.support.waiting import wait_until
 
 STILLS = ["enhance", "detect", "track", "align", "classify"]
 """The stages of pictures of their own; nothing is followed from one to the next."""
@@ -122,11 +125,15 @@ def test_stages_are_timed(two_faces: Path) -> None:
 
 
 def test_the_recording_holds_every_frame(two_faces: Path, tmp_path: Path) -> None:
+    """A folder of pictures is a film in which each stands for a second, or pictures again."""
     path = tmp_path / "out.mp4"
-    with Pipeline(settings_for(two_faces, publish__record=str(path))) as pipeline:
-        pipeline.run()
-    video = cv2.VideoCapture(str(path))
-    assert video.get(cv2.CAP_PROP_FRAME_COUNT) == 5
+    for record in (path, f"{tmp_path}/shots/"):
+        with Pipeline(settings_for(two_faces, publish__record=str(record))) as pipeline:
+            pipeline.run()
+    assert times(path) == [0, 1, 2, 3, 4]
+    assert sorted(shot.name for shot in (tmp_path / "shots").iterdir()) == [
+        f"{number}.jpg" for number in (0, 1, 2, 3, 9)
+    ]
 
 
 def test_a_live_source_is_not_held_up_by_its_labels(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -271,6 +278,57 @@ def test_a_sink_that_fails_ends_the_run_and_hears_no_more() -> None:
     assert sink.states == ["starting", "running"]
     assert sink.closed == 1
     assert not [thread for thread in threading.enumerate() if thread.name == "camera"]
+
+
+@pytest.mark.parametrize("error", [OutputError("the disk is full"), OutputClosed("nobody reads"), ValueError("a bug")])
+def test_a_sink_that_fails_does_not_end_a_run_that_shall_go_on(two_faces: Path, error: Exception) -> None:
+    class Failing(Kept):
+        def publish(self, record: Record, image: Image | None) -> None:
+            super().publish(record, image)
+            if isinstance(record, Reading) and record.frame in (1, 2):
+                raise error
+
+    failing, kept = Failing(), Kept()
+    failing.name = "failing"
+    with Pipeline(settings_for(two_faces, publish__keep_going=True), [failing, kept]) as pipeline:
+        pipeline.run()
+    assert [reading.frame for reading in failing.readings] == [0, 1, 2, 3, 4]
+    assert [reading.frame for reading in kept.readings] == [0, 1, 2, 3, 4]
+    last = kept.records[-1]
+    assert isinstance(last, Status)
+    assert (last.sinks["failing"].state, last.sinks["failing"].dropped) == ("ok", 2)
+
+
+@pytest.mark.slow
+def test_a_recording_that_fails_is_told_and_comes_back_in_a_run_that_goes_on(tmp_path: Path) -> None:
+    """Its folder is not there at the start, comes, goes with the recording in it, and comes again."""
+    folder, kept = tmp_path / "stick", Kept()
+    stopping = threading.Event()
+    settings = settings_for(
+        "synthetic:1", capture__realtime=True, publish__keep_going=True, publish__record=f"{folder}/%Y/out.mkv"
+    )
+
+    def told() -> SinkStatus:
+        statuses = [record.sinks for record in list(kept.records) if isinstance(record, Status)]
+        return next((sinks["recording"] for sinks in reversed(statuses) if "recording" in sinks), SinkStatus())
+
+    with Pipeline(settings, [kept], stopping) as pipeline:
+        run = threading.Thread(target=pipeline.run)
+        run.start()
+        wait_until(lambda: told().state == "failed")
+        assert "No such file or directory" in str(told().reason)
+        for _ in range(2):
+            folder.mkdir()
+            wait_until(lambda: told().state == "ok" and any(folder.rglob("*.mkv")))
+            shutil.rmtree(folder)
+            wait_until(lambda: told().state == "failed")
+        stopping.set()
+        run.join(10)
+        assert not run.is_alive()
+    last = pipeline._sinks.conditions["recording"]
+    assert last.sent
+    assert last.dropped
+    assert last.sent + last.dropped == len(kept.readings)
 
 
 def test_a_missing_model_folder_is_named(tmp_path: Path) -> None:

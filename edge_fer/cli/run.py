@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -49,7 +50,13 @@ def run(
     realtime: Annotated[
         bool | None, typer.Option("--realtime", help="Play a file at its own rate, and drop frames that come late.")
     ] = None,
-    record: Annotated[Path | None, typer.Option(help="Write the annotated video to this file.", metavar="FILE")] = None,
+    record: Annotated[
+        str | None,
+        typer.Option(
+            help="Write the annotated video to this file (.mp4, .mkv), or pictures (.jpg, .png, a folder).",
+            metavar="FILE",
+        ),
+    ] = None,
     output_format: Annotated[
         str | None,
         typer.Option(
@@ -86,7 +93,7 @@ def run(
         "detect.min_face": min_face,
         "classify.backend": backend,
         "classify.model": model,
-        "publish.record": str(record) if record else None,
+        "publish.record": f"{record}/" if record and Path(record).is_dir() else record,
         "publish.format": output_format,
         "log.format": log_format,
     }
@@ -100,16 +107,17 @@ def run(
 
     settings = load()
     set_up_logs(settings.log.format)
-    raise typer.Exit(Service(settings, load, _stdout_sinks, max_frames=max_frames, duration_s=duration).run())
+    open_sinks = partial(_stdout_sinks, Stdout())
+    raise typer.Exit(Service(settings, load, open_sinks, max_frames=max_frames, duration_s=duration).run())
 
 
-def _stdout_sinks(settings: Settings, is_stopping: Callable[[], bool]) -> list[Sink]:
+def _stdout_sinks(stdout: Stdout, settings: Settings, is_stopping: Callable[[], bool]) -> list[Sink]:
     """What goes to standard output: readings for a program or a person; without them, status changes to the log."""
     from edge_fer.publish.jsonl import JsonLines
     from edge_fer.publish.text import TextLine
     from edge_fer.status.logs import StatusLog
 
-    stdout, form = Stdout(stopping=is_stopping), settings.publish.format
+    stdout.stopping, form = is_stopping, settings.publish.format
     if form == "none":
         return [StatusLog()]
     if form == "text" or (form == "auto" and stdout.is_terminal):

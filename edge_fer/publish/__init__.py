@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 from edge_fer.publish.attitude import Attitude
 from edge_fer.schema import Record, SinkStatus
@@ -19,6 +19,8 @@ class Sink(ABC):
     Attributes:
         name: what statuses call it: `mqtt`, `file`.
         pictures: whether it takes frames, too.
+        statuses: whether it takes statuses, too.
+        recovers: whether it takes records again by itself after it has failed; otherwise it is closed, and opened anew.
         queue_size: records that wait for it at most; few where frames of some megabytes wait with them.
         internal: whether it reports on the run instead of carrying its readings. Statuses do not mention an internal
             sink, and a run does not go on for its sake.
@@ -26,16 +28,18 @@ class Sink(ABC):
         tick_s: seconds between two calls of `tick` while no record comes; None: it is never called.
     """
 
-    name: ClassVar[str] = "sink"
-    pictures: ClassVar[bool] = False
-    queue_size: ClassVar[int] = 256
-    internal: ClassVar[bool] = False
+    name: str = "sink"
+    pictures: bool = False
+    statuses: bool = True
+    recovers: bool = True
+    queue_size: int = 256
+    internal: bool = False
     attitude: Attitude | None = None
-    tick_s: ClassVar[float | None] = None
+    tick_s: float | None = None
 
     @abstractmethod
     def publish(self, record: Record, image: Image | None) -> None:
-        """Take one record.
+        """Take one record. Whatever it raises, the record is lost, and counted.
 
         Args:
             record: a reading or a status.

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from importlib import import_module
 from typing import Protocol, cast
 
-from edge_fer.errors import ConfigError, OutputError
+from edge_fer.common.text import printable
+from edge_fer.errors import ConfigError, EdgeFerError, OutputError
 from edge_fer.publish import Sink
+from edge_fer.publish.retried_sink import RetriedSink
 from edge_fer.settings import Settings
 
 
@@ -54,6 +58,8 @@ class SinkModule(Protocol):
 def configured_sinks(settings: Settings) -> Iterator[Sink]:
     """Open each sink that the settings name, and import its library only then.
 
+    Where the run shall go on without sinks, one that cannot be opened is opened later.
+
     Args:
         settings: the run's settings.
 
@@ -62,7 +68,11 @@ def configured_sinks(settings: Settings) -> Iterator[Sink]:
         OutputError: see `SinkModule.open_sink`.
     """
     for name in sink_names(settings):
-        yield _module(name).open_sink(settings)
+        opener = partial(_open_sink, name, settings)
+        if settings.publish.keep_going:
+            yield RetriedSink(name, opener, statuses=name != "recording")
+        else:
+            yield opener()
 
 
 def validate_sinks(settings: Settings) -> None:
@@ -73,10 +83,15 @@ def validate_sinks(settings: Settings) -> None:
 
     Raises:
         ConfigError: see `SinkModule.validate`.
-        OutputError: see `SinkModule.validate`.
+        OutputError: see `SinkModule.validate`; not where the run would go on without the sink.
     """
     for name in sink_names(settings):
-        _module(name).validate(settings)
+        try:
+            with _in_one_line(name):
+                _module(name).validate(settings)
+        except OutputError:
+            if not settings.publish.keep_going:
+                raise
 
 
 def check_sinks(settings: Settings) -> Iterator[tuple[str, Exception | None]]:
@@ -88,10 +103,10 @@ def check_sinks(settings: Settings) -> Iterator[tuple[str, Exception | None]]:
     Yields:
         The sink's name, and its error; None where it works.
     """
-    recording = ("recording",) if settings.publish.record is not None else ()
-    for name in (*sink_names(settings), *recording):
+    for name in sink_names(settings):
         try:
-            _module(name).check(settings)
+            with _in_one_line(name):
+                _module(name).check(settings)
         except (ConfigError, OutputError) as error:
             yield name, error
         else:
@@ -110,8 +125,25 @@ def sink_names(settings: Settings) -> tuple[str, ...]:
         "http": publish.http.enabled,
         "mavlink": publish.mavlink.url is not None,
         "mqtt": publish.mqtt.host is not None,
+        "recording": publish.record is not None,
     }
     return tuple(name for name, is_wanted in wanted.items() if is_wanted)
+
+
+def _open_sink(name: str, settings: Settings) -> Sink:
+    with _in_one_line(name):
+        return _module(name).open_sink(settings)
+
+
+@contextmanager
+def _in_one_line(name: str) -> Iterator[None]:
+    """What the system refuses is an error of the sink."""
+    try:
+        yield
+    except EdgeFerError:
+        raise
+    except OSError as error:
+        raise OutputError(f"expected to open the sink {name}, found: {printable(str(error))}") from error
 
 
 def _module(name: str) -> SinkModule:

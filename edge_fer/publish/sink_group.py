@@ -25,28 +25,31 @@ class SinkGroup(Closeable):
     """Hands every record to every sink.
 
     Args:
-        waits: whether to wait while the queue of an essential sink is full; asked again while waiting.
-
-    Attributes:
-        attitude: the vehicle's, where a sink receives it; else None.
+        waits: whether to wait while the queue of an awaited sink is full; asked again while waiting.
     """
 
     def __init__(self, waits: Callable[[], bool]) -> None:
-        self.attitude: Attitude | None = None
         self._waits = waits
         self._queues: list[SinkQueue] = []
         self._opened = ExitStack()
 
-    def add(self, sink: Sink, *, essential: bool) -> None:
+    def add(self, sink: Sink, *, essential: bool, awaited: bool = False, logged: bool = False) -> None:
         """Start a sink's thread; it is closed with the others, the last one first.
 
         Args:
             sink: takes records from here on.
             essential: see `SinkQueue`.
+            awaited: whether it must not miss a record of a file.
+            logged: see `SinkQueue`.
         """
-        queue = SinkQueue(sink, essential=essential, waits=self._waits)
+        waits = self._waits if awaited else lambda: False
+        queue = SinkQueue(sink, essential=essential, waits=waits, logged=logged)
         self._queues.append(self._opened.enter_context(closing(queue)))
-        self.attitude = self.attitude or sink.attitude
+
+    @property
+    def attitude(self) -> Attitude | None:
+        """The vehicle's, where a sink receives it; else None."""
+        return next((queue.attitude for queue in self._queues if queue.attitude is not None), None)
 
     def publish(self, record: Record, image: Image | None) -> None:
         """Queue one record for each sink; see `edge_fer.publish.Sink.publish`.

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from edge_fer.errors import OutputError
+from edge_fer.errors import EdgeFerError
 from edge_fer.publish import Sink
-from edge_fer.schema import Record, SinkStatus
+from edge_fer.publish.attitude import Attitude
+from edge_fer.schema import Reading, Record, SinkStatus
 from edge_fer.types import Image
 
 CLOSE_S = 5.0
 """`SinkQueue.close` waits so long for a sink that is not essential; what the queue then holds is lost, and logged."""
+
+STALLED_S = 5.0
+"""A sink that takes longer for one record is stuck, as with a disk that hangs or a pipe that nobody reads: it says so,
+and nothing waits for it any more."""
 
 _log = logging.getLogger(__name__)
 
@@ -30,9 +36,11 @@ class SinkQueue:
         sink: takes the records; it is closed with the queue, in the same thread.
         essential: whether the run must end when the sink fails, as when nothing reads standard output any more.
         waits: whether to wait for room while the queue is full, as for a file that is read as fast as it goes; asked
-            again while waiting. Otherwise the oldest record is dropped, and counted. Only an essential sink is waited
-            for.
+            again while waiting. Otherwise the oldest record is dropped, and counted. A sink that is stuck and not
+            essential is not waited for.
+        logged: whether its failures are logged, too, as of standard output, which cannot tell its own.
         close_s: how long `close` waits for a sink that is not essential, seconds.
+        clock: seconds that never go backwards.
 
     Attributes:
         name: the sink's name.
@@ -45,14 +53,18 @@ class SinkQueue:
         *,
         essential: bool,
         waits: Callable[[], bool] = lambda: False,
+        logged: bool = False,
         close_s: float = CLOSE_S,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name, self.internal = sink.name, sink.internal
         self._sink, self._essential, self._waits, self._close_s = sink, essential, waits, close_s
+        self._logged, self._clock = logged, clock
         self._changed = threading.Condition()  # guards all that follows, but for the thread
         self._queue: deque[tuple[Record, Image | None]] = deque()
         self._sent = self._dropped = 0
         self._in_progress = False  # whether the sink is taking a record right now
+        self._busy_since: float | None = None  # when the call began that it is in
         self._reason: str | None = None
         self._failed_in_tick = False
         self._error: Exception | None = None
@@ -66,8 +78,10 @@ class SinkQueue:
         Raises:
             Exception: what an essential sink failed with, once.
         """
+        if not (self._sink.statuses or isinstance(record, Reading)):
+            return
         with self._changed:
-            while self._is_full and not self._ended and self._essential and self._waits():
+            while self._is_full and not self._ended and not self._is_stuck and self._waits():
                 self._changed.wait(0.1)
             self._raise_error()
             if self._ended:
@@ -81,16 +95,17 @@ class SinkQueue:
     @property
     def condition(self) -> SinkStatus:
         """State and counters of the sink and its queue; read in any thread."""
-        # The sink's own comes first and without the lock: it may take a lock of its own. A record that it has just
-        # taken may for a moment be counted as waiting, too.
-        own = self._sink.condition
         with self._changed:
-            if own is None:
-                own = SinkStatus("ok" if self._reason is None else "failed", self._sent, reason=self._reason)
-            elif self._reason is not None:
-                own = replace(own, state="failed", reason=self._reason)
+            sent, dropped, reason, is_stuck = self._sent, self._dropped, self._reason, self._is_stuck
             waiting = len(self._queue) + self._in_progress
-            return replace(own, dropped=own.dropped + self._dropped, waiting=own.waiting + waiting)
+        # The sink's own comes last and without the lock: it may take a lock of its own. So a record that it has just
+        # taken may for a moment be counted as waiting, too, but none is ever missing.
+        own = self._sink.condition or SinkStatus("ok" if reason is None else "failed", sent, reason=reason)
+        if reason is not None:
+            own = replace(own, state="failed", reason=reason)
+        elif own.state == "ok" and is_stuck:
+            own = replace(own, state="waiting", reason=f"it has taken no record for {STALLED_S:g} s")
+        return replace(own, dropped=own.dropped + dropped, waiting=own.waiting + waiting)
 
     def resume(self, unsent: Sequence[Any]) -> None:
         """Let the sink begin with what an earlier one has not sent; before the first record."""
@@ -120,8 +135,19 @@ class SinkQueue:
             self._raise_error()
 
     @property
+    def attitude(self) -> Attitude | None:
+        """The vehicle's, where the sink receives it; else None."""
+        return self._sink.attitude
+
+    @property
     def _is_full(self) -> bool:
         return len(self._queue) >= self._sink.queue_size
+
+    @property
+    def _is_stuck(self) -> bool:
+        """Whether a sink that the run can do without is in a call that does not end."""
+        since = self._busy_since
+        return since is not None and not self._essential and self._clock() - since > STALLED_S
 
     def _run(self) -> None:
         """Serve the sink until the queue is closed or an essential sink fails, and close the sink."""
@@ -144,7 +170,7 @@ class SinkQueue:
             taken = self._queue.popleft() if self._queue else None
             if taken is None and self._closing:
                 return False
-            self._in_progress = taken is not None
+            self._in_progress, self._busy_since = taken is not None, self._clock()
             self._changed.notify_all()
         try:
             if taken is not None:
@@ -156,22 +182,26 @@ class SinkQueue:
             return not self._essential
         with self._changed:
             self._sent += self._in_progress
-            self._in_progress = False
+            self._in_progress, self._busy_since = False, None
             if taken is not None or self._failed_in_tick:  # a tick that succeeds does not prove that a record would
                 self._reason, self._failed_in_tick = None, False
         return True
 
     def _note_failure(self, error: Exception, *, lost: int = 0, in_tick: bool = False) -> None:
         """Note at one moment what failed and how many records were lost by it."""
+        reason = str(error) or type(error).__name__
         with self._changed:
+            is_new = reason != self._reason
             self._dropped += lost
-            self._in_progress = False
-            self._failed_in_tick = in_tick
-            self._reason = str(error) or type(error).__name__
+            self._in_progress, self._busy_since = False, None
+            self._failed_in_tick = in_tick and (self._reason is None or self._failed_in_tick)
+            self._reason = reason
             if self._essential and self._error is None:
                 self._error = error
-        if not self._essential and not isinstance(error, OutputError):
+        if is_new and not self._essential and not isinstance(error, EdgeFerError):
             _log.exception("sink %s failed unexpectedly", self.name, exc_info=error)
+        elif is_new and self._logged:
+            _log.warning("sink %s failed, and is tried again: %s", self.name, reason)
 
     def _raise_error(self) -> None:
         error, self._error = self._error, None

@@ -16,7 +16,8 @@ class Stdout:
     """Writes text to standard output at once.
 
     A reader that does not read blocks the writer, as with any pipe; but while it waits, the writer checks whether to
-    stop, so that a signal ends a run whose reader is stuck.
+    stop, so that a signal ends a run whose reader is stuck. What could not be written to its end, as on a full disk,
+    stays a line of its own: the next text begins a new one.
 
     Args:
         descriptor: file descriptor of the stream.
@@ -24,12 +25,14 @@ class Stdout:
 
     Attributes:
         is_terminal: whether it was a terminal at first.
+        stopping: see above; may be changed between two texts.
     """
 
     def __init__(self, descriptor: int = 1, stopping: Callable[[], bool] = lambda: False) -> None:
+        self.stopping = stopping
         self._descriptor = descriptor
         self.is_terminal = os.isatty(descriptor)
-        self._stopping = stopping
+        self._is_torn = False  # whether the last text ends somewhere in the middle
 
     def write(self, text: str) -> None:
         """Write a text completely.
@@ -41,11 +44,12 @@ class Stdout:
             OutputClosed: when the reader has gone, or does not read while the run is stopping.
             OutputError: when the stream cannot be written.
         """
-        rest = memoryview(text.encode(errors="replace"))
+        rest = memoryview(("\n" * self._is_torn + text).encode(errors="replace"))
         while rest:
             self._wait()
             # A pipe that is ready has room for PIPE_BUF bytes; writing more could block without a time-out.
             rest = rest[self._write_some(rest[: select.PIPE_BUF]) :]
+            self._is_torn = len(rest) > 0
 
     def _write_some(self, data: memoryview) -> int:
         try:
@@ -64,5 +68,5 @@ class Stdout:
         poller = select.poll()
         poller.register(self._descriptor, select.POLLOUT)
         while not poller.poll(_SLICE_S * 1000):
-            if self._stopping():
+            if self.stopping():
                 raise OutputClosed("standard output was not read any more")

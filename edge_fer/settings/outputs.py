@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from ipaddress import ip_address
 from pathlib import Path
@@ -11,6 +12,7 @@ from pydantic import Field, field_validator, model_validator
 from typing_extensions import Self
 
 from edge_fer.settings.addresses import parse_url
+from edge_fer.settings.recording_name import RecordingName, parse_segment
 from edge_fer.settings.section import Section
 
 
@@ -215,14 +217,47 @@ class PublishSettings(Section):
     format: Literal["auto", "json", "text", "none"] = Field(
         "auto", description="format on standard output; auto: text on a terminal, else JSON lines"
     )
-    record: Path | None = Field(None, description="file for the annotated video; null: none")
+    record: str | None = Field(
+        None,
+        description="annotated video (.mp4, .mkv, .avi) or pictures (.jpg, .png, a folder that ends in /); %Y, %m, %d, "
+        "%H, %M, %S stand for the local time, %% for a percent sign; a name that exists gets a number; null: none",
+    )
+    record_segment: str | None = Field(
+        None, description="length at which a video ends and the next begins: 10 min, 1 h, 500 MB, 2 GB; null: never"
+    )
+    record_keep_mb: float | None = Field(
+        None,
+        ge=1,
+        description="most that recordings of this name may take, megabytes, those of killed runs, too; the oldest are "
+        "deleted; null: all are kept",
+    )
+    record_keep_days: float | None = Field(
+        None,
+        gt=0,
+        description="age at which recordings of this name are deleted, days, those of killed runs, too; null: never",
+    )
     keep_going: bool = Field(
-        False, description="go on when every sink has failed, as a service should; false: that ends the run"
+        False,
+        description="go on whichever sinks fail, and try them again, as a service should; false: the run ends when "
+        "standard output, the recording or all others have failed",
     )
     file: FileSettings = FileSettings()
     mqtt: MqttSettings = MqttSettings()
     mavlink: MavlinkSettings = MavlinkSettings()
     http: HttpSettings = HttpSettings()
+
+    @field_validator("record", mode="before")
+    @classmethod
+    def _check_record(cls, name: object) -> object:
+        text = os.fspath(name) if isinstance(name, os.PathLike) else name
+        return RecordingName(text).text if isinstance(text, str) else text
+
+    @field_validator("record_segment")
+    @classmethod
+    def _check_segment(cls, text: str | None) -> str | None:
+        if text is not None:
+            parse_segment(text)
+        return text
 
 
 class PrivacySettings(Section):

@@ -48,8 +48,8 @@ class Settings(Section):
     def _check_outputs_spare_the_source(self) -> Self:
         source = Path(path_of(self.capture.source)).resolve()
         for name, path in (("publish.record", self.publish.record), ("publish.file.path", self.publish.file.path)):
-            if path is not None and path.resolve() == source:
-                raise ValueError(f"{name} {path} is the source itself, which it would spoil: choose another")
+            if path is not None and Path(path).resolve() == source:
+                raise ValueError(f"{name} {Path(path)} is the source itself, which it would spoil: choose another")
         return self
 
     @model_validator(mode="after")

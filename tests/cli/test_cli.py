@@ -16,7 +16,6 @@ import termios
 import time
 from pathlib import Path
 
-import cv2
 import pytest
 import yaml
 from typer.testing import CliRunner
@@ -24,6 +23,7 @@ from typer.testing import CliRunner
 import edge_fer
 from edge_fer.cli.app import app
 from edge_fer.inference.model_store import packaged_folder
+from tests.publish.recording.films import times
 
 COMMAND = [sys.executable, "-m", "edge_fer"]
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("EDGE_FER_")}
@@ -104,7 +104,7 @@ def test_a_run_prints_json_lines_when_piped_and_records(tmp_path: Path) -> None:
     readings = [record for record in records if record["schema"] == "edge-fer/reading/1"]
     assert [reading["frame"] for reading in readings] == [0, 1, 2, 3, 4]
     assert all(len(reading["faces"]) == 1 for reading in readings)
-    assert cv2.VideoCapture(str(recording)).get(cv2.CAP_PROP_FRAME_COUNT) == 5
+    assert times(recording) == pytest.approx([frame / 30 for frame in range(5)], abs=0.0011)
 
 
 def test_text_can_be_asked_for() -> None:
@@ -226,7 +226,7 @@ def test_a_signal_ends_the_run_cleanly_within_two_seconds(
     assert process.returncode == exit_code
     assert said == ""
     assert json.loads(rest.splitlines()[-1])["state"] == "stopping"
-    assert cv2.VideoCapture(str(recording)).get(cv2.CAP_PROP_FRAME_COUNT) >= 3
+    assert len(times(recording)) >= 3
 
 
 def test_a_signal_ends_a_wait_for_a_camera_that_hangs() -> None:
@@ -277,6 +277,29 @@ def test_standard_output_that_is_full_or_closed_ends_with_6() -> None:
     command = f"{shlex.join([*COMMAND, 'run', '--camera', 'sample'])} >&-"
     result = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     failed_with(result, 6, "expected to write to standard output")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stdout", ["full", "closed", "gone"])
+def test_standard_output_that_fails_does_not_end_a_run_that_keeps_going(tmp_path: Path, stdout: str) -> None:
+    """It is told in the log, once, and every reading reaches the other sinks."""
+    readings = tmp_path / "readings.jsonl"
+    reader, writer = os.pipe()
+    os.close(reader)
+    target = {"full": ">/dev/full", "closed": ">&-", "gone": f">/proc/self/fd/{writer}"}[stdout]
+    command = shlex.join([*COMMAND, "run", "--camera", "sample", "--max-frames", "20"])
+    environment = {"EDGE_FER_PUBLISH__KEEP_GOING": "true", "EDGE_FER_PUBLISH__FILE__PATH": str(readings)}
+    result = subprocess.run(
+        f"{command} {target}", shell=True, stderr=subprocess.PIPE, text=True, timeout=PATIENCE_S, check=False,
+        env=os.environ | environment, pass_fds=(writer,),
+    )  # fmt: skip
+    os.close(writer)
+    assert result.returncode == 0
+    assert result.stderr.count("sink stdout failed, and is tried again: ") == 1
+    assert "Traceback" not in result.stderr
+    records = [json.loads(line) for line in readings.read_text().splitlines()]
+    assert [record["frame"] for record in records if "frame" in record] == list(range(20))
+    assert records[-1]["sinks"]["stdout"]["state"] == "failed"
 
 
 def test_a_recording_onto_the_source_is_refused(tmp_path: Path) -> None:

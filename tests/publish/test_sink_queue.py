@@ -13,6 +13,7 @@ from edge_fer.publish.sink_queue import SinkQueue
 from edge_fer.schema import Reading, Record, SinkStatus
 from edge_fer.types import Image
 from tests.support.records import make_reading, make_status
+from tests.support.waiting import Clock, wait_until
 
 PICTURE = np.zeros((4, 4, 3), np.uint8)
 
@@ -143,6 +144,33 @@ def test_counts_add_up_at_every_moment() -> None:
     assert (queue.condition.sent, queue.condition.dropped) == (133, 67)
 
 
+def test_no_record_is_missing_while_a_sink_that_counts_itself_takes_it() -> None:
+    """Whoever asks just then sees it as waiting, or as both: never as neither."""
+
+    class Counting(Gated):
+        sent = 0
+
+        def publish(self, record: Record, image: Image | None) -> None:
+            super().publish(record, image)
+            self.sent += 1
+
+        @property
+        def condition(self) -> SinkStatus:
+            before = SinkStatus(sent=self.sent)
+            if not self.gate.is_set():  # the record is taken while somebody asks
+                self.gate.set()
+                wait_until(lambda: self.sent == 1)
+            return before
+
+    sink = Counting()
+    queue = SinkQueue(sink, essential=False)
+    queue.publish(make_reading(0), None)
+    assert sink.inside.wait(10)
+    found = queue.condition
+    queue.close()
+    assert found.sent + found.waiting >= 1
+
+
 def test_a_sink_is_well_again_with_the_next_record() -> None:
     sink = Gated()
     sink.gate.set()
@@ -238,3 +266,100 @@ def test_a_status_has_no_picture() -> None:
     queue.publish(make_status(), None)
     queue.close()
     assert [image for _, image in sink.taken] == [None]
+
+
+class Deaf(Gated):
+    """Takes pictures only."""
+
+    statuses = False
+
+
+def test_a_sink_that_takes_no_statuses_is_given_none() -> None:
+    sink = Deaf()
+    sink.gate.set()
+    queue = SinkQueue(sink, essential=False)
+    queue.publish(make_status(), None)
+    queue.publish(make_reading(1), PICTURE)
+    queue.close()
+    assert queue.condition == SinkStatus("ok", sent=1)
+
+
+def test_a_sink_that_is_stuck_says_so_until_it_gets_on() -> None:
+    """As with a disk that hangs or a pipe that nobody reads."""
+    sink, clock = Gated(), Clock()
+    queue = SinkQueue(sink, essential=False, clock=clock)
+    queue.publish(make_reading(0), None)
+    assert sink.inside.wait(10)
+    clock.now = 4.9
+    assert queue.condition == SinkStatus("ok", waiting=1)
+    clock.now = 5.1
+    assert queue.condition == SinkStatus("waiting", waiting=1, reason="it has taken no record for 5 s")
+    sink.gate.set()
+    wait_until(lambda: queue.condition == SinkStatus("ok", sent=1))
+    queue.close()
+
+
+def test_a_file_does_not_wait_for_a_sink_that_is_stuck() -> None:
+    sink, clock = Gated(), Clock()
+    queue = SinkQueue(sink, essential=False, waits=lambda: True, clock=clock)
+    publisher = threading.Thread(target=fill, args=(queue, sink))
+    publisher.start()
+    assert sink.inside.wait(10)
+    publisher.join(0.2)
+    assert publisher.is_alive(), "not at once"
+    clock.now = 6
+    publisher.join(10)
+    assert not publisher.is_alive()
+    assert queue.condition.dropped == 3
+    sink.gate.set()
+    queue.close()
+    assert sink.frames == [0, 4, 5]
+
+
+def test_an_error_that_goes_on_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    for error, logged in ((ZeroDivisionError("a bug"), False), (OutputError("full"), True), (OutputError("x"), False)):
+        sink = Gated()
+        sink.gate.set()
+        sink.fails = lambda frame, error=error: error if frame != 5 else None
+        queue = SinkQueue(sink, essential=False, logged=logged)
+        for frame in range(8):
+            queue.publish(make_reading(frame), None)
+            wait_until(lambda queue=queue: not queue.condition.waiting)
+        queue.close()
+    assert (
+        caplog.messages == ["sink gated failed unexpectedly"] * 2 + ["sink gated failed, and is tried again: full"] * 2
+    )
+
+
+def test_a_tick_that_succeeds_does_not_hide_that_records_fail() -> None:
+    """Nor does it after another tick has failed: only a record shows that records can be written."""
+
+    class Ticking(Gated):
+        tick_s = 0.001
+        ticks_fail = True
+
+        def tick(self) -> None:
+            if self.ticks_fail:
+                self.failed.set()
+                raise OutputError("no folder")
+            self.ticked.release()
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.failed, self.ticked = threading.Event(), threading.Semaphore(0)
+
+    sink = Ticking()
+    sink.gate.set()
+    sink.fails = lambda frame: OutputError("the disk is full") if frame == 1 else None
+    queue = SinkQueue(sink, essential=False)
+    queue.publish(make_reading(1), None)
+    wait_until(lambda: queue.condition.dropped == 1)
+    sink.failed.clear()
+    assert sink.failed.wait(10)
+    sink.ticks_fail = False
+    for _ in range(3):
+        assert sink.ticked.acquire(timeout=10)
+    assert queue.condition.state == "failed"
+    queue.publish(make_reading(2), None)
+    wait_until(lambda: queue.condition.state == "ok")
+    queue.close()

@@ -11,6 +11,7 @@ from edge_fer.synthetic.scenes import crowd_scene
 
 _SIZE = (600, 600)
 _FRAMES = 90
+_FPS = 30.0
 _SEED = 1
 
 
@@ -25,7 +26,7 @@ class Synthetic:
     """
 
     live = False
-    fps: float | None = 30.0
+    fps: float | None = _FPS
     skipped = 0
 
     def __init__(self, name: str) -> None:
@@ -40,9 +41,9 @@ class Synthetic:
         """Draw the next frame; see `edge_fer.capture.sources.Source.read`."""
         if self._next == self._scene.frames:
             return None
-        image = self._scene.render(self._next)
+        image, position_ns = self._scene.render(self._next), round(self._next * 1e9 / _FPS)
         self._next += 1
-        return SourceFrame(image, time.monotonic_ns())
+        return SourceFrame(image, time.monotonic_ns(), position_ns)
 
     def close(self) -> None:
         """Do nothing: nothing is held open."""

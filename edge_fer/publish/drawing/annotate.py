@@ -25,18 +25,22 @@ COLOURS: dict[Label, Colour] = {
 """Colours of the labels, BGR, that can be told apart on dark and on bright pictures."""
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
-_INK = (20, 20, 20)
+_INK, _PAPER = (20, 20, 20), (235, 235, 235)
 _UNKNOWN = (150, 150, 150)
 _MIN_UNIT = 0.9  # the unit of all sizes, pixels; smaller text cannot be read
+_MIN_SCALE = 0.33  # nor can letters of the font below this scale
 _FACE_UNITS = 60.0  # a face that is narrower than so many units gets a smaller unit
 _HIDDEN = 0.1  # a plate may hide this share of others before another place is tried
+_MOST_HIDDEN = 0.15  # a chart that would hide more of others is left out
 
 
 def annotate(image: Image, reading: Reading) -> Image:
     """Draw a reading over its frame.
 
-    Each face gets its box, its landmarks, a plate with its id and label, and below it a bar for each of `LABELS`, in
-    this order. The length of a bar is the label's probability: the smoothed one, where there is smoothing.
+    Each face gets its box, its landmarks, a plate with its id and label, and a chart: for each of `LABELS`, in this
+    order, its name and a bar. The length of a bar is the label's probability: the smoothed one, where there is
+    smoothing. A chart stands below its face, or beside it where that hides less. In a crowd, one that
+    would hide others is left out; a face that was not read yet has none.
 
     Args:
         image: `(height, width, 3)` uint8, BGR; not written to.
@@ -49,11 +53,15 @@ def annotate(image: Image, reading: Reading) -> Image:
     unit = max(min(image.shape[:2]) / 360, _MIN_UNIT)
     for face in reading.faces:
         _draw_face(picture, face, unit)
-    plates = _Plates(picture, [face.box for face in reading.faces])
+    places = _Places(picture, [face.box for face in reading.faces])
     rate = f"{reading.fps:.1f} FPS  " if reading.fps else ""
-    plates.draw(f"{rate}{reading.backend}" + ("  degraded" if reading.degraded else ""), _UNKNOWN, (0, 0), unit)
-    for face in sorted(reading.faces, key=lambda face: face.box.y):
-        plates.draw(_words(face), _colour(face), face.box, _face_unit(face.box, unit))
+    degraded = "  degraded" if reading.degraded else ""
+    _draw_plate(places, f"{rate}{reading.backend}{degraded}", _UNKNOWN, (0, 0), unit)
+    by_height = sorted(reading.faces, key=lambda face: face.box.y)
+    for face in by_height:
+        _draw_plate(places, _words(face), _colour(face), face.box, _face_unit(face.box, unit))
+    for face in by_height:
+        _draw_chart(places, face, _face_unit(face.box, unit))
     return picture
 
 
@@ -72,73 +80,111 @@ def _face_unit(box: Box, unit: float) -> float:
 
 def _draw_face(picture: Image, face: FaceReading, unit: float) -> None:
     unit = _face_unit(face.box, unit)
-    colour, line, thick = _colour(face), max(round(1.5 * unit), 1), _bar(unit)
+    colour, line = _colour(face), max(round(1.5 * unit), 1)
     x, y, width, height = (round(value) for value in face.box)
     cv2.rectangle(picture, (x, y), (x + width, y + height), colour, line, cv2.LINE_AA)
     for point in face.landmarks.points:
         cv2.circle(picture, (round(point.x), round(point.y)), line, colour, -1, cv2.LINE_AA)
-    top = y + height + _gap(unit)
-    for label, probability in (face.smoothed or face.probabilities).items():
-        cv2.rectangle(picture, (x, top), (x + round(width * probability), top + thick - 1), COLOURS[label], -1)
-        top += thick + 1
 
 
-def _gap(unit: float) -> int:
-    """The distance between a box and its bars, pixels."""
-    return round(3 * unit)
-
-
-def _bar(unit: float) -> int:
-    """The thickness of a bar, pixels."""
-    return max(round(3 * unit), 2)
-
-
-class _Plates:
-    """Dark text on coloured plates, each where it hides the least of the faces and of earlier plates.
+class _Places:
+    """Finds for each plate and chart the place where it hides the least of the faces and of what was drawn before.
 
     Args:
         picture: the picture to draw on, `(height, width, 3)` uint8, BGR.
         faces: boxes of the faces, which should stay visible.
+
+    Attributes:
+        picture: see above.
     """
 
     def __init__(self, picture: Image, faces: Iterable[Box]) -> None:
-        self._picture, self._taken = picture, list(faces)
+        self.picture, self._taken = picture, list(faces)
 
-    def draw(self, text: str, colour: Colour, at: Box | tuple[int, int], unit: float) -> None:
-        """Draw one plate.
+    def take(
+        self, corners: Iterable[tuple[float, float]], width: int, height: int, *, most_hidden: float = float("inf")
+    ) -> tuple[int, int] | None:
+        """Take the best place for something.
 
         Args:
-            text: one line of text.
-            colour: the plate's colour, BGR.
-            at: the plate's top left corner, pixels; or a face's box: then the plate goes above it or below its bars.
-            unit: the unit of all sizes, pixels.
+            corners: top left corners, the preferred one first; each is moved into the picture.
+            width: its width, pixels.
+            height: its height, pixels.
+            most_hidden: share of others that it may hide.
+
+        Returns:
+            Its top left corner, pixels; None where it would hide too much everywhere.
         """
-        scale, thickness, margin = 0.4 * unit, max(round(unit), 1), round(3 * unit)
-        (text_width, text_height), below = cv2.getTextSize(text, _FONT, scale, thickness)
-        width, height = text_width + 2 * margin, text_height + below + margin
-        corners = _beside(at, width, height, unit) if isinstance(at, Box) else [at]
-        plate = self._freest([self._inside(corner, width, height) for corner in corners])
-        self._taken.append(plate)
-        left, top = round(plate.x), round(plate.y)
-        cv2.rectangle(self._picture, (left, top), (left + width, top + height), colour, -1)
-        origin = (left + margin, top + text_height + margin // 2)
-        cv2.putText(self._picture, text, origin, _FONT, scale, _INK, thickness, cv2.LINE_AA)
+        places = [self._inside(corner, width, height) for corner in corners]
+        hidden = overlap(corners_of(places), corners_of(self._taken), "smaller").sum(axis=1)
+        best = int(hidden.clip(_HIDDEN).argmin())
+        if hidden[best] > most_hidden:
+            return None
+        place = places[best]
+        self._taken.append(place)
+        return round(place.x), round(place.y)
 
     def _inside(self, corner: tuple[float, float], width: int, height: int) -> Box:
-        """The plate with its top left corner there, moved into the picture where it would stick out."""
-        rows, columns = self._picture.shape[:2]
+        rows, columns = self.picture.shape[:2]
         left, top = min(max(corner[0], 0), max(columns - width, 0)), min(max(corner[1], 0), max(rows - height, 0))
         return Box(left, top, width, height)
 
-    def _freest(self, plates: list[Box]) -> Box:
-        """The plate that hides least; of several, the first."""
-        hidden = overlap(corners_of(plates), corners_of(self._taken), "smaller").sum(axis=1)
-        return plates[int(hidden.clip(_HIDDEN).argmin())]
+
+def _draw_plate(places: _Places, text: str, colour: Colour, at: Box | tuple[int, int], unit: float) -> None:
+    """Draw dark text on a coloured plate.
+
+    Args:
+        places: where to draw.
+        text: one line.
+        colour: the plate's, BGR.
+        at: the plate's top left corner, pixels; or a face's box: then the plate goes above or below it.
+        unit: the unit of all sizes, pixels.
+    """
+    scale, thickness, margin = 0.4 * unit, max(round(unit), 1), round(3 * unit)
+    (text_width, text_height), below = cv2.getTextSize(text, _FONT, scale, thickness)
+    width, height = text_width + 2 * margin, text_height + below + margin
+    corners = _above_or_below(at, width, height) if isinstance(at, Box) else [at]
+    place = places.take(corners, width, height)
+    assert place is not None
+    left, top = place
+    cv2.rectangle(places.picture, (left, top), (left + width, top + height), colour, -1)
+    origin = (left + margin, top + text_height + margin // 2)
+    cv2.putText(places.picture, text, origin, _FONT, scale, _INK, thickness, cv2.LINE_AA)
 
 
-def _beside(face: Box, width: int, height: int, unit: float) -> list[tuple[float, float]]:
+def _draw_chart(places: _Places, face: FaceReading, unit: float) -> None:
+    """Draw the probabilities of a face on a dark ground: a row for each label, its name and its bar."""
+    probabilities = face.smoothed or face.probabilities
+    if not probabilities:
+        return
+    scale, margin, row = max(0.3 * unit, _MIN_SCALE), round(2 * unit), max(round(9 * unit), 10)
+    names = max(cv2.getTextSize(label, _FONT, scale, 1)[0][0] for label in LABELS)
+    bars = max(round(face.box.width) - names - 3 * margin, round(30 * unit))
+    width, height = names + bars + 3 * margin, len(LABELS) * row + margin
+    corners = _around(face.box, width, height, round(2 * unit), above=round(18 * unit))
+    place = places.take(corners, width, height, most_hidden=_MOST_HIDDEN)
+    if place is None:
+        return
+    left, top = place
+    ground = places.picture[top : top + height, left : left + width]
+    ground //= 3
+    for number, label in enumerate(LABELS):
+        y = top + number * row + margin
+        cv2.putText(places.picture, label, (left + margin, y + row - 2 * margin), _FONT, scale, _PAPER, 1, cv2.LINE_AA)
+        x, length = left + names + 2 * margin, round(bars * probabilities[label])
+        cv2.rectangle(places.picture, (x, y), (x + length, y + row - 2 * margin), COLOURS[label], -1)
+
+
+def _above_or_below(face: Box, width: int, height: int) -> list[tuple[float, float]]:
     """Top left corners for the plate of a face, the preferred one first."""
-    bars = _gap(unit) + len(LABELS) * (_bar(unit) + 1)
     lefts = [face.x + share * (face.width - width) for share in (0, 0.5, 1)]
-    tops = face.y - height - 1, face.y + face.height + bars
-    return [(left, top) for top, left in product(tops, lefts)]
+    return [(left, top) for top, left in product((face.y - height - 1, face.y + face.height + 1), lefts)]
+
+
+def _around(face: Box, width: int, height: int, gap: int, above: int) -> list[tuple[float, float]]:
+    """Top left corners for the chart of a face, the preferred one first; above the face, its plate has room."""
+    right, below = face.x + face.width + gap, face.y + face.height + gap
+    lefts = [face.x + share * (face.width - width) for share in (0, 0.5, 1)]
+    tops = [face.y, below - gap - height]
+    beside = [(left, top) for left, top in product((right, face.x - width - gap), tops)]
+    return [*((left, below) for left in lefts), *beside, *((left, face.y - height - above) for left in lefts)]

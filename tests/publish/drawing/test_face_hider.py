@@ -15,9 +15,10 @@ from edge_fer.faces.detectors import Detector, open_detector
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.publish.drawing.blur import head_of
 from edge_fer.publish.drawing.face_hider import FaceHider, Hider, ShowAll, open_hider
-from edge_fer.publish.recording import Pace, Recording
-from edge_fer.settings import DetectSettings, PrivacySettings, Settings, load_settings
+from edge_fer.publish.recording import Recording
+from edge_fer.settings import DetectSettings, PrivacySettings, PublishSettings, Settings, load_settings
 from edge_fer.types import Box, Face, Image
+from tests.publish.recording import films
 from tests.support.records import face_at, make_face_reading, make_reading
 
 BLUR = load_settings(
@@ -197,11 +198,10 @@ def test_without_the_setting_pictures_pass_as_they_are() -> None:
 
 def test_a_recording_hides_faces_in_all_its_pictures(tmp_path: Path) -> None:
     detector, face = Scripted((face_at(100, 50, 80),)), face_at(100, 50, 80)
-    sink = Recording(tmp_path / "film.avi", lambda: Pace(25, live=False), hider=FaceHider(BLUR, detector))
+    sink = Recording(PublishSettings(record=f"{tmp_path}/film.mkv"), hider=FaceHider(BLUR, detector))
     for number in range(8):
         sink.publish(make_reading(number, captured_ns=number * FRAME_NS), NOISE)
     sink.close()
     assert detector.closed
-    video = cv2.VideoCapture(str(tmp_path / "film.avi"))
-    written = [picture for _, picture in iter(video.read, (False, None))]
-    assert [is_hidden(np.asarray(picture, np.uint8), face.box) for picture in written] == [True] * 8
+    written = [one.picture for one in films.shown(tmp_path / "film.mkv")]
+    assert [is_hidden(picture, face.box) for picture in written] == [True] * 8
