@@ -94,6 +94,7 @@ class Camera:
         self._frames = itertools.count()
         self._backoff = Backoff(settings.retry_s, settings.retry_max_s)
         self._pause_s = 0.0
+        self._overtaken = 0
         self._thread = threading.Thread(target=self._run, name="camera", daemon=True)
 
     @property
@@ -130,8 +131,8 @@ class Camera:
 
     @property
     def dropped(self) -> int:
-        """Frames overwritten by newer ones."""
-        return self._slot.dropped
+        """Frames overwritten, or overtaken in the source, by newer ones."""
+        return self._slot.dropped + self._overtaken
 
     @property
     def skipped(self) -> int:
@@ -231,6 +232,7 @@ class Camera:
                 taken = source.read()
             if taken is None:
                 return
+            self._overtaken += taken.dropped
             scene_ns = taken.captured_ns if source.live else scene.advance(taken.position_ns)
             if paced:
                 scene_ns = self._wait_until(started_ns + scene_ns)
@@ -263,7 +265,7 @@ class Camera:
 
     def _frame(self, taken: SourceFrame, scene_ns: int, *, still: bool) -> Frame:
         """Make a frame of what the source gave; see `Frame`."""
-        image, captured_ns, position_ns, file = taken
+        image, captured_ns, position_ns, file, _ = taken
         captured_at = self._wall() - (self._clock() - captured_ns) / 1e9
         return Frame(next(self._frames), image, captured_ns, captured_at, scene_ns, still, position_ns, file)
 

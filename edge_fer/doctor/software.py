@@ -41,7 +41,7 @@ def _check_interpreter(host: Host) -> Iterator[Finding]:
     if package == "tflite-runtime" and numpy is not None and int(numpy.split(".")[0]) >= 2:
         yield fail(f"{found}: tflite-runtime needs numpy 1 and does not say so itself", _OLD_NUMPY)
         return
-    trouble = host.trial_import(["numpy", "cv2", INTERPRETERS[package]])
+    trouble = host.trial_import(["numpy", "cv2", "av", INTERPRETERS[package]])
     if trouble is None:
         yield ok(found)
     else:

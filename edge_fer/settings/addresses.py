@@ -9,7 +9,7 @@ from urllib.parse import unquote
 from edge_fer.common.text import redact
 from edge_fer.errors import SourceError
 
-SourceKind = Literal["v4l2", "picamera2", "stream", "raw", "picture", "folder", "video", "sample", "synthetic"]
+SourceKind = Literal["v4l2", "picamera2", "http", "stream", "raw", "picture", "folder", "video", "sample", "synthetic"]
 
 _URL = r"[a-z][a-z0-9+.-]*://.*"
 
@@ -18,6 +18,7 @@ SOURCE_NAMES: tuple[tuple[str, SourceKind], ...] = (
     ("(?-i:synthetic:.*)", "synthetic"),
     (r"(?-i:picamera2(:\d{1,2})?)", "picamera2"),
     ("-", "raw"),
+    ("https?://.*", "http"),
     (_URL, "stream"),
     ("[0-9]+|(?-i:/dev/.*)", "v4l2"),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
@@ -16,6 +17,9 @@ class RawSettings(Section):
     width: int | None = Field(None, ge=2, le=7680, description="width of a frame, pixels; required for source `-`")
     height: int | None = Field(None, ge=2, le=4320, description="height of a frame, pixels; required for source `-`")
     pixel_format: PixelFormat = Field("bgr24", description="pixel format of a frame, by FFmpeg's name (-pix_fmt)")
+    stride: int | None = Field(
+        None, ge=2, le=65_536, description="bytes from one row of a frame to the next; null: rows without padding"
+    )
     live: bool = Field(
         True, description="true: the newest frame is used and older ones are dropped; false: all are used, writer waits"
     )
@@ -36,7 +40,11 @@ class CaptureSettings(Section):
         None, ge=16, le=4320, description="frame height to request from the camera, pixels; null: the camera's choice"
     )
     fps: float | None = Field(
-        None, gt=0, le=1000, description="frame rate to request from the camera, Hz; null: the camera's choice"
+        None,
+        gt=0,
+        le=1000,
+        description="frame rate to request from the camera, Hz; null: the camera's choice. How often to ask a URL "
+        "for a snapshot; null: 5",
     )
     format: str | None = Field(
         None,
@@ -101,6 +109,11 @@ class CaptureSettings(Section):
     )
     retry_max_s: float = Field(
         1.0, gt=0, le=600, description="longest pause before a lost camera is opened again, seconds"
+    )
+    ca_file: Path | None = Field(
+        None,
+        description="PEM file of the certificates that https cameras may have, their own or their authorities'; "
+        "null: those that the system trusts",
     )
     python: str = Field(
         "/usr/bin/python3", min_length=1, description="Python interpreter that has picamera2: the system's"

@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edge_fer.capture.sources.stream_child import write_frame
+from edge_fer.capture.sources.hand_over import write_frame
 
 HERE = str(Path(__file__).resolve())
 

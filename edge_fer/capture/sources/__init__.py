@@ -30,12 +30,14 @@ class SourceFrame(NamedTuple):
         captured_ns: CLOCK_MONOTONIC at capture, nanoseconds; of a file, when it was read.
         position_ns: presentation time in the file, nanoseconds; None for cameras, streams, and single pictures.
         file: the file that the frame is from, printable; None for cameras, streams, and what is drawn.
+        dropped: how many frames this one has overtaken, which had come and were not read yet.
     """
 
     image: Image
     captured_ns: int
     position_ns: int | None = None
     file: str | None = None
+    dropped: int = 0
 
 
 class Source(Protocol):

@@ -13,17 +13,18 @@ from typing_extensions import Self
 from edge_fer.capture.sources import MAX_PIXELS, SourceFrame
 from edge_fer.capture.sources.pixels import decode, row_bytes
 from edge_fer.common.text import redact
-from edge_fer.errors import SourceError, SourceLost, WorkerCrashed, WorkerError, WorkerTimeout
+from edge_fer.errors import SourceError, SourceLost, WorkerCrashed, WorkerError, WorkerFailed, WorkerTimeout
 from edge_fer.process.reply import Reply
 from edge_fer.process.worker import Worker
 from edge_fer.settings import CaptureSettings
-from edge_fer.types import Image, PixelFormat
+from edge_fer.types import PixelFormat
 
 _MAX_BROKEN = 30  # after so many frames in a row that cannot be decoded the source is given up
 _MAX_BYTES = 4 * MAX_PIXELS
 _MAX_SIDE = 1 << 16  # pixels
 _MAX_AGE_NS = 120_000_000_000  # the longest deadline of a read: no frame waits longer
 _MAX_AHEAD_NS = 1_000_000_000
+_MAX_LEFT_OUT = 1 << 20  # frames between two that were read
 
 
 class SourceInfo(Reply):
@@ -50,6 +51,8 @@ class ChildFrame(Reply):
         stride: bytes from one row to the next; 0 where the frame is compressed.
         size: how many bytes there are; `bytes` in the reply.
         captured_ns: CLOCK_MONOTONIC at capture, nanoseconds.
+        skipped: how many frames before this one could not be decoded in the child.
+        dropped: how many frames this one has overtaken, which had come and were not read yet.
     """
 
     width: int = Field(ge=1, le=_MAX_SIDE)
@@ -58,6 +61,8 @@ class ChildFrame(Reply):
     stride: int = Field(ge=0, le=_MAX_BYTES)
     size: int = Field(ge=1, le=_MAX_BYTES, alias="bytes")
     captured_ns: int = Field(ge=0, le=(1 << 63) - 1)
+    skipped: int = Field(0, ge=0, le=_MAX_LEFT_OUT)
+    dropped: int = Field(0, ge=0, le=_MAX_LEFT_OUT)
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -73,8 +78,8 @@ class ChildSource:
 
     The child's target opens it in its constructor, including the first frame, and sets `info`, a `SourceInfo`. Its
     method `read` waits for a frame, writes it to the shared memory and returns a `ChildFrame`. The target raises
-    OSError with a short reason when either fails. A frame that cannot be decoded is left out. After any other answer
-    the source is lost.
+    OSError with a short reason when either fails; where it knows better than `hint` what to do, that follows after a
+    semicolon. A frame that cannot be decoded is left out. After any other answer the source is lost.
 
     Args:
         settings: the source's name and deadlines.
@@ -119,20 +124,20 @@ class ChildSource:
             ) from error
         except WorkerError as error:
             self._worker.kill()
-            raise SourceError(f"expected to open {self.name}, found: {self._reason(error)}; {hint}") from error
+            raise SourceError(f"expected to open {self.name}, found: {self._reason(error, hint)}") from error
         self.fps: float | None = self.info.fps
 
     def read(self) -> SourceFrame:
         """Read the newest frame; see `edge_fer.capture.sources.Source.read`."""
         end = time.monotonic() + self._deadline_s
         for _ in range(_MAX_BROKEN):
-            image, captured_ns = self._read(max(end - time.monotonic(), 0.0))
-            if image is not None:
-                return SourceFrame(image, captured_ns)
+            frame = self._read(max(end - time.monotonic(), 0.0))
+            if frame is not None:
+                return frame
             self.skipped += 1
         raise SourceLost(f"{self.name} gave {_MAX_BROKEN} frames in a row that cannot be decoded")
 
-    def _read(self, deadline_s: float) -> tuple[Image | None, int]:
+    def _read(self, deadline_s: float) -> SourceFrame | None:
         try:
             frame = ChildFrame.of(self._worker.call("read", deadline_s=deadline_s))
             content = self._worker.written(frame.size)
@@ -147,14 +152,22 @@ class ChildSource:
             image = decode(content, frame.pixel_format, frame.width, frame.height, frame.stride)
         except MemoryError as error:
             raise SourceLost(f"{self.name}: not enough memory for {frame.width}x{frame.height} pixels") from error
-        return image, frame.captured_ns
+        self.skipped += frame.skipped
+        return None if image is None else SourceFrame(image, frame.captured_ns, dropped=frame.dropped)
 
     def close(self) -> None:
         """End the child at once: closing the camera properly could block."""
         self._worker.kill()
 
-    def _reason(self, error: WorkerError) -> str:
-        """One line about what went wrong in the child, with FFmpeg's own message where there is one."""
+    def _reason(self, error: WorkerError, hint: str = "") -> str:
+        """One line about what went wrong in the child, with FFmpeg's own message where there is one.
+
+        Args:
+            error: the failure.
+            hint: what to do, where the child gives no hint of its own.
+        """
         output = re.sub(r"^\[[^]]*\]\s*", "", self._worker.last_output)
         quoted = output in str(error) or isinstance(error, WorkerCrashed)  # the message of a crash quotes it already
-        return redact(str(error) if quoted else f"{error} ({output})")
+        reason = redact(str(error) if quoted else f"{error} ({output})")
+        hinted = not hint or (isinstance(error, WorkerFailed) and "; " in str(error))
+        return reason if hinted else f"{reason}; {hint}"

@@ -14,7 +14,7 @@ from edge_fer.errors import SourceError
 from edge_fer.settings import CaptureSettings
 from edge_fer.settings.addresses import SOURCE_NAMES, SourceKind, path_of
 
-_LIVE: tuple[SourceKind, ...] = ("v4l2", "stream", "raw")
+_LIVE: tuple[SourceKind, ...] = ("v4l2", "http", "stream", "raw")
 
 
 def open_source(
@@ -52,13 +52,17 @@ def _open_live(
         from edge_fer.capture.sources.v4l2.source import open_v4l2
 
         return open_v4l2(settings, cancelled)
+    if kind == "http":
+        from edge_fer.capture.sources.http_camera.source import open_http_camera
+
+        return open_http_camera(settings, cancelled)
     if kind == "stream":
         from edge_fer.capture.sources.stream import open_stream
 
         return open_stream(settings, cancelled, warn)
     from edge_fer.capture.sources.raw import Raw
 
-    return Raw(settings, cancelled)
+    return Raw(settings, cancelled, warn)
 
 
 def _open_file(kind: SourceKind, settings: CaptureSettings, warn: Callable[[str], None]) -> Source:

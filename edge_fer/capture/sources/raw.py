@@ -9,8 +9,9 @@ from collections.abc import Callable
 
 from edge_fer.capture.sources import USUAL_FPS, SourceFrame
 from edge_fer.capture.sources.pixels import decode, frame_bytes, row_bytes
+from edge_fer.capture.sources.row_check import RowCheck
 from edge_fer.errors import ConfigError, SourceError, SourceLost
-from edge_fer.settings import CaptureSettings
+from edge_fer.settings.capture import CaptureSettings, RawSettings
 
 _STDIN = 0
 _SLICE_S = 0.1  # a waiting read checks this often whether it was cancelled
@@ -25,16 +26,24 @@ class Raw:
     Args:
         settings: size, pixel format and time-outs.
         cancelled: see `open_source`.
+        warn: called with one line when the frames seem to be of another shape.
         descriptor: the file descriptor to read from.
+
+    Attributes:
+        skipped: how many frames were not complete: the last one, at most.
 
     Raises:
         ConfigError: when the settings give no size, or one that the format cannot have.
         SourceError: when no frame begins within `open_timeout_s`.
     """
 
-    skipped = 0
-
-    def __init__(self, settings: CaptureSettings, cancelled: Callable[[], bool], descriptor: int = _STDIN) -> None:
+    def __init__(
+        self,
+        settings: CaptureSettings,
+        cancelled: Callable[[], bool] = lambda: False,
+        warn: Callable[[str], None] = lambda _: None,
+        descriptor: int = _STDIN,
+    ) -> None:
         raw = settings.raw
         if raw.width is None or raw.height is None:
             raise ConfigError(
@@ -48,10 +57,12 @@ class Raw:
         self.fps = settings.fps or (None if raw.live else USUAL_FPS)
         self._raw, self._size = raw, (raw.width, raw.height)
         self._cancelled = cancelled
-        self._frames = 0
+        self._frames = self.skipped = 0
         self._descriptor = descriptor
         self._deadline_s = settings.read_timeout_s
-        self._stride = row_bytes(raw.pixel_format, raw.width)
+        self._stride = _stride(raw, raw.width)
+        self._warn = warn
+        self._rows = RowCheck(self._stride, raw.height)
         if not self._wait(settings.open_timeout_s):
             raise SourceError(
                 f"expected frames on standard input within {settings.open_timeout_s:g} s, found none; see its writer"
@@ -71,6 +82,11 @@ class Raw:
                 return None
             filled += count
         self._frames += 1
+        if likely := self._rows.update(content):
+            self._warn(
+                f"rows on standard input seem to be {likely} bytes apart, not {self._stride}: pictures are sheared; "
+                "set capture.raw.stride, or correct capture.raw.width"
+            )
         image = decode(content, self._raw.pixel_format, *self._size, self._stride)
         assert image is not None  # only a JPEG could be broken
         return SourceFrame(image, time.monotonic_ns())
@@ -90,8 +106,27 @@ class Raw:
         if not filled and not self._frames:
             raise SourceError("expected frames on standard input, found its end; see what its writer says")
         if filled:
+            self.skipped += 1
             width, height = self._size
             raise SourceError(
                 f"expected {wanted} bytes a frame ({self._raw.pixel_format}, {width}x{height}) on standard input, "
-                f"found {filled} before its end; check capture.raw"
+                f"found {filled} in the last one, after {self._frames} whole frames; check capture.raw and the writer"
             )
+
+
+def _stride(raw: RawSettings, width: int) -> int:
+    """Bytes from one row to the next.
+
+    Raises:
+        ConfigError: when the format cannot have the distance that the settings name.
+    """
+    least = row_bytes(raw.pixel_format, width)
+    stride = least if raw.stride is None else raw.stride
+    if stride < least:
+        raise ConfigError(
+            f"expected rows of at least {least} bytes ({raw.pixel_format}, {width} pixels), "
+            f"found {stride}; correct capture.raw.stride"
+        )
+    if stride % 2 and raw.pixel_format in ("nv12", "yuv420p"):
+        raise ConfigError(f"expected rows of an even length ({raw.pixel_format}), found capture.raw.stride {stride}")
+    return stride

@@ -188,7 +188,9 @@ class Film:
         """The timestamp of a frame; containers without presentation times have one for decoding."""
         stamp = frame.dts if frame.pts is None else frame.pts
         time_base = frame.time_base or self._stream.time_base
-        return None if stamp is None or time_base is None else round(stamp * time_base * 10**9)
+        if stamp is None or time_base is None:
+            return None
+        return stamp * time_base.numerator * 10**9 // time_base.denominator
 
     def _falls_short(self) -> bool:
         """Whether there were clearly fewer frames than the container states.
