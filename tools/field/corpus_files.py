@@ -207,7 +207,7 @@ def pictures(folder: Path, clip: Path) -> Iterator[tuple[str, Expected]]:
         ("palette.png", "P", {}), ("palette.gif", "P", {}), ("palette.bmp", "P", {}), ("alpha.webp", "RGBA", {}),
         ("lossless.webp", "RGB", {"lossless": True}), ("lzw.tif", "RGB", {"compression": "tiff_lzw"}),
         ("jpeg.tif", "RGB", {"compression": "jpeg"}), ("group4.tif", "1", {"compression": "group4"}),
-        ("jfif.jfif", "RGB", {}), ("jpe.jpe", "RGB", {}), 
+        ("jfif.jfif", "RGB", {}), ("jpe.jpe", "RGB", {}),
         ("big.tiff", "RGB", {"big_tiff": True}),
     ):  # fmt: skip
         image.convert(mode).save(folder / name, **options)

@@ -156,6 +156,13 @@ def test_grey_is_the_luminance_that_a_jpeg_stores(tmp_path):
     np.testing.assert_array_equal(read_picture(tmp_path / "a.jpg", colour=False), stored)
 
 
+def test_targa_is_known_by_its_name(tmp_path):
+    pillow(picture()).save(tmp_path / "a.tga")
+    assert np.array_equal(open_source(settings(tmp_path / "a.tga")).read().image, picture())
+    (tmp_path / "b.tga").write_bytes(encoded(picture(), "png"))
+    assert np.array_equal(open_source(settings(tmp_path / "b.tga")).read().image, picture())
+
+
 def test_a_picture_of_several_bands_is_whole(tmp_path, monkeypatch):
     monkeypatch.setattr(picture_file, "_BAND", 7)
     cv2.imwrite(str(tmp_path / "a.png"), picture())
