@@ -60,9 +60,9 @@ def test_every_format_is_read_whatever_its_name(tmp_path, suffix):
     path = tmp_path / "a.dat"
     path.write_bytes(encoded(picture(), suffix))
     opened = open_source(settings(path))
-    image, _, position_ns, file = opened.read()
-    assert np.abs(image.astype(int) - picture()).mean() < (12 if suffix == "gif" else 3)
-    assert (position_ns, file, opened.fps) == (None, str(path), None)
+    frame = opened.read()
+    assert np.abs(frame.image.astype(int) - picture()).mean() < (12 if suffix == "gif" else 3)
+    assert (frame.position_ns, frame.file, opened.fps) == (None, str(path), None)
     assert opened.read() is None
 
 
