@@ -295,4 +295,9 @@ def pictures_below(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise SourceError(f"expected a folder of pictures at {folder}, found none; check the path")
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    return sorted(path for path in folder.rglob("*") if is_picture(path))
+
+
+def is_picture(path: Path) -> bool:
+    """Whether a file is named like a picture that can be read."""
+    return path.suffix.lower() in SUFFIXES
