@@ -1,4 +1,4 @@
-"""Whether a file is a picture or a film, by its content: names say little.
+"""Whether a file is a picture or a film, by its content: names say little, except of Targa.
 
 Formats that Pillow reads are pictures, animations too (`picture_file.py`). Everything else is left to FFmpeg, and so
 are pictures one after the other in one file, such as Motion JPEG without a container.
@@ -65,7 +65,12 @@ def file_kind(path: Path) -> FileKind:
         )
     if brands & _RAW_PHOTO:
         raise SourceError(f"expected a picture or a video in {path}, found a raw photo; convert it to JPEG first")
-    return "video"
+    return "picture" if is_targa(path) else "video"
+
+
+def is_targa(path: Path) -> bool:
+    """Whether it is called a Targa picture, the one format that begins with nothing of its own."""
+    return path.suffix.lower() == ".tga"
 
 
 def open_file(path: Path) -> BinaryIO:

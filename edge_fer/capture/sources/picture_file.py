@@ -19,7 +19,7 @@ from PIL import ExifTags, ImageOps
 from PIL import Image as Pillow
 
 from edge_fer.capture.sources import MAX_PIXELS
-from edge_fer.capture.sources.file_kind import open_file
+from edge_fer.capture.sources.file_kind import is_targa, open_file
 from edge_fer.capture.sources.jpeg import MAX_SCANS
 from edge_fer.common.closeable import Closeable
 from edge_fer.errors import SourceError
@@ -71,7 +71,7 @@ class PictureFile(Closeable):
         self._file = open_file(path)
         with self._decoding():
             self._check_bytes()
-            self._picture: Any = Pillow.open(self._file, formats=_FORMATS)
+            self._picture: Any = Pillow.open(self._file, formats=(*_FORMATS, "TGA") if is_targa(path) else _FORMATS)
             self._check_pixels()
             self._format = self._picture.format
             # A photo may have others beside it (MPO): depth, a preview, another exposure.

@@ -60,9 +60,9 @@ def test_every_format_is_read_whatever_its_name(tmp_path, suffix):
     path = tmp_path / "a.dat"
     path.write_bytes(encoded(picture(), suffix))
     opened = open_source(settings(path))
-    image, _, position_ns, file = opened.read()
-    assert np.abs(image.astype(int) - picture()).mean() < (12 if suffix == "gif" else 3)
-    assert (position_ns, file, opened.fps) == (None, str(path), None)
+    frame = opened.read()
+    assert np.abs(frame.image.astype(int) - picture()).mean() < (12 if suffix == "gif" else 3)
+    assert (frame.position_ns, frame.file, opened.fps) == (None, str(path), None)
     assert opened.read() is None
 
 
@@ -154,6 +154,13 @@ def test_grey_is_the_luminance_that_a_jpeg_stores(tmp_path):
     (tmp_path / "a.jpg").write_bytes(encoded(picture(), "jpg"))
     stored = cv2.imdecode(np.frombuffer((tmp_path / "a.jpg").read_bytes(), np.uint8), cv2.IMREAD_GRAYSCALE)
     np.testing.assert_array_equal(read_picture(tmp_path / "a.jpg", colour=False), stored)
+
+
+def test_targa_is_known_by_its_name(tmp_path):
+    pillow(picture()).save(tmp_path / "a.tga")
+    assert np.array_equal(open_source(settings(tmp_path / "a.tga")).read().image, picture())
+    (tmp_path / "b.tga").write_bytes(encoded(picture(), "png"))
+    assert np.array_equal(open_source(settings(tmp_path / "b.tga")).read().image, picture())
 
 
 def test_a_picture_of_several_bands_is_whole(tmp_path, monkeypatch):

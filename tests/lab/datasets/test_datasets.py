@@ -303,7 +303,7 @@ def test_a_picture_that_is_none_is_named_when_it_is_read(tmp_path: Path) -> None
     with pytest.raises(SourceError, match=r"expected a picture in .*happy/1\.png, found 10 bytes"):
         dataset.images[1]
     (tmp_path / "happy" / "2.png").unlink()
-    with pytest.raises(SourceError, match=r"expected a picture at .*happy/2\.png, found: No such file"):
+    with pytest.raises(SourceError, match=r"expected a picture or a video at .*happy/2\.png, found: No such file"):
         dataset.images[2]
 
 
