@@ -5,10 +5,12 @@ LAB := .venv-lab
 OLD := .venv-old
 TEST_ARGS ?=
 SLOWEST := --durations=25
+UV_LOCK = $(RUN)/bin/uv pip compile --quiet --upgrade --universal --python-version 3.10 --only-binary :all: \
+	--generate-hashes --no-annotate --no-header
 # The tests of so many modules run side by side.
 WORKERS ?= 2
 
-.PHONY: demo test test-slow test-old aarch64 torture soak day lab-test check lab config settings-docs deb install-root clean
+.PHONY: demo test test-slow test-old aarch64 torture soak day lab-test check lab config settings-docs lock deb install-root clean
 
 demo: $(RUN)/.installed  ## read the sample clip, print its labels, write the annotated video
 	mkdir -p out
@@ -57,6 +59,11 @@ config: $(RUN)/.installed  ## the service's configuration, from the settings
 
 settings-docs: $(RUN)/.installed  ## docs/settings.md, from the settings
 	$(RUN)/bin/python -m tools.settings_docs
+
+lock: $(RUN)/bin/python  ## deploy/requirements*.txt: what install.sh installs, by hashes, for every Python and machine
+	$(RUN)/bin/python -m pip install --quiet --disable-pip-version-check uv
+	$(UV_LOCK) pyproject.toml --constraint deploy/constraints-lock.txt --extra http --extra mavlink --extra mqtt -o deploy/requirements.txt
+	echo 'hatchling>=1.25' | $(UV_LOCK) - -o deploy/requirements-build.txt
 
 deb:  ## a Debian package that carries its wheels; ARCH=arm64 for another machine
 	deploy/build_deb.sh $(if $(ARCH),--arch $(ARCH))

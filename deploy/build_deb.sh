@@ -4,7 +4,7 @@
 #   deploy/build_deb.sh [--arch amd64|arm64] [--pythons "3.11 3.13"] [--wheels DIR] [--out DIR]
 #
 # For the machine's own architecture by default, and for the Pythons of Debian 12 and 13. Wheels are downloaded with
-# pip; --wheels takes them from a folder instead, and needs no network. Needs dpkg-deb, and Python 3.10 or newer with venv.
+# pip, by the hashes of requirements.txt; --wheels takes them from a folder instead, and needs no network. Needs dpkg-deb, and Python 3.10 or newer with venv.
 # They are left in out/wheels-ARCH, for make_root.sh. DEBFULLNAME and DEBEMAIL name the maintainer.
 # Exit code: 0 made; 1 it failed; 2 wrong use.
 
@@ -54,15 +54,16 @@ collect_wheels() {
         return
     fi
     python3 -m venv "$scratch/venv"
-    pip wheel --no-deps --wheel-dir "$share/wheels" "$tree"
+    pip install --only-binary=:all: --require-hashes --requirement "$tree/deploy/requirements-build.txt"
+    pip wheel --no-deps --no-build-isolation --wheel-dir "$share/wheels" "$tree"
     for python in $pythons; do
         set -- --only-binary=:all: --implementation cp --python-version "$python"
         set -- "$@" --abi "cp$(echo "$python" | tr -d .)" --abi abi3 --abi none
         for glibc in 2_17 2_24 2_26 2_27 2_28 2_31 2_34 2_35 2_36; do # up to Debian 12's
             set -- "$@" --platform "manylinux_${glibc}_$machine"
         done
-        pip download "$@" --platform "manylinux2014_$machine" --dest "$share/wheels" \
-            "$(echo "$share"/wheels/edge_fer-*.whl)[http,mavlink,mqtt]"
+        pip download "$@" --platform "manylinux2014_$machine" --dest "$share/wheels" --no-deps \
+            --require-hashes --requirement "$tree/deploy/requirements.txt"
     done
 }
 

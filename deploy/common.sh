@@ -67,7 +67,7 @@ copy_tree() {
     act mkdir -p "$1/deploy" "$1/docs"
     act cp -R "$tree/systemd" "$1/"
     act cp -R "$tree/deploy/udev" "$tree"/deploy/common.sh "$tree"/deploy/*install.sh "$tree"/deploy/upgrade.sh \
-        "$tree"/deploy/healthz.py "$tree"/deploy/edge-fer-* "$1/deploy/"
+        "$tree"/deploy/healthz.py "$tree"/deploy/requirements*.txt "$tree"/deploy/edge-fer-* "$1/deploy/"
     act cp -R "$tree"/deploy/*.md "$tree/deploy/Containerfile" "$tree/deploy/grafana" "$tree/deploy/recorded" "$1/deploy/"
     act cp "$tree/docs/install.md" "$1/docs/"
 }

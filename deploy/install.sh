@@ -4,8 +4,9 @@
 #   deploy/install.sh [--wheels DIR] [--with NAME,...] [--without NAME,...] [--no-start] [--dry-run] [WHEEL]
 #   deploy/install.sh --release NAME     switch to a release that is still there
 #
-# Installs this checkout, or WHEEL. --wheels takes everything from a folder of wheels, and needs no network; the wheel
-# of edge-fer is taken from there, too, when none is named. --with and --without: drop-ins for edgetpu-pcie, picamera2,
+# Installs this checkout, or WHEEL. What it needs is downloaded by the names, versions and hashes of requirements.txt
+# (`make lock` writes it). --wheels takes everything from a folder of wheels, whose content nobody checks, and needs no
+# network; the wheel of edge-fer is taken from there, too, when none is named. --with and --without: drop-ins for edgetpu-pcie, picamera2,
 # mavlink-serial and pi-health; the first, second and last are switched on where their hardware is found.
 # --no-start leaves the service as it is. --dry-run changes nothing and says what would be done. --root DIR works below
 # DIR as if it were /, for tests. --package leaves to dpkg what is dpkg's: units, rules, user, configuration.
@@ -100,7 +101,10 @@ find_wheel() {
         fi
         say "building a wheel of $tree"
         "$python" -m venv "$scratch/venv"
-        "$scratch/venv/bin/python" -m pip wheel --quiet --disable-pip-version-check --no-cache-dir --no-deps \
+        set -- --quiet --disable-pip-version-check --no-cache-dir
+        "$scratch/venv/bin/python" -m pip install "$@" --only-binary :all: --require-hashes \
+            --requirement "$tree/deploy/requirements-build.txt" || die 1 "pip could not install what builds it; see above"
+        "$scratch/venv/bin/python" -m pip wheel "$@" --no-deps --no-build-isolation \
             --wheel-dir "$scratch" "$tree" || die 1 "cannot build a wheel of $tree; see above"
         wheel=$(ls "$scratch"/edge_fer-*.whl)
     fi
@@ -124,8 +128,16 @@ make_release() {
     act mkdir -p "$prefix/releases"
     act "$python" -m venv "$folder"
     set -- --quiet --disable-pip-version-check --no-cache-dir
-    [ -z "$wheels" ] || set -- "$@" --no-index --find-links "$wheels"
-    act "$folder/bin/python" -m pip install "$@" "${wheel}[$extras]" || die 1 "pip could not install $wheel; see above"
+    if [ -n "$wheels" ]; then
+        act "$folder/bin/python" -m pip install "$@" --no-index --find-links "$wheels" "${wheel}[$extras]" ||
+            die 1 "pip could not install $wheel; see above"
+    else
+        act "$folder/bin/python" -m pip install "$@" --only-binary :all: --require-hashes \
+            --requirement "$tree/deploy/requirements.txt" || die 1 "pip could not install what $wheel needs; see above"
+        act "$folder/bin/python" -m pip install "$@" --no-deps "$wheel" || die 1 "pip could not install $wheel; see above"
+        act "$folder/bin/python" -m pip check --disable-pip-version-check >&2 ||
+            die 1 "expected what requirements.txt of $tree has to be what $wheel needs; take both from one version"
+    fi
     copy_tree "$folder/share/edge-fer" # so that going back brings its units, rules and scripts back, too
     act touch "$folder/.complete"
     unfinished=''

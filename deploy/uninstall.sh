@@ -57,6 +57,13 @@ if [ -e "$list" ] || [ -d "$prefix" ]; then
     act rm -rf "$prefix" "$cache"
 fi
 if [ -n "$purge" ]; then
+    # Tokens and passwords may lie elsewhere, and other programs may read them there.
+    grep -hos '_file: *"\{0,1\}/[^]},"# ]*' "$etc/config.yaml" | sed 's/.*_file: *"\{0,1\}//' | while read -r file; do
+        case $file in
+            /etc/edge-fer/*) ;;
+            *) [ ! -e "$root$file" ] || say "not removed, though the configuration names it: $file" ;;
+        esac
+    done
     for folder in "$etc" "$state"; do
         [ -d "$folder" ] || continue
         found=yes

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import itertools
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from queue import Queue
-from typing import NamedTuple
+from typing import Literal, NamedTuple, overload
 
 import numpy as np
 
 from edge_fer.common.closeable import Closeable
 from edge_fer.common.text import redact
-from edge_fer.errors import OutputError
+from edge_fer.errors import ForkError, OutputError
 from edge_fer.pipeline import Pipeline
 from edge_fer.publish import Sink
+from edge_fer.publish.sink_group import tell_losses
 from edge_fer.recognizer import Recognizer
 from edge_fer.schema import Reading, Record, Status
 from edge_fer.settings import Settings, changed_settings, load_settings
@@ -62,6 +64,7 @@ class EdgeFer(Closeable):
         dotted = {name.replace("__", "."): value for name, value in flags.items()}
         self._settings = changed_settings(settings or load_settings(), dotted)
         self._on_status = on_status
+        self._process = os.getpid()
         self._lock = threading.Lock()  # around the next two
         self._closed = False
         self._iterations: set[threading.Event] = set()  # what stops each iteration under way
@@ -69,30 +72,45 @@ class EdgeFer(Closeable):
         self._pictures: _Pictures | None = None
 
     def __iter__(self) -> Iterator[Reading]:
+        """Run: every reading, in order; see `read`."""
+        return self.read()
+
+    @overload
+    def read(self, *, with_frames: Literal[False] = False) -> Iterator[Reading]: ...
+
+    @overload
+    def read(self, *, with_frames: Literal[True]) -> Iterator[tuple[Image, Reading]]: ...
+
+    def read(self, *, with_frames: bool = False) -> Iterator[Reading] | Iterator[tuple[Image, Reading]]:
         """Run: every reading, in order, until the source ends or `close` is called.
 
         A live source is not held up: what comes while the last reading is being dealt with is replaced by what
         comes next, so that the reading you get is always a new one. Of a file you get every reading.
 
+        Args:
+            with_frames: give each reading with the frame that was read, `(height, width, 3)` uint8, BGR, read-only.
+
         Raises:
             EdgeFerError: what ended the run.
-            RuntimeError: after `close`.
+            RuntimeError: after `close`, and in a process that was forked from this one (`ForkError`).
         """
-        stopping = threading.Event()
+        pairs = self._pairs(_Handover(threading.Event()))
+        return pairs if with_frames else (reading for _, reading in pairs)
+
+    def _pairs(self, handover: _Handover) -> Iterator[tuple[Image, Reading]]:
+        """Run: every reading and its frame."""
+        stopping = handover.stopping
         with self._under_way(stopping):
-            handover = _Handover(stopping)
             pipeline = Pipeline(self._settings, [handover, _Statuses(self._on_status)], stopping)
             run = threading.Thread(target=handover.watch, args=(pipeline,), name="run", daemon=True)
             run.start()
             try:
-                yield from handover
+                for pair in handover:
+                    yield pair
+                    self._check_process()
             finally:
-                stopping.set()
-                run.join(STOP_S)
-                if run.is_alive():
-                    raise OutputError(
-                        f"expected the run to end within {STOP_S:g} s, found it stuck; restart the program"
-                    )
+                if self._is_ours:
+                    _stop(run, stopping)
 
     def analyze(self, image: Image) -> Reading:
         """Read every face of one picture; several threads take turns.
@@ -104,7 +122,7 @@ class EdgeFer(Closeable):
             TypeError: when it is no array.
             ValueError: when it is no such picture.
             EdgeFerError: when a network fails.
-            RuntimeError: after `close`.
+            RuntimeError: after `close`, and in a process that was forked from this one (`ForkError`).
         """
         if not isinstance(image, np.ndarray):
             raise TypeError(
@@ -116,6 +134,7 @@ class EdgeFer(Closeable):
                 f"expected a picture (height, width, 3) of uint8, BGR, found {image.shape} of {image.dtype}; "
                 "cv2.imread gives one"
             )
+        self._check_process()
         with self._one_at_a_time:
             self._check_open()
             if self._pictures is None:
@@ -123,7 +142,12 @@ class EdgeFer(Closeable):
             return self._pictures.read(image)
 
     def close(self) -> None:
-        """End all iterations after the reading under way, and free the networks; may be called again."""
+        """End all iterations after the reading under way, and free the networks; may be called again.
+
+        In a process that was forked from this one it does nothing: all of it belongs to the parent.
+        """
+        if not self._is_ours:
+            return
         with self._lock:
             self._closed = True
             for stopping in self._iterations:
@@ -136,14 +160,25 @@ class EdgeFer(Closeable):
     @contextmanager
     def _under_way(self, stopping: threading.Event) -> Iterator[None]:
         """While an iteration runs, `close` ends it."""
+        self._check_process()
         with self._lock:
             self._check_open()
             self._iterations.add(stopping)
         try:
             yield
         finally:
-            with self._lock:
-                self._iterations.discard(stopping)
+            if self._is_ours:
+                with self._lock:
+                    self._iterations.discard(stopping)
+
+    @property
+    def _is_ours(self) -> bool:
+        """Whether this process made it: in one that was forked from it there are no threads, and locks may be held."""
+        return os.getpid() == self._process
+
+    def _check_process(self) -> None:
+        if not self._is_ours:
+            raise ForkError("expected an EdgeFer of this process, found one from before a fork; make it in the child")
 
     def _check_open(self) -> None:
         if self._closed:
@@ -203,29 +238,40 @@ class _Statuses(Sink):
             self._take(record)
 
 
+def _stop(run: threading.Thread, stopping: threading.Event) -> None:
+    """End a run."""
+    stopping.set()
+    run.join(STOP_S)
+    if run.is_alive():
+        raise OutputError(f"expected the run to end within {STOP_S:g} s, found it stuck; restart the program")
+
+
 class _Handover(Sink):
-    """Hands readings from the run's thread to whoever iterates, one at a time.
+    """Hands readings and their frames from the run's thread to whoever iterates, one at a time.
 
     Args:
         stopping: nobody takes readings any more once it is set.
     """
 
     name = "python"
+    pictures = True
     queue_size = 1
 
     def __init__(self, stopping: threading.Event) -> None:
-        self._stopping = stopping
+        self.stopping = stopping
         self._wanted = threading.Semaphore(0)
-        self._given: Queue[Reading | _End] = Queue()
+        self._given: Queue[tuple[Image, Reading] | _End] = Queue()
 
     def publish(self, record: Record, image: Image | None) -> None:
         """Wait until it is wanted; see `edge_fer.publish.Sink.publish`."""
-        if not isinstance(record, Reading):
+        if not isinstance(record, Reading) or image is None:
             return
         while not self._wanted.acquire(timeout=_LOOK_S):
-            if self._stopping.is_set():
+            if self.stopping.is_set():
                 return
-        self._given.put(record)
+        frame = image.view()
+        frame.flags.writeable = False  # other sinks have it, too
+        self._given.put((frame, record))
 
     def watch(self, pipeline: Pipeline) -> None:
         """Run a pipeline to its end, and hand over what ended it."""
@@ -235,9 +281,10 @@ class _Handover(Sink):
                 pipeline.run()
         except Exception as found:  # raised where the readings are taken
             error = found
+        tell_losses(pipeline.lost)
         self._given.put(_End(error))
 
-    def __iter__(self) -> Iterator[Reading]:
+    def __iter__(self) -> Iterator[tuple[Image, Reading]]:
         while True:
             self._wanted.release()
             given = self._given.get()

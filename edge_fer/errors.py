@@ -8,6 +8,7 @@
     |-- BackendError (RuntimeError)     the device that runs a network                exit 5
     |-- OutputError (OSError)           a recording or a sink that cannot be written  exit 6
     |   `-- OutputClosed                whoever read our output has gone              exit 0
+    |-- ForkError (RuntimeError)        an `EdgeFer` from before a fork               exit 1
     `-- WorkerError (RuntimeError)      a supervised child process                    exit 5
         |-- WorkerCrashed               it ended by itself
         |-- WorkerFailed                it answered with an error
@@ -62,6 +63,10 @@ class OutputClosed(OutputError):
     """Whoever read our output has gone, as `head -1` does; an end, not a fault."""
 
     exit_code = 0
+
+
+class ForkError(EdgeFerError, RuntimeError):
+    """Use of an `EdgeFer` in a process that was forked from its own: threads and devices stay with the parent."""
 
 
 class WorkerError(EdgeFerError, RuntimeError):

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
@@ -29,8 +30,9 @@ from edge_fer.errors import OutputError, SourceError
 from edge_fer.expression import ExpressionModel
 from edge_fer.publish import Sink
 from edge_fer.publish.configured import configured_sinks
+from edge_fer.publish.drawing.face_hider import open_hider
 from edge_fer.publish.recording import Pace, Recording
-from edge_fer.publish.sink_group import SinkGroup
+from edge_fer.publish.sink_group import SinkGroup, Unsent
 from edge_fer.recognizer import FoundFaces, Recognizer
 from edge_fer.schema import Record, State
 from edge_fer.settings import Settings
@@ -133,6 +135,19 @@ class Pipeline(Closeable):
         """Publish a sentence as a status; for the thread that calls `run`, or before it does."""
         self._tell(self._statuses.unless_waiting("running"), message)
 
+    def resume(self, unsent: Unsent) -> None:
+        """Let the sinks begin with what those of an earlier run have not sent; see `SinkGroup.resume`."""
+        self._sinks.resume(unsent)
+
+    def take_unsent(self) -> Unsent:
+        """Take what the sinks have not sent, for the next run's `resume`; after `close`."""
+        return self._sinks.take_unsent()
+
+    @property
+    def lost(self) -> Counter[str]:
+        """Records that the sinks have lost, by sink; after `close`, and `take_unsent` where there is a next run."""
+        return self._sinks.lost
+
     def close(self) -> None:
         """Stop the camera thread, and close the networks and sinks: all of them, whichever fails."""
         self._opened.close()
@@ -231,7 +246,7 @@ def _open_sinks(settings: Settings, sinks: Sequence[Sink], stopping: threading.E
             group.add(sink, essential=False)
         path = settings.publish.record
         if path is not None:
-            blur = settings.privacy.blur_faces
-            group.add(Recording(path, lambda: Pace(camera.fps, camera.drops_frames), blur=blur), essential=True)
+            hider = open_hider(settings)
+            group.add(Recording(path, lambda: Pace(camera.fps, camera.drops_frames), hider=hider), essential=True)
         stack.pop_all()
     return group

@@ -230,9 +230,15 @@ def to_json(record: Record) -> str:
     return _RECORDS[type(record)].dump_json(record).decode()
 
 
+def to_dict(record: Record) -> dict[str, Any]:
+    """What `to_json` writes, as names and plain values."""
+    content: dict[str, Any] = _RECORDS[type(record)].dump_python(record, mode="json")
+    return content
+
+
 def faces_to_json(reading: Reading) -> dict[int, str]:
     """Each face of a reading by its id, as a record of its own, `edge-fer/face/1`: one line, without the line feed."""
-    content = _RECORDS[Reading].dump_python(reading, mode="json")
+    content = to_dict(reading)
     identity = {"schema": _FACE, **{name: content[name] for name in _FACE_IDENTITY}}
     return {
         face["id"]: json.dumps({**identity, **face}, ensure_ascii=False, separators=(",", ":"))

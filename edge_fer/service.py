@@ -1,7 +1,8 @@
 """A run from its start to the signal that ends it, and from one file of settings to the next.
 
-SIGINT and SIGTERM end it. SIGHUP reads the settings again: valid ones begin a new run in the same process; with others
-the run goes on as before, and reports so. Where systemd started the service, it is notified of each of these.
+SIGINT and SIGTERM end it, and so does a terminal that is closed under it. Any other SIGHUP reads the settings again:
+valid ones that have changed begin a new run in the same process, with what the sinks have not sent yet; with others the
+run goes on as before, and reports so. Where systemd started the service, it is notified of each of these.
 """
 
 from __future__ import annotations
@@ -9,17 +10,21 @@ from __future__ import annotations
 import logging
 import signal
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
 from edge_fer.common.memory import give_back, limit_arenas
+from edge_fer.common.terminal import Terminal
 from edge_fer.errors import EdgeFerError, OutputClosed, SourceError
 from edge_fer.pipeline import Pipeline
 from edge_fer.publish import Sink
 from edge_fer.publish.configured import validate_sinks
+from edge_fer.publish.sink_group import Unsent, tell_losses
 from edge_fer.publish.systemd import Notifier, SystemdSink
 from edge_fer.settings import Settings
+from edge_fer.settings.fingerprint import fingerprint
 
 _ENDING = (signal.SIGINT, signal.SIGTERM)
 _SIGINT_EXIT = 130
@@ -54,8 +59,12 @@ class Service:
         self._stopping = threading.Event()
         self._ended_by: int | None = None
         self._hung_up = False
+        self._terminal = Terminal()
         self._next: Settings | None = None
         self._pipeline: Pipeline | None = None
+        self._made_from: object = None  # fingerprint of the run's settings
+        self._unsent: Unsent = {}  # by the sinks of earlier runs
+        self._lost: Counter[str] = Counter()  # by sink
 
     def run(self) -> int:
         """Run to the end.
@@ -75,6 +84,8 @@ class Service:
         except OutputClosed:
             if self._ended_by is None:  # Ctrl-C ends the reader of a pipe, too
                 raise
+        finally:
+            tell_losses(self._lost + Counter({name: len(records) for name, records in self._unsent.items()}))
         self._notifier.notify("STOPPING=1")
         return _SIGINT_EXIT if self._ended_by == signal.SIGINT else 0
 
@@ -103,12 +114,16 @@ class Service:
     def _run_one(self, pipeline: Pipeline) -> Settings | None:
         """Run until the end; the settings to go on with, if any."""
         self._pipeline = pipeline
-        with pipeline:
-            try:
-                pipeline.run(*self._limits)
-            except OutputClosed:
-                if self._next is None:  # a reader that only stalls may read the next run
-                    raise
+        try:
+            with pipeline:
+                try:
+                    pipeline.run(*self._limits)
+                except OutputClosed:
+                    if self._next is None:  # a reader that only stalls may read the next run
+                        raise
+        finally:
+            self._unsent |= pipeline.take_unsent()
+            self._lost += pipeline.lost
         following, self._next = self._next, None
         return following if self._ended_by is None else None
 
@@ -123,7 +138,10 @@ class Service:
         if self._ended_by is not None:  # by a signal that came in between
             self._stopping.set()
         sinks = [SystemdSink(self._notifier), *self._open_sinks(settings, self._stopping.is_set)]
-        return Pipeline(settings, sinks, self._stopping, beat=self._beat)
+        self._made_from = fingerprint(settings)
+        pipeline = Pipeline(settings, sinks, self._stopping, beat=self._beat)
+        pipeline.resume(self._unsent)
+        return pipeline
 
     def _open_one_of(self, settings: Settings, before: Settings) -> tuple[Pipeline, Settings]:
         """A run with new settings; where these turn out not to work, with those before."""
@@ -158,6 +176,10 @@ class Service:
             self._notifier.notify("READY=1")
             assert self._pipeline is not None
             self._pipeline.say(f"the settings are not read again, the old ones are kept: {error}")
+            return
+        if fingerprint(following) == self._made_from:
+            _log.info("the settings were read again, and nothing has changed")
+            self._notifier.notify("READY=1")
         else:
             _log.info("the settings were read again")
             self._next = following
@@ -169,8 +191,12 @@ class Service:
             self._ended_by = number
             self._stopping.set()
 
-    def _hang_up(self, number: int, _: FrameType | None) -> None:
-        self._hung_up = True
+    def _hang_up(self, number: int, frame: FrameType | None) -> None:
+        """The terminal has gone, which ends the run; or somebody wants the settings to be read again."""
+        if self._terminal.gone:
+            self._end(number, frame)
+        else:
+            self._hung_up = True
 
 
 @contextmanager

@@ -5,20 +5,22 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
 
 from edge_fer.capture.sources.picture import silence_opencv
+from edge_fer.common.secrets import forget_secrets
+from tests.support.debian import missing_packages, need_debian
 
 silence_opencv()  # whoever opens a video first sets how much FFmpeg says in this process: here it may be a test
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 # How long an example takes says more of the machine, which others use too, than of the code.
-hypothesis.settings.register_profile("edge-fer")
+hypothesis.settings.register_profile("edge-fer", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("edge-fer")
 
 
@@ -29,6 +31,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("shared"):
             item.add_marker(pytest.mark.skip(reason=f"needs {SHARED}, which the project does not ship"))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what needs a Debian package that is not installed."""
+    for mark in item.iter_markers("debian"):
+        need_debian(*mark.args)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # around pytest's own, which prints its summary last
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Generator[None, None, None]:
+    """Name the Debian packages that would run what was skipped for want of them."""
+    yield
+    reasons = [report.longrepr[2] for report in terminalreporter.stats.get("skipped", ())]
+    packages = missing_packages(reasons)
+    if packages:
+        terminalreporter.write_line(f"tests were skipped; to run them, too: apt-get install {' '.join(packages)}")
 
 
 @pytest.hookimpl(wrapper=True)
@@ -49,6 +67,13 @@ def subnormal_numbers() -> None:
     """
     if sys.float_info.min / 2 == 0:
         ctypes.CDLL(None).fesetenv(ctypes.c_void_p(-1))  # FE_DFL_ENV
+
+
+@pytest.fixture(autouse=True)
+def no_secrets() -> Iterator[None]:
+    """What one test calls a secret is a word in another one."""
+    yield
+    forget_secrets()
 
 
 @pytest.fixture

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -10,7 +13,8 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_fer import EdgeFer, __version__, load_settings
+import edge_fer
+from edge_fer import EdgeFer, ForkError, Reading, __version__, draw, load_settings, to_dict, to_json
 from edge_fer.errors import ConfigError, SourceError
 from edge_fer.schema import Status
 from edge_fer.synthetic.scenes import crowd_scene
@@ -147,8 +151,56 @@ def test_importing_the_package_loads_no_library() -> None:
     assert said == [__version__, "False", "False"]
 
 
-def test_another_name_is_not_there() -> None:
-    import edge_fer
+def test_every_public_name_is_there() -> None:
+    assert all(getattr(edge_fer, name) is not None for name in edge_fer.__all__)
+    assert edge_fer.SourceError is SourceError
 
+
+def test_a_frame_comes_with_its_reading_and_can_be_drawn_on() -> None:
+    with EdgeFer(capture__source="sample") as fer:
+        image, reading = next(fer.read(with_frames=True))
+    assert isinstance(reading, Reading)
+    assert image.shape == (*reading.size[::-1], 3)
+    assert not image.flags.writeable
+    picture = draw(image, reading)
+    assert picture.shape == image.shape
+    assert (picture != image).any()
+    assert to_dict(reading) == json.loads(to_json(reading))
+
+
+def in_a_fork(call: Callable[[], object]) -> str:
+    """What a call raised in a forked process."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            call()
+            os.write(writer, b"nothing")
+        except BaseException as error:
+            os.write(writer, f"{type(error).__name__}: {error}".encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    with os.fdopen(reader, "rb") as pipe:
+        os.close(writer)
+        return pipe.read().decode()
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")  # which is what is tested
+def test_after_a_fork_the_child_is_told_to_make_its_own() -> None:
+    image = crowd_scene(seed=3, faces=1, frames=1).render(0)
+    with EdgeFer(capture__source="sample") as fer:
+        fer.analyze(image)
+        readings = iter(fer)
+        next(readings)
+        for call in (lambda: fer.analyze(image), lambda: next(iter(fer)), lambda: next(readings)):
+            assert in_a_fork(call).startswith("ForkError: expected an EdgeFer of this process")
+        assert in_a_fork(fer.close) == "nothing"
+        assert next(readings).frame == 1, "the parent goes on"
+        assert fer.analyze(image).faces
+        readings.close()
+    assert issubclass(ForkError, RuntimeError)
+
+
+def test_another_name_is_not_there() -> None:
     with pytest.raises(AttributeError, match="module 'edge_fer' has no attribute 'EdgeFur'"):
         _ = edge_fer.EdgeFur

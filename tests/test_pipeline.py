@@ -111,7 +111,7 @@ def test_a_reading_keeps_its_promises(two_faces: Path) -> None:
 
 
 def test_stages_are_timed(two_faces: Path) -> None:
-    with Pipeline(settings_for(two_faces, enhance__clahe="on")) as pipeline:
+    with Pipeline(settings_for(two_faces, enhance__clahe="on", monitor__window_s=600)) as pipeline:
         pipeline.run()
         times = pipeline.monitor.stage_times()
     assert list(times) == STILLS

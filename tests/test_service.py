@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import pty
 import select
+import shlex
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import termios
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +25,9 @@ import pytest
 
 from edge_fer.service import Service
 from edge_fer.settings import Settings
-from tests.support.brokers import free_port
+from edge_fer.settings.fingerprint import fingerprint
+from tests.support.brokers import Broker, Reader, closing_all, free_port, need_mosquitto
+from tests.support.waiting import wait_until
 
 PATIENCE_S = 30.0
 
@@ -133,8 +140,75 @@ def test_a_service_reads_its_settings_again_and_keeps_the_old_ones_when_they_are
     messages = [record["message"] for record in records if "message" in record]
     assert any("unknown setting `capture.sauce`, did you mean `capture.source`?" in message for message in messages)
     assert any("the new settings do not work, the old ones are kept" in message for message in messages)
-    assert "<4>the settings are not read again, the old ones are kept: unknown setting" in err
+    assert f"<4>the settings are not read again, the old ones are kept: {box.config}: unknown setting" in err
     assert len({record["run"] for record in records}) == 3
+
+
+@pytest.mark.slow
+def test_a_reload_with_the_same_settings_changes_nothing(start: Callable[..., Box]) -> None:
+    box = start((SERVICE % "sample").replace("none", "json"))
+    box.wait_for(ready)
+    box.process.send_signal(signal.SIGHUP)
+    box.wait_for(lambda line: line == "RELOADING=1")
+    box.wait_for(ready)
+    box.wait_for(lambda line: line.startswith("STATUS=") and "FPS" in line)
+    code, out, err = box.end()
+    records: list[dict[str, Any]] = [json.loads(line) for line in out.splitlines()]
+    assert code == 0
+    assert len({record["run"] for record in records}) == 1
+    frames = [record["frame"] for record in records if "frame" in record]
+    assert frames == sorted(frames)
+    assert "<6>the settings were read again, and nothing has changed" in err
+    assert "the old ones are kept" not in err
+
+
+@pytest.mark.slow
+def test_a_reload_takes_along_what_the_broker_has_not_got_yet(start: Callable[..., Box], tmp_path: Path) -> None:
+    need_mosquitto()
+    with ExitStack() as stack:
+        broker = Broker(tmp_path)
+        stack.enter_context(closing_all(broker))
+        reader = Reader(broker.port, "edge-fer/#", tmp_path, session="reader")
+        wait_until(lambda: "Sending SUBACK" in broker.log)
+        reader.close()
+        broker.kill()
+        mqtt = f"{{host: 127.0.0.1, port: {broker.port}, prefix: edge-fer, retry_max_s: 0.2}}"
+        publish = f"publish: {{format: json, keep_going: true, mqtt: {mqtt}}}\n"
+        service = f"capture: {{source: sample, realtime: true, loop: true}}\n{publish}device: "
+        box = start(service + "before\n")
+        box.wait_for(ready)
+        for device in ("between", "after"):
+            box.wait_for(lambda line: line.startswith("STATUS=") and "FPS" in line)
+            box.config.write_text(service + device)
+            box.process.send_signal(signal.SIGHUP)
+            box.wait_for(ready)
+        broker.start()
+        wait_until(lambda: "New client connected" in broker.log.rpartition("mosquitto version")[2])
+        code, out, err = box.end()
+        reader = Reader(broker.port, "edge-fer/#", tmp_path, session="reader")
+        stack.enter_context(closing_all(reader))
+        readings = [line for line in out.splitlines() if '"edge-fer/reading' in line]
+        wait_until(lambda: len(set(reader.payloads("edge-fer/reading"))) == len(readings))
+    assert code == 0
+    assert {json.loads(line)["device"] for line in readings} == {"before", "between", "after"}
+    assert list(dict.fromkeys(reader.payloads("edge-fer/reading"))) == readings
+    assert "records were lost" not in err
+
+
+@pytest.mark.slow
+def test_a_run_that_lost_records_says_so_in_its_last_line(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "edge_fer", "run", "--camera", "sample", "--max-frames", "5"],
+        env=os.environ
+        | {"EDGE_FER_PUBLISH__MQTT__HOST": "127.0.0.1", "EDGE_FER_PUBLISH__MQTT__PORT": str(free_port())},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert ended.returncode == 0
+    records = len(ended.stdout.splitlines())
+    assert ended.stderr.splitlines()[-1].endswith(f"records were lost, by sink: mqtt {records}")
 
 
 @pytest.mark.parametrize("what", ["folder", "token"])
@@ -219,14 +293,25 @@ def test_signals_do_not_wait_for_each_other() -> None:
     assert service._ended_by == signal.SIGINT
 
 
+def test_settings_that_are_the_same_do_not_end_the_run() -> None:
+    loaded = iter((Settings(), Settings(device="another")))
+    service = Service(Settings(), lambda: next(loaded), lambda *_: ())
+    service._made_from = fingerprint(Settings())
+    service._reload()
+    assert not service._stopping.is_set()
+    service._reload()
+    assert service._stopping.is_set()
+
+
 def test_closed_standard_streams_are_no_places_for_other_files(tmp_path: Path) -> None:
     path = tmp_path / "readings.jsonl"
-    command = f"{sys.executable} -m edge_fer run --camera sample --max-frames 2 --format none <&- 2>&-"
+    python = shlex.quote(sys.executable)
+    command = f"{python} -m edge_fer run --camera sample --max-frames 2 --format none <&- 2>&-"
     environment = os.environ | {"EDGE_FER_PUBLISH__FILE__PATH": str(path)}
     ended = subprocess.run(command, shell=True, env=environment, timeout=PATIENCE_S, check=False)
     assert ended.returncode == 0
     assert [json.loads(line)["schema"] for line in path.read_text().splitlines()]
-    command = f"{sys.executable} -m edge_fer run --camera - <&-"
+    command = f"{python} -m edge_fer run --camera - <&-"
     environment |= {"EDGE_FER_CAPTURE__RAW__WIDTH": "64", "EDGE_FER_CAPTURE__RAW__HEIGHT": "48"}
     ended = subprocess.run(command, shell=True, env=environment, timeout=PATIENCE_S, check=False, capture_output=True)
     assert ended.returncode == 3
@@ -281,3 +366,81 @@ def test_config_check_names_what_does_not_work(tmp_path: Path) -> None:
         assert ended.stdout.splitlines()[0] == "settings ok"
         assert ended.stdout.splitlines()[1].startswith(line)
     assert not list(tmp_path.iterdir()), "the service's user could not write what root has made"
+
+
+def on_a_terminal(*words: str, before: Callable[[], object] = lambda: None) -> tuple[subprocess.Popen[bytes], int]:
+    """A run with a controlling terminal of its own, and the terminal's other end."""
+    ours, its = pty.openpty()
+
+    def become_leader() -> None:
+        os.setsid()
+        fcntl.ioctl(its, termios.TIOCSCTTY, 0)
+        before()
+
+    command = [sys.executable, "-m", "edge_fer", "run", "--camera", "synthetic:1", *words]
+    environment = os.environ | {"EDGE_FER_CAPTURE__LOOP": "true", "EDGE_FER_CAPTURE__REALTIME": "true"}
+    process = subprocess.Popen(
+        command,
+        stdin=its,
+        stdout=its,
+        stderr=its,
+        env=environment,
+        preexec_fn=become_leader,  # noqa: PLW1509  the function takes no lock
+    )
+    os.close(its)
+    return process, ours
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["none", "text"])
+def test_a_terminal_that_is_closed_ends_what_was_started_on_it(form: str) -> None:
+    process, ours = on_a_terminal("--format", form)
+    while b"synthetic" not in os.read(ours, 4096):
+        pass
+    os.close(ours)
+    assert process.wait(PATIENCE_S) == 0
+
+
+@pytest.mark.slow
+def test_a_run_that_shall_outlive_its_terminal_does(tmp_path: Path) -> None:
+    process, ours = on_a_terminal(
+        "--format", "none", "--duration", "3", before=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    )
+    while b"synthetic" not in os.read(ours, 4096):
+        pass
+    began = time.monotonic()
+    os.close(ours)
+    assert process.wait(PATIENCE_S) == 0
+    assert time.monotonic() - began > 1
+
+
+@pytest.mark.parametrize(("terminal", "goes_on"), [([], True), ([True, True], True), ([True, False], False)])
+def test_what_a_hang_up_means(terminal: list[bool], goes_on: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    there = iter(terminal)
+    monkeypatch.setattr("edge_fer.common.terminal._has_terminal", lambda: next(there, False))
+    service = Service(Settings(), Settings, lambda *_: ())
+    service._hang_up(signal.SIGHUP, None)
+    assert service._hung_up == goes_on
+    assert service._stopping.is_set() != goes_on
+
+
+BEGINNING = """
+import os, signal, sys
+from edge_fer.__main__ import main
+class Finder:
+    def find_spec(self, name, *_):
+        if name == {module!r}:
+            os.kill(os.getpid(), signal.SIGTERM)
+sys.meta_path.insert(0, Finder())
+sys.argv = ["edge-fer", "run", "--camera", "sample", "--max-frames", "1"]
+main()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("module", ["edge_fer.cli.app", "cv2", "edge_fer.service", "ai_edge_litert.interpreter"])
+def test_sigterm_before_the_run_has_begun_is_an_end_like_any_other(module: str) -> None:
+    command = [sys.executable, "-c", BEGINNING.format(module=module)]
+    ended = subprocess.run(command, capture_output=True, timeout=PATIENCE_S, check=False, text=True)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "edge-fer/reading" not in ended.stdout

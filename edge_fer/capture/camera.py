@@ -91,6 +91,7 @@ class Camera:
         self._slot = Slot(wake_up)
         self._source: Source | None = None
         self._size: tuple[int, ...] = ()
+        self._health = PictureHealth(settings)
         self._frames = itertools.count()
         self._backoff = Backoff(settings.retry_s, settings.retry_max_s)
         self._pause_s = 0.0
@@ -226,7 +227,8 @@ class Camera:
         paced = self._settings.realtime and not source.live
         scene = SceneClock(source.fps or USUAL_FPS if paced else source.fps)
         started_ns = self._clock()
-        health = PictureHealth(self._settings)
+        health = self._health
+        health.reopened()
         while not self._stopping.is_set():
             with self.deadline.within(self._settings.read_timeout_s + GRACE_S):
                 taken = source.read()
@@ -255,7 +257,10 @@ class Camera:
         before, self._size = self._size, taken.image.shape[1::-1]
         if before not in ((), self._size):
             self._log.report("running", "the picture is now {}x{}, and was {}x{}".format(*self._size, *before))
+        was_still = health.still
         health.update(taken.image, taken.captured_ns)
+        if health.still and not was_still:
+            self._log.report("running", f"{self.name} shows what it showed before: taken for a still scene")
         if health.frozen:
             raise SourceLost(f"{self.name} is frozen: the same picture for {self._settings.frozen_s:g} s")
         blind = _BLIND[health.blind] if health.blind else None

@@ -22,7 +22,8 @@ _MIN_SHARE = 0.99  # share of the pixels that must be black, or white
 class PictureHealth:
     """Checks the pictures of a live source, one after the other.
 
-    A picture of a single grey, or all black or white, never counts as frozen: some cameras give no noise there.
+    A picture of a single grey, or all black or white, never counts as frozen: some cameras give no noise there. Nor
+    does the picture of before in a source that was opened again for it: then the scene is still, such as a screen.
 
     Args:
         settings: see `capture.frozen_s`, `blind_s`, `black` and `white`.
@@ -30,16 +31,18 @@ class PictureHealth:
     Attributes:
         blind: what the whole picture is, once that has lasted; None while something can be seen.
         changing: whether the last picture differs from the one before it, or shows nothing that could change.
+        still: whether the picture is the one for which the source was opened again.
     """
 
     def __init__(self, settings: CaptureSettings) -> None:
         self._settings = settings
         self._last = b""
         self._changed_ns = self._still_ns = 0
+        self._scene = b""  # the picture for which the source was opened again
         self._seen: Blind | None = None
         self._seen_ns = 0
         self.blind: Blind | None = None
-        self.changing = False
+        self.changing = self.still = False
 
     def update(self, image: Image, captured_ns: int) -> None:
         """Check the next picture.
@@ -61,10 +64,19 @@ class PictureHealth:
         self._update_blind(seen, captured_ns)
         content, before = sample.tobytes(), self._last
         flat = seen is not None or int(brightest.max()) == int(darkest.min())
-        self.changing = flat or before not in (b"", content)
+        self.still = content == self._scene
+        if not self.still:
+            self._scene = b""
+        self.changing = flat or self.still or before not in (b"", content)
         if self.changing or not before:
             self._last, self._changed_ns = content, captured_ns
         self._still_ns = captured_ns - self._changed_ns
+
+    def reopened(self) -> None:
+        """Take what comes next for the pictures of a source that was opened again."""
+        self._scene = self._last if self.frozen else b""
+        self._last, self._still_ns = b"", 0
+        self._seen = self.blind = None
 
     @property
     def frozen(self) -> bool:

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import sys
+import traceback
 from contextlib import suppress
 from importlib.metadata import entry_points
+from types import TracebackType
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from edge_fer import __version__
 from edge_fer.cli import config, models
@@ -24,6 +26,9 @@ from edge_fer.cli.cameras import cameras
 from edge_fer.cli.doctor import doctor
 from edge_fer.cli.options import say
 from edge_fer.cli.run import run
+from edge_fer.common.command_line import App, CameraCommand, Group
+from edge_fer.common.secrets import hide_secrets
+from edge_fer.common.text import redact
 from edge_fer.errors import ConfigError, EdgeFerError, OutputError
 
 HELP = (
@@ -35,7 +40,7 @@ HELP = (
 _FULL = {errno.ENOSPC, errno.EIO, errno.EDQUOT}  # what a standard output that takes no more fails with
 
 
-class _Commands(TyperGroup):
+class _Commands(Group):
     """The runtime's commands, and those that other packages add."""
 
     def list_commands(self, ctx: Any) -> list[str]:
@@ -54,11 +59,11 @@ def _plugins() -> dict[str, Any]:
     return {entry.name: entry for entry in entry_points(group="edge_fer.commands")}
 
 
-app = typer.Typer(cls=_Commands, no_args_is_help=True, pretty_exceptions_enable=False, help=HELP)
-app.command()(run)
+app = App(cls=_Commands, no_args_is_help=True, pretty_exceptions_enable=False, help=HELP)
+app.command(cls=CameraCommand)(run)
 app.command()(cameras)
 app.command()(doctor)
-app.command(help=BENCH_HELP)(bench)
+app.command(help=BENCH_HELP, cls=CameraCommand)(bench)
 app.add_typer(config.app, name="config")
 app.add_typer(models.app, name="models")
 
@@ -75,6 +80,7 @@ def root(
 
 def main() -> None:
     """Run the command line; an error becomes one line and an exit code."""
+    sys.excepthook = _print_safely
     try:
         app(standalone_mode=True)
     except EdgeFerError as error:
@@ -82,6 +88,7 @@ def main() -> None:
     except OSError as error:
         if error.errno not in _FULL or error.filename is not None:
             raise
+        _drop_output()
         _end(OutputError(f"expected standard output to take the text, found: {error.strerror}"))
     except ModuleNotFoundError as error:
         if not {*_plugins(), "bench"} & set(sys.argv[1:2]):
@@ -93,11 +100,23 @@ def main() -> None:
         )
 
 
+def _print_safely(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Print what ended the program unexpectedly, as Python does, but without secrets."""
+    print(hide_secrets("".join(traceback.format_exception(kind, error, trace))), end="", file=sys.stderr)  # noqa: T201
+
+
+def _drop_output() -> None:
+    """What standard output has not taken yet goes nowhere: else Python tries again at its end, and exits with 120."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+
+
 def _end(error: EdgeFerError) -> None:
     log = logging.getLogger("edge_fer")
     if log.handlers:  # the run's own, with its format and priorities
-        log.error("%s", error)
+        log.error("%s", redact(str(error)))
     else:
         with suppress(OSError):  # standard error may be closed or full; the exit code still tells
-            print(f"edge-fer: {error}", file=sys.stderr)  # noqa: T201  a command line talks
+            print(f"edge-fer: {redact(str(error))}", file=sys.stderr)  # noqa: T201  a command line talks
     sys.exit(error.exit_code)

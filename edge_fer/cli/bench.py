@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edge_fer.cli.complete import source_completer
+from edge_fer.cli.libraries import load_opencv
 from edge_fer.cli.options import ConfigFile
 from edge_fer.errors import ConfigError
 from edge_fer.publish.stdout import Stdout
@@ -102,6 +103,7 @@ def bench(
         raise ConfigError("expected --simulate without --against, --save and --reference: predictions are no reference")
     settings = load_settings(config, flags={"capture.source": camera, "detect.min_face": min_face})
     plan = _plan(_names(against), _length(frames, seconds), warm_up, turns, size, _crowds(faces), board)
+    load_opencv()
     from edge_fer.bench import run_bench
 
     kept = _kept(reference)

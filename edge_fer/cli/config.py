@@ -8,10 +8,11 @@ from typing import Annotated
 import typer
 
 from edge_fer.cli.options import ConfigFile, say
+from edge_fer.common.command_line import App
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.settings import Settings, dump_settings, load_settings
 
-app = typer.Typer(
+app = App(
     no_args_is_help=True,
     help="Show, check and describe the settings.\n\nExample: edge-fer config show > settings.yaml",
 )

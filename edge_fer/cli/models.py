@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import typer
-
 from edge_fer.cli.options import ConfigFile, ModelFolder, say
+from edge_fer.common.command_line import App
 from edge_fer.errors import BackendError, ModelError
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.settings import load_settings
 
-app = typer.Typer(
-    no_args_is_help=True, help="List the networks, and verify their files.\n\nExample: edge-fer models list"
-)
+app = App(no_args_is_help=True, help="List the networks, and verify their files.\n\nExample: edge-fer models list")
 
 
 @app.command("list")

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from edge_fer.common.text import escaped
 from edge_fer.publish.stdout import Stdout
 
 ConfigFile = Annotated[
@@ -19,10 +20,10 @@ ModelFolder = Annotated[
 
 
 def say(text: str) -> None:
-    """Print a line to standard output.
+    """Print lines to standard output, without control characters that names of files or devices may hold.
 
     Raises:
         OutputClosed: when its reader has gone.
         OutputError: when it cannot be written.
     """
-    Stdout().write(text + "\n")
+    Stdout().write(escaped(text) + "\n")

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from edge_fer.cli.complete import choice_completer, complete_backend, complete_model, source_completer
+from edge_fer.cli.libraries import load_opencv
 from edge_fer.cli.options import ConfigFile, ModelFolder
 from edge_fer.publish import Sink
 from edge_fer.publish.stdout import Stdout
@@ -89,6 +90,7 @@ def run(
         "publish.format": output_format,
         "log.format": log_format,
     }
+    load_opencv()
     # Imported here, so that `--help` and `config` do not wait for OpenCV and the interpreter.
     from edge_fer.service import Service
     from edge_fer.status.logs import set_up_logs

@@ -15,6 +15,9 @@ _FLAGS = ("under_voltage", "capped", "throttled", "soft_limit")  # bits 0-3; bit
 VCGENCMD_S = 1.0
 """How long `vcgencmd` may take, seconds."""
 
+_PLAUSIBLE_C = (-55.0, 150.0)  # what silicon measures and stands; a sensor that is not connected reads -256 or 255
+_STUCK_C = 100.0  # what a power chip's sensor reads for good where it tells alarms only
+
 _SHEDDING = {"passive", "hot"}  # types of trip points; `active` switches a fan on, `critical` switches the machine off
 
 
@@ -62,7 +65,7 @@ def temperatures(sysfs: Path = SYSFS) -> dict[str, float]:
 
 
 def read_sensors(sysfs: Path = SYSFS) -> tuple[Sensor, ...]:
-    """Every thermal zone and Edge TPU on PCIe; a sensor that cannot be read is left out.
+    """Every thermal zone and Edge TPU on PCIe; a sensor that cannot be read, or reads no temperature, is left out.
 
     Args:
         sysfs: where the kernel's sysfs is mounted; another folder in tests.
@@ -121,18 +124,25 @@ def _zone(path: Path) -> Sensor | None:
     points = sorted(path.glob("trip_point_*_type"))
     trips = [_number(point.with_name(point.name.replace("_type", "_temp"))) for point in points
              if _text(point) in _SHEDDING]  # fmt: skip
-    return Sensor(f"{path.name.removeprefix('thermal_zone')}:{kind}", value / 1e3, _celsius(trips))
+    if "pmic" in kind.lower() and value == _STUCK_C * 1e3:
+        return None
+    return _sensor(f"{path.name.removeprefix('thermal_zone')}:{kind}", value, trips)
 
 
 def _apex(path: Path) -> Sensor | None:
     value = _number(path / "temp")
     trips = [_number(point) for point in path.glob("trip_point*_temp")]
-    return None if value is None else Sensor(path.name, value / 1e3, _celsius(trips))
+    return None if value is None else _sensor(path.name, value, trips)
 
 
-def _celsius(millidegrees: Iterable[int | None]) -> tuple[float, ...]:
-    """Trip points in degrees Celsius, ascending; zero and below mean that a point is not set."""
-    return tuple(sorted(value / 1e3 for value in millidegrees if value is not None and value > 0))
+def _sensor(name: str, millidegrees: int, trips: Iterable[int | None]) -> Sensor | None:
+    """A sensor; None where what it says is no temperature. Trip points of zero and below are not set."""
+    lowest, highest = _PLAUSIBLE_C
+    if not lowest <= millidegrees / 1e3 <= highest:
+        return None
+    return Sensor(
+        name, millidegrees / 1e3, tuple(sorted(trip / 1e3 for trip in trips if trip is not None and trip > 0))
+    )
 
 
 def _voltage_alarms(sysfs: Path) -> list[bool]:

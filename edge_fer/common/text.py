@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Mapping
+from typing import Any
 
 from pydantic import ValidationError
+
+from edge_fer.common.secrets import hide_secrets
+
+_LONGEST_VALUE, _LONGEST_PROBLEM = 80, 400  # characters in a message
 
 
 def first_problem(error: ValidationError) -> tuple[str, str]:
@@ -21,8 +26,8 @@ def first_problem(error: ValidationError) -> tuple[str, str]:
     what = problem["msg"].removeprefix("Value error, ")
     what = "expected names and values" if problem["type"] == "model_type" else what[0].lower() + what[1:]
     if problem["type"] not in {"missing", "value_error"}:
-        what += f", not {problem['input']!r}"
-    return where, what
+        what += f", not {shown(problem['input'])}"
+    return where, cut(redact(what), _LONGEST_PROBLEM)
 
 
 def first_line(error: Exception) -> str:
@@ -31,23 +36,50 @@ def first_line(error: Exception) -> str:
     return lines[0] if lines else type(error).__name__
 
 
-_SECRETS = "pass|pwd|token|key|secret|auth|sig|cred"  # a field whose name contains one of these holds a secret
+def escaped(text: str) -> str:
+    """A text that a terminal shows and does not obey, and that can be encoded as UTF-8.
 
-_HARMLESS = "w|h|width|height|size|res|resolution|fps|rate|channel|camera|stream|subtype|profile|codec|quality|action"
+    File names may hold any bytes: control characters, and bytes that are no UTF-8, are written as escapes. Line feeds
+    and tabs stay.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        letter if letter.isprintable() or letter in "\n\t" else letter.encode("unicode_escape").decode()
+        for letter in text
+    )
 
 
 def printable(text: str) -> str:
-    """A text on one line that can be encoded as UTF-8: bytes of file names that cannot be are written as escapes."""
-    return " ".join(text.split()).encode(errors="backslashreplace").decode()
+    """A text on one line, escaped; see `escaped`."""
+    return escaped(" ".join(text.split()))
 
 
 def redact(text: str) -> str:
-    """A printable text in which the user names, passwords and keys of URLs are replaced by `***`.
+    """A printable text in which the user names, passwords and keys of URLs are replaced by `***`."""
+    return hide_secrets(printable(text))
 
-    A password may hold any character, so everything between a word's first colon and its last @ is taken for one, and
-    so is what follows `password=`, `token=` and the like up to the next `&`. Cameras have many names for it: of a query
-    everything is hidden that is not known to be harmless.
+
+def shown(value: Any, longest: int = _LONGEST_VALUE) -> str:
+    """A value of a setting as messages show it: without secrets, cut where it is long; of several, only what they are.
+
+    Args:
+        value: the value as it was found.
+        longest: most characters of it that are shown.
     """
-    hidden = re.sub(r":(/*)\S*@", r":\1***@", printable(text))
-    hidden = re.sub(rf"((?:{_SECRETS})[\w-]*=)[^&\s]*", r"\1***", hidden, flags=re.IGNORECASE)
-    return re.sub(rf"([?&](?!(?:{_HARMLESS})=)[^=&\s]*=)[^&\s]*", r"\1***", hidden, flags=re.IGNORECASE)
+    if isinstance(value, Mapping):
+        return "names and values"
+    if isinstance(value, (list, tuple, set)) and any(isinstance(item, (str, Mapping)) for item in value):
+        return "a list"
+    return cut(redact(repr(value)), longest)
+
+
+def cut(text: str, longest: int) -> str:
+    """A text that is at most so long; of a longer one the middle is left out.
+
+    Args:
+        text: the text.
+        longest: most characters of it.
+    """
+    half = (longest - 5) // 2
+    return text if len(text) <= longest else f"{text[:half]} ... {text[-half:]}"

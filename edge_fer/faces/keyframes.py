@@ -57,7 +57,7 @@ class Keyframes:
         """
         small, cut = shrink(image), image.shape != self._shape
         last, self._last, self._shape = self._last, small, image.shape
-        if last is None or cut or _difference(small, last).mean() > _CUT:
+        if last is None or cut or is_cut(small, last):
             reason: SearchReason | None = "cut"
         else:
             reason = self._reason_within_scene(
@@ -103,6 +103,16 @@ def shrink(image: Image) -> NDArray[np.float32]:
     step = max(int(1 / ratio / _SAMPLES), 1)
     small = cv2.resize(image[::step, ::step], size, interpolation=cv2.INTER_AREA)
     return np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY), np.float32)
+
+
+def is_cut(small: NDArray[np.float32], before: NDArray[np.float32]) -> bool:
+    """Whether a picture shows another scene than the one before it.
+
+    Args:
+        small: `(rows, columns)` float32, 0..255: what `shrink` made of it.
+        before: the same of the one before, of the same shape.
+    """
+    return bool(_difference(small, before).mean() > _CUT)
 
 
 def _changed(

@@ -27,6 +27,17 @@ Task = Literal["classify"] | MtcnnTask
 
 _CLOSE = 0.75  # names less alike than this are no typing errors of each other
 
+FileName = Annotated[str, Field(pattern=r"^[^\x00]+$")]
+"""Of a file in the folder of the manifest, or elsewhere by its whole path."""
+
+_EXPECTED = {
+    "model_type": "expected names and values",
+    "model_attributes_type": "expected names and values",
+    "string_pattern_mismatch": "expected the name of a file",
+    "tuple_type": "expected a list",
+}
+"""What should be in the place of a value of the wrong kind, by pydantic's names of errors."""
+
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -98,7 +109,7 @@ class EdgeTpuFile(_Record):
         compiler: name and version of the compiler.
     """
 
-    file: str
+    file: FileName
     sha256: Sha256
     compiler: str
 
@@ -121,7 +132,7 @@ class EntrySpec(_Record):
 
     source: str
     licence: str
-    card: str
+    card: FileName
 
     @property
     def files(self) -> tuple[ModelFile, ...]:
@@ -144,7 +155,7 @@ class NetworkSpec(EntrySpec):
         quantization: `int8` (input, output and everything between) or `float32`; the file decides, this tells people.
     """
 
-    file: str
+    file: FileName
     sha256: Sha256
     edgetpu: EdgeTpuFile | None = None
     quantization: Literal["int8", "float32"]
@@ -306,10 +317,8 @@ def _expected(problem: dict[str, Any]) -> str:
         return "expected a SHA-256 of 64 lower-case hexadecimal digits, in quotes"
     if kind == "union_tag_invalid":
         return f"expected one of {problem['ctx']['expected_tags']}"
-    if kind in ("model_type", "model_attributes_type"):
-        return "expected names and values"
-    if kind == "tuple_type":
-        return "expected a list"
+    if kind in _EXPECTED:
+        return _EXPECTED[kind]
     if kind == "too_short":
         return f"expected at least {problem['ctx']['min_length']} values"
     return f"{message[0].lower()}{message[1:]}"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal, overload
 
 from edge_fer.common.text import first_line
-from edge_fer.common.yaml_text import YamlTextError, parse_yaml
+from edge_fer.common.yaml_text import YamlTextError, parse_yaml, read_text
 from edge_fer.errors import ModelError
 from edge_fer.inference.manifest import ClassifierSpec, ModelFile, ModelSpec, MtcnnSpec, MtcnnTask, Task, parse_manifest
 
@@ -29,7 +29,7 @@ class ModelStore:
         self._cure = "reinstall edge-fer" if folder is None else "repair that folder, or name another (--models)"
         path = self.folder / MANIFEST
         try:
-            content = parse_yaml(path.read_text(encoding="utf-8"), path)
+            content = parse_yaml(read_text(path), path)
         except OSError as error:
             raise ModelError(f"expected the model manifest {path}, found: {error.strerror}; {self._cure}") from error
         except YamlTextError as error:
@@ -94,6 +94,8 @@ class ModelStore:
             ModelError: when it is missing, truncated or changed.
         """
         path = self.folder / file.file
+        if path.exists() and not path.is_file():
+            raise ModelError(f"expected a model at {path}, found no regular file; {self._cure}")
         try:
             content = path.read_bytes()
         except OSError as error:

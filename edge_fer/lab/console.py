@@ -9,6 +9,8 @@ from typing import Protocol
 from rich.console import Console
 from rich.progress import Progress as Bar
 
+from edge_fer.common.text import escaped
+
 
 class Reporter(Protocol):
     """Receives the reports of long work."""
@@ -30,7 +32,7 @@ class ConsoleReporter:
 
     def say(self, text: str) -> None:
         """Print a line."""
-        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+        self._console.print(escaped(text), highlight=False, markup=False, soft_wrap=True)
 
     @contextmanager
     def step(self, title: str) -> Iterator[Progress]:

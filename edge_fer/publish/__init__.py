@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 from edge_fer.publish.attitude import Attitude
 from edge_fer.schema import Record, SinkStatus
@@ -50,6 +51,20 @@ class Sink(ABC):
 
         Raises:
             OutputError: when that fails.
+        """
+
+    def take_unsent(self) -> Sequence[Any]:
+        """Take the records that have not reached whom they are for, the oldest first; called once, after `close`.
+
+        They go to `resume` of the sink that follows after a reload; what a sink keeps instead counts as lost.
+        """
+        return ()
+
+    def resume(self, unsent: Sequence[Any]) -> None:
+        """Begin with what an earlier sink of the same name has not sent; called in any thread, before all records.
+
+        Args:
+            unsent: what its `take_unsent` gave.
         """
 
     @property

@@ -15,7 +15,7 @@ from edge_fer.capture.sources.picture import silence_opencv
 from edge_fer.errors import OutputError
 from edge_fer.publish import Sink
 from edge_fer.publish.drawing.annotate import annotate
-from edge_fer.publish.drawing.blur import blur_faces
+from edge_fer.publish.drawing.face_hider import Hider, ShowAll
 from edge_fer.publish.partial_file import PartialFile, claim
 from edge_fer.schema import Reading, Record
 from edge_fer.settings import Settings
@@ -69,7 +69,7 @@ class Recording(Sink):
     Args:
         path: the file, .mp4, .mkv or .avi; replaced at the end where it exists.
         pace: the source's pace; called with the first frame, in the sink's thread.
-        blur: whether to make faces unrecognisable.
+        hider: what the pictures pass before they are written; it is closed with the recording. None: they show all.
 
     Raises:
         OutputError: when the file cannot be written there, or another run is recording it.
@@ -79,8 +79,8 @@ class Recording(Sink):
     pictures = True
     queue_size = 4
 
-    def __init__(self, path: Path, pace: Callable[[], Pace], *, blur: bool = False) -> None:
-        self._path, self._blur, self._pace = path, blur, pace
+    def __init__(self, path: Path, pace: Callable[[], Pace], *, hider: Hider | None = None) -> None:
+        self._path, self._hider, self._pace = path, hider or ShowAll(), pace
         self._fps, self._live = _USUAL_FPS, False
         self._started_ns = 0
         self._written = 0
@@ -92,7 +92,11 @@ class Recording(Sink):
         """Write the frame of a reading; see `edge_fer.publish.Sink.publish`."""
         if not isinstance(record, Reading) or image is None:
             return
-        picture = annotate(blur_faces(image, record.faces) if self._blur else image, record)
+        for shown, reading in self._hider.add(image, record):
+            self._write(annotate(shown, reading), reading)
+
+    def _write(self, picture: Image, record: Reading) -> None:
+        """Write one picture, `(height, width, 3)` uint8, BGR, as often as its time asks for."""
         if self._writer is None:
             self._size = (picture.shape[1], picture.shape[0])
             self._writer = self._open()
@@ -110,9 +114,18 @@ class Recording(Sink):
         Raises:
             OutputError: when the file does not play.
         """
-        part, self._part = self._part, None
-        if part is None:
+        if self._part is None:
             return
+        try:
+            for shown, reading in self._hider.flush():
+                self._write(annotate(shown, reading), reading)
+        finally:
+            self._hider.close()
+            self._complete()
+
+    def _complete(self) -> None:
+        part, self._part = self._part, None
+        assert part is not None
         if self._writer is not None:
             self._writer.release()
         if not self._written:

@@ -1,28 +1,96 @@
-"""Files with secrets in them, which not every user of the machine may read."""
+"""Files with secrets in them, which not every user of the machine may read or change."""
 
 from __future__ import annotations
 
+import grp
+import logging
 import os
+import pwd
 import stat
 from pathlib import Path
 from typing import BinaryIO
 
 from edge_fer.errors import ConfigError
 
+_MAX_BYTES = 65_536
+_ROOT = 0
+
+_log = logging.getLogger(__name__)
+
 
 def open_secret(path: Path, what: str) -> BinaryIO:
-    """Open a file that only its owner and group may read.
+    """Open a file that only its owner and group may read, and only its owner, who is this user or root, may change.
 
     Args:
         path: the file.
         what: what is in it, for the message: `a token`.
 
     Raises:
-        ConfigError: when every user may read it.
+        ConfigError: when it is no file, this user may not read it, everybody may, or others may change it.
         OSError: when it cannot be opened.
     """
-    file = path.open("rb")
-    if os.fstat(file.fileno()).st_mode & stat.S_IROTH:
+    try:
+        # A pipe would be waited for, for good.
+        file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))  # noqa: SIM115
+    except PermissionError as error:
+        raise ConfigError(
+            f"expected {what} in {path} that {_name(os.geteuid())} may read, found no permission; "
+            f"chown root:{_group()} {path}, chmod 640 {path}"
+        ) from error
+    found = _wrong(os.fstat(file.fileno()), path)
+    if found is not None:
         file.close()
-        raise ConfigError(f"expected {what} that is secret, found {path} readable by everybody; chmod o-rwx {path}")
+        raise ConfigError(f"expected {what} that is secret, found {path} {found}")
     return file
+
+
+def read_secret(path: Path, what: str) -> str:
+    """Read a file that `open_secret` accepts, as text.
+
+    Args:
+        path: a file in UTF-8; the mark at its beginning that some editors write (BOM) is left out.
+        what: what is in it, for the message: `a token`.
+
+    Raises:
+        ConfigError: as `open_secret`, and when it is no text in UTF-8, or far too long.
+        OSError: when it cannot be read.
+    """
+    with open_secret(path, what) as file:
+        content = file.read(_MAX_BYTES + 1)
+    if len(content) > _MAX_BYTES:
+        raise ConfigError(f"expected {what} in {path}, found more than {_MAX_BYTES} bytes; is it another file?")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"expected {what} in {path}, found no text in UTF-8; save it as UTF-8") from error
+
+
+def _wrong(status: os.stat_result, path: Path) -> str | None:
+    """What is wrong with a secret's file, and what to do; None: nothing."""
+    if not stat.S_ISREG(status.st_mode):
+        return "that is no regular file; name one"
+    if status.st_mode & stat.S_IROTH:
+        return f"readable by everybody; chmod o-rwx {path}"
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        return f"writable by others than its owner; chmod go-w {path}"
+    owner, user = status.st_uid, os.geteuid()
+    if owner in (user, _ROOT):
+        return None
+    if user == _ROOT:  # as `sudo edge-fer config check` reads what belongs to the service's user
+        _log.warning("%s belongs to %s, who can change it", path, _name(owner))
+        return None
+    return f"owned by {_name(owner)}, who can change it; chown root {path}"
+
+
+def _group() -> str:
+    try:
+        return grp.getgrgid(os.getegid()).gr_name
+    except KeyError:
+        return str(os.getegid())
+
+
+def _name(user: int) -> str:
+    try:
+        return pwd.getpwuid(user).pw_name
+    except KeyError:
+        return f"user {user}"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
+from typing import Any, TypeAlias
 
 from edge_fer.common.closeable import Closeable
 from edge_fer.publish import Sink
@@ -11,6 +14,11 @@ from edge_fer.publish.attitude import Attitude
 from edge_fer.publish.sink_queue import SinkQueue
 from edge_fer.schema import Record, SinkStatus
 from edge_fer.types import Image
+
+Unsent: TypeAlias = dict[str, Sequence[Any]]
+"""Records that have not reached whom they are for, by sink; see `edge_fer.publish.Sink.take_unsent`."""
+
+_log = logging.getLogger(__name__)
 
 
 class SinkGroup(Closeable):
@@ -54,6 +62,41 @@ class SinkGroup(Closeable):
         """State and counters of each sink that carries readings, by name."""
         return {queue.name: queue.condition for queue in self._queues if not queue.internal}
 
+    def resume(self, unsent: Unsent) -> None:
+        """Let each sink begin with what an earlier one of its name has not sent; before the first record.
+
+        Args:
+            unsent: what `take_unsent` gave; that of sinks which are no more stays in it.
+        """
+        for queue in self._queues:
+            if queue.name in unsent:
+                queue.resume(unsent.pop(queue.name))
+
+    def take_unsent(self) -> Unsent:
+        """Take what the sinks have not sent, for the `resume` of the next run; after `close`."""
+        taken = {queue.name: queue.take_unsent() for queue in self._queues}
+        return {name: records for name, records in taken.items() if records}
+
+    @property
+    def lost(self) -> Counter[str]:
+        """Records that were lost, by sink; after `close`, and `take_unsent` where there is a next run.
+
+        Standard output is left out: when it takes no more, that is an error, or its reader's wish.
+        """
+        conditions = self.conditions
+        return +Counter({name: sink.dropped + sink.waiting for name, sink in conditions.items() if name != "stdout"})
+
     def close(self) -> None:
         """Hand over what waits, and close all sinks, whichever fails."""
         self._opened.close()
+
+
+def tell_losses(lost: Mapping[str, int]) -> None:
+    """Say in the end of a run which sinks have lost records, and how many.
+
+    Args:
+        lost: how many, by sink.
+    """
+    if lost:
+        counts = ", ".join(f"{name} {count}" for name, count in sorted(lost.items()))
+        _log.warning("records were lost, by sink: %s", counts)

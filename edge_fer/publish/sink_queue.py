@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from edge_fer.errors import OutputError
 from edge_fer.publish import Sink
@@ -90,6 +91,16 @@ class SinkQueue:
                 own = replace(own, state="failed", reason=self._reason)
             waiting = len(self._queue) + self._in_progress
             return replace(own, dropped=own.dropped + self._dropped, waiting=own.waiting + waiting)
+
+    def resume(self, unsent: Sequence[Any]) -> None:
+        """Let the sink begin with what an earlier one has not sent; before the first record."""
+        self._sink.resume(unsent)
+
+    def take_unsent(self) -> Sequence[Any]:
+        """Take what the sink has not sent, for another one's `resume`; after `close`. What stays counts as lost."""
+        with self._changed:
+            ended = self._ended
+        return self._sink.take_unsent() if ended else ()
 
     def close(self) -> None:
         """Hand over what waits, and close the sink.

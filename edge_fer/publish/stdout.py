@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 from collections.abc import Callable
@@ -20,16 +21,15 @@ class Stdout:
     Args:
         descriptor: file descriptor of the stream.
         stopping: whether to stop; called ten times a second while the reader does not read.
+
+    Attributes:
+        is_terminal: whether it was a terminal at first.
     """
 
     def __init__(self, descriptor: int = 1, stopping: Callable[[], bool] = lambda: False) -> None:
         self._descriptor = descriptor
+        self.is_terminal = os.isatty(descriptor)
         self._stopping = stopping
-
-    @property
-    def is_terminal(self) -> bool:
-        """Whether it is a terminal."""
-        return os.isatty(self._descriptor)
 
     def write(self, text: str) -> None:
         """Write a text completely.
@@ -53,6 +53,8 @@ class Stdout:
         except BrokenPipeError as error:
             raise OutputClosed("standard output was closed by its reader") from error
         except OSError as error:
+            if self.is_terminal and error.errno == errno.EIO:
+                raise OutputClosed("the terminal was closed") from error
             raise OutputError(
                 f"expected to write to standard output, found: {error.strerror}; free some space or send it elsewhere"
             ) from error

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from edge_fer.common.closeable import Closeable
+from edge_fer.common.text import printable
 from edge_fer.errors import OutputError
 from edge_fer.publish import Sink
 from edge_fer.schema import Reading, Record
@@ -114,7 +115,7 @@ def summary(record: Record) -> str:
         count = f"{len(record.faces)} face{'s' * (len(record.faces) != 1)}"
         wrong = f"; degraded: {record.reason}" if record.degraded else ""
         return f"{record.fps:.1f} FPS on {record.backend}, {count}{wrong}"
-    return f"{record.state}: {record.message}".replace("\n", " ")
+    return printable(f"{record.state}: {record.message}")
 
 
 def _connect(address: str) -> socket.socket | None:

@@ -13,6 +13,11 @@ SourceKind = Literal["v4l2", "picamera2", "http", "stream", "raw", "picture", "f
 
 _URL = r"[a-z][a-z0-9+.-]*://.*"
 
+_HOST = re.compile(r"(?:\[[^\]]*\]|[^\[\]:]*)(?::\d*)?")  # with a port or without
+
+ENCODING = "with %40 for @, %23 for #, %2F for /, %3F for ?, %3A for : and %20 for a space in user and password"
+"""How a URL has characters that would end its user or password."""
+
 SOURCE_NAMES: tuple[tuple[str, SourceKind], ...] = (
     ("(?-i:sample)", "sample"),
     ("(?-i:synthetic:.*)", "synthetic"),
@@ -50,6 +55,25 @@ def path_of(source: str) -> str:
             f"expected a URL such as file:///folder/clip.mp4, found {redact(source)}; name the whole path"
         )
     return unquote(match[1])
+
+
+def check_url(source: str) -> None:
+    """Check whether user and password of a URL are written so that every program finds their end.
+
+    Args:
+        source: the name of a source, or any other text.
+
+    Raises:
+        ValueError: when they are surely not; the message does not show them.
+    """
+    if not re.fullmatch(_URL, source, re.IGNORECASE | re.DOTALL) or source.lower().startswith("file:"):
+        return
+    rest = source.partition("://")[2]
+    place = re.split("[/?#]", rest, maxsplit=1)[0]
+    host_is_whole = _HOST.fullmatch(place.rpartition("@")[2])
+    login_is_cut = "@" in rest[len(place) :].partition("#")[2] or re.search(r"\s", rest.rpartition("@")[0] or place)
+    if not host_is_whole or login_is_cut:
+        raise ValueError(f"expected a URL {ENCODING}, found one of these as it is")
 
 
 def is_index(source: str) -> bool:

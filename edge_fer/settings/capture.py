@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from edge_fer.common.secrets import keep_secrets_of
+from edge_fer.settings.addresses import check_url
 from edge_fer.settings.section import Section
 from edge_fer.types import PixelFormat
 
@@ -28,9 +30,10 @@ class RawSettings(Section):
 class CaptureSettings(Section):
     """Where frames come from."""
 
+    file_names: ClassVar[frozenset[str]] = frozenset({"source", "python"})
+
     source: str = Field(
         "0",
-        min_length=1,
         description="camera index, device path, `picamera2`, picture, video, folder, URL, `-`, `sample`, `synthetic:3`",
     )
     width: int | None = Field(
@@ -119,3 +122,13 @@ class CaptureSettings(Section):
         "/usr/bin/python3", min_length=1, description="Python interpreter that has picamera2: the system's"
     )
     raw: RawSettings = RawSettings()
+
+    @field_validator("source")
+    @classmethod
+    def _check_source(cls, source: str) -> str:
+        """It may hold bytes that are no UTF-8, which pydantic's own checks of a length would refuse."""
+        if not source:
+            raise ValueError("expected a source such as 0, /dev/video0 or clip.mp4, found an empty text")
+        keep_secrets_of(source)
+        check_url(source)
+        return source

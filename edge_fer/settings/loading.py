@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from edge_fer.common.text import first_problem
-from edge_fer.common.yaml_text import YamlTextError, parse_yaml
+from edge_fer.common.secrets import keep_secrets_of
+from edge_fer.common.text import first_problem, printable, shown
+from edge_fer.common.yaml_text import YamlTextError, parse_yaml, read_text
 from edge_fer.errors import ConfigError
 from edge_fer.settings.settings import Settings
 
@@ -40,12 +41,20 @@ def load_settings(
     content = _read_yaml(path) if path is not None else {}
     # A section whose keys are all commented out is null in YAML, and means its defaults.
     content = {name: {} if value is None and _is_section(name) else value for name, value in content.items()}
-    for name, value in _from_environment(environment).items():
+    variables = {_setting(variable): variable for variable in environment if variable.startswith(ENVIRONMENT_PREFIX)}
+    given = {name: value for name, value in (flags or {}).items() if value is not None}
+    for name, variable in variables.items():
+        _set(content, name, _value(name, environment[variable], variable))
+    for name, value in given.items():
         _set(content, name, value)
-    for name, value in (flags or {}).items():
-        if value is not None:
-            _set(content, name, value)
-    return _validated(content)
+
+    def origin(name: str) -> str:
+        """Where a setting was found, for a message; nothing for a flag, which has just been typed."""
+        if _within(name, given):
+            return ""
+        return next((variables[known] for known in variables if _within(name, [known])), printable(str(path or "")))
+
+    return _validated(content, origin)
 
 
 def changed_settings(settings: Settings, values: Mapping[str, Any]) -> Settings:
@@ -64,17 +73,28 @@ def changed_settings(settings: Settings, values: Mapping[str, Any]) -> Settings:
     return _validated(content)
 
 
-def _validated(content: dict[str, Any]) -> Settings:
+def _validated(content: dict[str, Any], origin: Callable[[str], str] = lambda _: "") -> Settings:
+    """Settings.
+
+    Args:
+        content: their values.
+        origin: where a setting was found, given its dotted name; nothing where that is clear.
+
+    Raises:
+        ConfigError: when a key is unknown or a value is not valid.
+    """
+    keep_secrets_of(content)  # also those of a misspelt setting, which its message may quote
     try:
         return Settings.model_validate(content)
     except ValidationError as error:
         where, what = first_problem(error)
-        if error.errors()[0]["type"] == "extra_forbidden":
-            raise ConfigError(f"unknown setting `{where}`{_nearest(where)}; see `edge-fer config show`") from error
-        setting = (
-            f"setting `{where}`: " if error.errors()[0]["loc"] else ""
-        )  # a conflict between two settings has no place
-        raise ConfigError(f"{setting}{what}; see `edge-fer config show`") from error
+        problem = error.errors(include_url=False)[0]
+        place = f"{found}: " if (found := origin(where)) else ""
+    where = printable(where)
+    if problem["type"] == "extra_forbidden":
+        raise ConfigError(f"{place}unknown setting `{where}`{_nearest(where)}; see `edge-fer config show`")
+    setting = f"{place}setting `{where}`: " if problem["loc"] else ""  # a conflict between two settings has no place
+    raise ConfigError(f"{setting}{printable(what)}; see `edge-fer config show`")
 
 
 def dump_settings(settings: Settings) -> str:
@@ -98,30 +118,36 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 
 def _read_text(path: Path) -> str:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
     except OSError as error:
         raise ConfigError(f"expected a settings file at {path}, found: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise ConfigError(f"expected YAML text in {path}, found bytes that are no UTF-8 at {error.start}") from error
+        raise ConfigError(
+            f"expected YAML text in {path}, found bytes that are no UTF-8 at {error.start}; save it as UTF-8"
+        ) from error
     if not text and path.is_fifo():
         raise ConfigError(f"expected settings in {path}, found a pipe that has been read to its end; name a file")
     return text
 
 
-def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
-    found = {}
-    for variable, text in environment.items():
-        if not variable.startswith(ENVIRONMENT_PREFIX):
-            continue
-        name = variable.removeprefix(ENVIRONMENT_PREFIX).lower().replace("__", ".")
-        if _is_text(name):
-            found[name] = text
-            continue
-        try:
-            found[name] = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise ConfigError(f"expected a YAML value in {variable}, found: {text!r}") from error
-    return found
+def _setting(variable: str) -> str:
+    """The dotted name of the setting that an environment variable sets."""
+    return variable.removeprefix(ENVIRONMENT_PREFIX).lower().replace("__", ".")
+
+
+def _value(name: str, text: str, variable: str) -> Any:
+    """The value of a setting, from the text of an environment variable."""
+    if _is_text(name) or (_is_path(name) and text not in ("", "null")):
+        return text
+    try:
+        return parse_yaml(text, variable)
+    except YamlTextError as error:
+        raise ConfigError(str(error)) from error
+
+
+def _within(name: str, settings: Iterable[str]) -> bool:
+    """Whether a setting is one of others, or in one of them that is a section or a list."""
+    return any(f"{name}.".startswith(f"{other}.") for other in settings)
 
 
 def _set(content: dict[str, Any], name: str, value: Any) -> None:
@@ -129,7 +155,8 @@ def _set(content: dict[str, Any], name: str, value: Any) -> None:
     for section in sections:
         inner = content.setdefault(section, {})
         if not isinstance(inner, dict):
-            raise ConfigError(f"setting `{section}`: expected a section, found {inner!r}; see `edge-fer config show`")
+            found = shown(inner)
+            raise ConfigError(f"setting `{section}`: expected a section, found {found}; see `edge-fer config show`")
         content = inner
     content[key] = value
 
@@ -150,6 +177,11 @@ def _is_section(name: str) -> bool:
 def _is_text(name: str) -> bool:
     """Whether a setting is free text, which is not read as YAML: `007` and `on` stay as they are."""
     return _field(name) in (str, str | None)
+
+
+def _is_path(name: str) -> bool:
+    """Whether a setting is the path of a file or folder, which may hold what YAML takes for signs of its own."""
+    return bool(_field(name) == Path | None)
 
 
 def _nearest(where: str) -> str:

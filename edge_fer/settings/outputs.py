@@ -54,6 +54,11 @@ class MqttSettings(Section):
     )
     prefix: str = Field("edge-fer/{device}", min_length=1, description="prefix of all topics")
     qos: Literal[0, 1, 2] = Field(1, description="quality of service: 0 at most once, 1 at least once, 2 exactly once")
+    retain: bool = Field(
+        True,
+        description="let the broker keep the newest state, availability and notice for those who come later; false: "
+        "for a broker that cannot (retain not available)",
+    )
     faces: bool = Field(False, description="also publish each face of a reading, below `face/`")
     max_rate_hz: float | None = Field(None, gt=0, le=1000, description="most readings a second; null: all")
     keepalive_s: int = Field(15, ge=2, le=3600, description="a link that is silent for this long is probed, seconds")
@@ -77,6 +82,13 @@ class MqttSettings(Section):
     homeassistant_prefix: str = Field(
         "homeassistant", min_length=1, description="prefix of Home Assistant's discovery topics"
     )
+
+    @field_validator("host")
+    @classmethod
+    def _check_host(cls, host: str | None) -> str | None:
+        if host is not None and re.search(r"[@/\s]", host):
+            raise ValueError("expected a host name or address, found a URL; user and password go to credentials_file")
+        return host
 
     @field_validator("prefix", "homeassistant_prefix")
     @classmethod
@@ -217,7 +229,8 @@ class PrivacySettings(Section):
     """What may be seen of people."""
 
     blur_faces: bool = Field(
-        False, description="make faces unrecognisable in recordings and live pictures once they are found"
+        False,
+        description="make faces unrecognisable in recordings and live pictures, each of which is searched for that",
     )
     notice: str | None = Field(
         None,

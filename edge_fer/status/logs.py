@@ -9,6 +9,8 @@ import sys
 from collections.abc import Mapping
 from typing import Literal, TextIO
 
+from edge_fer.common.secrets import hide_secrets
+from edge_fer.common.text import escaped
 from edge_fer.publish import Sink
 from edge_fer.schema import Record, Status
 from edge_fer.status.reporter import iso
@@ -73,18 +75,25 @@ class StatusLog(Sink):
         return logging.INFO if wrong < before or not wrong else logging.WARNING
 
 
-class _Text(logging.Formatter):
+class _Safe(logging.Formatter):
+    """Hides secrets, which libraries may quote in their errors, and escapes what a terminal would obey."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return escaped(hide_secrets(super().format(record)))
+
+
+class _Text(_Safe):
     def format(self, record: logging.LogRecord) -> str:
         return f"edge-fer: {super().format(record)}"
 
 
-class _Journal(logging.Formatter):
+class _Journal(_Safe):
     def format(self, record: logging.LogRecord) -> str:
         priority = next((number for level, number in _PRIORITIES if record.levelno >= level), 7)
         return "\n".join(f"<{priority}>{line}" for line in super().format(record).splitlines())
 
 
-class _Json(logging.Formatter):
+class _Json(_Safe):
     def format(self, record: logging.LogRecord) -> str:
         line = {
             "at": iso(record.created),

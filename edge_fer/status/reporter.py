@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 import uuid
+from dataclasses import replace
 from datetime import datetime, timezone
 
+from edge_fer.common.text import redact
 from edge_fer.expression.face_reading import age_ms
 from edge_fer.process.running_child import abandoned
 from edge_fer.publish.sink_group import SinkGroup
@@ -42,7 +44,7 @@ class Reporter:
             frame,
             recognized,
             now_ns,
-            reason=recognized.origin.reason or self._condition.trouble_beside_devices,
+            reason=_safe(recognized.origin.reason or self._condition.trouble_beside_devices),
             fps=self._monitor.fps(),
             dropped=self._condition.camera.dropped,
         )
@@ -75,9 +77,14 @@ class Reporter:
             abandoned=abandoned(),
             stuck=condition.stuck,
             degraded_s=round(self._monitor.degraded_s(degraded=trouble is not None), 1),
-            sinks=self._sinks.conditions,
-            message=message,
+            sinks={name: replace(sink, reason=_safe(sink.reason)) for name, sink in self._sinks.conditions.items()},
+            message=redact(message),
         )
+
+
+def _safe(reason: str | None) -> str | None:
+    """A reason as it may leave the box."""
+    return None if reason is None else redact(reason)
 
 
 class Identity:

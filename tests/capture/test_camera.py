@@ -580,11 +580,28 @@ def test_a_frozen_camera_is_lost_and_opened_again(started):
 
 
 def test_a_camera_that_stays_frozen_is_tried_less_often(started):
-    frozen = [[noise(1)] * 9] * 4
+    frozen = [[noise(seed)] * 9 for seed in (5, 6, 7, 8)]
     _, stopping, _ = watched(
         started, *frozen, [noise(1), noise(2), noise(3), *[noise(4)] * 9], [], frozen_s=3, retry_max_s=2
     )
     assert stopping.waits == [0.5, 1.0, 2.0, 2.0, 0.5]
+
+
+def test_a_still_scene_is_no_frozen_camera_once_a_reopening_has_shown_the_same(started):
+    screen = [noise(1)] * 30
+    camera, stopping, told = watched(started, screen, [*screen, noise(2), *[noise(1)] * 9], [noise(1)], frozen_s=3)
+    assert [message for _, message in told] == [
+        "reading script",
+        "script is frozen: the same picture for 3 s; trying again in 0.5 s",
+        "reading script",
+        "script shows what it showed before: taken for a still scene",
+        "script is frozen: the same picture for 3 s; trying again in 0.5 s",
+        "reading script",
+        "script shows what it showed before: taken for a still scene",
+        "script has ended",
+    ]
+    assert stopping.waits == [0.5, 0.5], "the camera was well for long"
+    assert camera.restarts == 2
 
 
 def test_a_black_picture_is_told_once_and_when_it_is_over(started):

@@ -19,8 +19,10 @@ from pathlib import Path
 import cv2
 import pytest
 import yaml
+from typer.testing import CliRunner
 
 import edge_fer
+from edge_fer.cli.app import app
 from edge_fer.inference.model_store import packaged_folder
 
 COMMAND = [sys.executable, "-m", "edge_fer"]
@@ -108,9 +110,10 @@ def test_a_run_prints_json_lines_when_piped_and_records(tmp_path: Path) -> None:
 def test_text_can_be_asked_for() -> None:
     result = edge_fer_cli("run", "--camera", "sample", "--max-frames", "2", "--format", "text", "--clahe", "on")
     assert result.returncode == 0
-    reading, why, stages = result.stdout.splitlines()[-3:]
+    reading, why, summary, stages = result.stdout.splitlines()[-4:]
     assert "FPS" in reading
     assert why == "2 frames were read"
+    assert summary == "2 frames, 0 dropped, 1 face: 2 happiness"
     assert "enhance" in stages
 
 
@@ -146,6 +149,30 @@ def test_bad_settings_end_with_2(tmp_path: Path, text: str, words: tuple[str, ..
     path = tmp_path / "edge-fer.yaml"
     path.write_text(text)
     failed_with(edge_fer_cli("run", "--config", str(path)), 2, *words)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("run --source sample", "--source, did you mean --camera?"),
+        ("run sample", "did you mean --camera sample?"),
+        ("bench a.mp4 b.mp4", "did you mean --camera a.mp4?"),
+        ("run --cameras 0", "--camera"),
+        ("models list sample", "unexpected extra argument"),
+    ],
+)
+def test_a_source_that_is_named_otherwise_is_told_the_option(line: str, said: str) -> None:
+    result = CliRunner().invoke(app, line.split(), prog_name="edge-fer")
+    assert result.exit_code == 2
+    assert said in result.output
+    assert ("camera" in result.output) == ("models" not in line)
+
+
+@pytest.mark.parametrize("line", ["run", "config schema", "lab", "lab faces", ""])
+def test_a_flag_is_shown_without_a_value(line: str) -> None:
+    text = CliRunner().invoke(app, [*line.split(), "--help"], prog_name="edge-fer").output
+    assert "--help " in text
+    assert "bool" not in text
 
 
 def test_an_unknown_command_ends_with_2() -> None:
@@ -264,3 +291,12 @@ def test_importing_the_package_is_cheap() -> None:
     code = "import sys, edge_fer; print(sorted({'numpy', 'cv2', 'pydantic', 'ai_edge_litert'} & set(sys.modules)))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+def test_the_name_of_a_file_does_not_steer_the_terminal(tmp_path: Path) -> None:
+    name = str(tmp_path / "a\x1b]0;title\x07\x9b31m")
+    for arguments in (("run", "--camera", name), ("run", "--config", name), ("models", "list", "--models", name),
+                      ("run", "--camera", "sample", "--record", f"{name}/a.mp4")):  # fmt: skip
+        said = edge_fer_cli(*arguments).stderr
+        assert "x1b]0;title" in said
+        assert said.strip().isprintable()

@@ -30,6 +30,26 @@ def test_a_sensor_that_cannot_be_read_is_left_out(tmp_path: Path) -> None:
     assert temperatures(tmp_path / "none") == {}
 
 
+@pytest.mark.parametrize(
+    ("kind", "millidegrees", "celsius"),
+    [
+        ("cpu-thermal", -256_000, None),  # a sensor that is not connected
+        ("battery", 255_000, None),
+        ("acpitz", -273_200, None),
+        ("pmic-thermal", 100_000, None),  # reads so for good: it tells alarms only
+        ("pmic-thermal", 61_500, 61.5),
+        ("cpu-thermal", 100_000, 100.0),
+        ("cpu-thermal", -20_000, -20.0),
+    ],
+)
+def test_what_is_no_temperature_is_left_out(
+    kind: str, millidegrees: int, celsius: float | None, tmp_path: Path
+) -> None:
+    write(tmp_path / "class/thermal/thermal_zone0/type", f"{kind}\n")
+    write(tmp_path / "class/thermal/thermal_zone0/temp", f"{millidegrees}\n")
+    assert list(temperatures(tmp_path).values()) == ([] if celsius is None else [celsius])
+
+
 KERNEL = "devices/platform/soc/soc:firmware/get_throttled"
 
 

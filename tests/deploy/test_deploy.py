@@ -17,6 +17,7 @@ from edge_fer.inference.model_store import MANIFEST, ModelStore
 pytest.importorskip("ai_edge_litert.schema_py_generated")
 from tests.lab.edgetpu.test_compiler_log import CRASH, NOT_CACHED, ON_CPU, SUCCESS, compiled_model, models_folder
 from tests.support import ROOT
+from tests.support.debian import need_debian
 
 DEPLOY = ROOT / "deploy"
 COMPILE, VERIFY = DEPLOY / "compile_edgetpu.sh", DEPLOY / "verify_board.sh"
@@ -56,6 +57,7 @@ def script(path: Path, body: str) -> None:
 @pytest.fixture
 def stub(tmp_path: Path) -> Path:
     """A folder for PATH, with what the scripts need and nothing that this machine happens to have."""
+    need_debian("openssh-client")
     folder = tmp_path / "bin"
     folder.mkdir()
     for tool in ("cat", "cp", "dirname", "ls", "mkdir", "mktemp", "mv", "rm", "sed", "sha256sum", "sh", "tail", "tr",

@@ -234,8 +234,17 @@ def test_uninstalling_leaves_the_configuration_only(installed: Box) -> None:
     assert not list((installed.root / "opt").iterdir())
     for database in ("passwd", "group"):
         assert "edge-fer" not in (installed.root / "etc" / database).read_text()
+    (installed.root / "etc/edge-fer/token").write_text("a token\n")
+    (installed.root / "srv").mkdir()
+    (installed.root / "srv/ca.pem").touch()
+    with (installed.root / CONFIG).open("a") as file:
+        file.write("#x: {token_file: /etc/edge-fer/token, ca_file: /srv/ca.pem}\n")
     said = installed.do("uninstall.sh", "--purge")
-    assert said == f"uninstall: removing {installed.root}/etc/edge-fer\n"
+    assert said.splitlines() == [
+        "uninstall: not removed, though the configuration names it: /srv/ca.pem",
+        f"uninstall: removing {installed.root}/etc/edge-fer",
+    ]
+    (installed.root / "srv/ca.pem").unlink()
     assert installed.files() == set()
     for options in ([], ["--purge"]):
         assert "nothing to do" in installed.do("uninstall.sh", *options)
@@ -461,6 +470,7 @@ def test_the_man_page_names_every_command() -> None:
     assert set(re.findall(r"^\.TP\n\.B (\w+)$", section, re.MULTILINE)) == {*command.commands, "lab"}
 
 
+@pytest.mark.debian("shellcheck")
 def test_shellcheck_finds_nothing() -> None:
     scripts = {*DEPLOY.glob("*.sh"), *DEPLOY.glob("debian/*"), *DEPLOY.glob("edge-fer-*")}
     scripts = {path for path in scripts if path.name == "common.sh" or path.read_text().startswith("#!")}

@@ -45,6 +45,7 @@ def analyze(*arguments: str | Path) -> str:
     return done.stdout + done.stderr
 
 
+@pytest.mark.debian("systemd")
 @pytest.mark.parametrize("drop_ins", [[], *([one] for one in DROP_INS), DROP_INS], ids=len)
 def test_systemd_finds_nothing_to_complain_about(drop_ins: list[Path], tmp_path: Path) -> None:
     units = installed(tmp_path, drop_ins)
@@ -53,6 +54,7 @@ def test_systemd_finds_nothing_to_complain_about(drop_ins: list[Path], tmp_path:
     assert "edge-fer" not in said
 
 
+@pytest.mark.debian("systemd")
 def test_a_mistake_in_a_drop_in_would_be_found(tmp_path: Path) -> None:
     units = installed(tmp_path, [])
     (units / "edge-fer.service.d" / "wrong.conf").write_text("[Service]\nDeviceAllowed=char-81 rw\n")
@@ -60,6 +62,7 @@ def test_a_mistake_in_a_drop_in_would_be_found(tmp_path: Path) -> None:
         analyze("verify", "--man=no", "--recursive-errors=yes", units / "edge-fer.service")
 
 
+@pytest.mark.debian("systemd")
 @pytest.mark.parametrize(
     ("unit", "drop_ins", "most"),
     [("edge-fer.service", [], 20), ("edge-fer.service", DROP_INS, 20), ("edge-fer-usb@.service", [], 25)],

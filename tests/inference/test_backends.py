@@ -73,6 +73,8 @@ def open_device(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Open]:
         return backend
 
     def opened(name: str, model: str | bytes) -> Backend:
+        if name in ("edgetpu", "supervised"):
+            library()  # where it cannot be compiled, the test is skipped here and not in a thread
         content = model if isinstance(model, bytes) else network(model, name)
         if name == "simulated":
             return simulated.open_backend(content, 0.001)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
 
 from edge_fer.errors import ModelError
 from edge_fer.inference.manifest import ClassifierSpec, FailoverSpec, Manifest, MtcnnSpec, parse_manifest
-from edge_fer.inference.model_store import MANIFEST, packaged_folder
+from edge_fer.inference.model_store import MANIFEST, ModelStore, packaged_folder
 from edge_fer.types import LABELS
 
 PATH = Path("/models/manifest.yaml")
@@ -28,6 +33,16 @@ def mtcnn() -> dict[str, Any]:
 def classifier(mtcnn: dict[str, Any]) -> dict[str, Any]:
     crop = {"eye_distance": 0.3, "eye_y": 0.37, "detail": 64}
     return mtcnn | {"task": "classify", "labels": list(LABELS), "crop": crop}
+
+
+@pytest.fixture(scope="module")
+def shipped_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the shipped networks, whose manifest may be written."""
+    folder = tmp_path_factory.mktemp("models")
+    for file in packaged_folder().iterdir():
+        if file.name != MANIFEST:
+            (folder / file.name).symlink_to(file)
+    return folder
 
 
 def parse(entry: object) -> Manifest:
@@ -190,3 +205,59 @@ def test_what_is_no_manifest_says_where(content: object, place: str) -> None:
     with pytest.raises(ModelError) as caught:
         parse_manifest(content, PATH)
     assert f"found {place}" in str(caught.value)
+
+
+SHIPPED = yaml.safe_load((packaged_folder() / MANIFEST).read_text())
+ODD = st.sampled_from(
+    [None, True, -1, 0, 10**30, float("nan"), float("inf"), "", "x", "../a", "/dev/zero", "a\0b", [], [1], {}, {"a": 1}]
+) | st.text(max_size=3)
+
+
+def places(content: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Every place in nested names, values and lists."""
+    inner = content.items() if isinstance(content, dict) else enumerate(content) if isinstance(content, list) else ()
+    for key, value in inner:
+        yield (*path, key)
+        yield from places(value, (*path, key))
+
+
+@given(st.sampled_from(sorted(places(SHIPPED), key=str)), ODD, st.booleans())
+@examples(max_examples=25)
+def test_a_manifest_with_anything_anywhere_is_read_or_refused_in_one_line(
+    shipped_files: Path, place: tuple[Any, ...], odd: object, drop: bool
+) -> None:
+    *way, last = place
+    content = inner = copy.deepcopy(SHIPPED)
+    for key in way:
+        inner = inner[key]
+    inner[last] = odd
+    if drop:
+        del inner[last]
+    (shipped_files / MANIFEST).write_text(yaml.safe_dump(content))
+    try:
+        store = ModelStore(shipped_files)
+        for spec in store.specs.values():
+            store.check_card(spec)
+    except ModelError as error:
+        complaint = str(error)
+        assert "\n" not in complaint
+        assert len(complaint) < 2000
+
+
+@pytest.mark.parametrize("name", ["a\0b", ""])
+def test_a_file_has_a_name_that_a_file_can_have(name: str, mtcnn: dict[str, Any]) -> None:
+    with pytest.raises(ModelError, match="field `file`: expected the name of a file"):
+        parse(mtcnn | {"file": name})
+
+
+def test_what_is_no_file_is_not_read(tmp_path: Path, mtcnn: dict[str, Any]) -> None:
+    (tmp_path / "net.tflite").symlink_to("/dev/zero")
+    (tmp_path / MANIFEST).write_text(yaml.safe_dump({"schema": "edge-fer/models/1", "models": {"net": mtcnn}}))
+    with pytest.raises(ModelError, match="found no regular file"):
+        ModelStore(tmp_path).load("net", "refine")
+
+
+def test_a_manifest_without_end_is_refused(tmp_path: Path) -> None:
+    (tmp_path / MANIFEST).symlink_to("/dev/zero")
+    with pytest.raises(ModelError, match="expected at most 131072 bytes"):
+        ModelStore(tmp_path)

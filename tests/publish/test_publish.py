@@ -25,7 +25,7 @@ from edge_fer.publish.jsonl import JsonLines
 from edge_fer.publish.partial_file import claim
 from edge_fer.publish.recording import Pace, Recording
 from edge_fer.publish.stdout import Stdout
-from edge_fer.publish.text import TextLine
+from edge_fer.publish.text import TextLine, _Summary
 from edge_fer.schema import FaceReading, Record, json_schema, to_json
 from edge_fer.settings import Settings
 from edge_fer.types import LABELS, Box, Label
@@ -92,14 +92,39 @@ def test_text_lives_on_one_line_of_a_terminal() -> None:
     sink.publish(make_reading(faces=(make_face_reading(),)), PICTURE)
     sink.publish(make_status("stopping", "sample has ended"), None)
     sink.close()
-    opening, in_place, ended, stages, rest = "".join(written).split("\n")
+    opening, in_place, ended, summary, stages, rest = "".join(written).split("\n")
     assert opening == "opening sample"
     assert in_place.count("\r") == 2
     assert "29.9 FPS" in in_place
     assert in_place.endswith("[7] happiness 93%"), "the last reading stays readable"
     assert ended == "sample has ended"
+    assert summary == "2 frames, 3 dropped, 1 face: 1 happiness"
     assert "detect 27.1/31.9" in stages
     assert rest == ""
+
+
+def test_each_picture_of_a_folder_has_a_line_with_its_name() -> None:
+    written: list[str] = []
+    sink = TextLine(written.append, in_place=True)
+    for number, name in enumerate(("a\x1b.jpg", "b.jpg", "c.mp4", "c.mp4")):
+        face = replace(make_face_reading("fear" if number else None, "blurred"), id=number)
+        reading = make_reading(frame=number, faces=(face,))
+        sink.publish(replace(reading, source="/photos", source_file=f"/photos/{name}"), PICTURE)
+    sink.publish(make_status("stopping", "photos has ended"), None)
+    lines = "".join(written).split("\n")
+    assert lines[0].endswith(r"cpu  a\x1b.jpg  frame 0  [0] blurred")
+    assert lines[1].endswith("cpu  b.jpg  frame 1  [1] fear 93%")
+    assert lines[2].count("\r") == 1, "a film lives on one line"
+    assert lines[2].endswith("cpu  c.mp4  frame 3  [3] fear 93%")
+    assert lines[3:5] == ["photos has ended", "4 frames, 3 dropped, 4 faces: 3 fear, 1 without a label"]
+
+
+def test_a_summary_remembers_few_ids() -> None:
+    summary = _Summary()
+    for number in range(10_000):
+        summary.add(make_reading(faces=(replace(make_face_reading(), id=number), replace(make_face_reading(), id=0))))
+    assert summary.text(0).startswith("10000 frames, 0 dropped, 100")
+    assert len(summary._ids) <= 2000
 
 
 def test_text_repeats_no_sentence() -> None:

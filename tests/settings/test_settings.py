@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
 
 from edge_fer.errors import ConfigError
 from edge_fer.settings import Settings, dump_settings, load_settings
@@ -92,7 +96,9 @@ def test_a_key_that_stands_twice_is_refused_with_its_line(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("text", "found"),
     [
-        ("capture: {source: 2026-13-45}", "month must be in 1..12"),
+        ("detect: {min_face: !!int three}", "invalid literal for int"),
+        ("detect: {min_face: !!int }", "string index out of range"),
+        ("detect: {min_face: !!timestamp 2026-13-45}", "could not determine a constructor"),
         ("[a]: 1", "a name that is no plain word"),
         ("on: {source: sample}", "a name that is no plain word"),
         ("1:", "a name that is no plain word"),
@@ -104,6 +110,11 @@ def test_odd_yaml_is_an_error_like_any_other(tmp_path: Path, text: str, found: s
     path.write_text(text)
     with pytest.raises(ConfigError, match=f"expected YAML in .*found: {found}"):
         load_settings(path, {})
+
+
+@pytest.mark.parametrize("word", ["2026-11-30", "12:30", "1:02:03"])
+def test_a_date_and_a_time_are_words(tmp_path: Path, word: str) -> None:
+    assert load_settings(write(tmp_path, f"device: {word}"), {}).device == word
 
 
 def test_one_section_may_take_in_another(tmp_path: Path) -> None:
@@ -126,9 +137,92 @@ def test_missing_and_binary_files(tmp_path: Path) -> None:
         load_settings(binary, {})
 
 
-def test_bad_environment_names_the_variable() -> None:
-    with pytest.raises(ConfigError, match="EDGE_FER_DETECT__MIN_FACE"):
-        load_settings(environment={"EDGE_FER_DETECT__MIN_FACE": "{"})
+def test_a_file_of_settings_has_an_end() -> None:
+    with pytest.raises(ConfigError, match="expected at most 131072 bytes in /dev/zero, found more"):
+        load_settings(Path("/dev/zero"), {})
+
+
+def test_a_byte_order_mark_is_no_part_of_the_settings(tmp_path: Path) -> None:
+    path = tmp_path / "edge-fer.yaml"
+    path.write_text("device: x\n", encoding="utf-8-sig")
+    assert load_settings(path, {}).device == "x"
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "2026-13-01", "[" * 500, "9" * 5000, "!!int", "!!binary =", "3", "big", "\udcfc"]
+)
+def test_bad_environment_names_the_variable(text: str) -> None:
+    with pytest.raises(ConfigError, match="EDGE_FER_DETECT__MIN_FACE") as caught:
+        load_settings(environment={"EDGE_FER_DETECT__MIN_FACE": text})
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "/x", "{", "2026-13-01", "\udcfc"])
+def test_a_variable_that_is_no_setting_is_named(text: str) -> None:
+    with pytest.raises(ConfigError, match="EDGE_FER_HOME"):
+        load_settings(environment={"EDGE_FER_HOME": text})
+
+
+def test_a_wrong_value_is_told_with_its_place(tmp_path: Path) -> None:
+    path = write(tmp_path, "detect: {min_face: 3, score: 2}")
+    environment = {"EDGE_FER_DETECT__SCORE": "3", "EDGE_FER_DETECT__THRESHOLDS": "[1, 2, 3]"}
+
+    def complaint(environment: dict[str, str], **flags: object) -> str:
+        with pytest.raises(ConfigError) as caught:
+            load_settings(path, environment, flags={f"detect.{name}": value for name, value in flags.items()})
+        return str(caught.value)
+
+    assert complaint({}).startswith(f"{path}: setting `detect.min_face`: input should be greater")
+    assert complaint(environment, min_face=30).startswith("EDGE_FER_DETECT__SCORE: setting `detect.score`: ")
+    listed = complaint(environment, min_face=30, score=0.5)
+    assert listed.startswith("EDGE_FER_DETECT__THRESHOLDS: setting `detect.thresholds.0`: ")
+    assert complaint({}, min_face=4).startswith("setting `detect.min_face`: ")
+
+
+def test_text_that_is_no_utf8_is_refused_and_file_names_are_not(tmp_path: Path) -> None:
+    wrong = os.fsdecode(b"T\xfcr")
+    with pytest.raises(ConfigError, match="EDGE_FER_DEVICE: setting `device`: expected text in UTF-8"):
+        load_settings(environment={"EDGE_FER_DEVICE": wrong})
+    settings = load_settings(environment={"EDGE_FER_MODELS": wrong})
+    assert os.fsencode(settings.models or "") == b"T\xfcr"
+    assert load_settings(write(tmp_path, dump_settings(settings)), {}) == settings
+
+
+@pytest.mark.parametrize("name", ["a: b", "#1", "2026-11-30", "[x]", "~", "T\N{LATIN SMALL LETTER U WITH DIAERESIS}r"])
+def test_a_path_in_the_environment_is_taken_as_it_stands(name: str) -> None:
+    assert load_settings(environment={"EDGE_FER_MODELS": name}).models == Path(name)
+
+
+@pytest.mark.parametrize("text", ["", "null"])
+def test_no_path_in_the_environment_means_the_default(text: str) -> None:
+    assert load_settings(environment={"EDGE_FER_MODELS": text}).models is None
+
+
+ANY_BYTES = st.one_of(
+    st.binary(max_size=50), st.text(alphabet="detcmin_fa: -[]{},&*!<|'\"\n#%?019.e\x1b", max_size=50).map(str.encode)
+)
+SECTIONS = st.dictionaries(
+    st.sampled_from([*Settings.model_fields, "x"]),
+    st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9), st.lists, max_leaves=5),
+    max_size=3,
+)
+
+
+@pytest.mark.parametrize("content", [ANY_BYTES, SECTIONS.map(lambda content: yaml.safe_dump(content).encode())])
+def test_any_file_is_settings_or_one_line(content: st.SearchStrategy[bytes], tmp_path: Path) -> None:
+    path = tmp_path / "edge-fer.yaml"
+
+    @given(content)
+    @examples(deadline=None, max_examples=40)
+    def load(content: bytes) -> None:
+        path.write_bytes(content)
+        try:
+            load_settings(path, {})
+        except ConfigError as error:
+            complaint = str(error)
+            assert complaint.isprintable(), complaint
+
+    load()
 
 
 def test_a_flag_below_a_value_is_refused(tmp_path: Path) -> None:
@@ -165,3 +259,60 @@ def test_devices_have_names(name: str) -> None:
 def test_other_names_of_devices_are_refused_with_those_there_are(name: str) -> None:
     with pytest.raises(ConfigError, match=f"expected auto, edgetpu, edgetpu:usb:0, .* or fake, found '{name}'"):
         load_settings(environment={}, flags={"classify.backend": name})
+
+
+SECRET = "Sonne@Mond#7"
+URL = f"rtsp://admin:{SECRET}@10.0.0.9:554/a"
+
+
+@pytest.mark.parametrize(
+    ("text", "environment"),
+    [
+        (f"capture: '{URL}'", {}),
+        (f"capture: {{source: sample, fps: '{URL}'}}", {}),
+        (f"captur: {{source: '{URL}'}}\ncapture: {{fps: Mond}}", {}),
+        (f"publish: {{mqtt: {{host: 'mqtt://admin:{SECRET}@broker'}}}}", {}),
+        (f"publish: {{mqtt: {{credentials_file: {{user: admin, password: '{SECRET}'}}}}}}", {}),
+        (f"publish: {{mavlink: {{url: '{URL}'}}}}", {}),
+        (f"publish: {{http: {{hosts: '{URL}'}}}}", {}),
+        ("", {"EDGE_FER_CAPTURE": URL}),
+        ("", {"EDGE_FER_CAPTURE__FPS": f"[{URL}"}),
+        (f"capture: '{URL}'", {"EDGE_FER_CAPTURE__FPS": "5"}),
+    ],
+)
+def test_a_mistyped_setting_does_not_show_a_password(tmp_path: Path, text: str, environment: dict[str, str]) -> None:
+    with pytest.raises(ConfigError) as refused:
+        load_settings(write(tmp_path, text), environment)
+    assert "Mond" not in str(refused.value)
+    assert "Sonne" not in str(refused.value)
+    assert len(str(refused.value)) < 500
+
+
+def test_a_long_value_is_cut(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as refused:
+        load_settings(write(tmp_path, f"detect: {{min_face: {'x' * 5000}}}"), {})
+    assert len(str(refused.value)) < 300
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        URL, "rtsp://admin:a/b@host/s", "rtsp://admin:a?b@host/s", "rtsp://admin:a#b@host/s", "rtsp://admin:a b@host/s",
+        "http://admin:geheim", "rtsp://admin:a:b/c@host", "HTTP://u:p#@h/",
+    ],
+)  # fmt: skip
+def test_a_password_that_ends_its_url_is_refused_with_advice(source: str) -> None:
+    with pytest.raises(ConfigError, match="%40 for @, %23 for #, %2F for /") as refused:
+        load_settings(environment={}, flags={"capture.source": source})
+    assert "***" not in str(refused.value), "the advice itself is no secret"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "rtsp://u:p%40%23@host:554/a", "rtsp://u:p@q@host/a", "rtsp://host/a", "http://[fe80::1]:8080/@me/v.mjpg",
+        "https://u:p@host/a?b=c#t=5", "rtsp://host:/a", "sample", "a#b@c.mp4", "file:///a b@c#d@e.mp4", "rtmp://host/a@b",
+    ],
+)  # fmt: skip
+def test_other_sources_are_left_alone(source: str) -> None:
+    assert load_settings(environment={}, flags={"capture.source": source}).capture.source == source

@@ -14,18 +14,16 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
+from tests.support.debian import PATH, need_debian
 from tests.support.waiting import wait_until
 
-MOSQUITTO = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+MOSQUITTO = shutil.which("mosquitto", path=PATH)
 MOSQUITTO_SUB = shutil.which("mosquitto_sub")
 
 
 def need_mosquitto() -> None:
     """Skip a test where there is no mosquitto; in CI that is a failure."""
-    if MOSQUITTO is None or MOSQUITTO_SUB is None:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)("needs mosquitto and mosquitto-clients")
+    need_debian("mosquitto", "mosquitto-clients")
 
 
 def free_port() -> int:

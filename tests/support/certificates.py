@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+from tests.support.debian import program
+
 
 class Certificates:
     """A certificate authority, certificates that it has signed, and another authority.
@@ -42,4 +44,4 @@ class Certificates:
                       self.path(f"{name}.crt"))  # fmt: skip
 
     def _openssl(self, *arguments: str | Path) -> None:
-        subprocess.run(["openssl", *arguments], check=True, capture_output=True, timeout=30)
+        subprocess.run([program("openssl"), *arguments], check=True, capture_output=True, timeout=30)

@@ -96,3 +96,23 @@ class Jpegs:
             "width": 16, "height": 12, "pixel_format": "mjpeg", "stride": 0, "bytes": len(content),
             "captured_ns": time.monotonic_ns(),
         }  # fmt: skip
+
+
+class Malformed:
+    """A camera whose `info`, or whose replies from the third frame on, have other fields than was agreed."""
+
+    def __init__(self, memory, info=None, reply=None, without=()):
+        memory.view(16 * 12 * 3)
+        self.info = {"fps": 25.0} if info is None else info
+        self._reply, self._without = reply or {}, without
+        self._count = 0
+
+    def read(self):
+        self._count += 1
+        reply = {
+            "width": 16, "height": 12, "pixel_format": "bgr24", "stride": 48, "bytes": 16 * 12 * 3,
+            "captured_ns": time.monotonic_ns(),
+        }  # fmt: skip
+        if self._count <= 2:
+            return reply
+        return {name: value for name, value in {**reply, **self._reply}.items() if name not in self._without}

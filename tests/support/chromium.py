@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
-import shutil
 import subprocess
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,10 +11,10 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.request import urlopen
 
-import pytest
 from websockets.sync.client import connect
 
 from edge_fer.common.closeable import Closeable
+from tests.support.debian import program
 from tests.support.waiting import wait_until
 
 PATIENCE_S = 10.0
@@ -25,14 +23,6 @@ _OPTIONS = (
     "--disable-background-networking", "--disable-component-update", "--disable-sync", "--hide-scrollbars",
     "--disable-dev-shm-usage", "--remote-debugging-port=0",
 )  # fmt: skip
-
-
-def chromium() -> str:
-    """The program; the test is skipped where it is not installed, and fails so in CI."""
-    path = shutil.which("chromium")
-    if path is None:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)("needs Debian's package chromium")
-    return path
 
 
 class Browser(Closeable):
@@ -44,14 +34,14 @@ class Browser(Closeable):
     """
 
     def __init__(self) -> None:
-        program = chromium()
+        chromium = program("chromium")
         self.requests: list[str] = []
         self.complaints: list[str] = []
         self._calls = 0
         with ExitStack() as stack:
             folder = stack.enter_context(TemporaryDirectory(prefix="chromium-", ignore_cleanup_errors=True))
             process = subprocess.Popen(
-                [program, *_OPTIONS, f"--user-data-dir={folder}", "about:blank"],
+                [chromium, *_OPTIONS, f"--user-data-dir={folder}", "about:blank"],
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
             )

@@ -16,6 +16,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tools.field.debian_root import make_root, run_inside
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 PACKAGES = "python3,python3-venv,systemd,udev"
 CONFIG = {"etc/edge-fer", "etc/edge-fer/config.yaml"}
@@ -50,17 +52,12 @@ def files(root: Path) -> dict[str, str]:
 
 def inside(root: Path, command: str) -> str:
     """Run a shell command in the root, without network; its output."""
-    script = 'mount -t proc proc "$0/proc" && exec chroot "$0" sh -euc "$1"'
-    unshare = ["unshare", "--mount", "--net", "--pid", "--fork", "sh", "-euc", script, str(root), command]
     print(f"# {command}", flush=True)
-    environment = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin", "LC_ALL": "C.UTF-8", "HOME": "/root"}
-    done = subprocess.run(
-        unshare, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, env=environment
-    )
-    print(done.stdout, flush=True)
-    if done.returncode:
-        raise SystemExit(f"NOT as it should be: `{command}` ended with {done.returncode}")
-    return done.stdout
+    code, said = run_inside(root, command, ["--net"])
+    print(said, flush=True)
+    if code:
+        raise SystemExit(f"NOT as it should be: `{command}` ended with {code}")
+    return said
 
 
 def expect(what: str, holds: bool, found: object) -> None:
@@ -151,13 +148,11 @@ def read_sample(root: Path) -> None:
     expect("the sample is read", '"edge-fer/reading/1"' in reading, reading)
 
 
-def make_root(root: Path, packages: str, options: argparse.Namespace) -> Path:
+def root_with_wheels(root: Path, packages: str, options: argparse.Namespace) -> Path:
     """A clean Debian, with the wheels."""
-    command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={packages}", options.suite, root]
-    subprocess.run(command, check=True)
+    make_root(root, options.suite, packages)
     if options.wheels:
         shutil.copytree(options.wheels, root / "tmp/wheels")
-    print(f"== {root.name}: Debian {options.suite} with {packages}", flush=True)
     return root
 
 
@@ -170,14 +165,14 @@ def main() -> int:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         if options.wheels:
-            check_scripts(make_root(Path(folder, "scripts"), PACKAGES, options))
+            check_scripts(root_with_wheels(Path(folder, "scripts"), PACKAGES, options))
             build, final = (
-                make_root(Path(folder, name), packages, options)
+                root_with_wheels(Path(folder, name), packages, options)
                 for name, packages in (("build", "python3,python3-venv"), ("final", "python3"))
             )
             check_container(build, final)
         if options.deb:
-            check_package(make_root(Path(folder, "package"), PACKAGES, options), options.deb)
+            check_package(root_with_wheels(Path(folder, "package"), PACKAGES, options), options.deb)
     print("all is well")
     return 0
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from edge_fer.common.command_line import App
 from edge_fer.lab.cli.data import data
 from edge_fer.lab.cli.edgetpu import edgetpu_check, edgetpu_record, edgetpu_verify
 from edge_fer.lab.cli.evaluate import card, evaluate
@@ -23,7 +24,7 @@ INSIDE = "What a model is worth, and why"
 BOARD = "On a Coral Edge TPU"
 PROJECT = "What the project ships and tests itself with"
 
-app = typer.Typer(no_args_is_help=True, add_completion=False)  # completion is that of `edge-fer`
+app = App(no_args_is_help=True, add_completion=False)  # completion is that of `edge-fer`
 
 
 @app.callback()
@@ -39,7 +40,7 @@ def root() -> None:
 
     edge-fer lab export --weights out/train/finetune/best.npz --data faces/ --out my-models
 
-    edge-fer run --models my-models --camera 0
+    edge-fer run --models my-models --model my_se_resnet50 --camera 0
     """
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from edge_fer.errors import ModelError
-from edge_fer.lab.cli.options import DEFAULT_MODEL
+from edge_fer.lab.cli.options import MODEL_HELP, model_of
 
 _MODELS = typer.Option(help="Folder with manifest.yaml; default: the models that edge-fer ships.", metavar="DIR")
 
@@ -68,7 +68,7 @@ def edgetpu_verify(
         "edgetpu"
     ),
     reference: Annotated[str, typer.Option(help="The device it is compared with.")] = "cpu",
-    model: Annotated[str, typer.Option(help="The classifier.")] = DEFAULT_MODEL,
+    model: Annotated[str | None, typer.Option(help=MODEL_HELP)] = None,
     models: Annotated[Path | None, _MODELS] = None,
     soak_minutes: Annotated[float, typer.Option(help="Length of the long run.", min=0)] = 30.0,
     faces: Annotated[int, typer.Option(help="Faces that are compared.", min=1)] = 64,
@@ -85,7 +85,8 @@ def edgetpu_verify(
     from edge_fer.lab.edgetpu.verification_record import write_findings
     from edge_fer.lab.edgetpu.verify import Plan, verify
 
-    plan, store = Plan(model, backend, reference, soak_minutes * 60, faces, timed), ModelStore(models)
+    store = ModelStore(models)
+    plan = Plan(model_of(model, store), backend, reference, soak_minutes * 60, faces, timed)
     found = verify(plan, store, lambda text: typer.echo(text, err=True))
     write_findings(out, plan, store, found)
     for row in found.rows:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edge_fer.errors import ConfigError
-from edge_fer.lab.cli.options import DEFAULT_MODEL, LAYOUT_HELP, layout_of, split_of
+from edge_fer.lab.cli.options import LAYOUT_HELP, MODEL_HELP, layout_of, model_of, split_of
 from edge_fer.lab.datasets.dataset import SPLITS
 
 if TYPE_CHECKING:
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from edge_fer.lab.evaluation.record import Evaluation, LabelSet, ModeName
 
 _MODELS = typer.Option(help="Folder with manifest.yaml; default: the models that edge-fer ships.")
-_MODEL = typer.Option(help="Name of the classifier in the manifest.")
+_MODEL = typer.Option(help=MODEL_HELP)
 
 
 def evaluate(
     data: Annotated[Path, typer.Option(help="Labelled faces: an .npz file, fer2013.csv, or a folder.")],
     models: Annotated[Path | None, _MODELS] = None,
-    model: Annotated[str, _MODEL] = DEFAULT_MODEL,
+    model: Annotated[str | None, _MODEL] = None,
     layout: Annotated[str, typer.Option(help=LAYOUT_HELP)] = "auto",
     split: Annotated[str, typer.Option(help="train, valid or test.")] = "valid",
     against: Annotated[
@@ -55,10 +55,11 @@ def evaluate(
 
     Example: edge-fer lab evaluate --models my-models --data faces/ --split test --against se_resnet50
     """
+    from edge_fer.inference.model_store import ModelStore
     from edge_fer.lab.console import ConsoleReporter
     from edge_fer.lab.evaluation.run import Plan, run_evaluation
 
-    chosen = split_of(split)
+    chosen, model = split_of(split), model_of(model, ModelStore(models))
     plan = Plan(
         models=models,
         model=model,
@@ -114,7 +115,7 @@ def _modes(name: str) -> tuple[ModeName, ...]:
 def card(
     export: Annotated[Path, typer.Option(help="NAME.export.json, from `edge-fer lab export`.")],
     models: Annotated[Path | None, _MODELS] = None,
-    model: Annotated[str, _MODEL] = DEFAULT_MODEL,
+    model: Annotated[str | None, _MODEL] = None,
     evaluation: Annotated[
         list[Path] | None, typer.Option(help="evaluation.json, from `edge-fer lab evaluate`; may be given again.")
     ] = None,
@@ -124,8 +125,8 @@ def card(
     In: the manifest, the model and JSON files of measurements. Out: the card beside the model (NAME.md). No
     figure on it is typed by hand; records of another file are refused.
 
-    Example: edge-fer lab card --models my-models --export my-models/se_resnet50.export.json
-    --evaluation out/evaluate/se_resnet50-test/evaluation.json
+    Example: edge-fer lab card --models my-models --export my-models/my_se_resnet50.export.json
+    --evaluation out/evaluate/my_se_resnet50-test/evaluation.json
     """
     from edge_fer.inference.model_store import ModelStore
     from edge_fer.lab.edgetpu.rules import check_int8
@@ -136,6 +137,7 @@ def card(
     from edge_fer.lab.model_folder import write_card
 
     store = ModelStore(models)
+    model = model_of(model, store)
     spec, graph = store.spec(model, "classify"), check_int8(store.load(model, "classify"))
     measured = [read_record(path, Evaluation) for path in evaluation or ()]
     write_card(store.folder, spec, classifier_card(model, spec, graph, read_record(export, Export), measured))

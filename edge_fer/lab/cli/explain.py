@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edge_fer.errors import ConfigError, ModelError
-from edge_fer.lab.cli.options import DEFAULT_MODEL, LAYOUT_HELP, NETWORK, layout_of, split_of
+from edge_fer.lab.cli.options import LAYOUT_HELP, MODEL_HELP, NETWORK, layout_of, model_of, split_of
 from edge_fer.lab.datasets.dataset import SPLITS, Split
 from edge_fer.types import LABELS, Label
 
@@ -28,7 +28,7 @@ _MARKED = 10
 
 _WEIGHTS = typer.Option(help="Weights (.npz) of the float network that the INT8 one was made from.")
 _MODELS = typer.Option(help="Folder of artefacts with their manifest; default: those that edge-fer ships.")
-_MODEL = typer.Option(help="Name of the classifier in the manifest.")
+_MODEL = typer.Option(help=MODEL_HELP)
 _DATA = typer.Option(help="Labelled faces: an .npz file, fer2013.csv, or a folder.")
 _SEED = typer.Option(min=0, help="Of the draw of faces.")
 _THREADS = typer.Option(min=1, help="Processor threads.")
@@ -43,21 +43,21 @@ def layers(
     ] = None,
     int8: Annotated[Path | None, typer.Option(help="INT8 .tflite file instead of the manifest's.")] = None,
     models: Annotated[Path | None, _MODELS] = None,
-    model: Annotated[str, _MODEL] = DEFAULT_MODEL,
+    model: Annotated[str | None, _MODEL] = None,
     layout: Annotated[str, typer.Option(help=LAYOUT_HELP)] = "auto",
     faces: Annotated[int, typer.Option(min=1, help="So many faces of the validation split.")] = 32,
     seed: Annotated[int, _SEED] = 0,
     threads: Annotated[int, _THREADS] = 2,
-    out: Annotated[Path | None, typer.Option(help="Folder for layers.json, layers.csv and layers.png.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the files; default: out/layers/MODEL.")] = None,
 ) -> None:
     """Show what quantization costs each layer.
 
     In: the float network (--weights or --float), the INT8 one made from it, and labelled faces. Out: for every
     layer, in the order in which they run, the signal-to-noise ratio of its output, and by how much that is below
     the ratio of its worst input, in decibels; the ten layers that lose most are marked with a star. Errors add
-    up from layer to layer, as they do on the device.
+    up from layer to layer, as they do on the device. All of it goes into layers.json, layers.csv and layers.png, too.
 
-    Example: edge-fer lab layers --weights best.npz --models my-models --data faces/ --out layers
+    Example: edge-fer lab layers --weights best.npz --models my-models --data faces/
     """
     from edge_fer.inference.model_store import ModelStore
     from edge_fer.lab.console import ConsoleReporter
@@ -66,6 +66,7 @@ def layers(
     if (weights is None) == (float_file is None):
         raise ConfigError("expected either --weights or --float for the float network, found both or neither; give one")
     store = ModelStore(models)
+    model = model_of(model, store)
     spec = store.spec(model, "classify").input
     assert spec.size is not None
     int8_model = store.load(model, "classify") if int8 is None else _content(int8)
@@ -76,9 +77,9 @@ def layers(
         found = compare_layers(float_model, int8_model, pictures, spec, threads=threads, progress=progress)
     for line in _table(found):
         report.say(line)
-    if out is not None:
-        write_report(out, found)
-        report.say(f"table, record and plot are in {out}")
+    folder = out or Path("out") / "layers" / model
+    write_report(folder, found)
+    report.say(f"layers.json, layers.csv and layers.png are in {folder}")
 
 
 def _content(path: Path) -> bytes:
@@ -140,7 +141,7 @@ def explain(
         list[Path] | None, typer.Option(help="Picture or folder of pictures instead of --data; may be repeated.")
     ] = None,
     models: Annotated[Path | None, _MODELS] = None,
-    model: Annotated[str, _MODEL] = DEFAULT_MODEL,
+    model: Annotated[str | None, _MODEL] = None,
     layout: Annotated[str, typer.Option(help=LAYOUT_HELP)] = "auto",
     split: Annotated[str, typer.Option(help="train or valid, of --data.")] = "valid",
     look_at_test: Annotated[
@@ -190,6 +191,7 @@ def explain(
     torch.set_num_threads(threads)
     net, store, report = load_weights(weights, network).net, ModelStore(models), ConsoleReporter()
     mapped, side = choose_layer(net, layer)
+    model = model_of(model, store)
     with open_classifier(ClassifySettings(backend="cpu", model=model, threads=threads), store) as classifier:
         if data is not None:
             subjects = _labelled(data, layout, chosen, per_class, seed, classifier)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -20,7 +21,7 @@ def export(
     out: Annotated[Path, typer.Option(help="Folder of the artefacts.")] = Path("models"),
     mtcnn: Annotated[bool, typer.Option("--mtcnn/--no-mtcnn", help="Export the detector's nets.")] = True,
     classifier: Annotated[bool, typer.Option("--classifier/--no-classifier", help="Export the classifier.")] = True,
-    name: Annotated[str | None, typer.Option(help="The classifier's in the manifest; default: the network's.")] = None,
+    name: Annotated[str | None, typer.Option(help="The classifier's in the manifest; default: my_NETWORK.")] = None,
     network: Annotated[str | None, NETWORK] = None,
     about: Annotated[
         Path | None, typer.Option(help="YAML with source, licence, about_weights, training_data, limits: for the card.")
@@ -81,3 +82,5 @@ def export(
             there = out if (out / MANIFEST).is_file() else None
             export_classifier(job, folder, ModelStore(folder if mtcnn else there), report)
     report.say(f"artefacts, cards and manifest are in {out}")
+    if job is not None:
+        report.say(f"try it: edge-fer run --models {shlex.quote(str(out))} --model {job.name} --camera 0")

@@ -7,8 +7,6 @@ from typing import Annotated
 
 import typer
 
-from edge_fer.lab.cli.options import DEFAULT_MODEL
-
 
 def faces(
     photos: Annotated[
@@ -22,9 +20,9 @@ def faces(
     layout: Annotated[
         str, typer.Option(help="Whose numbers the class folders are named by: affectnet, fer2013 or rafdb.")
     ] = "auto",
-    classifier: Annotated[str, typer.Option(help="Cut as this one takes faces; see `edge-fer models list`.")] = (
-        DEFAULT_MODEL
-    ),
+    classifier: Annotated[
+        str | None, typer.Option(help="Cut as this one takes faces; default: as `--model` of a run.")
+    ] = None,
     detail: Annotated[
         int | None,
         typer.Option(min=16, help="Sample faces at so many pixels instead of as many as the classifier does."),
@@ -41,17 +39,19 @@ def faces(
 
     OUT gets train/, valid/ and test/ with a folder for each expression and a
     grey PNG for each face; crops.json: how they were cut, and how many; and
-    left_out.txt: every photo without a face or that cannot be read. Photos that
+    left_out.txt: every photo without a face, with a face that is too small to
+    be found everywhere, that cannot be read, or outside the class folders. Photos that
     do not come in such folders are split by their file names: about a tenth of
     each expression to validate on, another to test on, always the same ones.
 
     Example: edge-fer lab faces photos/ faces/
     """
     from edge_fer.inference.model_store import ModelStore
-    from edge_fer.lab.cli.options import layout_of
+    from edge_fer.lab.cli.options import layout_of, model_of
     from edge_fer.lab.console import ConsoleReporter
     from edge_fer.lab.datasets import open_dataset
     from edge_fer.lab.datasets.crop_faces import cut_faces
 
     dataset = open_dataset(photos, layout_of(layout))
-    cut_faces(dataset, photos, out, ModelStore(models), classifier, detail, ConsoleReporter())
+    store = ModelStore(models)
+    cut_faces(dataset, photos, out, store, model_of(classifier, store), detail, ConsoleReporter())

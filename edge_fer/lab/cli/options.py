@@ -6,7 +6,8 @@ from typing import get_args
 
 import typer
 
-from edge_fer.errors import ConfigError
+from edge_fer.errors import ConfigError, ModelError
+from edge_fer.inference.model_store import ModelStore
 from edge_fer.lab.datasets import Layout
 from edge_fer.lab.datasets.dataset import SPLITS, Split, find_split
 from edge_fer.settings import ClassifySettings
@@ -14,10 +15,24 @@ from edge_fer.settings import ClassifySettings
 LAYOUT_HELP = "auto, affectnet, fer2013, ferplus, folders or rafdb; needed where class folders are named by numbers."
 
 
-DEFAULT_MODEL = ClassifySettings().model
-"""The classifier that the runtime uses where the settings name none."""
+MODEL_HELP = "Name of the classifier in the manifest; default: the runtime's, or the only one of the folder."
 
 NETWORK = typer.Option(help="Whose weights they are, where the file does not say: see `edge-fer lab networks`.")
+
+
+def model_of(name: str | None, store: ModelStore) -> str:
+    """The name of a classifier: the one that was asked for, the runtime's default, or the only one of the folder.
+
+    Raises:
+        ModelError: when none was asked for, and the folder has several others.
+    """
+    found = [known for known, spec in store.specs.items() if spec.task == "classify"]
+    usual = ClassifySettings().model
+    if name is not None or usual in found:
+        return name or usual
+    if len(found) != 1:
+        raise ModelError(f"expected --model with one of {', '.join(found) or 'no classifier at all'}, found none")
+    return found[0]
 
 
 def layout_of(name: str) -> Layout:

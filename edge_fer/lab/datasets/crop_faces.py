@@ -15,92 +15,38 @@ import os
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
-import numpy as np
 
 from edge_fer.errors import OutputError, SourceError
-from edge_fer.faces.align import align
 from edge_fer.faces.detectors import Detector, open_detector
 from edge_fer.inference.manifest import ClassifierSpec, CropSpec
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.lab.console import Reporter
 from edge_fer.lab.datasets.crops import CROPS, Crops
-from edge_fer.lab.datasets.dataset import SPLITS, Dataset, FileImages, Split
+from edge_fer.lab.datasets.cut_face import cut_face, largest_side
+from edge_fer.lab.datasets.dataset import SPLITS, Dataset, FileImages, Split, find_split, is_picture
 from edge_fer.settings import DetectSettings
-from edge_fer.types import LABELS, Face, Image, Landmarks, Point
+from edge_fer.types import LABELS
 
 LEFT_OUT = "left_out.txt"
 
 NO_FACE = "no face found"
+TOO_SMALL = "only faces that are too small for a run"
+OUTSIDE = "outside the class folders"
 NO_PICTURE = "no picture that can be read"
 UNREAD = "a kind of picture that is not read"
 
 _FRAMED, _BORDER = 300, 150  # long side of a photo in a border, and how wide that is, pixels
-_UNREAD_SUFFIXES = frozenset({".avif", ".cr2", ".cr3", ".dng", ".gif", ".heic", ".heif", ".jp2", ".jxl", ".nef"})
+_SMALLEST = 20  # side of the faces that are looked for to say that they are too small, pixels
+
+_UNREAD_SUFFIXES = frozenset({".cr2", ".cr3", ".dng", ".heic", ".heif", ".jxl", ".nef"})
+_USUAL = DetectSettings()
 _OURS = frozenset({*SPLITS.values(), CROPS, LEFT_OUT})
 _STEM = 60  # characters of a photo's name that its face keeps
-
-
-@dataclass(frozen=True, slots=True)
-class Cut:
-    """What became of a photo.
-
-    Attributes:
-        face: uint8: `(size, size)`, grey, or `(size, size, 3)`, BGR.
-        faces: how many there were.
-        bordered: whether they were found only with a border around the photo.
-    """
-
-    face: Image
-    faces: int
-    bordered: bool
-
-
-def cut_face(detector: Detector, photo: Image, crop: CropSpec, size: int, *, colour: bool = False) -> Cut | None:
-    """Cut out the largest face.
-
-    Args:
-        detector: the runtime's detector.
-        photo: `(height, width, 3)` uint8, BGR.
-        crop: how faces are cut out for the classifier.
-        size: side of its input, pixels.
-        colour: whether it takes colour.
-
-    Returns:
-        None where no face is found, even in a border, which faces that fill their picture need.
-    """
-    found: Sequence[Face] = detector.find(photo)
-    bordered = not found
-    if bordered:
-        found = _find_in_border(detector, photo)
-    if not found:
-        return None
-    largest = max(found, key=lambda face: face.box.width * face.box.height)
-    return Cut(align(photo, largest.landmarks, crop, size, colour=colour), len(found), bordered)
-
-
-def _find_in_border(detector: Detector, photo: Image) -> list[Face]:
-    """Faces of a photo brought to 300 pixels with a border of its mean colour; landmarks of the photo, boxes not."""
-    scale = _FRAMED / max(photo.shape[:2])
-    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    width, height = (max(1, round(side * scale)) for side in (photo.shape[1], photo.shape[0]))
-    resized = cv2.resize(photo, (width, height), interpolation=how)
-    mean = tuple(float(value) for value in photo.mean(axis=(0, 1)))
-    framed = cv2.copyMakeBorder(resized, _BORDER, _BORDER, _BORDER, _BORDER, cv2.BORDER_CONSTANT, value=mean)
-    across, down = photo.shape[1] / width, photo.shape[0] / height
-
-    def to_photo(point: Point) -> Point:
-        return Point((point.x - _BORDER + 0.5) * across - 0.5, (point.y - _BORDER + 0.5) * down - 0.5)
-
-    return [
-        Face(face.box, face.score, Landmarks(*map(to_photo, face.landmarks.points)))
-        for face in detector.find(np.asarray(framed, np.uint8))
-    ]
 
 
 def cut_faces(
@@ -128,9 +74,14 @@ def cut_faces(
     _check_out(folder.resolve(), out.resolve())
     spec = store.spec(classifier, "classify")
     crop, size = _crop(spec, detail)
-    with _replacing(out.resolve()) as partial, open_detector(DetectSettings(), store) as detector:
-        work = _Work(folder, partial, detector, crop, size, colour=spec.input.colour != "grey")
+    with (
+        _replacing(out.resolve()) as partial,
+        open_detector(_USUAL, store) as detector,
+        open_detector(_USUAL.model_copy(update={"min_face": _SMALLEST}), store) as keen,
+    ):
+        work = _Work(folder, partial, (detector, keen), crop, size, colour=spec.input.colour != "grey")
         work.leave_out_unread()
+        work.leave_out_others(images)
         with report.step(f"cutting faces out of {len(images)} photos") as progress:
             for index, path in enumerate(images.paths):
                 work.take(images, index, path, SPLITS[Split(photos.splits[index])], LABELS[photos.labels[index]])
@@ -143,10 +94,21 @@ def cut_faces(
 
 
 class _Work:
-    """Photos being cut, and the account of them."""
+    """Photos being cut, and the account of them.
 
-    def __init__(self, folder: Path, out: Path, detector: Detector, crop: CropSpec, size: int, *, colour: bool) -> None:
-        self._folder, self._out, self._detector = folder, out, detector
+    Args:
+        folder: the folder of the photos.
+        out: where the faces go.
+        detectors: the runtime's, and one that finds smaller faces, which are told and not cut.
+        crop: how faces are cut out.
+        size: side of a face, pixels.
+        colour: whether faces keep their colour.
+    """
+
+    def __init__(
+        self, folder: Path, out: Path, detectors: tuple[Detector, Detector], crop: CropSpec, size: int, *, colour: bool
+    ) -> None:
+        self._folder, self._out, (self._detector, self._keen) = folder, out, detectors
         self._crop, self._size, self._colour = crop, size, colour
         self.faces: Counter[tuple[str, str]] = Counter()
         self._lines: list[str] = []
@@ -159,6 +121,13 @@ class _Work:
             if path.suffix.lower() in _UNREAD_SUFFIXES:
                 self._leave_out(path, UNREAD, f"convert {path.suffix} to .jpg")
 
+    def leave_out_others(self, images: FileImages) -> None:
+        """Name the pictures that lie beside the class folders, which have no label."""
+        splits = [path for path in self._folder.iterdir() if path.is_dir() and find_split(path.name) is not None]
+        beside = {path for place in (self._folder, *splits) for path in place.iterdir() if is_picture(path)}
+        for path in sorted(beside - set(images.paths)):
+            self._leave_out(path, OUTSIDE, "move it into one")
+
     def take(self, images: FileImages, index: int, path: Path, split: str, label: str) -> None:
         """Cut the face out of one photo, and write it."""
         try:
@@ -168,7 +137,10 @@ class _Work:
             return
         cut = cut_face(self._detector, photo, self._crop, self._size, colour=self._colour)
         if cut is None:
-            self._leave_out(path, NO_FACE, f"{photo.shape[1]}x{photo.shape[0]} pixels")
+            side = largest_side(self._keen, photo, _USUAL.size)
+            pixels = f"{photo.shape[1]}x{photo.shape[0]} pixels"
+            small = f"{pixels}; {side:.0f} when shrunk to {_USUAL.size}, and {_USUAL.min_face} are needed"
+            self._leave_out(path, TOO_SMALL if side else NO_FACE, small if side else pixels)
             return
         target = self._out / split / label / self._name(path)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -267,6 +239,11 @@ def _tell(crops: Crops, out: Path, report: Reporter) -> None:
     report.say(f"{total} faces from {crops.photos} photos, {crops.bordered} of them found only with a border around")
     if crops.several:
         report.say(f"{crops.several} photos show several faces: the largest was taken")
+    if crops.left_out.get(TOO_SMALL):
+        report.say(
+            f"warning: {crops.left_out[TOO_SMALL]} photos show only faces smaller than {_USUAL.min_face} pixels when "
+            f"they are shrunk to {_USUAL.size}, as of groups; a run does not find these either: cut the photos closer"
+        )
     for reason, count in crops.left_out.items():
         report.say(f"left out: {count} ({reason})")
     if crops.left_out:

@@ -11,15 +11,32 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Literal, Protocol
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_fer.capture.sources import picture
 from edge_fer.errors import SourceError
 from edge_fer.inference.manifest import CropSpec
 from edge_fer.types import LABELS, Box, Image
 
-SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+SUFFIXES = frozenset(
+    {
+        ".avif",
+        ".bmp",
+        ".gif",
+        ".jfif",
+        ".jp2",
+        ".jpe",
+        ".jpeg",
+        ".jpg",
+        ".pgm",
+        ".png",
+        ".ppm",
+        ".tif",
+        ".tiff",
+        ".webp",
+    }
+)
 """Of files that are read as pictures, in lower case."""
 
 
@@ -88,7 +105,7 @@ class FileImages:
         return len(self.paths)
 
     def __getitem__(self, index: int, /) -> Image:
-        return self._read(index, cv2.IMREAD_GRAYSCALE)
+        return self._read(index, colour=False)
 
     def colour(self, index: int) -> Image:
         """One of them as a camera would have given it.
@@ -99,17 +116,10 @@ class FileImages:
         Raises:
             SourceError: when it cannot be read.
         """
-        return self._read(index, cv2.IMREAD_COLOR)
+        return self._read(index, colour=True)
 
-    def _read(self, index: int, kind: int) -> Image:
-        path = self.paths[index]
-        # Not cv2.imread, which writes its own complaint and cannot open every name everywhere.
-        with reading(path, "a picture"):
-            content = np.frombuffer(path.read_bytes(), np.uint8)
-        image = cv2.imdecode(content, kind) if content.size else None
-        if image is None:
-            raise SourceError(f"expected a picture in {path}, found {content.size} bytes that are none; remove it")
-        pixels = np.asarray(image, np.uint8)
+    def _read(self, index: int, *, colour: bool) -> Image:
+        pixels = picture.read_picture(self.paths[index], colour=colour)
         return pixels if self.boxes is None else cut(pixels, self.boxes[index])
 
 
@@ -285,4 +295,9 @@ def pictures_below(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise SourceError(f"expected a folder of pictures at {folder}, found none; check the path")
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    return sorted(path for path in folder.rglob("*") if is_picture(path))
+
+
+def is_picture(path: Path) -> bool:
+    """Whether a file is named like a picture that can be read."""
+    return path.suffix.lower() in SUFFIXES

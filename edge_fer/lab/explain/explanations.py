@@ -10,16 +10,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_fer.capture.sources.picture import read_picture as read_file
 from edge_fer.errors import SourceError
 from edge_fer.expression.classifier import Classifier
 from edge_fer.faces.align import align
 from edge_fer.faces.detectors import Detector
 from edge_fer.lab.console import Progress, silent
-from edge_fer.lab.datasets.dataset import Dataset, FileImages, pictures_below, read_picture, reading
+from edge_fer.lab.datasets.dataset import Dataset, FileImages, pictures_below, read_picture
 from edge_fer.lab.datasets.pictures import resize
 from edge_fer.lab.explain.gradcam import grad_cam, over_face
 from edge_fer.lab.networks.base import Network
@@ -113,7 +113,7 @@ def subjects_of_frames(paths: Sequence[Path], detector: Detector, classifier: Cl
     """
     subjects = []
     for path in _files(paths):
-        image = _read_colour(path)
+        image = read_file(path)
         for number, found in enumerate(detector.find(image), 1):
             face = align(image, found.landmarks, classifier.crop, classifier.size, colour=classifier.colour)
             subjects.append(Subject(face, f"{path.name}, face {number}", None))
@@ -130,15 +130,6 @@ def _files(paths: Sequence[Path]) -> list[Path]:
     if not files:
         raise SourceError(f"expected pictures in {', '.join(map(str, paths))}, found none; check the path")
     return files
-
-
-def _read_colour(path: Path) -> Image:
-    with reading(path, "a picture"):
-        content = np.frombuffer(path.read_bytes(), np.uint8)
-    image = cv2.imdecode(content, cv2.IMREAD_COLOR) if content.size else None
-    if image is None:
-        raise SourceError(f"expected a picture in {path}, found {content.size} bytes that are none; remove it")
-    return np.asarray(image, np.uint8)
 
 
 def explain(

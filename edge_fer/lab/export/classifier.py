@@ -57,7 +57,7 @@ class Plan:
     """How a classifier is exported.
 
     Attributes:
-        name: name of the classifier in the manifest; None: the network's.
+        name: name of the classifier in the manifest; None: `my_` and the network's, which is that of a shipped one.
         network: name of the network; None: what the weights say.
         provenance: what the card states of the weights.
         head: `first`, or `second` for the head that was trained on the second labels; it is then those that
@@ -132,7 +132,7 @@ def prepare(weights: Path, dataset: Dataset, plan: Plan) -> Job:
     validation = (dataset.by_second() if plan.head == "second" else dataset).only(Split.VALIDATION)
     if not len(validation):
         raise SourceError(f"expected validation faces in {dataset.name} to measure on, found none; check its splits")
-    name = plan.name or net.name()
+    name = plan.name or f"my_{net.name()}"
     return Job(plan, name, plan.provenance.over(loaded.origin), net, loaded.origin, dataset, validation, crop)
 
 

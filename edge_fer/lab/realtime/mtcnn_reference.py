@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 import edge_fer
+from edge_fer.capture.sources.picture import read_picture
 from edge_fer.faces.boxes import overlap
 from edge_fer.types import Box, Face, Image, Landmarks, Point
 
@@ -226,10 +226,8 @@ def _corners(faces: Sequence[Face]) -> NDArray[np.float32]:
 
 
 def _load(path: Path) -> Image:
-    picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if picture is None:
-        raise FileNotFoundError(f"expected a picture at {path}, found none")
-    return _moved(np.asarray(picture, np.uint8), scale=SIDE / picture.shape[0])
+    picture = read_picture(path)
+    return _moved(picture, scale=SIDE / picture.shape[0])
 
 
 def _moved(picture: Image, scale: float = 1.0, degrees: float = 0.0, dx: float = 0.0, dy: float = 0.0) -> Image:

@@ -15,6 +15,7 @@ from importlib import import_module
 
 from edge_fer.errors import ConfigError
 from edge_fer.publish import Sink
+from edge_fer.publish.drawing.face_hider import open_hider
 from edge_fer.publish.http.limits import DEFAULT_LIMITS, Limits
 from edge_fer.settings import Settings
 
@@ -39,8 +40,9 @@ def open_sink(settings: Settings, limits: Limits = DEFAULT_LIMITS) -> Sink:
     except ModuleNotFoundError as error:
         raise _missing(error) from error
     http = settings.publish.http
-    kind = LiveHttpSink if http.live else HttpSink
-    return kind(http, settings.privacy, settings.device_name, limits=limits)
+    if not http.live:
+        return HttpSink(http, settings.privacy, settings.device_name, limits=limits)
+    return LiveHttpSink(http, settings.privacy, settings.device_name, limits=limits, hider=open_hider(settings))
 
 
 def validate(settings: Settings) -> None:

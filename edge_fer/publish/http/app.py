@@ -13,11 +13,12 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp
 from starlette.websockets import WebSocket
 
+from edge_fer.common.rate_limiter import RateLimiter
 from edge_fer.common.version import VERSION
 from edge_fer.publish.http.guard import COOKIE, LOGIN, MAX_BODY_BYTES, Guard, address_of
 from edge_fer.publish.http.hub import HEALTH
 from edge_fer.publish.http.page import Page
-from edge_fer.publish.http.security import SESSION_S, Hosts, RateLimiter, Token
+from edge_fer.publish.http.security import SESSION_S, Hosts, Token
 from edge_fer.publish.http.state import HttpState
 from edge_fer.publish.http.streams import EventStream, Mjpeg, serve_web_socket
 from edge_fer.schema import json_schema

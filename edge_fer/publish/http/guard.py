@@ -10,9 +10,10 @@ from starlette.requests import HTTPConnection
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from edge_fer.common.rate_limiter import RateLimiter
 from edge_fer.publish.http.page import Page
 from edge_fer.publish.http.protocol import MAX_HEAD_BYTES
-from edge_fer.publish.http.security import Hosts, RateLimiter, Token, UnauthenticatedConnections, Verdict
+from edge_fer.publish.http.security import Hosts, Token, UnauthenticatedConnections, Verdict
 
 LOGIN = "/login"
 COOKIE = "edge_fer_session"
@@ -25,7 +26,7 @@ _SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",  # with `no-referrer` a browser hides the origin of our own form, too
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
@@ -83,14 +84,14 @@ class Guard:
                 self._unauthenticated.discard(client.client)
         elif not logs_in:
             return self.unauthorised(client, verdict)
-        refusal = self._bad_request(client, logs_in=logs_in)
+        refusal = self._bad_request(client)
         return refusal if refusal is None or verdict == "right" else self.unauthorised(client, verdict)
 
-    def _bad_request(self, client: HTTPConnection, *, logs_in: bool) -> Response | None:
+    def _bad_request(self, client: HTTPConnection) -> Response | None:
         """The answer to a request that no client may send; None where the request is fine."""
         if not self._hosts.is_allowed(client.headers.get("host", "")):
             return _plain(421, "this box is not known by that name; see publish.http.hosts")
-        if _is_foreign(client, logs_in=logs_in):
+        if _is_foreign(client):
             return _plain(403, "a page of another origin may not ask this")
         if not self._requests.allow(address_of(client)):
             return _plain(429, "too many requests", {"Retry-After": "1"})
@@ -134,14 +135,13 @@ def address_of(client: HTTPConnection) -> str:
     return client.client.host if client.client is not None else ""
 
 
-def _is_foreign(client: HTTPConnection, *, logs_in: bool) -> bool:
+def _is_foreign(client: HTTPConnection) -> bool:
     """Whether a page of another origin sent the request; a link on such a page may lead here.
 
     Sources: RFC 6454 (`Origin`), W3C Fetch Metadata (`Sec-Fetch-*`).
     """
     headers, origin = client.headers, client.headers.get("origin")
-    # Browsers send `null` with the form of a page whose referrer policy, like ours, hides its origin.
-    if origin is not None and not (origin == "null" and logs_in) and origin.partition("://")[2] != headers.get("host"):
+    if origin is not None and origin.partition("://")[2] != headers.get("host"):
         return True
     is_link = headers.get("sec-fetch-mode") == "navigate" and client.scope.get("method") == "GET"
     return headers.get("sec-fetch-site") in ("cross-site", "same-site") and not is_link

@@ -98,6 +98,11 @@ class LatestRecords:
         return self._latest.newest
 
     @property
+    def has_read(self) -> bool:
+        """Whether a reading has come."""
+        return self._latest.reading is not None
+
+    @property
     def reading_age_s(self) -> float | None:
         """Seconds since the last reading came; None before the first."""
         latest = self._latest
@@ -105,13 +110,13 @@ class LatestRecords:
 
     @property
     def faces(self) -> int | None:
-        """Faces in view; 0 while no frame is read; None before the first reading."""
+        """Faces in view; None while nobody can know: before the first reading, and while no frame is read."""
         latest = self._latest
         if latest.reading is None:
             return None
         is_blind = isinstance(latest.newest, Status) and latest.newest.state in ("waiting_for_camera", "stopping")
         is_stale = self._clock() - latest.read_s >= self._stale_s
-        return 0 if is_blind or is_stale else len(latest.reading.faces)
+        return None if is_blind or is_stale else len(latest.reading.faces)
 
     def health(self, lost: int = 0) -> Health:
         """The health now.

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import cv2
 
 from edge_fer.publish.drawing.annotate import annotate
-from edge_fer.publish.drawing.blur import blur_faces
+from edge_fer.publish.drawing.face_hider import Hider
 from edge_fer.publish.http.handover import Handover
 from edge_fer.schema import Reading
 from edge_fer.settings import HttpSettings
@@ -53,16 +53,16 @@ class LiveView:
 
     Args:
         settings: how many pictures a second, and their size.
-        blur: whether to make faces unrecognisable.
+        hider: what the pictures pass before anybody sees them; used in the third thread.
         clock: seconds that never go backwards.
 
     Attributes:
         handover: carries frames and their readings to the server's thread; the newest wins.
     """
 
-    def __init__(self, settings: HttpSettings, *, blur: bool, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, settings: HttpSettings, hider: Hider, clock: Callable[[], float] = time.monotonic) -> None:
         self.handover: Handover[tuple[Image, Reading]] = Handover(1, self._make)
-        self._settings, self._blur, self._clock = settings, blur, clock
+        self._settings, self._hider, self._clock = settings, hider, clock
         self._due = clock()
         self._viewers: set[Viewer] = set()
         self._making = False
@@ -104,14 +104,17 @@ class LiveView:
             self._making = True
             asyncio.get_running_loop().run_in_executor(None, self._draw, *offered).add_done_callback(self._show)
 
-    def _draw(self, image: Image, reading: Reading) -> bytes:
-        picture = annotate(blur_faces(image, reading.faces) if self._blur else image, reading)
-        return _jpeg(picture, self._settings.live_size)
+    def _draw(self, image: Image, reading: Reading) -> bytes | None:
+        """The newest picture that may be seen, a JPEG; None while there is none."""
+        visible = list(self._hider.add(image, reading))
+        return _jpeg(annotate(*visible[-1]), self._settings.live_size) if visible else None
 
-    def _show(self, made: asyncio.Future[bytes]) -> None:
+    def _show(self, made: asyncio.Future[bytes | None]) -> None:
         self._making = False
+        jpeg = made.result()
         for viewer in self._viewers:
-            viewer.put(made.result())
+            if jpeg is not None:
+                viewer.put(jpeg)
 
 
 def _jpeg(picture: Image, size: int) -> bytes:

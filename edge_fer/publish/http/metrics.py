@@ -87,7 +87,10 @@ class Metrics:
 
 
 class _Newest(Collector):
-    """Metrics that are made of the newest records each time, so that no old label values remain."""
+    """Metrics that are made of the newest records each time, so that no old label values remain.
+
+    What is not known is left out: a zero would be a measurement.
+    """
 
     def __init__(self, latest: LatestRecords, more: Callable[[], Iterator[Metric]]) -> None:
         self._latest, self._more = latest, more
@@ -100,9 +103,11 @@ class _Newest(Collector):
         if (age := self._latest.reading_age_s) is not None:
             yield gauge("last_reading_age_seconds", "Since the last reading came.", age)
         if (faces := self._latest.faces) is not None:
-            yield gauge("faces", "Faces in view; 0 while no readings come.", faces)
+            yield gauge("faces", "Faces in view; left out while no readings come.", faces)
         if (newest := self._latest.newest) is not None:
             yield from _of_any(newest)
+            if self._latest.has_read:
+                yield gauge("frames_per_second", "Readings a second, over the last seconds.", newest.fps)
         if (status := self._latest.status) is not None:
             yield from _of_status(status)
 
@@ -134,7 +139,6 @@ def _of_any(record: Record) -> Iterator[Metric]:
         "edge_fer", "What runs, and on what.",
         {"version": VERSION, "device": record.device, "model": record.model, "backend": record.backend},
     )  # fmt: skip
-    yield gauge("frames_per_second", "Readings a second, over the last seconds.", record.fps)
     yield counter("frames_dropped", "Frames that were overwritten by newer ones.", record.dropped)
 
 
@@ -148,7 +152,8 @@ def _of_status(status: Status) -> Iterator[Metric]:
                 stages.add_sample(stages.name, {"stage": name, "quantile": quantile}, value_ms / 1e3)
     yield stages
     yield _by_label(GaugeMetricFamily, "temperature_celsius", "By sensor.", "sensor", status.temperatures)
-    flags = {flag: float(flag in status.throttled) for flag in _FLAGS}
+    # Without any, the box has nothing that tells, or all was well since it was started.
+    flags = {flag: float(flag in status.throttled) for flag in _FLAGS} if status.throttled else {}
     yield _by_label(GaugeMetricFamily, "throttled", "What a Raspberry Pi says of supply and clock.", "flag", flags)
     yield gauge("label_ratio", "Share of labels that is read; less than 1 while the box is too hot.", status.label_rate)
     yield counter("restarts", "How often the source or a worker was started again.", status.restarts)

@@ -8,21 +8,21 @@ import logging
 import secrets
 import socket
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal
 
+from edge_fer.common.rate_limiter import RateLimiter
+from edge_fer.common.secrets import keep_secret
 from edge_fer.errors import ConfigError
-from edge_fer.publish.secret import open_secret
+from edge_fer.publish.secret import read_secret
 
 SESSION_S = 12 * 3600
 """A browser that has logged in must log in again after so many seconds."""
 
 SHORTEST_TOKEN = 16
 _LONGEST_TOKEN = 4096
-_MAX_ADDRESSES = 1024
 _WRONG_TOKENS_A_SECOND, _WRONG_TOKENS_AT_ONCE = 1.0, 10.0
 _WARNINGS_A_SECOND = 1 / 60
 _MAX_ENDED_SESSIONS = 1024
@@ -127,54 +127,19 @@ def read_token(path: Path | None) -> Token | None:
     if path is None:
         return None
     try:
-        with open_secret(path, "a token") as file:
-            content = file.read(_LONGEST_TOKEN + 1)
+        secret = read_secret(path, "a token").strip()
     except OSError as error:
         raise ConfigError(
             f"expected a token in {path} (publish.http.token_file), found: {error.strerror}; "
             f"make one: (umask 077; openssl rand -hex 32 > {path})"
         ) from error
-    secret = content.decode(errors="replace").strip()
     if not SHORTEST_TOKEN <= len(secret) <= _LONGEST_TOKEN:
         raise ConfigError(
             f"expected a token of {SHORTEST_TOKEN} to {_LONGEST_TOKEN} characters in {path}, found {len(secret)}; "
             f"make one: openssl rand -hex 32 > {path}"
         )
+    keep_secret(secret)
     return Token(secret)
-
-
-class RateLimiter:
-    """Allows so many events a second for each address, with bursts: a token bucket for each.
-
-    Of many addresses, those without events for the longest time are forgotten.
-
-    Args:
-        rate: events a second.
-        burst: events at once.
-        clock: seconds that never go backwards.
-    """
-
-    def __init__(self, rate: float, burst: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._rate, self._burst, self._clock = rate, burst, clock
-        self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()  # by address: events left, and since when
-
-    def wait_s(self, address: str) -> float:
-        """Seconds until one more event of an address is allowed; 0: now."""
-        return max(1 - self._now(address), 0) / self._rate
-
-    def allow(self, address: str) -> bool:
-        """Count one more event of an address where it is allowed; whether it is."""
-        left = self._now(address)
-        if left >= 1:
-            self._left[address] = (left - 1, self._clock())
-            self._left.move_to_end(address)
-            if len(self._left) > _MAX_ADDRESSES:
-                self._left.popitem(last=False)
-        return left >= 1
-
-    def _now(self, address: str) -> float:
-        left, at = self._left.get(address, (self._burst, self._clock()))
-        return min(left + (self._clock() - at) * self._rate, self._burst)
 
 
 class UnauthenticatedConnections:
@@ -229,11 +194,11 @@ class Hosts:
 
     Args:
         names: names beside localhost and the box's own.
+        own: the box's own names; None: those of `own_names`.
     """
 
-    def __init__(self, names: Iterable[str]) -> None:
-        own = socket.gethostname().lower()
-        self._names = {"localhost", own, f"{own}.local", *(name.lower().rstrip(".") for name in names)}
+    def __init__(self, names: Iterable[str], own: Iterable[str] | None = None) -> None:
+        self._names = {name.lower().rstrip(".") for name in ("localhost", *(own or own_names()), *names)}
 
     def is_allowed(self, host: str) -> bool:
         """Whether a `Host` header has an IP address or one of the names.
@@ -247,6 +212,28 @@ class Hosts:
         except ValueError:
             return name.rstrip(".") in self._names
         return True
+
+
+def own_names(host: str | None = None, table: Path = Path("/etc/hosts")) -> Iterator[str]:
+    """The names of this box: with its domain and without, in multicast DNS, and those beside them in a table.
+
+    No name server is asked: it would decide which names are ours.
+
+    Args:
+        host: the box's host name; None: the system's.
+        table: the system's table of host names, hosts(5).
+    """
+    host = (host or socket.gethostname()).lower().rstrip(".")
+    short = host.partition(".")[0]
+    yield from (host, short, f"{short}.local")
+    try:
+        lines = table.read_text(errors="replace").splitlines()
+    except OSError:  # a system without it
+        return
+    for line in lines:
+        names = line.partition("#")[0].lower().split()[1:]
+        if host in names or short in names:
+            yield from names
 
 
 def _without_port(host: str) -> str:

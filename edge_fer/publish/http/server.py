@@ -9,13 +9,15 @@ import socket
 import threading
 from contextlib import closing, suppress
 from http.client import HTTPConnection, HTTPException
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
 
+from edge_fer.common.log_limit import LogLimit
 from edge_fer.errors import OutputError
 from edge_fer.publish.http.limits import Limits
-from edge_fer.publish.http.protocol import uvicorn_limits
+from edge_fer.publish.http.protocol import BACKLOG, uvicorn_limits
 from edge_fer.publish.http.state import HttpState
 from edge_fer.settings import HttpSettings
 
@@ -24,9 +26,13 @@ SERVER = "edge-fer"
 
 _START_S = 4.0  # longest wait for the server's thread to run
 _GRACE_S = 2
-_BACKLOG = 64
+
+_OUT_OF_PLACES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 _log = logging.getLogger(__name__)
+_clients_log = logging.getLogger(f"{__name__}.clients")
+"""What clients can cause as often as they like."""
+_clients_log.addFilter(LogLimit())
 
 
 class AddressMissing(OutputError):
@@ -52,7 +58,7 @@ def listen(address: str, port: int) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((address, port))
-        listener.listen(_BACKLOG)
+        listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
         kind = {errno.EADDRNOTAVAIL: AddressMissing, errno.EADDRINUSE: PortTaken}.get(error.errno or 0, OutputError)
@@ -116,6 +122,7 @@ class Server:
             timeout_graceful_shutdown=_GRACE_S,
             **uvicorn_limits(settings.max_clients, state.unauthenticated, limits),
         )
+        _take_over_log("uvicorn.error")
         self._uvicorn = uvicorn.Server(config)
         self._loop: asyncio.AbstractEventLoop | None = None  # set before the event below, and read after it
         self._running = threading.Event()
@@ -156,6 +163,7 @@ class Server:
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
+        self._loop.set_exception_handler(note_error)
         self._state.attach(self._loop)
         self._running.set()
         await self._uvicorn.serve(sockets=[self._listener])
@@ -163,3 +171,29 @@ class Server:
     def _stop(self) -> None:
         self._state.close()
         self._uvicorn.should_exit = True
+
+
+class _Forward(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        _clients_log.handle(record)
+
+
+def _take_over_log(library: str) -> None:
+    """Let a library log as clients are logged."""
+    logger = logging.getLogger(library)
+    logger.handlers[:] = [_Forward()]
+    logger.propagate = False
+
+
+def note_error(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log what failed in an event loop; asyncio's own handler has no bound.
+
+    Args:
+        _: the loop.
+        context: see `asyncio.loop.call_exception_handler`.
+    """
+    error = context.get("exception")
+    if isinstance(error, OSError) and error.errno in _OUT_OF_PLACES:
+        _clients_log.error("http: a client has to wait, found: %s", error.strerror)
+    else:
+        _clients_log.error("http: %s", context["message"], exc_info=error)

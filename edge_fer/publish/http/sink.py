@@ -9,6 +9,7 @@ from collections.abc import Callable
 from edge_fer.common.backoff import Backoff
 from edge_fer.errors import OutputError
 from edge_fer.publish import Sink
+from edge_fer.publish.drawing.face_hider import Hider, ShowAll
 from edge_fer.publish.http.app import Site
 from edge_fer.publish.http.limits import DEFAULT_LIMITS, Limits
 from edge_fer.publish.http.security import read_token
@@ -26,10 +27,11 @@ class HttpSink(Sink):
 
     Args:
         settings: the address, the clients and the rates.
-        privacy: whether faces are blurred, and the notice to people.
+        privacy: the notice to people.
         device: the box's name.
         clock: seconds that never go backwards.
         limits: the server's bounds.
+        hider: what pictures pass before anybody sees them; it is closed with the sink. None: they show all.
 
     Raises:
         ConfigError: when the token's file cannot be used.
@@ -45,10 +47,12 @@ class HttpSink(Sink):
         device: str,
         clock: Callable[[], float] = time.monotonic,
         limits: Limits = DEFAULT_LIMITS,
+        hider: Hider | None = None,
     ) -> None:
         self._settings, self._limits = settings, limits
         token = read_token(settings.token_file)
-        self._state = HttpState(settings, token, blur=privacy.blur_faces, limits=limits)
+        self._hider = hider or ShowAll()
+        self._state = HttpState(settings, token, self._hider, limits)
         self._site = Site(settings, self._state, token, device, privacy.notice or "")
         self._retry = Backoff(_RETRY_S, _RETRY_MAX_S, clock)
         self._server: Server | None = None
@@ -101,6 +105,7 @@ class HttpSink(Sink):
         server, self._server = self._server, None
         if server is not None:
             server.close()
+        self._hider.close()
 
     def _note_failure(self, state: SinkState, reason: str) -> None:
         self._retry.failed()

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from prometheus_client.core import Metric
 
+from edge_fer.publish.drawing.face_hider import Hider
 from edge_fer.publish.http.handover import Handover
 from edge_fer.publish.http.hub import Hub
 from edge_fer.publish.http.latest_records import LatestRecords
@@ -27,7 +28,7 @@ class HttpState:
     Args:
         settings: rates, sizes and numbers of clients.
         token: the secret that clients must know; None: they need none.
-        blur: whether to make faces unrecognisable in pictures.
+        hider: what pictures pass before anybody sees them.
         limits: the server's bounds.
 
     Attributes:
@@ -39,11 +40,11 @@ class HttpState:
         unauthenticated: connections whose clients have not shown the token.
     """
 
-    def __init__(self, settings: HttpSettings, token: Token | None, *, blur: bool, limits: Limits) -> None:
+    def __init__(self, settings: HttpSettings, token: Token | None, hider: Hider, limits: Limits) -> None:
         self.latest = LatestRecords(settings.stale_s)
         self.metrics = Metrics(self.latest, self._server_metrics)
         self.hub = Hub(settings.queue, self.latest, limits.health_every_s)
-        self.live = LiveView(settings, blur=blur)
+        self.live = LiveView(settings, hider)
         self.slots = StreamSlots(settings.max_clients)
         self.unauthenticated = UnauthenticatedConnections(math.inf if token is None else limits.unauthenticated)
         self._token = token

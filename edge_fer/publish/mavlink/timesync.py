@@ -54,6 +54,10 @@ class Timesync:
         """
         self._open.append(now_ns)
 
+    def has_asked(self, requested_ns: int) -> bool:
+        """Whether there was a request with this time that has no reply yet, nanoseconds."""
+        return requested_ns in self._open
+
     def reply_received(self, requested_ns: int, their_ns: int, now_ns: int) -> bool:
         """Take a reply.
 

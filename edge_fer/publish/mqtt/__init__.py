@@ -3,6 +3,7 @@
 sink.py           what is published where
 buffer.py         messages that are kept until the broker has them
 link.py           the thread that sends them; client.py: one connection; link_error.py: why there is none
+incoming.py       what a broker may send; claim.py, rivals.py: others with the same client id
 identity.py       this box's name, credentials and certificate
 homeassistant.py  what Home Assistant needs to find a box
 """
@@ -39,11 +40,11 @@ def validate(settings: Settings) -> None:
 
 
 def check(settings: Settings) -> None:
-    """Try once to connect to the broker; see `edge_fer.publish.mqtt.sink.try_broker`.
+    """Try the broker once; see `edge_fer.publish.mqtt.sink.try_broker`.
 
     Args:
         settings: the run's settings.
     """
     from edge_fer.publish.mqtt.sink import try_broker
 
-    try_broker(settings.publish.mqtt)
+    try_broker(settings.publish.mqtt, settings.device_name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -74,8 +74,7 @@ class Buffer:
             self._records.append(PendingRecord(deque(messages), self._clock(), size))
             self._bytes += size
             self._drop_old()
-            while self._bytes > self._max_bytes and self._drop_oldest():
-                pass
+            self._drop_excess()
 
     def take(self) -> tuple[PendingRecord, Message] | None:
         """Take the next message to send; None when there is none."""
@@ -111,6 +110,27 @@ class Buffer:
                 record.waiting.extendleft(reversed(record.in_flight))
                 record.in_flight.clear()
 
+    def take_all(self) -> list[PendingRecord]:
+        """Take all records that are still here, the oldest first, for `resume` of another buffer; none is in flight."""
+        self.rewind()
+        with self._lock:
+            records = list(self._records)
+            self._records.clear()
+            self._bytes = 0
+        return records
+
+    def resume(self, records: Iterable[PendingRecord]) -> None:
+        """Put records of another buffer before all others, as if they had been here since they were queued.
+
+        Args:
+            records: what `take_all` gave.
+        """
+        with self._lock:
+            self._records.extendleft(reversed([*records]))
+            self._bytes = sum(record.size for record in self._records)
+            self._drop_old()
+            self._drop_excess()
+
     @property
     def counts(self) -> tuple[int, int, int]:
         """Records that were sent, that were dropped, and that are still here."""
@@ -121,6 +141,10 @@ class Buffer:
         oldest_allowed = self._clock() - self._max_age_s
         while (record := self._oldest_idle()) is not None and record.queued_s < oldest_allowed:
             self._drop_oldest()
+
+    def _drop_excess(self) -> None:
+        while self._bytes > self._max_bytes and self._drop_oldest():
+            pass
 
     def _drop_oldest(self) -> bool:
         """Drop the oldest record without a message in flight; false when there is none."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import select
 import socket
-import ssl
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from edge_fer.errors import ConfigError
 from edge_fer.publish.mqtt import link_error
 from edge_fer.publish.mqtt.buffer import Message
 from edge_fer.publish.mqtt.identity import plain, read_credentials, tls_context
+from edge_fer.publish.mqtt.incoming import MAX_PACKET, RECEIVE_MAXIMUM, CheckedSocket
 from edge_fer.publish.mqtt.link_error import LinkError
 from edge_fer.settings import MqttSettings
 
@@ -42,9 +43,12 @@ class Connection:
         connect_s: how long each step of connecting may take, seconds.
 
     Attributes:
+        place: host and port of the broker.
+        client_id: see above.
         client: the paho client, for publishing and for callbacks other than `on_connect`, `on_disconnect` and `on_log`.
         window: messages that the broker accepts at once.
         max_packet: the longest packet that the broker accepts, bytes.
+        stopping: `open` gives up once it is set.
         failed_resumes: resumed links since the last acknowledgement; whoever gets one sets this to zero.
 
     Raises:
@@ -62,18 +66,21 @@ class Connection:
     ) -> None:
         assert settings.host is not None
         self._settings, self._session_s, self._connect_s = settings, session_s, connect_s
-        self._place = f"{settings.host}:{port_of(settings)}"
+        self.client_id = client_id
+        self.place = f"{settings.host}:{port_of(settings)}"
         self._silence = f"no answer within {connect_s:g} s"
         self.client = _new_client(settings, client_id, connect_s)
         self.window = self.max_packet = 0
+        self.stopping = threading.Event()
         self.failed_resumes = 0
         self._owns_session = False  # whether the broker's session is of this process, if it has one
         self._resumed, self._kept = False, True
         self._answered = False
         self._ended: LinkError | None = None
+        self._opened: CheckedSocket | None = None  # the last one, which paho may have let go of
         self._tls_alert = ""
         if will is not None:
-            self.client.will_set(will.topic, will.payload, qos=1, retain=True)
+            self.client.will_set(will.topic, will.payload, qos=1, retain=settings.retain)
         self.client.on_connect = self._on_connect
         self.client.on_disconnect = self._on_disconnect
         self.client.on_log = self._on_log
@@ -98,7 +105,7 @@ class Connection:
             self._disconnect(_NORMALLY)
             raise
         except (OSError, UnicodeError) as error:  # the latter for a host that cannot be a name
-            raise link_error.connecting_failed(self._place, error, self._silence) from error
+            raise link_error.connecting_failed(self.place, error, self._silence) from error
         self._owns_session = True
         goes_on, self._kept = self._kept, True
         return goes_on
@@ -113,12 +120,14 @@ class Connection:
         Raises:
             LinkError: when the link has ended.
         """
-        poll, sock = select.poll(), self.client.socket()
+        poll, sock = select.poll(), self._socket
         if sock is not None:
-            poll.register(sock, select.POLLIN | (select.POLLOUT if self.client.want_write() else 0))
+            is_writing = self.client.want_write()
+            is_reading = not (is_writing and sock.is_flooded)
+            poll.register(sock, select.POLLIN * is_reading | select.POLLOUT * is_writing)
             if wake is not None:
                 poll.register(wake, select.POLLIN)
-            buffered = isinstance(sock, ssl.SSLSocket) and sock.pending()
+            buffered = is_reading and sock.pending()
             events = dict(poll.poll(0 if buffered else timeout_s * 1e3))
             mask = events.get(sock.fileno(), 0)
             if mask & ~select.POLLOUT or buffered:
@@ -129,13 +138,20 @@ class Connection:
         if self.client.socket() is None:
             raise self._ended or self._broken(link_error.CLOSED)
 
+    @property
+    def _socket(self) -> CheckedSocket | None:
+        """The socket; None without a connection."""
+        sock = self.client.socket()
+        assert sock is None or isinstance(sock, CheckedSocket), f"expected paho to use our socket, found {sock}"
+        return sock
+
     def close(self, *, with_will: bool = False) -> None:
         """Disconnect; the broker forgets this client.
 
         Args:
             with_will: whether the broker publishes the will, after everything that it was sent.
         """
-        self._disconnect(_WITH_WILL if with_will else _NORMALLY, _expiry(0, "DISCONNECT"))
+        self._disconnect(_WITH_WILL if with_will else _NORMALLY, _properties("DISCONNECT", SessionExpiryInterval=0))
 
     def _disconnect(self, code: int, properties: Properties | None = None) -> None:
         if self.client.socket() is not None:
@@ -150,13 +166,21 @@ class Connection:
             port_of(self._settings),
             self._settings.keepalive_s,
             clean_start=False,
-            properties=_expiry(self._session_s),
+            properties=_properties(
+                "CONNECT",
+                SessionExpiryInterval=int(self._session_s),
+                MaximumPacketSize=MAX_PACKET,
+                ReceiveMaximum=RECEIVE_MAXIMUM,
+            ),
         )
         self.client.reconnect()
+        self._opened = self._socket
         deadline = time.monotonic() + self._connect_s
         while not self._answered:
+            if self.stopping.is_set():  # nothing was sent yet if it was set while a name server was asked
+                raise link_error.no_broker(self.place, "the end of this run")
             if time.monotonic() >= deadline:
-                raise link_error.no_broker(self._place, self._silence)
+                raise link_error.no_broker(self.place, self._silence)
             self.process(0.1)
 
     @property
@@ -173,31 +197,38 @@ class Connection:
         self.close()
         self._connect()
         if self._has_stale_session:  # the broker has accepted the new connection before it read the DISCONNECT
-            raise link_error.session_remembered(self._place)
+            raise link_error.session_remembered(self.place)
 
     def _on_connect(
         self, _client: Client, _data: Any, flags: ConnectFlags, code: ReasonCode, properties: Properties | None
     ) -> None:
         if code.is_failure:
-            self._ended = link_error.refused(self._place, code)
+            self._ended = link_error.refused(self.place, code)
             return
         self._answered, self._resumed = True, flags.session_present
         self.failed_resumes = self.failed_resumes + 1 if self._resumed else 0
         if not self._resumed:
             self._forget()
+        if self._settings.retain and not getattr(properties, "RetainAvailable", 1):
+            raise link_error.retain_refused(self.place)
         self.window = getattr(properties, "ReceiveMaximum", 65_535)
+        if not self.window:
+            raise link_error.not_mqtt(self.place, "that it accepts no message at all")
         self.max_packet = getattr(properties, "MaximumPacketSize", 268_435_455)
         best_qos = getattr(properties, "MaximumQoS", 2)
         if best_qos < self._settings.qos:
-            raise link_error.qos_refused(self._place, self._settings.qos, best_qos)
+            raise link_error.qos_refused(self.place, self._settings.qos, best_qos)
 
     def _on_disconnect(
         self, _client: Client, _data: Any, flags: DisconnectFlags, code: ReasonCode, _properties: Any
     ) -> None:
         if self._ended is not None:
             return
+        violation = self._opened.violation if self._opened is not None else None
         if flags.is_disconnect_packet_from_server:
-            self._ended = link_error.disconnected(self._place, code)
+            self._ended = link_error.disconnected(self.place, code)
+        elif violation is not None or code.value == link_error.MALFORMED:
+            self._ended = link_error.not_mqtt(self.place, violation or "a packet that is malformed")
         else:
             silent = code.value == link_error.SILENT
             self._ended = self._broken("no answer any more" if silent else link_error.CLOSED)
@@ -209,10 +240,10 @@ class Connection:
 
     def _broken(self, found: str) -> LinkError:
         if self._answered:
-            return link_error.link_broke(self._place, found)
+            return link_error.link_broke(self.place, found)
         if self._tls_alert:
-            return link_error.certificate_refused(self._place, self._tls_alert)
-        return link_error.no_broker(self._place, found)
+            return link_error.certificate_refused(self.place, self._tls_alert)
+        return link_error.no_broker(self.place, found)
 
 
 def port_of(settings: MqttSettings) -> int:
@@ -232,7 +263,12 @@ def _new_client(settings: MqttSettings, client_id: str, connect_s: float) -> Cli
         raise ConfigError(
             "publish.mqtt needs paho-mqtt 2.2 or later, which is not installed; pip install '.[mqtt]' in its checkout"
         ) from error
-    client = Client(CallbackAPIVersion.VERSION2, client_id, protocol=MQTTv5)
+
+    class CheckedClient(Client):
+        def _create_socket(self) -> CheckedSocket:
+            return CheckedSocket(super()._create_socket())
+
+    client = CheckedClient(CallbackAPIVersion.VERSION2, client_id, protocol=MQTTv5)
     client.connect_timeout = connect_s
     client.max_inflight_messages_set(0)  # the link keeps to the broker's window
     client.on_socket_register_write = _ignore
@@ -247,12 +283,13 @@ def _ignore(_client: Client, _data: Any, _socket: Any) -> None:
     """Do nothing. With this callback paho does not write in `publish`, but leaves that to `process`."""
 
 
-def _expiry(seconds: float, packet: str = "CONNECT") -> Properties:
+def _properties(packet: str, **values: int) -> Properties:
     from paho.mqtt.packettypes import PacketTypes
     from paho.mqtt.properties import Properties
 
     properties = Properties(getattr(PacketTypes, packet))  # type: ignore[no-untyped-call]  # paho's has no types
-    properties.SessionExpiryInterval = int(seconds)
+    for name, value in values.items():
+        setattr(properties, name, value)
     return properties
 
 

@@ -8,8 +8,9 @@ import ssl
 import uuid
 from pathlib import Path
 
+from edge_fer.common.secrets import keep_secret
 from edge_fer.errors import ConfigError
-from edge_fer.publish.secret import open_secret
+from edge_fer.publish.secret import open_secret, read_secret
 from edge_fer.settings import MqttSettings
 
 _MACHINE_ID = Path("/etc/machine-id")
@@ -57,21 +58,24 @@ def read_credentials(path: Path) -> tuple[str, str | None]:
         path: a file with the user in its first line and the password in its second.
 
     Raises:
-        ConfigError: when there is no such file, every user may read it, or its first line is empty.
+        ConfigError: when there is no such file, others may read or change it, or its first line is empty.
     """
     try:
-        with open_secret(path, "a password") as file:
-            lines = file.read().decode().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        found = error.strerror if isinstance(error, OSError) else "no text in UTF-8"
+        text = read_secret(path, "a password")
+    except OSError as error:
         raise ConfigError(
-            f"expected a user and a password in {path} (publish.mqtt.credentials_file), found: {found}"
+            f"expected a user and a password in {path} (publish.mqtt.credentials_file), found: {error.strerror}"
         ) from error
-    if not lines or not lines[0]:
+    # Not `splitlines`: a password may have characters that it takes for line ends.
+    user, *rest = text.replace("\r\n", "\n").split("\n")
+    if not user:
         raise ConfigError(
             f"expected a user in the first line of {path} (publish.mqtt.credentials_file), found an empty one"
         )
-    return lines[0], lines[1] if len(lines) > 1 else None
+    password = rest[0] if rest and rest[0] else None
+    if password is not None:
+        keep_secret(password)
+    return user, password
 
 
 def tls_context(settings: MqttSettings) -> ssl.SSLContext:

@@ -9,14 +9,18 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from edge_fer.common.backoff import Backoff
+from edge_fer.publish.mqtt import link_error
 from edge_fer.publish.mqtt.buffer import Buffer, Message, PendingRecord, RetainedMessages
+from edge_fer.publish.mqtt.claim import Claim
 from edge_fer.publish.mqtt.client import Connection
 from edge_fer.publish.mqtt.link_error import LinkError
+from edge_fer.publish.mqtt.link_times import DEFAULT_TIMES, LinkTimes
+from edge_fer.publish.mqtt.rivals import Rivals
 from edge_fer.schema import SinkState
+from edge_fer.settings import MqttSettings
 
 if TYPE_CHECKING:
     from paho.mqtt.client import Client, MQTTMessage
@@ -25,29 +29,6 @@ if TYPE_CHECKING:
 _OVERHEAD = 16  # bytes of a PUBLISH packet beside topic and payload, at most
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class LinkTimes:
-    """Times that no setting changes, seconds; tests hand in shorter ones.
-
-    Attributes:
-        flush_s: how long `Link.close` waits for what is still to be sent.
-        leave_s: how long it then waits for the thread to disconnect.
-        idle_s: the keep-alive is checked so often.
-        steady_s: a link that has held for so long is opened again soon when it breaks; and a refusal that is so old is
-            over.
-        resend_s: a retained message that the broker has refused is sent again after so long.
-    """
-
-    flush_s: float = 2.0
-    leave_s: float = 0.5
-    idle_s: float = 1.0
-    steady_s: float = 10.0
-    resend_s: float = 5.0
-
-
-DEFAULT_TIMES = LinkTimes()
 
 
 class Link:
@@ -59,12 +40,10 @@ class Link:
 
     Args:
         connection: the connection to the broker; used in the link's thread alone.
-        buffer: records, to be published at `qos`.
+        buffer: records, to be published at the settings' QoS.
         retained: messages to be published retained at QoS 1, and again whenever the link is new.
-        qos: 0, 1 or 2.
-        in_flight: messages that may be sent and not yet acknowledged.
-        retry_s: pause before the next attempt to connect, doubled each time, seconds.
-        retry_max_s: longest pause, seconds; used at once where a person must change something.
+        settings: QoS, retention, messages in flight, keep-alive and pauses.
+        claim: held for as long as the link's thread lives; while another has it, nobody is connected; None: none.
         birth: topic on which a subscriber that wants all retained messages again publishes `online`; None: there is
             none.
         clock: seconds that never go backwards.
@@ -76,27 +55,33 @@ class Link:
         connection: Connection,
         buffer: Buffer,
         retained: RetainedMessages,
+        settings: MqttSettings,
         *,
-        qos: int,
-        in_flight: int,
-        retry_s: float,
-        retry_max_s: float,
+        claim: Claim | None = None,
         birth: str | None = None,
         clock: Callable[[], float] = time.monotonic,
         times: LinkTimes = DEFAULT_TIMES,
     ) -> None:
         self._connection, self._buffer, self._retained = connection, buffer, retained
-        self._qos, self._max_in_flight, self._retry_max_s, self._birth = qos, in_flight, retry_max_s, birth
-        self._clock, self._backoff, self._times = clock, Backoff(retry_s, retry_max_s, clock), times
+        self._settings, self._claim, self._birth = settings, claim, birth
+        self._clock, self._times = clock, times
+        self._backoff = Backoff(settings.retry_s, settings.retry_max_s, clock)
+        self._rivals = Rivals(settings.retry_max_s)
+        self._silent_s = times.silent_s or 2.0 * settings.keepalive_s
         self._resend_at = math.inf  # when the retained messages are sent again, since one was refused
+        self._owed_since = 0.0  # since when the broker has acknowledged nothing, while `_owes`
+        self._is_refused = False  # whether the broker has refused a message on this link
+        self._doubt_s = 0.0  # how long the next link must hold before it is well
+        self._well_from = -math.inf  # no sooner is an acknowledgement a sign that all is well
         self._changed = threading.Condition()  # guards the three below, which the link's thread alone writes
         self._in_flight: dict[int, tuple[Message, PendingRecord | None]] = {}  # by message id; None: it is retained
-        self._refused_at: float | None = None  # when the broker last refused a message; None: it takes all of them
+        self._linked_at: float | None = None  # since when there is a link; None: there is none
         self._condition: tuple[SinkState, str | None] = ("waiting", None)  # without a reason: not tried yet
         self._stopping = threading.Event()
         self._wake, self._waker = socket.socketpair()
         self._waker.setblocking(False)
         self._wake.setblocking(False)
+        connection.stopping = self._stopping
         connection.client.on_publish = self._on_publish
         connection.client.on_subscribe = self._on_subscribe
         connection.client.on_message = self._on_message
@@ -114,87 +99,147 @@ class Link:
         with contextlib.suppress(BlockingIOError):  # then it is being woken already
             self._waker.send(b"\0")
 
-    def close(self) -> None:
-        """Send what waits, within seconds, and disconnect with the connection's will; may be called again."""
+    def close(self, *, flush: bool = True) -> None:
+        """Disconnect with the connection's will; may be called again.
+
+        Args:
+            flush: whether to send what waits before that, within seconds.
+        """
         if self._stopping.is_set():
             return
         self.wake()
         with self._changed:
-            self._changed.wait_for(lambda: self._is_done or self._is_shut_out, self._times.flush_s)
+            self._changed.wait_for(lambda: self._is_done or self._is_shut_out, self._times.flush_s * flush)
         self._stopping.set()
         self.wake()
         self._thread.join(self._times.leave_s)
         if not self._thread.is_alive():  # else it waits for a name server, and ends with the process
             self._wake.close()
             self._waker.close()
-        waiting = self._buffer.counts[2]
-        if waiting:
-            _log.warning("mqtt: %d records were not acknowledged before the end, and are lost", waiting)
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait until the broker has acknowledged everything, or something is wrong.
+
+        Args:
+            timeout_s: how long at most, seconds.
+
+        Returns:
+            Whether it came to that.
+        """
+        with self._changed:
+            return self._changed.wait_for(lambda: self._is_acknowledged or self._condition[1] is not None, timeout_s)
+
+    @property
+    def _is_acknowledged(self) -> bool:
+        return self._retained.is_empty and not self._in_flight and self._buffer.counts[2] == 0
 
     @property
     def _is_done(self) -> bool:
         """Whether the broker has everything; without a link, retained messages are not waited for."""
-        is_retained = self._retained.is_empty and not self._in_flight
-        return self._buffer.counts[2] == 0 and (is_retained or self._condition[0] == "waiting")
+        return self._is_acknowledged or (self._buffer.counts[2] == 0 and self._linked_at is None)
 
     @property
     def _is_shut_out(self) -> bool:
-        """Whether there is no link until a person changes something; after a refused message there is one."""
-        return self._condition[0] == "failed" and self._refused_at is None
+        """Whether there is no link until a person changes something; after a refused message there may be one."""
+        return self._condition[0] == "failed" and self._linked_at is None
 
     def _run(self) -> None:
-        while not self._stopping.is_set():
-            begun = self._clock()
+        while self._hold_claim():
             try:
                 self._begin(resumed=self._connection.open())
                 self._serve()
             except LinkError as error:
-                self._pause(error, held_s=self._clock() - begun)
+                self._pause(error)
             except Exception as error:
                 _log.exception("mqtt failed unexpectedly")
-                self._pause(LinkError(str(error) or type(error).__name__, lasting=True), held_s=0)
+                self._pause(LinkError(str(error) or type(error).__name__, lasting=True))
         self._connection.close(with_will=True)
+        if self._claim is not None:
+            self._claim.close()
+
+    def _hold_claim(self) -> bool:
+        """Wait until no other run of this machine has the client id; false once the link is to end."""
+        while self._claim is not None and not self._stopping.is_set() and not self._claim.hold():
+            holder, connection = self._claim.holder, self._connection
+            found = "another run on this machine" + (f" (process {holder})" if holder is not None else "")
+            error = link_error.contested(connection.place, connection.client_id, found=found)
+            self._set_condition("failed", str(error))
+            self._stopping.wait(self._times.idle_s)
+        return not self._stopping.is_set()
 
     def _serve(self) -> None:
         while not self._stopping.is_set():
             self._send_waiting()
             self._connection.process(self._times.idle_s, self._wake)
+            self._check_acknowledgements()
             with contextlib.suppress(BlockingIOError):
                 self._wake.recv(4096)
 
-    def _pause(self, error: LinkError, held_s: float) -> None:
-        # Mosquitto 2.0 ends the link after a message that is not allowed: then the refusal stays the reason.
-        if self._refused_at is None or error.lasting:
-            self._set_condition("failed" if error.lasting else "waiting", str(error))
+    def _pause(self, error: LinkError) -> None:
+        held_s = self._clock() - self._linked_at if self._linked_at is not None else 0.0
+        with self._changed:
+            self._linked_at = None
         if held_s >= self._times.steady_s:
             self._backoff.reset()
-        pause = self._backoff.failed()
-        self._stopping.wait(self._retry_max_s if self._condition[0] == "failed" else pause)
+        pause_s = self._backoff.failed()
+        # Mosquitto 2.0 ends the link after a message that is not allowed: that is no sign of a rival.
+        rival = self._rivals.link_ended(error, held_s) if not self._is_refused else None
+        if rival is not None:
+            connection, self._doubt_s = self._connection, rival.pause_s
+            error = link_error.contested(connection.place, connection.client_id, found=rival.signs)
+        # A refusal stays the reason, too.
+        if error.lasting or self._clock() >= self._well_from:
+            self._set_condition("failed" if error.lasting else "waiting", str(error))
+        if self._condition[0] == "failed":
+            pause_s = rival.pause_s if rival is not None else self._settings.retry_max_s
+        self._stopping.wait(pause_s)
 
     def _begin(self, *, resumed: bool) -> None:
         self._retained.republish()
-        if not resumed or self._qos == 0:
-            with self._changed:
+        self._is_refused = False
+        with self._changed:
+            self._linked_at = self._owed_since = self._clock()
+            if not resumed or self._settings.qos == 0:
                 self._in_flight.clear()
+        if not resumed or self._settings.qos == 0:
             self._buffer.rewind()
+        if self._doubt_s:
+            self._well_from, self._doubt_s = self._clock() + self._doubt_s, 0.0
         if self._birth is not None:
             self._connection.client.subscribe(self._birth, qos=1)
-        if self._refused_at is None:
-            self._set_condition("ok", None)
+
+    @property
+    def _owes(self) -> bool:
+        """Whether there is anything that the broker must acknowledge; at QoS 0 these are the retained messages."""
+        if self._settings.qos:
+            return bool(self._in_flight)
+        return any(record is None for _, record in self._in_flight.values())
+
+    def _check_acknowledgements(self) -> None:
+        """Notice a broker that keeps the link alive, and acknowledges nothing."""
+        silent_s = self._clock() - self._owed_since if self._owes else 0.0
+        if silent_s < self._times.quiet_s:
+            return
+        error = link_error.unacknowledged(self._connection.place, silent_s)
+        if silent_s >= self._silent_s:
+            raise error
+        state, reason = self._condition
+        if state == "ok" or (state == "waiting" and reason is None):
+            self._set_condition("waiting", str(error))
 
     def _send_waiting(self) -> None:
         """Give paho the messages that wait, as long as the window has room."""
         if self._clock() >= self._resend_at:
             self._resend_at = math.inf
             self._retained.republish()
-        window = min(self._max_in_flight, self._connection.window)
+        window = min(self._settings.in_flight, self._connection.window)
         while len(self._in_flight) < window:
             with self._changed:  # so that `close` sees a message either as waiting or as in flight, never as neither
                 if (message := self._retained.take()) is not None:
                     self._publish(message, 1, None)
                 elif (taken := self._buffer.take()) is not None:
                     record, message = taken
-                    self._publish(message, self._qos, record)
+                    self._publish(message, self._settings.qos, record)
                 else:
                     return
 
@@ -203,13 +248,20 @@ class Link:
         if length > self._connection.max_packet:
             self._settle(message, record, f"its {length} bytes are more than it takes")
             return
-        sent = self._connection.client.publish(message.topic, message.payload, qos, retain=record is None)
+        if not self._owes:
+            self._owed_since = self._clock()
+        is_retained = record is None and self._settings.retain
+        sent = self._connection.client.publish(message.topic, message.payload, qos, retain=is_retained)
         self._in_flight[sent.mid] = message, record
 
     def _on_publish(self, _client: Client, _data: Any, mid: int, code: ReasonCode, _properties: Any) -> None:
         with self._changed:
-            if mid in self._in_flight:
-                self._settle(*self._in_flight.pop(mid), str(code).lower() if code.is_failure else None)
+            if mid not in self._in_flight:
+                return
+            message, record = self._in_flight.pop(mid)
+            if record is None or self._settings.qos:  # else it was handed to the network, no more
+                self._owed_since = self._clock()
+            self._settle(message, record, str(code).lower() if code.is_failure else None)
 
     def _on_subscribe(self, _client: Client, _data: Any, _mid: int, codes: list[ReasonCode], _properties: Any) -> None:
         if self._birth is not None and codes[0].is_failure:
@@ -224,18 +276,16 @@ class Link:
             self._refuse(message.topic, refusal)
             if record is None:
                 self._resend_at = self._clock() + self._times.resend_s
-        elif self._refused_at is not None and self._clock() - self._refused_at >= self._times.steady_s:
-            self._refused_at = None
+        elif self._clock() >= self._well_from and (record is None or self._settings.qos):
             self._set_condition("ok", None)
         self._changed.notify_all()
 
     def _refuse(self, topic: str, why: str) -> None:
-        with self._changed:
-            self._refused_at = self._clock()
-            self._set_condition(
-                "failed",
-                f"expected the broker to allow {topic}, found: {why}; mend its rules or limits, or publish.mqtt.prefix",
-            )
+        self._is_refused, self._well_from = True, self._clock() + self._times.steady_s
+        self._set_condition(
+            "failed",
+            f"expected the broker to allow {topic}, found: {why}; mend its rules or limits, or publish.mqtt.prefix",
+        )
 
     def _set_condition(self, state: SinkState, reason: str | None) -> None:
         with self._changed:

@@ -14,11 +14,30 @@ if TYPE_CHECKING:
 SILENT = 0x8D
 """The reason code of a keep-alive time-out."""
 
+MALFORMED = 0x82
+"""The reason code of a protocol error; paho also gives it for packets that it cannot read."""
+
 CLOSED = "connection closed"
 
+TAKEN_OVER = 0x8E
+"""The reason code of a session that another client has taken over."""
+
 _BUSY = {0x88, 0x89, 0x97, 0x9F}  # unavailable, busy, over its quota or its rate: that passes by itself
-_CREDENTIALS = {0x86, 0x87, 0x8C}  # bad user or password, not authorised, bad authentication method
 _LEAVING = {0x00, 0x8B, SILENT, 0x98}  # DISCONNECT: normal, shutting down, keep-alive time-out, by its administrator
+_NO_RETAIN, _NO_QOS = 0x9A, 0x9B
+
+_WHAT_HELPS = {  # by the reason code of a refusal
+    0x84: "MQTT 5 is needed: use another broker, or a newer version",
+    0x85: "mend publish.mqtt.client_id",
+    0x86: "mend publish.mqtt.credentials_file",
+    0x87: "mend publish.mqtt.credentials_file",
+    0x8C: "mend publish.mqtt.credentials_file",
+    0x90: "mend publish.mqtt.prefix",
+    0x95: "raise the broker's limit for packets",
+    _NO_QOS: "set publish.mqtt.qos: 0 and publish.mqtt.retain: false, or allow QoS 1 at the broker",
+    0x9C: "mend publish.mqtt.host",
+    0x9D: "mend publish.mqtt.host",
+}
 
 
 class LinkError(OutputError):
@@ -27,14 +46,18 @@ class LinkError(OutputError):
     Args:
         message: what was expected, what was found, what to do.
         lasting: see below.
+        is_closed: see below.
+        is_taken_over: see below.
 
     Attributes:
         lasting: whether a person must change something; else the link may come back by itself.
+        is_closed: whether a link that worked was closed without a word.
+        is_taken_over: whether another client has connected with the same client id.
     """
 
-    def __init__(self, message: str, *, lasting: bool) -> None:
+    def __init__(self, message: str, *, lasting: bool, is_closed: bool = False, is_taken_over: bool = False) -> None:
         super().__init__(message)
-        self.lasting = lasting
+        self.lasting, self.is_closed, self.is_taken_over = lasting, is_closed, is_taken_over
 
 
 def no_broker(place: str, found: str) -> LinkError:
@@ -57,7 +80,64 @@ def link_broke(place: str, found: str) -> LinkError:
         place: host and port.
         found: what was found.
     """
-    return LinkError(f"expected the link to the broker at {place} to hold, found: {found}", lasting=False)
+    return LinkError(
+        f"expected the link to the broker at {place} to hold, found: {found}", lasting=False, is_closed=found == CLOSED
+    )
+
+
+def not_mqtt(place: str, found: str) -> LinkError:
+    """What is there breaks the rules of MQTT 5.
+
+    Args:
+        place: host and port.
+        found: what it has sent.
+    """
+    return LinkError(
+        f"expected MQTT 5 from the broker at {place}, found {found}; is it a broker? see publish.mqtt.host and .port",
+        lasting=True,
+    )
+
+
+def unacknowledged(place: str, silent_s: float) -> LinkError:
+    """The broker takes messages, and does not say that it has them.
+
+    Args:
+        place: host and port.
+        silent_s: for how long, seconds.
+    """
+    return LinkError(
+        f"expected the broker at {place} to acknowledge messages, found none acknowledged for {silent_s:.0f} s; "
+        "is it overloaded, or its disk full?",
+        lasting=False,
+    )
+
+
+def contested(place: str, client_id: str, *, found: str) -> LinkError:
+    """Another client has the same client id: each connection of one ends that of the other.
+
+    Args:
+        place: host and port.
+        client_id: the client id.
+        found: how that shows.
+    """
+    return LinkError(
+        f"expected to be the only client {client_id} of the broker at {place}, found {found}; "
+        "end the other, or give each a publish.mqtt.client_id (see the broker's log)",
+        lasting=True,
+    )
+
+
+def retain_refused(place: str) -> LinkError:
+    """The broker keeps no messages for those who come later.
+
+    Args:
+        place: host and port.
+    """
+    return LinkError(
+        f"expected the broker at {place} to keep retained messages, found: retain not available; "
+        "allow it at the broker, or set publish.mqtt.retain: false",
+        lasting=True,
+    )
 
 
 def session_remembered(place: str) -> LinkError:
@@ -131,11 +211,13 @@ def refused(place: str, code: ReasonCode) -> LinkError:
         place: host and port.
         code: its reason.
     """
-    what = "credentials_file" if code.value in _CREDENTIALS else "client_id, or the broker (MQTT 5 is needed)"
-    advice = "it is tried again" if code.value in _BUSY else f"mend publish.mqtt.{what}"
+    if code.value == _NO_RETAIN:
+        return retain_refused(place)
+    is_busy = code.value in _BUSY
+    advice = "it is tried again" if is_busy else _WHAT_HELPS.get(code.value, "see the broker's log")
     return LinkError(
         f"expected the broker at {place} to let this client in, found: {str(code).lower()}; {advice}",
-        lasting=code.value not in _BUSY,
+        lasting=not is_busy,
     )
 
 
@@ -150,7 +232,7 @@ def disconnected(place: str, code: ReasonCode) -> LinkError:
     if code.value in _LEAVING:
         return LinkError(f"expected the broker at {place} to stay, found that it takes leave: {why}", lasting=False)
     return LinkError(
-        f"expected the broker at {place} to keep this client, found that it was sent away: {why}; "
-        "is there another with the same publish.mqtt.client_id?",
+        f"expected the broker at {place} to keep this client, found that it was sent away: {why}",
         lasting=code.value not in _BUSY,
+        is_taken_over=code.value == TAKEN_OVER,
     )

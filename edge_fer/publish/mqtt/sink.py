@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from edge_fer.common import sensors
+from edge_fer.errors import OutputError
 from edge_fer.publish import Sink
-from edge_fer.publish.mqtt.buffer import Buffer, Message, RetainedMessages
+from edge_fer.publish.mqtt import link_error
+from edge_fer.publish.mqtt.buffer import Buffer, Message, PendingRecord, RetainedMessages
+from edge_fer.publish.mqtt.claim import Claim
 from edge_fer.publish.mqtt.client import CONNECT_S, Connection
 from edge_fer.publish.mqtt.homeassistant import Summary, discovery
 from edge_fer.publish.mqtt.identity import default_client_id, fitting
-from edge_fer.publish.mqtt.link import DEFAULT_TIMES, Link, LinkTimes
+from edge_fer.publish.mqtt.link import Link
+from edge_fer.publish.mqtt.link_times import DEFAULT_TIMES, LinkTimes
 from edge_fer.schema import Reading, Record, SinkStatus, Status, faces_to_json, to_json
 from edge_fer.settings import MqttSettings
 from edge_fer.types import Image
@@ -52,7 +56,7 @@ class Mqtt(Sink):
         times: LinkTimes = DEFAULT_TIMES,
     ) -> None:
         self._settings = settings
-        self._prefix = settings.prefix.replace("{device}", fitting(device, _UNFIT))
+        self._prefix = _topic(settings, device, "")
         self._next_reading_ns = 0.0
         self._summary = Summary(temperatures, clock) if settings.homeassistant else None
         self._buffer, self._retained = Buffer(settings.buffer_mb * 1e6, settings.buffer_s, clock), RetainedMessages()
@@ -66,7 +70,7 @@ class Mqtt(Sink):
                 self._retained.put(message)
         connection = Connection(
             settings,
-            settings.client_id or default_client_id(device),
+            client_id_of(settings, device),
             session_s=max(settings.buffer_s, _SESSION_S),
             will=self._message("availability", OFFLINE),
         )
@@ -74,10 +78,8 @@ class Mqtt(Sink):
             connection,
             self._buffer,
             self._retained,
-            qos=settings.qos,
-            in_flight=settings.in_flight,
-            retry_s=settings.retry_s,
-            retry_max_s=settings.retry_max_s,
+            settings,
+            claim=Claim(connection.place, connection.client_id),
             birth=birth,
             clock=clock,
             times=times,
@@ -105,6 +107,15 @@ class Mqtt(Sink):
         """Send what waits, and disconnect, so that the broker publishes `offline`; within three seconds."""
         self._link.close()
 
+    def take_unsent(self) -> Sequence[PendingRecord]:
+        """What the broker has not acknowledged; see `edge_fer.publish.Sink.take_unsent`."""
+        return self._buffer.take_all()
+
+    def resume(self, unsent: Sequence[PendingRecord]) -> None:
+        """Send these records first, on the topics that they were for; see `edge_fer.publish.Sink.resume`."""
+        self._buffer.resume(unsent)
+        self._link.wake()
+
     def _messages(self, record: Record, payload: bytes) -> Iterator[Message]:
         if isinstance(record, Status):
             yield self._message("status", payload)
@@ -126,24 +137,56 @@ class Mqtt(Sink):
         return True
 
     def _topic(self, name: str) -> str:
-        return f"{self._prefix}/{name}"
+        return f"{self._prefix}{name}"
 
     def _message(self, name: str, payload: bytes) -> Message:
         return Message(self._topic(name), payload)
 
 
-def try_broker(settings: MqttSettings, connect_s: float = CONNECT_S) -> None:
-    """Try once to connect to the broker.
+def try_broker(
+    settings: MqttSettings, device: str, connect_s: float = CONNECT_S, times: LinkTimes = DEFAULT_TIMES
+) -> None:
+    """Try once what a run does: connect with a last will, publish, retained and not, and wait for acknowledgements.
+
+    All messages are empty and on the topic `check`: nothing of them stays at the broker.
 
     Args:
-        settings: the broker, and this box's credentials.
+        settings: the broker, the topics and this box's credentials.
+        device: the box's name.
         connect_s: how long each step of connecting may take, seconds.
+        times: see `Link`.
 
     Raises:
         ConfigError: when paho-mqtt is missing, or a file that the settings name cannot be used.
-        OutputError: when it cannot connect.
+        OutputError: when the broker cannot be reached, or does not take the messages.
     """
+    message = Message(_topic(settings, device, "check"), b"")
     # With a client id of its own: with the service's, the broker would disconnect the service if that runs.
-    connection = Connection(settings, f"edge-fer-check-{uuid.uuid4().hex[:8]}", connect_s=connect_s)
-    connection.open()
-    connection.close()
+    client_id = f"{client_id_of(settings, device)}-check-{uuid.uuid4().hex[:8]}"
+    connection = Connection(settings, client_id, will=message, connect_s=connect_s)
+    buffer, retained = Buffer(1e6, 3600), RetainedMessages()
+    buffer.put([message])
+    retained.put(message)
+    birth = f"{settings.homeassistant_prefix}/status" if settings.homeassistant else None
+    link = Link(connection, buffer, retained, settings, birth=birth, times=times)
+    is_settled = link.wait(3 * connect_s + times.quiet_s)
+    reason = link.condition[1]
+    link.close(flush=False)
+    if reason is not None:
+        raise OutputError(reason)
+    if not is_settled:
+        raise link_error.no_broker(connection.place, "no answer")
+
+
+def client_id_of(settings: MqttSettings, device: str) -> str:
+    """The client id of a run.
+
+    Args:
+        settings: the settings, which may leave it to the default.
+        device: the box's name.
+    """
+    return settings.client_id or default_client_id(device)
+
+
+def _topic(settings: MqttSettings, device: str, name: str) -> str:
+    return f"{settings.prefix.replace('{device}', fitting(device, _UNFIT))}/{name}"

@@ -17,15 +17,15 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from edge_fer.capture.sources import Source, sample
-from edge_fer.capture.sources.child_source import ChildSource
+from edge_fer.capture.sources import Source, child_source, sample
+from edge_fer.capture.sources.child_source import ChildFrame, ChildSource, SourceInfo
 from edge_fer.capture.sources.hand_over import to_bgr, write_frame
 from edge_fer.capture.sources.open_source import kind_of, open_source
 from edge_fer.capture.sources.stream_child import Stream as StreamChild
 from edge_fer.capture.sources.v4l2 import source as v4l2
 from edge_fer.capture.sources.video import Video
 from edge_fer.common.text import redact
-from edge_fer.errors import SourceError, SourceLost
+from edge_fer.errors import SourceError, SourceLost, WorkerCrashed
 from edge_fer.settings import CaptureSettings
 from tests.support.child_camera import HERE
 from tests.support.mjpeg_server import MjpegServer, jpeg
@@ -599,6 +599,78 @@ def test_frames_that_cannot_be_decoded_are_left_out_and_counted():
 def test_a_camera_of_nothing_but_broken_frames_is_lost():
     opened = ChildSource(settings("0"), f"{HERE}:Jpegs", hint="plug it in", arguments={"broken": [0, 1000]})
     with pytest.raises(SourceLost, match=r"^0 gave 30 frames in a row that cannot be decoded$"):
+        opened.read()
+    opened.close()
+
+
+AGREED = {"width": 16, "height": 12, "pixel_format": "bgr24", "stride": 48, "bytes": 576, "captured_ns": 1}
+MALFORMED = {
+    "another field": {"more": 1}, "no number": {"bytes": "x"}, "below zero": {"bytes": -5}, "nothing": {"bytes": 0},
+    "more than there can be": {"bytes": 2**50}, "another format": {"pixel_format": "zzz"}, "none": {"height": None},
+    "rows too short": {"stride": 0}, "rows too long": {"stride": 2**40}, "too wide": {"width": 10**9},
+    "wider than its rows": {"width": 17}, "too many pixels": {"width": 9000, "height": 9000, "stride": 27000},
+    "no width": {"width": 0}, "a width below zero": {"width": -16}, "not finite": {"width": float("nan")},
+    "before time began": {"captured_ns": -(2**63)}, "no time": {"captured_ns": 2**200}, "true": {"height": True},
+    "a time in words": {"captured_ns": "now"}, "a fraction": {"captured_ns": 1e300}, "a list": {"height": [12]},
+    "broken text": {"pixel_format": "\ud800"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("wrong", MALFORMED.values(), ids=MALFORMED)
+def test_a_frame_of_a_child_is_what_was_agreed_or_refused(wrong):
+    assert ChildFrame.of(AGREED).size == 576
+    with pytest.raises(WorkerCrashed, match=r"^the child process gave a wrong reply: ") as caught:
+        ChildFrame.of({**AGREED, **wrong})
+    assert str(caught.value).encode()
+    assert len(str(caught.value)) <= 200
+    with pytest.raises(WorkerCrashed):
+        ChildFrame.of(
+            {name: value for name, value in AGREED.items() if name not in wrong} if "more" not in wrong else {}
+        )
+
+
+@pytest.mark.parametrize(
+    ("wrong", "expected"),
+    [
+        ({"without": ["width", "height"]}, "^0 stopped: the child process gave a wrong reply: width: field required"),
+        ({"reply": {"bytes": 2**20}}, "^0 stopped: camera: expected 1048576 bytes in the shared memory, found fewer$"),
+        ({"reply": {"captured_ns": 0}}, "^0 gave a frame that is .* s old, by its time stamp$"),
+        ({"reply": {"captured_ns": 2**62}}, "^0 gave a frame that is -.* s old, by its time stamp$"),
+    ],
+)
+def test_a_camera_whose_child_replies_what_was_not_agreed_is_lost(wrong, expected):
+    opened = ChildSource(settings("0"), f"{HERE}:Malformed", hint="plug it in", arguments=wrong)
+    assert opened.read().image.shape == opened.read().image.shape == (12, 16, 3)
+    with pytest.raises(SourceLost, match=expected):
+        opened.read()
+    opened.close()
+
+
+@pytest.mark.parametrize(
+    "info", [{"fps": "abc"}, {"fps": float("nan")}, {"fps": -1}, {"fps": 0}, {"more": 1}, {"fps": []}, {"hflip": 1}]
+)
+def test_what_a_child_says_of_itself_is_what_was_agreed_or_refused(info):
+    assert SourceInfo.of({}) == SourceInfo.of({"fps": None, "hflip": False})
+    with pytest.raises(WorkerCrashed, match=r"^the child process gave a wrong reply: (fps|more|hflip): "):
+        SourceInfo.of(info)
+
+
+def test_a_camera_whose_child_introduces_itself_wrongly_does_not_open():
+    wrong = {"info": {"fps": "abc"}}
+    expected = r"^expected to open 0, found: the child process gave a wrong reply: fps: .*; plug it in$"
+    with pytest.raises(SourceError, match=expected) as caught:
+        ChildSource(settings("0"), f"{HERE}:Malformed", hint="plug it in", arguments=wrong)
+    assert not isinstance(caught.value, SourceLost)
+
+
+def test_a_camera_without_memory_for_its_picture_is_lost(monkeypatch):
+    opened = generator()
+
+    def no_memory(*_arguments):
+        raise MemoryError
+
+    monkeypatch.setattr(child_source, "decode", no_memory)
+    with pytest.raises(SourceLost, match=r"^0: not enough memory for 16x12 pixels$"):
         opened.read()
     opened.close()
 

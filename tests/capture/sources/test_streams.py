@@ -17,17 +17,13 @@ from edge_fer.capture.sources.open_source import open_source
 from edge_fer.errors import SourceError
 from tests.capture.sources.test_sources import numbered_stream, settings
 from tests.support import ROOT
+from tests.support.debian import need_debian
 
 SYSTEM_PYTHON = "/usr/bin/python3"  # Debian's bindings of GStreamer are for this one
 SERVER = ROOT / "tests/support/rtsp_server.py"
 PATIENCE_S = 30.0
 RESUMED_S = 3.0
 """Readings must be back so soon after the server is."""
-
-
-def has_gstreamer():
-    probe = "import gi; gi.require_version('GstRtspServer', '1.0'); from gi.repository import GstRtspServer"
-    return subprocess.run([SYSTEM_PYTHON, "-c", probe], capture_output=True, check=False).returncode == 0
 
 
 def free_port():
@@ -65,9 +61,7 @@ class Rtsp:
 
 @pytest.fixture
 def rtsp():
-    if not has_gstreamer():
-        message = "needs Debian's gir1.2-gst-rtsp-server-1.0, gstreamer1.0-plugins-good and python3-gi"
-        pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
+    need_debian("gir1.2-gst-rtsp-server-1.0", "gstreamer1.0-plugins-good", "python3-gi")
     server = Rtsp()
     yield server
     server.stop()

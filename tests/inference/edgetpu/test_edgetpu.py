@@ -40,6 +40,7 @@ SLOW_MS = 10_000
 
 @pytest.fixture
 def tpu(tmp_path: Path) -> Iterator[FakeEdgeTpu]:
+    library()  # where it cannot be compiled, the test is skipped here and not in a child
     with FakeEdgeTpu(tmp_path / "tpu").present() as present:
         yield present
 

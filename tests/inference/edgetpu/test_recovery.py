@@ -8,7 +8,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -255,6 +255,17 @@ def test_a_helper_that_is_ended_gives_the_port_back(tpu: FakeEdgeTpu, number: in
     assert file.read_text() == "0\n"
 
 
+@pytest.mark.parametrize("sent", [b"reauthorise 2-1.3", b"reauthorise 2-1.3" + b" " * 60 + b"\n", b"x" * 1_000_000])
+def test_the_helper_reads_a_short_line_only(tpu: FakeEdgeTpu, tmp_path: Path, sent: bytes) -> None:
+    with helper(tmp_path, tpu.sysfs) as address, socket.socket(socket.AF_UNIX) as channel:
+        channel.settimeout(20)
+        channel.connect(address)
+        with suppress(BrokenPipeError):  # it does not read that much
+            channel.sendall(sent)
+        channel.shutdown(socket.SHUT_WR)
+        assert channel.recv(1000).startswith(b"expected one line of 63 bytes at most")
+
+
 def test_the_helper_waits_for_its_line_no_longer_than_it_should(tpu: FakeEdgeTpu, tmp_path: Path) -> None:
     with (
         helper(tmp_path, tpu.sysfs, EDGE_FER_READ_S="0.1") as address,
@@ -263,7 +274,7 @@ def test_the_helper_waits_for_its_line_no_longer_than_it_should(tpu: FakeEdgeTpu
         channel.settimeout(20)
         channel.connect(address)
         channel.sendall(b"reauthorise 2-1.3")
-        assert channel.makefile().readline().startswith("expected one line within 0.1 s")
+        assert channel.makefile().readline().startswith("expected one line of 63 bytes at most within 0.1 s")
 
 
 @pytest.mark.parametrize(

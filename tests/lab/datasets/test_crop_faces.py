@@ -19,8 +19,8 @@ from edge_fer.inference.manifest import CropSpec
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.lab.cli.app import app
 from edge_fer.lab.datasets import open_dataset
-from edge_fer.lab.datasets.crop_faces import cut_face
 from edge_fer.lab.datasets.crops import read_crops
+from edge_fer.lab.datasets.cut_face import cut_face
 from edge_fer.lab.datasets.dataset import FileImages, Split, hard, with_splits
 from edge_fer.settings import DetectSettings
 from edge_fer.synthetic.scenes import crowd_scene
@@ -51,11 +51,19 @@ def photos(tmp_path: Path) -> Path:
     write(folder / "sad" / "inner" / "0.png", scene(1, 2))
     write(folder / "sad" / "tight.png", _tight())
     write(folder / "fear" / "wall.png", scene(0))
+    write(folder / "fear" / "group.png", _far())
+    write(folder / "outside.png", scene(1))
     (folder / "fear" / "broken.jpg").write_bytes(b"no picture")
     (folder / "fear" / "phone.HEIC").write_bytes(b"heic")
     (folder / "disgust").mkdir()
     write(folder / "contempt" / "0.png", scene(1))
     return folder
+
+
+def _far() -> Image:
+    """Two faces of some 35 pixels in a picture of 940."""
+    small = cv2.resize(scene(2, 2), (140, 79), interpolation=cv2.INTER_AREA)
+    return np.pad(small, ((400, 400), (400, 400), (0, 0)), "edge")
 
 
 def _tight() -> Image:
@@ -88,22 +96,27 @@ def test_a_folder_of_photos_becomes_a_data_set(photos: Path, tmp_path: Path) -> 
     assert crops is not None
     counts = {label: sum(split[label] for split in crops.faces.values()) for label in crops.faces["train"]}
     assert {label: count for label, count in counts.items() if count} == {"happiness": 4, "sadness": 3}
-    assert (crops.photos, crops.several, crops.bordered) == (9, 1, 1)
+    assert (crops.photos, crops.several, crops.bordered) == (10, 1, 1)
     assert crops.left_out == {
         "a kind of picture that is not read": 1,
         "contempt": 1,
         "no face found": 1,
         "no picture that can be read": 1,
+        "only faces that are too small for a run": 1,
+        "outside the class folders": 1,
     }
     left_out = (out / "left_out.txt").read_text().splitlines()
     assert [line.split(" (")[0] for line in left_out] == [
         "fear/broken.jpg: no picture that can be read",
+        "fear/group.png: only faces that are too small for a run",
         "fear/phone.HEIC: a kind of picture that is not read",
         "fear/wall.png: no face found",
+        "outside.png: outside the class folders",
     ]
     for sentence in (
         "there are no folders for valid and test: about a tenth of each expression was drawn for each",
-        "7 faces from 9 photos, 1 of them found only with a border around",
+        "warning: 1 photos show only faces smaller than 40 pixels when they are shrunk to 600",
+        "7 faces from 10 photos, 1 of them found only with a border around",
         "1 photos show several faces: the largest was taken",
         "left out: 1 (no face found)",
         "no faces of disgust in train: a network trained on these will not name it",

@@ -298,7 +298,7 @@ def test_so_many_faces_of_each_label_are_drawn() -> None:
 
 def test_pictures_that_are_none_are_named(tmp_path: Path) -> None:
     (tmp_path / "x.png").write_text("no picture")
-    with pytest.raises(SourceError, match=r"expected a picture in .*x\.png, found 10 bytes that are none"):
+    with pytest.raises(SourceError, match=r"expected a picture in .*x\.png, found 10 bytes that cannot be decoded"):
         subjects_of_crops([tmp_path / "x.png"], taking(64))
     (tmp_path / "x.png").unlink()
     with pytest.raises(SourceError, match=r"expected pictures in .*, found none"):

@@ -71,8 +71,8 @@ def test_the_classifier_from_weights_to_card(tmp_path: Path, weights: Path, face
     plan = Plan(provenance=about, faces=4, chosen_on=2, float_file=tmp_path / "kept" / "float.tflite")
     export_classifier(prepare(weights, faces, plan), folder, ModelStore(), SilentReporter())
     store = ModelStore(folder)
-    spec = store.spec("se_resnet50", "classify")
-    content = store.load("se_resnet50", "classify")
+    spec = store.spec("my_se_resnet50", "classify")
+    content = store.load("my_se_resnet50", "classify")
     graph = check_int8(content)
     names = [node.name for node in graph.nodes]
     assert names[0] == "AVERAGE_POOL_2D"
@@ -88,7 +88,7 @@ def test_the_classifier_from_weights_to_card(tmp_path: Path, weights: Path, face
     pixels = np.arange(256)
     quantized = np.rint((pixels / 255 - spec.input.mean) / spec.input.std / source.scale) + source.zero_point
     assert np.abs(quantized - (pixels - 128)).max() <= 1
-    facts = read_record(folder / "se_resnet50.export.json", Export)
+    facts = read_record(folder / "my_se_resnet50.export.json", Export)
     assert (facts.resolution, facts.sha256, facts.validation.images) == (56, spec.sha256, 4)
     assert len(facts.calibration.candidates) == 5
     assert facts.validation.abstain_from == "default"

@@ -115,8 +115,8 @@ def test_all_three_stages_were_trained(journey: Journey) -> None:
 
 def test_the_artefact_is_one_that_the_edge_tpu_could_take(journey: Journey) -> None:
     store = ModelStore(journey.models)
-    spec = store.spec("se_resnet50", "classify")
-    graph = check_int8(store.load("se_resnet50", "classify"))
+    spec = store.spec("my_se_resnet50", "classify")
+    graph = check_int8(store.load("my_se_resnet50", "classify"))
     assert graph.shape(graph.inputs[0]) == (1, 224, 224, 3)
     assert spec.accuracy is not None
     assert spec.accuracy.images == len(LABELS) * FACES["valid"]
@@ -125,7 +125,7 @@ def test_the_artefact_is_one_that_the_edge_tpu_could_take(journey: Journey) -> N
 
 
 def test_the_choice_of_ranges_is_on_record(journey: Journey) -> None:
-    record = json.loads((journey.models / "se_resnet50.export.json").read_text())
+    record = json.loads((journey.models / "my_se_resnet50.export.json").read_text())
     choice = record["calibration"]
     assert (choice["faces"], choice["chosen_on"]) == (4, 7)
     best = max(choice["candidates"], key=lambda each: (each["agreement"], -each["logit_rmse"]))

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import asyncio
+import errno
 import json
+import re
 import socket
 import sys
 import threading
@@ -22,6 +25,7 @@ from edge_fer.publish.http import check, open_sink
 from edge_fer.publish.http.handover import Handover
 from edge_fer.publish.http.latest_records import LatestRecords
 from edge_fer.publish.http.limits import Limits
+from edge_fer.publish.http.server import note_error
 from edge_fer.publish.http.sink import HttpSink
 from edge_fer.publish.sink_queue import SinkQueue
 from edge_fer.schema import SinkStatus, StageTime, Status, json_schema, to_json
@@ -201,7 +205,7 @@ def test_metrics_are_what_prometheus_expects() -> None:
     assert not [name for name in families if name.endswith("_created")]
 
 
-def test_nobody_is_in_view_while_nothing_is_seen() -> None:
+def test_nobody_knows_who_is_in_view_while_nothing_is_seen() -> None:
     clock = Clock(100.0)
     latest = LatestRecords(10, clock)
     assert latest.faces is None
@@ -210,16 +214,26 @@ def test_nobody_is_in_view_while_nothing_is_seen() -> None:
         latest.update(make_status())
         assert latest.faces == 2
         latest.update(make_status(state))
-        assert latest.faces == 0, state
+        assert latest.faces is None, state
     latest.update(READING)
     assert latest.faces == 2, "seen again, though the next status is still to come"
     clock.now += 10
-    assert latest.faces == 0
+    assert latest.faces is None
     with serving() as sink:
         sink.publish(READING, None)
         assert b"\nedge_fer_faces 2.0\n" in ask(sink, "/metrics").body
         sink.publish(make_status("waiting_for_camera", "no camera"), None)
-        assert b"\nedge_fer_faces 0.0\n" in ask(sink, "/metrics").body
+        assert b"edge_fer_faces" not in ask(sink, "/metrics").body
+
+
+def test_what_is_not_known_is_no_zero() -> None:
+    with serving() as sink:
+        sink.publish(make_status("starting"), None)
+        found = ask(sink, "/metrics").body.decode()
+        for name in ("faces", "frames_per_second", "last_reading_age_seconds", "throttled", "temperature_celsius"):
+            assert not re.search(rf"^edge_fer_{name}[ {{]", found, re.MULTILINE), name
+        sink.publish(READING, None)
+        assert "\nedge_fer_frames_per_second 29.9\n" in ask(sink, "/metrics").body.decode()
 
 
 def test_the_schema_is_that_of_the_records() -> None:
@@ -372,7 +386,7 @@ def test_the_picture_shows_the_faces_or_hides_them() -> None:
     inside = (slice(int(box.y) + 25, int(box.y) + 32), slice(int(box.x) + 5, int(box.x) + 12))
     with serving(live=True) as sink:
         shown = picture_of(sink)
-    with serving(PrivacySettings(blur_faces=True), live=True) as sink:
+    with serving(PrivacySettings(blur_faces=True), live=True, live_fps=60) as sink:
         hidden = picture_of(sink)
     assert shown.shape == hidden.shape == PICTURE.shape
     assert np.std(shown[inside]) > 3 * np.std(hidden[inside])
@@ -381,10 +395,11 @@ def test_the_picture_shows_the_faces_or_hides_them() -> None:
 
 
 def test_pictures_are_no_more_than_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    from edge_fer.publish.drawing.face_hider import ShowAll
     from edge_fer.publish.http.live import LiveView
 
     clock = Clock(100.0)
-    live = LiveView(HttpSettings(live_fps=10), blur=False, clock=clock)
+    live = LiveView(HttpSettings(live_fps=10), ShowAll(), clock=clock)
     made = []
     monkeypatch.setattr(live.handover, "put", made.append)
     with live.viewer():
@@ -529,3 +544,12 @@ def test_a_missing_library_is_told_with_what_to_type(monkeypatch: pytest.MonkeyP
     ):
         with pytest.raises(ConfigError, match=r"pip install '\.\[http\]' in its checkout$"):
             opened()
+
+
+def test_what_strangers_cause_is_told_and_bounded(caplog: pytest.LogCaptureFixture) -> None:
+    loop = asyncio.new_event_loop()
+    for _ in range(100):
+        note_error(loop, {"message": "accept failed", "exception": OSError(errno.EMFILE, "Too many open files")})
+    loop.close()
+    assert 0 < caplog.text.count("a client has to wait, found: Too many open files") < 10
+    assert "Traceback" not in caplog.text

@@ -88,7 +88,7 @@ def test_a_face_that_leaves_is_shown_so_and_then_goes(site: HttpSink, browser: B
     shows(browser, "#cards li:last-child", "face 8")
     site.publish(make_reading(2), None)
     shows(browser, "#cards li:last-child", "out of view")
-    shows(browser, "#faces-title", "No faces in view")
+    shows(browser, "#faces-title", "No faces in view, 2 out of view")
     browser.until("document.querySelector('#cards').children.length === 0")
     assert browser.evaluate("document.querySelector('#nobody').checkVisibility()")
 

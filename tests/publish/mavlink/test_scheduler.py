@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymavlink.dialects.v20 import common
 
-from edge_fer.publish.mavlink.autopilot import HEARTBEAT_TIMEOUT_S
+from edge_fer.publish.attitude import Attitude
+from edge_fer.publish.mavlink.autopilot import HEARTBEAT_TIMEOUT_S, Autopilot
 from edge_fer.publish.mavlink.budget import Budget
 from edge_fer.publish.mavlink.computer import OnboardComputer
 from edge_fer.publish.mavlink.faults import ERROR
@@ -215,7 +217,7 @@ def test_values_come_together_and_at_their_pace(tmp_path: Path) -> None:
 
 def test_the_budget_holds_for_any_sizes_at_any_times() -> None:
     @given(st.lists(st.tuples(st.floats(0, 0.5), st.integers(1, 252)), max_size=200))
-    @settings(max_examples=60)
+    @settings(max_examples=40)
     def holds(wishes: list[tuple[float, int]]) -> None:
         budget, now, sent = Budget(1000, 252, 0.0), 0.0, []
         for pause, size in wishes:
@@ -287,6 +289,111 @@ def test_an_answer_of_somebody_else_is_not_the_autopilots(line: Line) -> None:
         line.scheduler.receive(line.from_autopilot(answer, component=77))
     line.run(1)
     assert {decode(message.payload).fc_captured_us for message in line.all("TUNNEL")} == {None}
+
+
+GIMBAL = 154
+
+
+def fly(line: Line, answering: tuple[int, ...], claiming: tuple[int, ...], seconds: int = 10) -> set[int | None]:
+    """Components claim to be an autopilot, the last one last; the clock of each that answers is its number of hours.
+
+    Returns the hours of the clock that faces are told with, None where they have none.
+    """
+    begin = len(line.sent)
+    for _ in range(seconds):
+        for component in claiming:
+            heartbeat = common.MAVLink_heartbeat_message(26, 3, 0, 0, 4, 3)
+            line.scheduler.receive(line.from_autopilot(heartbeat, component=component))
+        line.run(1, fps=5)
+        asked = [message for _, _, message in line.sent[begin:] if message.get_type() == "TIMESYNC"][-1]
+        line.now_ns = asked.ts1 + 1000
+        for component in answering:
+            answer = common.MAVLink_timesync_message(asked.ts1 + component * 3600 * S, asked.ts1)
+            line.scheduler.receive(line.from_autopilot(answer, component=component))
+        line.now_ns = asked.ts1 + S
+    told = [decode(m.payload) for _, _, m in line.sent[begin:] if m.get_type() == "TUNNEL"][-5:]
+    return {
+        None if face.fc_captured_us is None else round((face.fc_captured_us - START / 1000) / 3.6e9) for face in told
+    }
+
+
+@pytest.mark.parametrize(
+    ("answering", "claiming", "hours"),
+    [
+        ((1,), (1, GIMBAL), 1),
+        ((1,), (GIMBAL, 1), 1),
+        ((1, GIMBAL), (1, GIMBAL), 1),
+        ((GIMBAL,), (1, GIMBAL), None),  # better no time than another device's
+        ((5,), (5, GIMBAL), 5),
+        ((5,), (GIMBAL, 5), 5),  # there is no component 1: the one that answers
+        ((5,), (5,), 5),
+    ],
+)
+def test_the_flight_controller_is_component_1_or_the_one_that_answers(
+    line: Line, answering: tuple[int, ...], claiming: tuple[int, ...], hours: int | None
+) -> None:
+    assert fly(line, answering, claiming) == {hours}
+
+
+def test_a_second_component_that_claims_to_be_the_autopilot_is_told_once(
+    line: Line, caplog: pytest.LogCaptureFixture
+) -> None:
+    fly(line, (1,), (GIMBAL, 1))
+    (record,) = caplog.records
+    assert record.getMessage() == (
+        f"mavlink: components 1, 154 of system {SYSTEM} all claim to be an autopilot, and component 1 is followed; "
+        "let the others send MAV_AUTOPILOT_INVALID"
+    )
+
+
+def test_a_flight_controller_that_restarts_is_not_replaced_by_a_gimbal(line: Line) -> None:
+    assert fly(line, (1,), (1, GIMBAL)) == {1}
+    for _ in range(20):
+        line.scheduler.receive(line.from_autopilot(common.MAVLink_heartbeat_message(26, 3, 0, 0, 4, 3), SYSTEM, GIMBAL))
+        line.run(1, fps=3)
+    assert decode(line.all("TUNNEL")[-1].payload).fc_captured_us is None
+    assert fly(line, (1,), (1, GIMBAL)) == {1}
+
+
+@pytest.mark.parametrize("roll", [math.nan, math.inf, -math.inf, 1e30])
+def test_an_attitude_that_is_none_is_ignored(tmp_path: Path, roll: float) -> None:
+    attitude = Attitude()
+    autopilot = Autopilot(common, SYSTEM, 50_000_000, attitude)
+    parser = common.MAVLink(None)
+    sender = common.MAVLink(None, SYSTEM, 1)
+    for number, message in enumerate(
+        (
+            common.MAVLink_heartbeat_message(2, 3, 0, 0, 4, 3),
+            common.MAVLink_attitude_message(0, math.radians(20), 0, 0, 0, 0, 0),
+            common.MAVLink_attitude_message(0, roll, 0, 0, 0, 0, 0),
+        )
+    ):
+        (received,) = parser.parse_buffer(message.pack(sender))
+        autopilot.receive(received, START + number)
+    assert attitude.roll_deg(START) == pytest.approx(20, abs=0.01)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["heartbeat", "timesync", "attitude", "statustext", "tunnel"]),
+            st.sampled_from([1, 5, GIMBAL]),
+            st.binary(min_size=160, max_size=160),
+        ),
+        max_size=5,
+    )
+)
+@settings(max_examples=60)
+def test_whatever_is_in_a_message_of_the_vehicle_is_coped_with(messages: list[tuple[str, int, bytes]]) -> None:
+    """Right checksums, and any content: values that are no numbers, times at the end of their range, broken text."""
+    line = Line(Path("/nonexistent"))
+    for kind, component, content in messages:
+        made, sender = getattr(common, f"MAVLink_{kind}_message"), common.MAVLink(None, SYSTEM, component)
+        message = common.MAVLink_message(made.id, made.msgname)
+        line.scheduler.receive(bytes(message._pack(sender, made.crc_extra, content[: made.unpacker.size])))
+        line.run(0.1)
+    line.run(1, fps=5)
+    assert most_in_a_second(line.sent) <= 1000
 
 
 def test_it_answers_whoever_asks_for_the_time_but_not_without_end(line: Line) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import signal
 import socket
@@ -22,9 +23,12 @@ from paho.mqtt.client import Client
 
 from edge_fer.errors import ConfigError, OutputError
 from edge_fer.publish.configured import configured_sinks
+from edge_fer.publish.mqtt import link_error, rivals
 from edge_fer.publish.mqtt.client import Connection
 from edge_fer.publish.mqtt.identity import default_client_id, fitting
-from edge_fer.publish.mqtt.link import DEFAULT_TIMES, LinkTimes
+from edge_fer.publish.mqtt.link_error import LinkError
+from edge_fer.publish.mqtt.link_times import DEFAULT_TIMES, LinkTimes
+from edge_fer.publish.mqtt.rivals import Rivals
 from edge_fer.publish.mqtt.sink import Mqtt, try_broker
 from edge_fer.schema import SinkStatus, json_schema, to_json
 from edge_fer.settings import MqttSettings, load_settings
@@ -435,13 +439,156 @@ def test_closing_does_not_end_amid_the_handing_over(
     assert f"'{PREFIX}/state'" in broker.log
 
 
-def test_closing_without_a_broker_does_not_take_long_and_tells_what_is_lost(
-    stack: ExitStack, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_closing_without_a_broker_does_not_take_long_and_counts_what_it_has_not_sent(stack: ExitStack) -> None:
     sink = open_sink(stack, free_port(), times=LinkTimes(flush_s=0.1))
     publish(sink, range(7))
     sink.close()
-    assert "7 records were not acknowledged before the end, and are lost" in caplog.text
+    assert sink.condition.waiting == 7
+
+
+def test_what_one_run_has_not_sent_the_next_one_sends_first(stack: ExitStack, tmp_path: Path) -> None:
+    broker = open_broker(stack, tmp_path)
+    reader = open_reader(stack, broker, tmp_path)
+    wire = open_wire(stack, broker)
+    wire.cut()
+    first = open_sink(stack, wire.port, times=LinkTimes(flush_s=0.1))
+    publish(first, range(40))
+    first.close()
+    unsent = first.take_unsent()
+    assert (len(unsent), first.condition.waiting) == (40, 0)
+    wire.mend()
+    second = open_sink(stack, wire.port)
+    second.resume(unsent)
+    publish(second, range(40, 45))
+    wait_for(second, lambda condition: condition == SinkStatus("ok", sent=45))
+    wait_until(lambda: len(frames(reader)) == 45)
+    assert frames(reader) == list(range(45))
+
+
+def test_two_runs_of_one_machine_do_not_throw_each_other_out(stack: ExitStack, tmp_path: Path) -> None:
+    broker = open_broker(stack, tmp_path)
+    first = open_sink(stack, broker.port)
+    wait_for(first, lambda condition: condition.state == "ok")
+    second = open_sink(stack, broker.port)
+    publish(second, range(3))
+    wait_for(second, lambda condition: condition.state == "failed")
+    assert re.search(
+        rf"only client edge-fer-drone-7-\w+ of the broker .*, found another run on this machine "
+        rf"\(process {os.getpid()}\); end the other, or give each a publish.mqtt.client_id",
+        str(second.condition.reason),
+    )
+    publish(first, range(100))
+    wait_for(first, lambda condition: condition == SinkStatus("ok", sent=100))
+    assert broker.log.count("Sending CONNACK to edge-fer-drone-7") == 1
+    first.close()
+    wait_for(second, lambda condition: condition == SinkStatus("ok", sent=3))
+
+
+def test_a_client_with_the_same_id_elsewhere_is_told_and_left_alone(
+    stack: ExitStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mosquitto 2.0 closes the connection and does not say why."""
+    monkeypatch.setattr(rivals, "_SHORTEST_S", 0.0)
+    broker = open_broker(stack, tmp_path)
+    sink = open_sink(stack, broker.port, client_id="twin", retry_s=0.01, retry_max_s=600)
+    for number in range(3):
+        wait_until(lambda links=2 * number + 1: broker.log.count("Sending CONNACK to twin") == links)
+        wait_for(sink, lambda condition: condition.state == "ok")
+        twin = stack.enter_context(socket.create_connection(("127.0.0.1", broker.port)))
+        twin.sendall(b"\x10\x11\0\4MQTT\5\2\0\x3c\0\0\4twin")
+        assert twin.recv(1) == b"\x20"
+    wait_for(sink, lambda condition: condition.state == "failed")
+    assert "only client twin" in str(sink.condition.reason)
+    assert "signs of another: the connection was closed soon after it began, 3 times in a row" in str(
+        sink.condition.reason
+    )
+    assert broker.log.count("Sending CONNACK to twin") == 6, "it is left alone"
+
+
+def test_how_long_a_broker_is_left_to_another_client() -> None:
+    closed, other = link_error.link_broke("a:1", link_error.CLOSED), link_error.no_broker("a:1", "connection refused")
+    taken = LinkError("taken over", lasting=True, is_taken_over=True)
+
+    def pauses(*ends: tuple[LinkError, float]) -> list[float | None]:
+        judge = Rivals(30)
+        rivals = [judge.link_ended(error, held_s) for error, held_s in ends]
+        return [rival.pause_s if rival is not None else None for rival in rivals]
+
+    assert pauses(*[(taken, 5)] * 5) == [30, 60, 120, 240, 240]
+    assert pauses((taken, 5), (closed, 300), (taken, 5)) == [30, None, 30], "it held for long in between"
+    assert pauses(*[(closed, 1)] * 4) == [None, None, 30, 60]
+    assert pauses(*[(closed, 1), (closed, 1), (other, 0)] * 3) == [None] * 9, "the broker is restarted"
+    assert pauses(*[(closed, 0.01)] * 9) == [None] * 9, "the wire is broken"
+
+
+def test_a_broker_that_acknowledges_nothing_is_told_and_left(stack: ExitStack) -> None:
+    """It answers pings, so that the link does not break."""
+    port = stack.enter_context(scripted(CONNACK, CONNACK + b"\xe0\2\x8b\0"))
+    sink = open_sink(stack, port, times=LinkTimes(quiet_s=0.1, silent_s=0.4, idle_s=0.02, flush_s=0), retry_s=1)
+    publish(sink, range(3))
+    wait_for(sink, lambda condition: condition.reason is not None)
+    assert sink.condition.state == "waiting"
+    assert "to acknowledge messages, found none acknowledged for" in str(sink.condition.reason)
+    assert sink.condition.waiting == 3
+    wait_for(sink, lambda condition: "server shutting down" in str(condition.reason))
+
+
+def test_a_broker_that_keeps_nothing_is_told_and_can_be_used(stack: ExitStack, tmp_path: Path) -> None:
+    broker = open_broker(stack, tmp_path, "retain_available false")
+    sink = open_sink(stack, broker.port)
+    refused = "to keep retained messages, found: retain not available; allow it at the broker, or set"
+    wait_for(sink, lambda condition: condition.state == "failed")
+    assert refused in str(sink.condition.reason)
+    settings = MqttSettings(host="127.0.0.1", port=broker.port)
+    with pytest.raises(OutputError, match=refused):
+        try_broker(settings, "drone-7")
+    sink.close()
+    settings = MqttSettings(host="127.0.0.1", port=broker.port, retain=False)
+    try_broker(settings, "drone-7")
+    reader = open_reader(stack, broker, tmp_path, f"{PREFIX}/+")
+    sink = open_sink(stack, broker.port, retain=False)
+    publish(sink, range(1))
+    wait_for(sink, lambda condition: condition == SinkStatus("ok", sent=1))
+    wait_until(lambda: {f"{PREFIX}/availability", READINGS} <= {topic for _, topic, _ in reader.lines})
+    assert not any(retained for retained, _, _ in reader.lines)
+
+
+def test_a_check_does_what_a_run_does_and_leaves_nothing_behind(stack: ExitStack, tmp_path: Path) -> None:
+    rules = tmp_path / "rules"
+    rules.write_text("topic write edge-fer/drone-7/#\n")
+    broker = open_broker(stack, tmp_path, f"acl_file {rules}", "allow_anonymous true")
+    settings = MqttSettings(host="127.0.0.1", port=broker.port, qos=2)
+    try_broker(settings, "drone-7")
+    with pytest.raises(OutputError, match="expected the broker to allow edge-fer/drone-8/check, found: not authorized"):
+        try_broker(settings, "drone-8")
+    rules.write_text("topic readwrite #\n")
+    broker.reload()
+    reader = open_reader(stack, broker, tmp_path, "#")
+    publish(open_sink(stack, broker.port), range(1))
+    wait_until(lambda: READINGS in {topic for _, topic, _ in reader.lines})
+    assert f"{PREFIX}/check" not in {topic for retained, topic, _ in reader.lines if retained}
+
+
+def test_a_check_of_a_broker_that_acknowledges_nothing_fails() -> None:
+    with scripted(CONNACK) as port, pytest.raises(OutputError, match="to acknowledge messages, found none"):
+        try_broker(MqttSettings(host="127.0.0.1", port=port), "drone-7", times=LinkTimes(quiet_s=0.1, idle_s=0.05))
+
+
+@pytest.mark.parametrize(
+    ("sent", "found"),
+    [
+        (b"\x30\xff\xff\xff\x7f", r"found a packet of 268435455 bytes, of 8192 at most; is it a broker\?"),
+        (b"\x30\xff\xff\xff\xff", "found a length that MQTT does not have"),
+        (b"\x34\x05\0\1a\0\1", "found a message at QoS 2, which was not subscribed to"),
+        (b"\xc0\0", "found a packet of type 12, which a broker does not send"),
+        (b"\x40\x03\0\1\x42", "found a packet that is malformed"),
+    ],
+)
+def test_a_broker_that_sends_what_it_must_not_is_hung_up_on(stack: ExitStack, sent: bytes, found: str) -> None:
+    port = stack.enter_context(scripted(CONNACK + sent))
+    sink = open_sink(stack, port, retry_max_s=600)
+    wait_for(sink, lambda condition: condition.state == "failed")
+    assert re.search(found, str(sink.condition.reason))
 
 
 def test_a_broker_that_is_not_there_yet_is_waited_for(stack: ExitStack, tmp_path: Path) -> None:
@@ -452,7 +599,7 @@ def test_a_broker_that_is_not_there_yet_is_waited_for(stack: ExitStack, tmp_path
     wait_for(sink, lambda condition: "connection refused" in str(condition.reason))
     assert sink.condition.state == "waiting"
     with pytest.raises(OutputError, match=r"expected a broker at 127.0.0.1:\d+, found: connection refused; start it"):
-        try_broker(MqttSettings(host="127.0.0.1", port=broker.port))
+        try_broker(MqttSettings(host="127.0.0.1", port=broker.port), "drone-7")
     broker.start()
     wait_for(sink, lambda condition: condition == SinkStatus("ok", sent=3))
 
@@ -468,7 +615,7 @@ def test_an_unknown_host_is_waited_for(stack: ExitStack, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
     with pytest.raises(OutputError, match=f"expected a broker at {host}:1883, found: "):
-        try_broker(MqttSettings(host=host))
+        try_broker(MqttSettings(host=host), "drone-7")
     sink = stack.enter_context(closing(Mqtt(MqttSettings(host=host), "drone-7")))
     wait_for(sink, lambda condition: f"a broker at {host}:1883" in str(condition.reason))
     assert sink.condition.state == "waiting"
@@ -479,7 +626,7 @@ def test_a_server_that_is_no_broker_is_found_out() -> None:
         scripted(b"") as port,
         pytest.raises(OutputError, match=r"found: no answer within 0\.2 s; start it, or mend .*tls"),
     ):
-        try_broker(MqttSettings(host="127.0.0.1", port=port), connect_s=0.2)
+        try_broker(MqttSettings(host="127.0.0.1", port=port), "drone-7", connect_s=0.2)
 
 
 def test_a_broker_without_mqtt_5_is_found_out() -> None:
@@ -487,14 +634,15 @@ def test_a_broker_without_mqtt_5_is_found_out() -> None:
         scripted(b"\x20\x02\x00\x01") as port,
         pytest.raises(OutputError, match=r"unsupported protocol version; .*MQTT 5 is needed"),
     ):
-        try_broker(MqttSettings(host="127.0.0.1", port=port))
+        try_broker(MqttSettings(host="127.0.0.1", port=port), "drone-7")
 
 
 @pytest.mark.parametrize("qos", [1, 2])
 def test_a_topic_that_the_broker_does_not_allow_is_told_until_it_is_allowed(
-    stack: ExitStack, tmp_path: Path, qos: int
+    stack: ExitStack, tmp_path: Path, qos: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Mosquitto 2.0 refuses it, and ends the link, too."""
+    """Mosquitto 2.0 refuses it, and ends the link, too, which is no sign of another client."""
+    monkeypatch.setattr(rivals, "_SHORTEST_S", 0.0)
     rules = tmp_path / "rules"
     rules.write_text("topic readwrite other/#\n")
     broker = open_broker(stack, tmp_path, f"acl_file {rules}")
@@ -544,13 +692,17 @@ def test_a_record_that_is_longer_than_the_broker_takes_does_not_hold_up_the_othe
 def test_a_qos_that_the_broker_does_not_offer_is_told(stack: ExitStack, tmp_path: Path) -> None:
     broker = open_broker(stack, tmp_path, "max_qos 1")
     with pytest.raises(OutputError, match=r"to take QoS 2, found 1 at most; set publish.mqtt.qos"):
-        try_broker(MqttSettings(host="127.0.0.1", port=broker.port, qos=2))
+        try_broker(MqttSettings(host="127.0.0.1", port=broker.port, qos=2), "drone-7")
 
 
 @pytest.mark.parametrize(
     ("code", "state", "reason"),
     [
-        (0x8E, "failed", r"sent away: session taken over; is there another with the same publish\.mqtt\.client_id"),
+        (
+            0x8E,
+            "failed",
+            r"only client edge-fer-drone-7-\w+ of the broker .*, found another: session taken over",
+        ),
         (0x8B, "waiting", r"takes leave: server shutting down"),
         (0x97, "waiting", r"sent away: quota exceeded"),
     ],

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from edge_fer.common.secrets import hide_secrets
 from edge_fer.errors import ConfigError, OutputError
+from edge_fer.publish.mqtt.identity import read_credentials
 from edge_fer.publish.mqtt.sink import Mqtt, try_broker
 from edge_fer.schema import SinkStatus
 from edge_fer.settings import MqttSettings
@@ -48,7 +50,7 @@ def to(broker: Broker, **more: Any) -> MqttSettings:
 
 
 def assert_works(settings: MqttSettings) -> None:
-    try_broker(settings)
+    try_broker(settings, "drone-7")
     with closing(Mqtt(settings, "drone-7")) as sink:
         for frame in range(100):
             sink.publish(make_reading(frame), None)
@@ -57,7 +59,7 @@ def assert_works(settings: MqttSettings) -> None:
 
 def assert_refused(settings: MqttSettings, why: str) -> None:
     with pytest.raises(OutputError, match=why):
-        try_broker(settings)
+        try_broker(settings, "drone-7")
     with closing(Mqtt(settings, "drone-7")) as sink:
         sink.publish(make_reading(), None)
         wait_until(lambda: sink.condition.state == "failed")
@@ -106,25 +108,25 @@ def test_a_broker_without_tls_is_found_out(tmp_path: Path, certificates: Certifi
     need_mosquitto()
     broker = Broker(tmp_path)
     with closing_all(broker), pytest.raises(OutputError, match=r"a broker at .*, found: connection .*or \.tls$"):
-        try_broker(to(broker, tls=True, ca_file=certificates.path("ca.crt")))
+        try_broker(to(broker, tls=True, ca_file=certificates.path("ca.crt")), "drone-7")
 
 
 def test_a_broker_with_tls_is_found_out_without(tls: Broker) -> None:
     with pytest.raises(OutputError, match=r"a broker at .*, found: connection (closed|reset by peer); .*or \.tls$"):
-        try_broker(to(tls))
+        try_broker(to(tls), "drone-7")
 
 
 @pytest.mark.parametrize("tls", [False, True])
 def test_a_server_that_sends_nothing_is_found_out(tls: bool) -> None:
     with scripted(b"") as port, pytest.raises(OutputError, match=r"found: no answer within 0\.2 s; start it, or"):
-        try_broker(MqttSettings(host="127.0.0.1", port=port, tls=tls), connect_s=0.2)
+        try_broker(MqttSettings(host="127.0.0.1", port=port, tls=tls), "drone-7", connect_s=0.2)
 
 
 def refusal(certificates: Certificates, **files: Path) -> str:
     """Why files cannot be used."""
     named = {"ca_file": certificates.path("ca.crt"), **files}
     with pytest.raises(ConfigError) as caught:
-        try_broker(MqttSettings(host="127.0.0.1", tls=True, **named))
+        try_broker(MqttSettings(host="127.0.0.1", tls=True, **named), "drone-7")
     return str(caught.value)
 
 
@@ -185,7 +187,7 @@ def test_secrets_that_everybody_may_read_are_refused(tmp_path: Path, certificate
 def test_secrets_that_the_services_group_may_read_are_taken(guarded: Broker, tmp_path: Path, mode: int) -> None:
     path = credentials(tmp_path, "ada\nlovelace\n")
     path.chmod(mode)
-    try_broker(to(guarded, credentials_file=path))
+    try_broker(to(guarded, credentials_file=path), "drone-7")
 
 
 def test_a_key_with_a_passphrase_is_refused_and_nobody_is_asked(tmp_path: Path, certificates: Certificates) -> None:
@@ -197,7 +199,7 @@ def test_a_key_with_a_passphrase_is_refused_and_nobody_is_asked(tmp_path: Path, 
     )
     settings = MqttSettings(host="127.0.0.1", tls=True, cert_file=certificates.path("box.crt"), key_file=locked)
     with pytest.raises(ConfigError, match=f"found in .*box.crt and {locked}: a key with a passphrase; use one without"):
-        try_broker(settings)
+        try_broker(settings, "drone-7")
 
 
 @pytest.fixture
@@ -245,10 +247,15 @@ def test_once_the_password_is_mended_at_the_broker_all_is_well(guarded: Broker, 
 
 def test_a_credentials_file_must_be_there_and_name_a_user(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"user and a password in .*none .*found: No such file or directory$"):
-        try_broker(MqttSettings(host="127.0.0.1", credentials_file=tmp_path / "none"))
+        try_broker(MqttSettings(host="127.0.0.1", credentials_file=tmp_path / "none"), "drone-7")
     binary = credentials(tmp_path, "")
     binary.write_bytes(b"\xff\n")
-    with pytest.raises(ConfigError, match=r"found: no text in UTF-8$"):
-        try_broker(MqttSettings(host="127.0.0.1", credentials_file=binary))
+    with pytest.raises(ConfigError, match=r"found no text in UTF-8; save it as UTF-8$"):
+        try_broker(MqttSettings(host="127.0.0.1", credentials_file=binary), "drone-7")
     with pytest.raises(ConfigError, match="a user in the first line"):
-        try_broker(MqttSettings(host="127.0.0.1", credentials_file=credentials(tmp_path, "")))
+        try_broker(MqttSettings(host="127.0.0.1", credentials_file=credentials(tmp_path, "")), "drone-7")
+
+
+def test_no_text_shows_the_password_of_a_credentials_file(tmp_path: Path) -> None:
+    assert read_credentials(credentials(tmp_path, "ada\nby@ron\n")) == ("ada", "by@ron")
+    assert hide_secrets("the broker refuses ada, by@ron") == "the broker refuses ada, ***"

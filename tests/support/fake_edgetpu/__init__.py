@@ -18,10 +18,10 @@ from functools import cache
 from hashlib import sha256
 from pathlib import Path
 
-import pytest
 import yaml
 
 from edge_fer.inference.model_store import MANIFEST, ModelStore
+from tests.support.debian import need_debian, program
 from tests.support.tflite_networks import TfliteWriter, schema
 
 SOURCE = Path(__file__).with_name("fake_edgetpu.c")
@@ -34,14 +34,12 @@ LOAD_FAULTS = ("no_device", "refuse", "abort", "segfault", "hang")
 @cache
 def library() -> Path:
     """Compile it, unless that was done before."""
-    compiler = shutil.which("cc")
-    if compiler is None:
-        pytest.skip("needs a C compiler: apt-get install gcc libc6-dev")
+    need_debian("gcc", "libc6-dev")
     target = Path(tempfile.gettempdir()) / f"fake-edgetpu-{sha256(SOURCE.read_bytes()).hexdigest()[:16]}.so"
     if not target.exists():
         built = target.with_suffix(f".{os.getpid()}")
-        command = [compiler, "-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror", "-o", str(built), str(SOURCE)]
-        subprocess.run(command, check=True)
+        options = ("-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror")
+        subprocess.run([program("gcc"), *options, "-o", built, SOURCE], check=True)
         built.replace(target)
     return target
 
