@@ -28,6 +28,11 @@ def picture(number: int = 0, size: tuple[int, int] = SIZE) -> Image:
     return np.stack([x, y, np.full_like(x, number * 20 % 256)], axis=-1).astype(np.uint8)
 
 
+def noise(count: int) -> list[Image]:
+    """Pictures that take many bytes, each `(96, 128, 3)` uint8, BGR."""
+    return [np.random.default_rng(number).integers(0, 256, (96, 128, 3)).astype(np.uint8) for number in range(count)]
+
+
 def write_film(
     path: Path,
     pictures: Sequence[Image],

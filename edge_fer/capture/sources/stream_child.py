@@ -48,7 +48,7 @@ class Stream:
             self._film = Film(address, live=True, options={**_OPTIONS, **(options or {})}, timeouts_s=timeouts_s)
         except OSError as error:
             raise OSError(_hinted(f"it cannot be opened ({error})")) from error
-        self._frames = self._film.frames()
+        self._frames, self._lost_told = self._film.frames(), 0
         self._first: FilmFrame | None = self._next("it opens, but gives no picture")
         self.info = {"fps": self._film.fps}
 
@@ -56,7 +56,8 @@ class Stream:
         """Wait for a frame and write it to the shared memory."""
         taken, self._first = self._first, None
         frame = taken or self._next("it gives no more frames")
-        return write_frame(self._memory, frame.image, frame.arrived_ns)
+        lost, self._lost_told = self._film.lost - self._lost_told, self._film.lost
+        return write_frame(self._memory, frame.image, frame.arrived_ns) | {"skipped": lost}
 
     def close(self) -> None:
         """Close the stream."""

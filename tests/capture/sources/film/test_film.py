@@ -19,7 +19,7 @@ from edge_fer.capture.sources.film.picture import Converter
 from edge_fer.capture.sources.sample import CLIP
 from edge_fer.capture.sources.video import Video
 from edge_fer.errors import ConfigError, SourceError
-from tests.support.films import SIZE, flip_bytes, picture, write_film
+from tests.support.films import SIZE, flip_bytes, noise, picture, write_film
 
 TEN = [picture(number) for number in range(10)]
 ONE = 1 << 16
@@ -47,11 +47,6 @@ def images(path: Path):
 
 def positions_ms(path: Path):
     return [frame.position_ns / 1e6 for frame in read(path)[0]]
-
-
-def noise(count):
-    """Pictures that take many bytes."""
-    return [np.random.default_rng(number).integers(0, 256, (96, 128, 3)).astype(np.uint8) for number in range(count)]
 
 
 def difference(one, other):

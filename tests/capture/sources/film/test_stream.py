@@ -9,7 +9,7 @@ from edge_fer.capture.sources.stream import open_stream
 from edge_fer.capture.sources.stream_child import Stream
 from edge_fer.errors import SourceError
 from edge_fer.settings import CaptureSettings
-from tests.support.films import SIZE, picture, write_film
+from tests.support.films import SIZE, noise, picture, write_film
 from tests.support.rtsp_camera import RtspCamera
 
 
@@ -98,3 +98,14 @@ def test_a_stream_that_ends_says_so(tmp_path):
         stream.read()
     with pytest.raises(OSError, match=r"^it gives no more frames$"):
         stream.read()
+
+
+def test_frames_that_cannot_be_decoded_are_counted(tmp_path):
+    path = write_film(tmp_path / "a.avi", noise(20), "mjpeg")
+    content = bytearray(path.read_bytes())
+    start = content.index(b"00dc", len(content) // 2) + 8
+    length = int.from_bytes(content[start - 4 : start], "little")
+    content[start : start + length] = bytes(length)
+    path.write_bytes(content)
+    stream = opened(f"file:{path}")
+    assert [stream.read()["skipped"] for _ in range(19)].count(1) == 1
