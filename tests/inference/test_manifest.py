@@ -190,3 +190,9 @@ def test_what_is_no_manifest_says_where(content: object, place: str) -> None:
     with pytest.raises(ModelError) as caught:
         parse_manifest(content, PATH)
     assert f"found {place}" in str(caught.value)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_mean_for_each_channel_is_written_as_it_was_read(classifier: dict[str, Any]) -> None:
+    entry = classifier | {"input": {"size": 24, "colour": "grey", "mean": [0.5, 0.4, 0.3], "std": 0.25}}
+    assert parsed(entry).model_dump(mode="json")["input"]["mean"] == [0.5, 0.4, 0.3]
