@@ -202,7 +202,7 @@ def test_distil_from_the_command_line(tmp_path: Path) -> None:
     for name in ("faces", "expressions"):
         save_weights(tmp_path / f"{name}.npz", Weights(MobileNetV1(0.125, resolution=48), new_head(128)))
     small = [
-        part for stage in ("match", "teach", "full") for name in ("size=32", "epochs=1", "batch=8")
+        part for stage in ("match", "teach", "full") for name in ("size=32", "epochs=1", "epoch_faces=8", "batch=8")
         for part in ("--set", f"stages.{stage}.{name}")
     ]  # fmt: skip
     command = ("train", "distil", "--weights", tmp_path / "student.npz", "--data", data, "--out", out, *small)
