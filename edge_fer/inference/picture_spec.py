@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Annotated, Literal, TypeGuard
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationInfo, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
 _CHANNELS = 3
 
@@ -26,7 +26,7 @@ def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, (int, float)) and math.isfinite(value)
 
 
-PerChannel = Annotated[float | tuple[float, ...], PlainValidator(_numbers)]
+PerChannel = Annotated[float | tuple[float, ...], BeforeValidator(_numbers)]
 """One number for all channels, or one for each, in the order of `colour`."""
 
 

@@ -261,3 +261,9 @@ def test_a_manifest_without_end_is_refused(tmp_path: Path) -> None:
     (tmp_path / MANIFEST).symlink_to("/dev/zero")
     with pytest.raises(ModelError, match="expected at most 131072 bytes"):
         ModelStore(tmp_path)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_mean_for_each_channel_is_written_as_it_was_read(classifier: dict[str, Any]) -> None:
+    entry = classifier | {"input": {"size": 24, "colour": "grey", "mean": [0.5, 0.4, 0.3], "std": 0.25}}
+    assert parsed(entry).model_dump(mode="json")["input"]["mean"] == [0.5, 0.4, 0.3]

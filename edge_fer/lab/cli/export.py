@@ -33,6 +33,12 @@ def export(
     features: Annotated[
         bool, typer.Option("--features", help="Give the features that the head reads as a second output.")
     ] = False,
+    balance: Annotated[
+        float,
+        typer.Option(
+            min=0, max=1, help="Name rare expressions more often: take this part of the log of their shares off."
+        ),
+    ] = 0.0,
     faces: Annotated[int, typer.Option(min=1, help="Faces to calibrate on.")] = 512,
     chosen_on: Annotated[int, typer.Option(min=1, help="Validation faces to choose the ranges on.")] = 512,
     seed: Annotated[int, typer.Option(min=0, help="Of the draw of faces.")] = 0,
@@ -69,6 +75,7 @@ def export(
             head="second" if head == "second" else "first",
             resolution=resolution,
             features=features,
+            balance=balance,
             faces=faces,
             chosen_on=chosen_on,
             seed=seed,

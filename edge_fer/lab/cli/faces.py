@@ -13,10 +13,12 @@ def faces(
         Path,
         typer.Argument(
             help="A folder of class folders (happy/, sad/, ...), alone or in train/, valid/ and test/; RAF-DB's "
-            "or AffectNet's own folder, too."
+            "or AffectNet's own folder, too. Or FER+'s faces in an .npz file."
         ),
     ],
-    out: Annotated[Path, typer.Argument(help="Where the faces go: a new folder, or one of an earlier run.")],
+    out: Annotated[
+        Path, typer.Argument(help="Where the faces go: a new folder, or one of an earlier run; an .npz file for one.")
+    ],
     layout: Annotated[
         str, typer.Option(help="Whose numbers the class folders are named by: affectnet, fer2013 or rafdb.")
     ] = "auto",
@@ -44,6 +46,9 @@ def faces(
     do not come in such folders are split by their file names: about a tenth of
     each expression to validate on, another to test on, always the same ones.
 
+    An .npz file of FER+'s crops gives another with these as they are and, beside
+    them, as the runtime finds, aligns and samples them; test faces are left out.
+
     Example: edge-fer lab faces photos/ faces/
     """
     from edge_fer.inference.model_store import ModelStore
@@ -51,7 +56,11 @@ def faces(
     from edge_fer.lab.console import ConsoleReporter
     from edge_fer.lab.datasets import open_dataset
     from edge_fer.lab.datasets.crop_faces import cut_faces
+    from edge_fer.lab.datasets.recut import recut_file
 
+    if photos.suffix == ".npz":
+        recut_file(photos, out, ModelStore(models), classifier, detail, ConsoleReporter())
+        return
     dataset = open_dataset(photos, layout_of(layout))
     store = ModelStore(models)
     cut_faces(dataset, photos, out, store, model_of(classifier, store), detail, ConsoleReporter())

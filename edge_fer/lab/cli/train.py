@@ -11,18 +11,22 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
+import numpy as np
 import typer
 
 from edge_fer.errors import ConfigError
 from edge_fer.lab.cli.options import LAYOUT_HELP, layout_of
-from edge_fer.lab.datasets.dataset import Dataset
+from edge_fer.lab.datasets.dataset import Colour, Dataset, Split
 from edge_fer.lab.training.recipe_files import recipe_names
 
 if TYPE_CHECKING:
     from edge_fer.lab.training.recipe import Recipe
+    from edge_fer.lab.training.teachers import Teachers
 
 
 _STOPPED = 130
+_STUDIED = 512
+"""Training faces over which the features of teachers are measured."""
 _RECIPES = ", ".join(recipe_names())
 
 
@@ -36,10 +40,12 @@ def train(
         Path | None, typer.Option(help="Start from these: a model's name or .tflite, an .npz, or keras-vggface's .h5.")
     ] = None,
     teacher: Annotated[
-        str | None, typer.Option(help="Classifier to learn from, for recipes that ask for one.", metavar="MODEL")
-    ] = None,
-    models: Annotated[
-        Path | None, typer.Option(help="Folder of the teacher; default: the models that edge-fer ships.", metavar="DIR")
+        list[str] | None,
+        typer.Option(
+            help="For recipes that have teachers: weights as above, several as A,B; NAME=A,B where there are several "
+            "names of teachers.",
+            metavar="WEIGHTS",
+        ),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the same command from its checkpoint.")] = False,
     layout: Annotated[list[str] | None, typer.Option(help=f"LAYOUT, or NAME=LAYOUT: {LAYOUT_HELP}")] = None,
@@ -54,7 +60,7 @@ def train(
 ) -> None:
     """Train a network by a recipe. Ctrl-C ends with a checkpoint; --resume goes on as if nothing had happened.
 
-    Example: edge-fer lab train lite --teacher se_resnet50 --data faces/
+    Example: edge-fer lab train finetune --weights se_resnet50 --data faces/
 
     The folder of the run gets best.npz and last.npz (for `edge-fer lab export --weights`), log.csv,
     curves.png, recipe.yaml and checkpoint.pt.
@@ -79,8 +85,11 @@ def train(
     if slow:
         plan = plan.model_copy(update={"bf16": False})
     first = initial_weights(weights, plan)
-    sets = _with_teacher(plan, _datasets(plan, data, layout or []), teacher, models, folder)
-    model = initial_model(first, plan, sets, ConsoleReporter())
+    teachers = _teachers(plan, teacher or [], first.net.colour)
+    sets = _datasets(plan, data, layout or [])
+    _study(plan, teachers, sets)
+    sizes = {name: group.feature_count for name, group in teachers.items()}
+    model = initial_model(first, plan, sets, ConsoleReporter(), sizes)
     stopping = _stop_on_signals()
     with ConsoleTrainingReporter() as reporter:
         if slow:
@@ -88,7 +97,7 @@ def train(
         if not first.trained and not resume:
             reporter.say("starting from random weights")
         options = Options(chosen_device, workers, checkpoint_minutes * 60, stopping=stopping, reporter=reporter)
-        trainer = Trainer(model, plan, sets, folder, options)
+        trainer = Trainer(model, plan, sets, folder, options, teachers)
         if resume:
             trainer.resume()
         _keep_recipe(folder, plan)
@@ -147,25 +156,29 @@ def _datasets(recipe: Recipe, data: list[str], layouts: list[str]) -> dict[str, 
     return {name: opened[place] for name, place in wanted.items()}
 
 
-def _with_teacher(
-    recipe: Recipe, sets: dict[str, Dataset], teacher: str | None, models: Path | None, folder: Path
-) -> dict[str, Dataset]:
-    """The data sets with soft targets of a teacher, where the recipe asks for one."""
-    from edge_fer.inference.model_store import ModelStore
-    from edge_fer.lab.console import ConsoleReporter
-    from edge_fer.lab.training.distillation import cached_soft_targets, with_soft_targets
+def _teachers(recipe: Recipe, values: list[str], colour: Colour) -> dict[str, Teachers]:
+    """The teachers of each name in the recipe."""
+    from edge_fer.lab.training.teachers import check_teachers, open_teachers
 
-    if (teacher is not None) != bool(recipe.teacher):
-        wanted = "--teacher MODEL" if recipe.teacher else "no --teacher"
-        raise ConfigError(f"expected {wanted} for the recipe {recipe.name}, found {teacher or 'none'}")
-    if teacher is None:
-        return sets
-    store, found = ModelStore(models), dict(sets)
-    for name, dataset in sets.items():
-        with ConsoleReporter().step(f"soft targets of {teacher} for the training faces of {name}") as progress:
-            targets = cached_soft_targets(folder / f"teacher-{name}.npz", dataset, teacher, store, progress)
-        found[name] = with_soft_targets(dataset, targets, recipe.teacher)
-    return found
+    files = _by_name(list(recipe.teachers), values) if recipe.teachers else dict.fromkeys(values, "")
+    check_teachers(recipe, files)
+    return {name: open_teachers(files[name], network, colour) for name, network in recipe.teachers.items()}
+
+
+def _study(recipe: Recipe, teachers: dict[str, Teachers], sets: dict[str, Dataset]) -> None:
+    """Let the teachers look at some training faces, and say what their answers are worth."""
+    from edge_fer.lab.console import ConsoleReporter
+
+    reporter = ConsoleReporter()
+    taught = [(stage.data, stage.teacher) for stage in recipe.stages if stage.teacher]
+    data = {teaching.name: name for name, teaching in taught}
+    for name, group in teachers.items():
+        training = sets[data[name]].only(Split.TRAINING)
+        faces = training.take(np.random.default_rng(0).permutation(len(training))[:_STUDIED])
+        with reporter.step(f"features of the teachers `{name}`") as progress:
+            right = group.study(faces, progress)
+        if any(teaching.name == name and teaching.answers for _, teaching in taught):
+            reporter.say(f"teachers `{name}`: right on {right:.1%} of {len(faces)} training faces")
 
 
 def _by_name(names: list[str], values: list[str]) -> dict[str, str]:

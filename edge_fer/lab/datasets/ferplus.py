@@ -30,8 +30,26 @@ def load_npz(path: Path) -> Dataset:
     """Faces of an .npz file that count under FER+'s convention.
 
     Args:
-        path: a file with `x` `(n, 48, 48)` uint8, `votes` `(n, 10)` uint8 in FER+'s order, `usage` `(n,)`, and
+        path: see `read_arrays`.
+
+    Raises:
+        SourceError: when the file cannot be read or lacks an array.
+    """
+    arrays = read_arrays(path)
+    second = arrays["fer2013"].astype(np.int64)
+    second = np.where(second < len(LABELS), second, -1)
+    return from_votes("ferplus", arrays["x"], arrays["votes"], arrays["usage"], second)
+
+
+def read_arrays(path: Path) -> dict[str, NDArray[np.uint8]]:
+    """The arrays of an .npz file of FER+'s faces, whether they count or not.
+
+    Args:
+        path: a file with `x` `(n, height, width)` uint8, `votes` `(n, 10)` uint8 in FER+'s order, `usage` `(n,)`, and
             perhaps `fer2013` `(n,)`: FER2013's own label, 255 where it is not known.
+
+    Returns:
+        These four.
 
     Raises:
         SourceError: when the file cannot be read or lacks an array.
@@ -39,7 +57,7 @@ def load_npz(path: Path) -> Dataset:
     try:
         with path.open("rb") as file, np.load(file) as arrays:
             images, votes, usage = arrays["x"], arrays["votes"], arrays["usage"]
-            second = arrays["fer2013"] if "fer2013" in arrays else np.full(len(usage), 255)
+            second = arrays["fer2013"] if "fer2013" in arrays else np.full(len(usage), 255, np.uint8)
     except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise SourceError(f"expected FER+ faces (.npz with x, votes, usage) in {path}, found: {error}") from error
     if images.ndim != 3 or votes.shape != (len(images), len(FERPLUS)) or len(usage) != len(images):
@@ -47,9 +65,7 @@ def load_npz(path: Path) -> Dataset:
             f"expected x (n, height, width), votes (n, {len(FERPLUS)}) and usage (n,) in {path}, "
             f"found {images.shape}, {votes.shape} and {usage.shape}"
         )
-    second = second.astype(np.int64)
-    second = np.where(second < len(LABELS), second, -1)
-    return from_votes("ferplus", images, votes, usage.astype(np.uint8), second)
+    return {"x": images, "votes": votes, "usage": usage.astype(np.uint8), "fer2013": second}
 
 
 def from_votes(

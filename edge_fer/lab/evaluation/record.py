@@ -158,12 +158,16 @@ class Degraded(Record):
         about: how far.
         accuracy: accuracy on all faces.
         loss: accuracy on the crops as they are less this one, with the interval for paired shares.
+        against: accuracy of the other model on these faces; None: there is none.
+        difference: accuracy of the model less that of the other, with the interval for paired shares.
     """
 
     name: str
     about: str
     accuracy: Estimate
     loss: Estimate
+    against: Estimate | None = None
+    difference: Estimate | None = None
 
 
 class Identity(Record):

@@ -107,7 +107,7 @@ def run_evaluation(plan: Plan, report: Reporter) -> Evaluation:
                 modes[mode] = classify_all(views, contenders, len(faces), progress)
             if not modes[mode][0].found.any():
                 raise SourceError(f"expected faces in {plan.data}, the detector found none in {len(faces)} pictures")
-        degraded = _degraded(faces, contenders[0], modes.get("crops"), report) if plan.degradations else ()
+        degraded = _degraded(faces, contenders, modes.get("crops"), report) if plan.degradations else ()
     complete = plan.labels == "first" and len(faces) == of
     results = tuple(_mode(mode, answers, faces, contenders, plan, contempt if complete else None)
                     for mode, answers in modes.items())  # fmt: skip
@@ -172,38 +172,40 @@ def _end_to_end(images: Images, contenders: Sequence[Contender], detector: Detec
 
 
 def _degraded(
-    faces: Dataset, contender: Contender, plain: tuple[Answers, ...] | None, report: Reporter
+    faces: Dataset, contenders: Sequence[Contender], plain: tuple[Answers, ...] | None, report: Reporter
 ) -> tuple[Degraded, ...]:
-    """The model on crops that were made worse, against the same crops as they are."""
+    """The model on crops that were made worse, against the same crops as they are and against the other model."""
     if plain is None:
         with report.step(f"crops: {len(faces)} faces") as progress:
-            plain = classify_all(_crops(faces.images, [contender]), [contender], len(faces), progress)
+            plain = classify_all(_crops(faces.images, contenders[:1]), contenders[:1], len(faces), progress)
     right = plain[0].named == faces.labels
     found = []
     for degradation in DEGRADATIONS:
         with report.step(f"{degradation.name}: {len(faces)} faces") as progress:
-            views = _made_worse(faces.images, degradation, contender)
-            (answers,) = classify_all(views, [contender], len(faces), progress)
-        still_right = answers.named == faces.labels
+            views = zip(*(_made_worse(faces.images, degradation, one) for one in contenders), strict=True)
+            answers = classify_all(views, contenders, len(faces), progress)
+        still_right, *others = (one.named == faces.labels for one in answers)
         found.append(
             Degraded(
                 name=degradation.name,
                 about=degradation.about,
                 accuracy=share(still_right),
                 loss=paired_estimate(right, still_right),
+                against=share(others[0]) if others else None,
+                difference=paired_estimate(still_right, others[0]) if others else None,
             )
         )
     return tuple(found)
 
 
-def _made_worse(images: Images, degradation: Degradation, contender: Contender) -> Iterator[Views]:
+def _made_worse(images: Images, degradation: Degradation, contender: Contender) -> Iterator[Image]:
     size = contender.classifier.size
     for number, picture in enumerate(_pictures(images, colour=contender.classifier.colour)):
         rng = np.random.default_rng([_SEED, number])
         if degradation.enlarged:
-            yield [degradation.change(resize(picture, size), rng)]
+            yield degradation.change(resize(picture, size), rng)
         else:
-            yield [resize(degradation.change(picture, rng), size)]
+            yield resize(degradation.change(picture, rng), size)
 
 
 def _mode(

@@ -170,6 +170,14 @@ def _confusion(measured: Measured) -> str:
 
 
 def _degradations(evaluation: Evaluation) -> str:
-    rows = [[one.about, spread(one.accuracy), points(one.loss)] for one in evaluation.degradations]
+    heads, rows = ["", "accuracy (95 % interval)", "loss (95 % interval)"], []
     text = "Accuracy on the same crops made worse, and the loss against them as they are, in points."
-    return f"{text}\n\n{table(['', 'accuracy (95 % interval)', 'loss (95 % interval)'], rows)}"
+    for one in evaluation.degradations:
+        rows.append([one.about, spread(one.accuracy), points(one.loss)])
+        if one.against is not None and one.difference is not None:
+            rows[-1] += [percent(one.against.value), points(one.difference)]
+    if evaluation.against is not None and all(one.against for one in evaluation.degradations):
+        name = _names(evaluation.model, evaluation.against)[1]
+        heads += [f"{name}: accuracy", "difference (95 % interval)"]
+        text += f" Beside it {name}, and the accuracy less its."
+    return f"{text}\n\n{table(heads, rows)}"

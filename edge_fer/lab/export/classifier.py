@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_fer.errors import ConfigError, ModelError, SourceError
+from edge_fer.errors import ModelError, SourceError
 from edge_fer.inference.manifest import Accuracy, ClassifierSpec, CropSpec, FurtherOutput
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.inference.picture_spec import InputSpec
@@ -20,6 +20,7 @@ from edge_fer.lab.datasets.pictures import resized
 from edge_fer.lab.edgetpu.rules import check_int8
 from edge_fer.lab.evaluation.logits import classify
 from edge_fer.lab.evaluation.metrics import agreement, fit_temperature, guessing_below, negative_log_likelihood, score
+from edge_fer.lab.export import balance
 from edge_fer.lab.export.calibration import calibration_faces, check_faces
 from edge_fer.lab.export.convert import check_agreement, convert, parameters
 from edge_fer.lab.export.deployed import WithFeatures, input_spec
@@ -65,6 +66,7 @@ class Plan:
         resolution: side of the picture that the network's layers work on, pixels; None: the size that it was last
             trained at.
         features: whether the features that the head reads are a second output.
+        balance: how much rare labels are named more often, 0..1; see `balance.adjustment`.
         faces: faces of the training split that ranges are measured on.
         chosen_on: validation faces that ways of setting the ranges are compared on.
         seed: seed of the draw of both.
@@ -77,6 +79,7 @@ class Plan:
     head: Literal["first", "second"] = "first"
     resolution: int | None = None
     features: bool = False
+    balance: float = 0.0
     faces: int = 512
     chosen_on: int = 512
     seed: int = 0
@@ -95,6 +98,7 @@ class Job:
         origin: what is known of the weights.
         dataset: the faces, those of the training split among them.
         validation: faces to choose and measure on.
+        training: labels of the training faces.
         crop: how faces are cut out for it.
     """
 
@@ -105,6 +109,7 @@ class Job:
     origin: Origin | None
     dataset: Dataset
     validation: Dataset
+    training: NDArray[np.int64]
     crop: CropSpec
 
     @property
@@ -122,18 +127,19 @@ def prepare(weights: Path, dataset: Dataset, plan: Plan) -> Job:
         plan: how to export.
 
     Raises:
-        ConfigError: when the resolution does not fit.
         ModelError: when the weights do not fit, or have no second head.
         SourceError: when the faces are too few, or cut in another way.
     """
     loaded, crop = load_weights(weights, plan.network), dataset.crop or CROP
     net = _network(loaded, weights, plan)
     check_faces(dataset, crop, plan.faces)
-    validation = (dataset.by_second() if plan.head == "second" else dataset).only(Split.VALIDATION)
+    labelled = dataset.by_second() if plan.head == "second" else dataset
+    validation, training = labelled.only(Split.VALIDATION), labelled.only(Split.TRAINING).labels
     if not len(validation):
         raise SourceError(f"expected validation faces in {dataset.name} to measure on, found none; check its splits")
     name = plan.name or f"my_{net.name()}"
-    return Job(plan, name, plan.provenance.over(loaded.origin), net, loaded.origin, dataset, validation, crop)
+    balance.adjust(net.head, training, plan.balance)
+    return Job(plan, name, plan.provenance.over(loaded.origin), net, loaded.origin, dataset, validation, training, crop)
 
 
 def export_classifier(job: Job, folder: Path, store: ModelStore, report: Reporter) -> None:
@@ -182,6 +188,7 @@ def export_classifier(job: Job, folder: Path, store: ModelStore, report: Reporte
         publication=net.PUBLICATION,
         parameters=parameters(net),
         resolution=net.resolution,
+        balance=plan.balance,
         operators=graph.summary(),
         calibration=range_choice(choice, len(faces), _SHOWN[dataset.crop is None], plan.seed),
         validation=measured,
@@ -224,12 +231,6 @@ def _network(loaded: Weights, path: Path, plan: Plan) -> Network:
     """The network with the head and at the resolution of the plan."""
     net = loaded.net
     net.resolution = plan.resolution or net.resolution
-    side = net.side
-    if side % net.resolution:
-        raise ConfigError(
-            f"expected a resolution that {side} is a whole number of times of, found {net.resolution}; train "
-            f"the last stage at {side}, {side // 2} or {side // 4}, or give --resolution"
-        )
     if plan.head == "second":
         if loaded.second is None:
             raise ModelError(f"expected a second head in {path}, found none; export the first one")
@@ -282,6 +283,8 @@ def _measure(float_model: bytes, int8_model: bytes, job: Job, report: Reporter) 
         f"accuracy float32 {measured.float32:.2%}, INT8 {measured.int8:.2%}, same label on {measured.agreement:.2%} "
         f"of {measured.images} faces; temperature {temperature:.2f}"
     )
+    for line in balance.lines(logits["int8"], faces.labels, job.training, job.plan.balance):
+        report.say(line)
     report.say(f"{name}: labels below a confidence of {threshold:.2f} are withheld ({_FROM[origin]})")
     return measured
 

@@ -115,6 +115,7 @@ class Export(Record):
         publication: the network's full name and where it was published.
         parameters: trained numbers.
         resolution: side of the picture that the network's layers work on, pixels.
+        balance: how much rare labels are named more often than training made it; see `balance.adjustment`.
         operators: operators of the INT8 file, with versions and counts.
         calibration: how the ranges were set.
         validation: what was measured on validation faces.
@@ -132,6 +133,7 @@ class Export(Record):
     publication: str = "SE-ResNet-50 (Hu et al., 2018, in the variant of VGGFace2, Cao et al., 2018)"
     parameters: int
     resolution: int
+    balance: float = 0.0
     operators: str
     calibration: RangeChoice
     validation: Validation

@@ -50,6 +50,7 @@ def classifier_card(
         f"{file_table(name, spec, graph, export.parameters)}\n"
         f"| output | {len(LABELS)} logits; divided by the temperature {spec.temperature:.2f} before the softmax |\n"
         f"| resolution of the layers | {resolution} |\n"
+        f"{_balance(export)}"
         f"| gives no label below | a confidence of {spec.abstain_below:.2f}"
         f"{_why(export.validation)}, unless the settings say otherwise |",
         *_measured(export, evaluations),
@@ -71,6 +72,14 @@ def classifier_card(
         "education is prohibited (AI Act, Article 5), and elsewhere people must be told (Article 50).",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _balance(export: Export) -> str:
+    """The row of the table on rare labels; nothing where they are as training made them."""
+    text = (
+        f"| rare expressions | named more often: {export.balance:g} of the log of each share is taken off its logit |\n"
+    )
+    return text if export.balance else ""
 
 
 def _why(validation: Validation) -> str:

@@ -120,6 +120,11 @@ class Network(nn.Module):
         """The arguments that build this network again."""
         return {name: getattr(self, name) for name in self.SETTINGS}
 
+    @property
+    def pooled_size(self) -> int:
+        """How many features `pooled` gives."""
+        return self.head.in_features
+
     def forward(self, image: Tensor) -> Tensor:
         """Run the network."""
         return self.head(self.dropout(self.features(image)))
@@ -131,6 +136,20 @@ class Network(nn.Module):
             image: `(n, 3, side, side)` float32, as `input` says.
         """
         raise NotImplementedError
+
+    def pooled(self, image: Tensor) -> Tensor:
+        """The `(n, pooled_size)` activations that a teacher's are compared with: what the whole picture says.
+
+        `features` is `after_pool` of these, so that a network with dense layers between both overrides the three.
+
+        Args:
+            image: see `features`.
+        """
+        return self.features(image)
+
+    def after_pool(self, pooled: Tensor) -> Tensor:
+        """The activations that the head reads, from `pooled`."""
+        return pooled
 
     def scale_blocks(self, scale: float) -> None:
         """Set the last batch-norm scale of each residual block, of a network with random weights.

@@ -80,8 +80,9 @@ class Bottleneck(nn.Module):
 class SEResNet50(Network):
     """SE-ResNet-50 as in VGGFace2; the head reads a dense layer of 1000 units.
 
-    The picture that it takes has 224 pixels a side whatever the resolution: where that is 112 or 56, the picture is
-    averaged down first. A face that was never sampled more finely is not worth four times the work.
+    The picture that it takes has a whole number of times as many pixels a side as the resolution, up to 224, and is
+    averaged down first: 224 for 112, 160 for 80. A face that was never sampled more finely is not worth four times
+    the work.
 
     Args:
         width: see `Network`; every layer keeps a multiple of 8 channels, which accelerators compute best.
@@ -135,10 +136,19 @@ class SEResNet50(Network):
     @property
     def side(self) -> int:
         """Side of the picture that the deployed network takes, pixels."""
-        return self.INPUT.side
+        return self.resolution * max(1, self.INPUT.side // self.resolution)
+
+    @property
+    def pooled_size(self) -> int:
+        """How many features `pooled` gives."""
+        return self.dense1000.in_features
 
     def features(self, image: Tensor) -> Tensor:
         """The `(n, 1000)` activations of the dense layer."""
+        return self.after_pool(self.pooled(image))
+
+    def pooled(self, image: Tensor) -> Tensor:
+        """The `(n, 2048 * width)` means of the last map's channels."""
         shrink = image.shape[-1] // self.resolution
         if shrink > 1 and image.shape[-1] % self.resolution == 0:
             image = nn.functional.avg_pool2d(image, shrink)
@@ -154,7 +164,10 @@ class SEResNet50(Network):
         for stage in (self.stage2, self.stage3, self.stage4, self.stage5):
             features = stage(features)
         # keepdim, then flatten: without it the converter would transpose before the mean.
-        pooled = features.mean(dim=(2, 3), keepdim=True).flatten(1)
+        return features.mean(dim=(2, 3), keepdim=True).flatten(1)
+
+    def after_pool(self, pooled: Tensor) -> Tensor:
+        """The `(n, 1000)` activations of the dense layer."""
         return torch.relu(self.dense1000(pooled))
 
     def first_cell(self, layer: str) -> float:

@@ -105,6 +105,11 @@ def as_tensor(pictures: Sequence[Image]) -> Tensor:
     return stacked[:, None] if stacked.ndim == 3 else stacked.permute(0, 3, 1, 2).flip(1)
 
 
+def averaged(images: Tensor, size: int) -> Tensor:
+    """Pictures averaged down to a side in pixels, as a deployed network averages its own; as they are at that side."""
+    return images if images.shape[-1] == size else functional.interpolate(images, size, mode="area")
+
+
 def standardise(images: Tensor, expected: NetworkInput) -> Tensor:
     """Pictures as a network takes them.
 

@@ -20,7 +20,8 @@ from edge_fer.errors import SourceError
 from edge_fer.lab.datasets.dataset import Dataset, read_picture
 from edge_fer.lab.datasets.pictures import resize
 from edge_fer.lab.networks.base import NetworkInput
-from edge_fer.lab.training.augment import as_tensor, degrade, erase, light, standardise, warp
+from edge_fer.lab.training.augment import as_tensor, averaged, degrade, erase, light, standardise, warp
+from edge_fer.lab.training.objective import inverse_frequency
 from edge_fer.lab.training.recipe import Stage
 from edge_fer.types import LABELS, Image
 
@@ -33,11 +34,13 @@ class Batch:
         images: `(n, 3, size, size)` float32, as the network takes them.
         targets: `(n, 7)` float32, rows summing to 1.
         second: `(n, 7)` float32, rows summing to 1, or 0 where there is no second label.
+        views: `(n, channels, view, view)` float32, 0..255: the same pictures for teachers; None: there are none.
     """
 
     images: Tensor
     targets: Tensor
     second: Tensor
+    views: Tensor | None = None
 
 
 class Batches:
@@ -48,24 +51,30 @@ class Batches:
         stage: the stage, which says how many faces a step has, how large they are, and how varied.
         seed: the run's seed and the number of the stage.
         expected: the network's input.
+        view: side of the pictures that teachers see, pixels; 0: there are none.
 
     Raises:
         SourceError: when there are too few faces.
     """
 
-    def __init__(self, dataset: Dataset, stage: Stage, seed: tuple[int, int], expected: NetworkInput) -> None:
+    def __init__(
+        self, dataset: Dataset, stage: Stage, seed: tuple[int, int], expected: NetworkInput, view: int = 0
+    ) -> None:
         if len(dataset) < 2:
             raise SourceError(f"expected faces to train on in {dataset.name}, found {len(dataset)}; check its splits")
         self._dataset, self._stage, self._seed, self._input = dataset, stage, seed, expected
+        self._view = view
         self._size = min(stage.batch, len(dataset))
         self.steps_per_epoch = max(1, (stage.epoch_faces or len(dataset)) // self._size)
         self.targets = _targets(dataset, stage)
+        weights = inverse_frequency(dataset.labels, stage.balance)[dataset.labels]
+        self._chances = weights / weights.sum() if stage.balance else None
 
     def indices(self, step: int) -> NDArray[np.int64]:
         """Which faces the batch of a step holds."""
         places = step * self._size + np.arange(self._size)
         laps, within = np.divmod(places, len(self._dataset))
-        orders = {lap: self._random(lap, 0).permutation(len(self._dataset)) for lap in set(laps.tolist())}
+        orders = {lap: self._order(lap) for lap in set(laps.tolist())}
         return np.array([orders[lap][place] for lap, place in zip(laps.tolist(), within.tolist(), strict=True)])
 
     def batch(self, step: int) -> Batch:
@@ -75,12 +84,14 @@ class Batches:
         faces, colour = self._dataset.images, self._input.in_colour
         pictures = fitting([read_picture(faces, int(index), colour=colour) for index in chosen], stage.size)
         pictures = [degrade(picture, ranges, rng) for picture in pictures]
-        images = erase(light(warp(as_tensor(pictures), stage.size, ranges, rng), ranges, rng), ranges.erase, rng)
+        side = max(stage.size, self._view)
+        images = erase(light(warp(as_tensor(pictures), side, ranges, rng), ranges, rng), ranges.erase, rng)
         smooth = stage.loss.second_smoothing
         known = self._dataset.second[chosen]
         second = np.where(known[:, None] >= 0, smoothed(np.eye(len(LABELS))[known], smooth), 0)
         targets, second_targets = (torch.from_numpy(values).float() for values in (self.targets[chosen], second))
-        batch = Batch(standardise(images, self._input), targets, second_targets)
+        own = standardise(averaged(images, stage.size), self._input)
+        batch = Batch(own, targets, second_targets, images if self._view else None)
         return mixed(batch, float(rng.beta(stage.loss.mixup, stage.loss.mixup))) if stage.loss.mixup else batch
 
     def stream(self, first: int, last: int, workers: int) -> Iterator[Batch]:
@@ -97,6 +108,11 @@ class Batches:
             finally:
                 for future in ahead:
                     future.cancel()
+
+    def _order(self, lap: int) -> NDArray[np.int64]:
+        """The faces of a lap, in their order."""
+        count, rng = len(self._dataset), self._random(lap, 0)
+        return rng.permutation(count) if self._chances is None else rng.choice(count, count, p=self._chances)
 
     def _random(self, number: int, purpose: int) -> np.random.Generator:
         return np.random.default_rng([*self._seed, number, purpose])
@@ -117,13 +133,12 @@ def mixed(batch: Batch, part: float) -> Batch:
 
     A face without a second label takes none from its partner, since the mixture would have no known target.
     """
-    other = [tensor.flip(0) for tensor in (batch.images, batch.targets, batch.second)]
     images, targets, second = (
-        mine * (1 - part) + theirs * part
-        for mine, theirs in zip((batch.images, batch.targets, batch.second), other, strict=True)
+        tensor * (1 - part) + tensor.flip(0) * part for tensor in (batch.images, batch.targets, batch.second)
     )
-    known = (batch.second.sum(dim=1, keepdim=True) > 0) & (other[2].sum(dim=1, keepdim=True) > 0)
-    return Batch(images, targets, second * known)
+    views = None if batch.views is None else batch.views * (1 - part) + batch.views.flip(0) * part
+    known = batch.second.sum(dim=1, keepdim=True) > 0
+    return Batch(images, targets, second * (known & known.flip(0)), views)
 
 
 def plain_batches(dataset: Dataset, size: int, count: int, expected: NetworkInput) -> Iterator[Tensor]:

@@ -13,7 +13,7 @@ from edge_fer.errors import ConfigError
 from edge_fer.lab.console import Reporter
 from edge_fer.lab.datasets.dataset import Dataset, Split
 from edge_fer.lab.model_folder import find_entry
-from edge_fer.lab.networks import open_network
+from edge_fer.lab.networks import DEFAULT, open_network
 from edge_fer.lab.networks.base import Network, new_head
 from edge_fer.lab.training.batch_norm import has_batch_norms, settle_on_faces
 from edge_fer.lab.training.multi_task import MultiTaskModel, initialise
@@ -64,14 +64,23 @@ def initial_weights(weights: Path | None, recipe: Recipe) -> InitialWeights:
                 f"--weights with a file of {start.network}, or the name of a model of it that is shipped"
             )
         return InitialWeights(network(start.width, colour=start.colour), trained=False)
-    first = _read(weights, start.network)
+    first = read_weights(weights, start.network)
     first.net.colour = start.colour or first.net.colour
     return first
 
 
-def _read(weights: Path, network: str) -> InitialWeights:
+def read_weights(weights: Path, network: str | None = None) -> InitialWeights:
+    """Read weights of a network.
+
+    Args:
+        weights: see `initial_weights`.
+        network: whose weights they must be; None: what the file says, or else the default network's.
+
+    Raises:
+        ModelError: when they cannot be read, or are another network's.
+    """
     if deployed := find_deployed(weights):
-        net = weights_from_tflite(deployed, open_network(network))
+        net = weights_from_tflite(deployed, open_network(network or DEFAULT))
         entry = find_entry(deployed, deployed.read_bytes())
         if entry is None:
             return InitialWeights(net, deployed=deployed)
@@ -83,7 +92,11 @@ def _read(weights: Path, network: str) -> InitialWeights:
 
 
 def initial_model(
-    first: InitialWeights, recipe: Recipe, sets: Mapping[str, Dataset], report: Reporter
+    first: InitialWeights,
+    recipe: Recipe,
+    sets: Mapping[str, Dataset],
+    report: Reporter,
+    taught: Mapping[str, int] | None = None,
 ) -> MultiTaskModel:
     """The network as a recipe begins to train it.
 
@@ -95,6 +108,7 @@ def initial_model(
         recipe: the recipe.
         sets: the data set of each name in the recipe.
         report: receives a line about the first weights.
+        taught: how many features the teachers of each name have; see `MultiTaskModel`.
 
     Raises:
         SourceError: when there are too few faces, or one cannot be read.
@@ -107,6 +121,6 @@ def initial_model(
     second = first.second
     if second is None and recipe.has_second and any((dataset.second >= 0).any() for dataset in sets.values()):
         second = new_head(first.net.head.in_features)
-    model = MultiTaskModel(first.net, second, recipe.dropout, first.origin)
+    model = MultiTaskModel(first.net, second, recipe.dropout, first.origin, taught)
     initialise(model, recipe.start, trained=first.trained)
     return model

@@ -31,11 +31,15 @@ from edge_fer.lab.training.objective import (
 )
 from edge_fer.lab.training.recipe import Recipe, Stage
 from edge_fer.lab.training.state import Options, TrainingState, identity_of, step_seed
+from edge_fer.lab.training.teachers import Lesson, Teachers, check_teachers, taught
 from edge_fer.lab.training.training_log import plot_curves, write_table
 from edge_fer.lab.training.validation import measure
 
 CHECKPOINT, BEST, LAST, TABLE, CURVES = "checkpoint.pt", "best.npz", "last.npz", "log.csv", "curves.png"
-"""What a run leaves in its folder. Weights are the averaged ones where the recipe averages."""
+"""What a run leaves in its folder, beside the weights at the end of each stage, under the stage's name.
+
+Weights are the averaged ones where the recipe averages; the best are those of the last stage.
+"""
 
 
 class Trainer:
@@ -47,9 +51,10 @@ class Trainer:
         data: the data set of each name that the recipe's stages use.
         folder: the folder of checkpoint, log, curves and weights.
         options: options that do not change the result; None: their defaults.
+        teachers: the teachers of each name in the recipe.
 
     Raises:
-        ConfigError: when a data set is missing.
+        ConfigError: when a data set or a teacher is missing.
         SourceError: when a data set has no faces to validate on.
     """
 
@@ -60,15 +65,20 @@ class Trainer:
         data: Mapping[str, Dataset],
         folder: Path,
         options: Options | None = None,
+        teachers: Mapping[str, Teachers] | None = None,
     ) -> None:
         self._recipe, self._folder = recipe, folder
         self._options = options or Options()
+        self._teachers = teachers or {}
+        check_teachers(recipe, self._teachers)
         self._data = {stage.data: _splits(stage.data, data) for stage in recipe.stages}
         layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
         self._model = model.to(self._options.device, memory_format=layout)
         self._average = WeightEma(self._model, recipe.ema) if recipe.ema else None
         self._forward: Any = torch.compile(self._model) if recipe.compile else self._model
-        self._identity = identity_of(recipe, data, model.origin)
+        self._identity = identity_of(
+            recipe, data, model.origin, {name: group.digest for name, group in self._teachers.items()}
+        )
         self._at = TrainingState()
         self._rows: list[dict[str, str | int | float]] = []
         self._optimizer: Any = None
@@ -114,6 +124,7 @@ class Trainer:
             if not self._stage(stage):
                 self._save()
                 return False
+            self._measured().save(self._folder / f"{stage.name}.npz")
             self._at = TrainingState(stage=self._at.stage + 1, updates=self._at.updates)
             self._optimizer = self._optimizer_state = None
             self._save()
@@ -124,7 +135,8 @@ class Trainer:
         """Train a stage, or the rest of it; gives whether its end was reached."""
         training, validation = self._data[stage.data]
         validation = _some(validation, stage.validation_faces)
-        batches = Batches(training, stage, (self._recipe.seed, self._at.stage), self._model.net.input)
+        view = self._teachers[stage.teacher.name].view if stage.teacher else 0
+        batches = Batches(training, stage, (self._recipe.seed, self._at.stage), self._model.net.input, view)
         weights = inverse_frequency(training.labels, stage.loss.class_weights)
         counted = torch.from_numpy(weights).float().to(self._options.device)
         set_training(self._model, stage.train)
@@ -174,19 +186,33 @@ class Trainer:
         images = batch.images.to(device, memory_format=self._format())
         targets, second_targets = batch.targets.to(device), batch.second.to(device)
         with torch.autocast(device, torch.bfloat16, enabled=self._recipe.bf16):
-            logits, second = self._forward(images)
+            outputs = self._forward(images)
+            lesson = self._ask(stage, batch)
             if stage.loss.distillation and self._average:
                 with torch.no_grad():
-                    targets = towards(targets, self._average.model(images)[0], stage.loss.distillation)
-        loss = cross_entropy(logits, targets, weights)
-        if second is not None and stage.loss.second:
-            loss = loss + stage.loss.second * cross_entropy(second, second_targets)
+                    targets = towards(targets, self._average.model(images).logits, stage.loss.distillation)
+        if stage.teacher and lesson:
+            targets, second_targets = taught(targets, second_targets, lesson, stage.teacher.answers)
+        loss = cross_entropy(outputs.logits, targets, weights)
+        if outputs.second is not None and stage.loss.second:
+            loss = loss + stage.loss.second * cross_entropy(outputs.second, second_targets)
+        if stage.teacher and lesson and stage.teacher.features:
+            mapped = self._model.maps[stage.teacher.name](outputs.pooled.float())
+            loss = loss + stage.teacher.features * torch.nn.functional.mse_loss(mapped, lesson.features.float())
         self._update(stage, loss)
         self._at.loss += loss.item() * len(targets)
-        self._at.right += int((logits.argmax(1) == targets.argmax(1)).sum())
+        self._at.right += int((outputs.logits.argmax(1) == targets.argmax(1)).sum())
         self._at.faces += len(targets)
         self._at.epoch_s += self._options.clock() - started
         self._options.reporter.step(stage.name, progress, f"loss {self._at.loss / self._at.faces:.3f}  lr {lr:.1e}")
+
+    def _ask(self, stage: Stage, batch: Batch) -> Lesson | None:
+        """What the stage's teachers say of a batch; None where it has none."""
+        if stage.teacher is None or batch.views is None:
+            return None
+        with torch.no_grad():
+            lesson: Lesson = self._teachers[stage.teacher.name](batch.views.to(self._options.device))
+        return lesson
 
     def _update(self, stage: Stage, loss: Any) -> None:
         """Make one step of the optimizer down the gradient of a loss."""

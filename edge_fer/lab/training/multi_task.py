@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -14,34 +15,60 @@ from edge_fer.lab.training.recipe import Start
 from edge_fer.lab.weights.npz import Weights, save_weights
 from edge_fer.lab.weights.provenance import Origin
 
-HEADS = ("net.head", "second")
+HEADS = ("net.head", "second", "maps")
 """Names of the heads among the model's parameters."""
+
+
+class Outputs(NamedTuple):
+    """What a model says of some pictures.
+
+    Attributes:
+        logits: `(n, 7)`, of the network's own head.
+        second: `(n, 7)`, of the second head; None: there is none.
+        pooled: `(n, d)`, the network's pooled features.
+    """
+
+    logits: Tensor
+    second: Tensor | None
+    pooled: Tensor
 
 
 class MultiTaskModel(nn.Module):
     """A network with one or two heads: the second learns another annotator's labels from the same features.
 
-    The input is that of the network. The outputs are `(n, 7)` logits of the network's own head, and of the second
-    head or None.
+    The input is that of the network.
 
     Args:
         net: the network.
         second: the second head; None for a network with one head.
         dropout: share of the features that training drops before the heads, 0..1.
         origin: what the first weights are; it is written with the weights.
+        taught: how many features teachers of each name have, to which those of the network are mapped.
+
+    Attributes:
+        maps: by name of the teachers, the linear map from pooled features to theirs; not written with the weights.
     """
 
-    def __init__(self, net: Network, second: nn.Linear | None, dropout: float, origin: Origin | None = None) -> None:
+    def __init__(
+        self,
+        net: Network,
+        second: nn.Linear | None,
+        dropout: float,
+        origin: Origin | None = None,
+        taught: Mapping[str, int] | None = None,
+    ) -> None:
         super().__init__()
         self.net = net
         self.second = second
         self.origin = origin
+        self.maps = nn.ModuleDict({name: nn.Linear(net.pooled_size, size) for name, size in (taught or {}).items()})
         self.net.dropout.p = dropout
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor | None]:
+    def forward(self, image: Tensor) -> Outputs:
         """Run the network."""
-        features = self.net.dropout(self.net.features(image))
-        return self.net.head(features), None if self.second is None else self.second(features)
+        pooled = self.net.pooled(image)
+        features = self.net.dropout(self.net.after_pool(pooled))
+        return Outputs(self.net.head(features), None if self.second is None else self.second(features), pooled)
 
     def save(self, path: Path) -> None:
         """Write the weights as `load_weights` reads them."""
@@ -49,7 +76,7 @@ class MultiTaskModel(nn.Module):
 
     def is_top(self, name: str) -> bool:
         """Whether a parameter or layer of that name is trained in the stage `top`."""
-        return is_inside(name, ("second", *(f"net.{layer}" for layer in self.net.TOP)))
+        return is_inside(name, ("second", "maps", *(f"net.{layer}" for layer in self.net.TOP)))
 
 
 def is_inside(name: str, layers: tuple[str, ...]) -> bool:

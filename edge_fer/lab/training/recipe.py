@@ -108,6 +108,27 @@ class Start(_Section):
     top: Literal["keep", "standard_normal"] = "keep"
 
 
+class Teaching(_Section):
+    """What a stage learns from teachers: trained networks that see the same varied pictures.
+
+    Hinton et al., "Distilling the Knowledge in a Neural Network", 2015; Romero et al., "FitNets", 2015, with the
+    features behind the last pooling; Beyer et al., "Knowledge distillation: A good teacher is patient and
+    consistent", 2022, for the same view.
+
+    Attributes:
+        name: name of the teachers, which the command line brings to files of weights.
+        network: whose weights they are; null: what each file says.
+        answers: this part of each target, of the second head's too, is the mean of the teachers' probabilities.
+        features: weight of the distance between the teachers' pooled features and a linear map of the network's
+            own: the mean of squares, in standard deviations of each feature over training faces.
+    """
+
+    name: str = Field("teacher", pattern=r"^[a-z0-9_-]+$")
+    network: str | None = None
+    answers: float = Share
+    features: float = Field(0.0, ge=0)
+
+
 class Stage(_Section):
     """A part of the training with one data set, input size and learning rate.
 
@@ -117,6 +138,8 @@ class Stage(_Section):
         train: `top` (the network's `TOP` and the heads; the rest keeps its weights and statistics) or `all`.
         size: side of the input in pixels.
         batch: faces a step.
+        balance: a face is drawn by the inverse frequency of its label to this power, so that a lap holds some faces
+            several times and others not; 0: every lap holds each face once, 1: labels are equally frequent.
         epochs: how many epochs the stage has.
         epoch_faces: faces an epoch; null: all. The log, validation and early stopping go by epochs.
         validation_faces: validate on so many faces, always the same; null: on all.
@@ -134,6 +157,7 @@ class Stage(_Section):
     train: Literal["top", "all"] = "all"
     size: int = Field(224, ge=32, le=512, multiple_of=2)
     batch: int = Field(64, ge=2, le=4096)
+    balance: float = Share
     epochs: int = Field(ge=1, le=10_000)
     epoch_faces: int | None = Field(None, ge=1)
     validation_faces: int | None = Field(None, ge=1)
@@ -145,6 +169,7 @@ class Stage(_Section):
     patience: int | None = Field(None, ge=1)
     optimizer: Optimizer = Optimizer()
     loss: Loss = Loss()
+    teacher: Teaching | None = None
     augmentation: Augmentation = Augmentation()
 
 
@@ -156,8 +181,6 @@ class Recipe(_Section):
         about: a sentence or two about it.
         seed: seed of everything that is drawn at random.
         dropout: share of the features that is dropped before the heads, 0..1.
-        teacher: this part of each training target is the answer of the network that `--teacher` names; 0: there is
-            none. Hinton et al., "Distilling the Knowledge in a Neural Network", 2015.
         ema: decay of the exponential moving average of the weights, which is what is measured and
             written; null: the weights themselves are.
         bf16: whether layers run in bfloat16 where that is safe (autocast); the command line leaves it out on a
@@ -172,7 +195,6 @@ class Recipe(_Section):
     about: str = ""
     seed: int = Field(0, ge=0)
     dropout: float = Field(0.3, ge=0, lt=1)
-    teacher: float = Share
     ema: float | None = Field(None, gt=0, lt=1)
     bf16: bool = False
     channels_last: bool = False
@@ -194,12 +216,10 @@ class Recipe(_Section):
             raise ValueError(f"distillation (stage {distilled[0]}) is from the averaged network, and `ema` is null")
         return self
 
-    @model_validator(mode="after")
-    def _teacher_has_targets(self) -> Self:
-        by_labels = [stage.name for stage in self.stages if not stage.loss.votes]
-        if by_labels and self.teacher:
-            raise ValueError(f"a teacher changes targets, and stage {by_labels[0]} goes by labels (`votes: false`)")
-        return self
+    @property
+    def teachers(self) -> dict[str, str | None]:
+        """The network of each name of teachers; None: their files say it."""
+        return {stage.teacher.name: stage.teacher.network for stage in self.stages if stage.teacher}
 
     @property
     def has_second(self) -> bool:

@@ -66,16 +66,19 @@ class TrainingState:
     epoch_s: float = 0.0
 
 
-def identity_of(recipe: Recipe, data: Mapping[str, Dataset], origin: Origin | None) -> str:
+def identity_of(recipe: Recipe, data: Mapping[str, Dataset], origin: Origin | None, teachers: Mapping[str, str]) -> str:
     """A hash of what decides the result of a run, and of the origin that is written with its weights.
 
     Args:
         recipe: the recipe.
         data: the data set of each name.
         origin: the origin of the first weights; None: not known.
+        teachers: the digest of the teachers of each name.
     """
     digest = hashlib.sha256(recipe.model_dump_json().encode())
     digest.update(origin.model_dump_json().encode() if origin else b"")
+    for name in sorted(teachers):
+        digest.update(teachers[name].encode())
     for name in sorted({stage.data for stage in recipe.stages}):
         for values in (data[name].labels, data[name].targets, data[name].splits, data[name].second):
             digest.update(np.ascontiguousarray(values).tobytes())

@@ -27,7 +27,7 @@ def measure(model: MultiTaskModel, faces: Dataset, size: int, device: str, *, bf
     model.eval()
     with torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=bf16):
         for images in plain_batches(faces, size, _BATCH, model.net.input):
-            logits, second = model(images.to(device))
+            logits, second, _ = model(images.to(device))
             outputs.append(logits.float().cpu())
             seconds += [] if second is None else [second.float().cpu()]
     logits_of_all = torch.cat(outputs).double().numpy()

@@ -124,6 +124,9 @@ def test_an_evaluation_holds_together(evaluation: Evaluation, store: ModelStore)
     for one in evaluation.degradations:
         assert one.loss.value == pytest.approx(crops.model.accuracy.value - one.accuracy.value, abs=3e-6)
         assert one.loss.low <= one.loss.value <= one.loss.high
+        assert one.against is not None
+        assert one.difference is not None
+        assert one.difference.value == pytest.approx(one.accuracy.value - one.against.value, abs=3e-6)
     assert any("sharper" in note for note in evaluation.notes)
 
 
@@ -216,6 +219,7 @@ def test_reports_are_written_and_read_back(evaluation: Evaluation, tmp_path: Pat
     text = evaluation_markdown(evaluation)
     assert evaluation.model.sha256 in text
     assert all(one.about in text for one in evaluation.degradations)
+    assert "and the accuracy less its" in text
     assert f"{evaluation.modes[0].model.accuracy.value:.1%}" in summary(evaluation)[1]
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(OutputError, match="another folder"):

@@ -20,6 +20,7 @@ from edge_fer.lab.console import SilentReporter
 from edge_fer.lab.datasets import open_dataset
 from edge_fer.lab.datasets.dataset import Dataset, Split
 from edge_fer.lab.edgetpu.rules import check_int8
+from edge_fer.lab.export.balance import adjustment
 from edge_fer.lab.export.classifier import ABSTAIN_BELOW, Plan, export_classifier, prepare
 from edge_fer.lab.export.export_record import Export
 from edge_fer.lab.files import read_record
@@ -133,7 +134,6 @@ def test_the_origin_stays_with_the_weights_and_ones_own_words_go_before_it(tmp_p
         ({"weights": Path("none.npz")}, ModelError, r"at none\.npz, found: No such file or directory; check the path"),
         ({"data": Path("nowhere")}, SourceError, "expected faces at nowhere"),
         ({"about": Path("none.yaml")}, ConfigError, "expected a YAML file about the weights"),
-        ({"resolution": 100}, ConfigError, "found 100"),
         ({}, SourceError, r"at least 32 training faces in ferplus to calibrate on, found 6; add photos"),
     ],
 )
@@ -188,9 +188,17 @@ def test_a_manifest_that_is_damaged_ends_an_export_before_it_begins(tmp_path: Pa
         pytest.fail("should not have begun")
 
 
-def test_a_resolution_that_does_not_fit_is_refused(tmp_path: Path, weights: Path, faces: Dataset) -> None:
-    with pytest.raises(ConfigError, match="whole number of times of, found 100"):
-        prepare(weights, faces, Plan(resolution=100))
+@pytest.mark.parametrize(("resolution", "side"), [(56, 224), (64, 192), (80, 160), (112, 224), (256, 256)])
+def test_the_picture_is_a_whole_number_of_times_the_resolution(
+    weights: Path, faces: Dataset, resolution: int, side: int
+) -> None:
+    assert prepare(weights, faces, Plan(resolution=resolution, faces=2)).input.size == side
+
+
+def test_rare_labels_are_named_more_often_by_the_last_bias(weights: Path, faces: Dataset) -> None:
+    plain, adjusted = (prepare(weights, faces, Plan(faces=2, balance=part)).net.head.bias for part in (0.0, 0.5))
+    labels = faces.only(Split.TRAINING).labels
+    np.testing.assert_allclose((adjusted - plain).detach(), adjustment(labels, 0.5), atol=1e-6)
 
 
 def test_a_missing_second_head_is_told(tmp_path: Path, faces: Dataset) -> None:

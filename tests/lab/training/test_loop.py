@@ -544,6 +544,7 @@ def test_the_thesis_from_the_command_line(tmp_path: Path) -> None:
         "last.npz",
         "log.csv",
         "recipe.yaml",
+        *(f"{stage}.npz" for stage in ("top", "noisy", "clean")),
     }
     with pytest.raises(ConfigError, match=r"expected no run in .*run, found checkpoint\.pt; give --resume"):
         invoke(*command)

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.lab
 
 
 def test_the_recipes_that_come_along() -> None:
-    assert recipe_names() == ["edge", "face-teacher", "finetune", "lite", "thesis"]
+    assert recipe_names() == ["distil", "edge", "face-teacher", "finetune", "lite", "thesis"]
     for name in recipe_names():
         assert load_recipe(name).name == name
 
@@ -42,10 +42,16 @@ def test_the_published_senet_is_an_option_of_the_thesis() -> None:
     assert recipe.start.top == "standard_normal"
 
 
-def test_the_lite_network_is_narrow_and_has_a_teacher() -> None:
+def test_the_lite_network_goes_on_from_trained_weights() -> None:
     recipe = load_recipe("lite")
-    assert recipe.start.width == 0.375
-    assert 0 < recipe.teacher < 1
+    assert recipe.start.network == "mobilenet_v1"
+    assert recipe.start.needs_weights
+    assert recipe.teachers == {}
+
+
+def test_distil_has_two_names_of_teachers() -> None:
+    assert load_recipe("distil").teachers == {"faces": "mobilenet_v1", "expressions": None}
+    assert load_recipe("distil", skip=["match"]).teachers == {"expressions": None}
 
 
 def test_changes_go_by_name() -> None:
@@ -62,7 +68,11 @@ def test_changes_go_by_name() -> None:
         (["seed"], [], r"expected --set KEY=VALUE"),
         (["stages.last.epochs=1"], [], r"expected a stage \(top, noisy, clean\) in --set .*, found `last`"),
         (["stages.top.loss.distillation=0.3"], [], r"from the averaged network, and `ema` is null"),
-        (["teacher=0.5"], [], r"a teacher changes targets, and stage top goes by labels"),
+        (
+            ["stages.top.teacher.answers=2"],
+            [],
+            r"`stages\.0\.teacher\.answers`: input should be less than or equal to 1",
+        ),
         (["start.width=0.3"], [], r"`start.width`: input should be a multiple of 0.125"),
         (["seed.x=1"], [], r"recipe thesis: `seed`: input should be a valid integer"),
         (["stages.top=1"], [], r"a key inside a section"),
