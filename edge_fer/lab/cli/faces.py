@@ -58,9 +58,9 @@ def faces(
     from edge_fer.lab.datasets.crop_faces import cut_faces
     from edge_fer.lab.datasets.recut import recut_file
 
-    if photos.suffix == ".npz":
-        recut_file(photos, out, ModelStore(models), classifier, detail, ConsoleReporter())
-        return
-    dataset = open_dataset(photos, layout_of(layout))
     store = ModelStore(models)
-    cut_faces(dataset, photos, out, store, model_of(classifier, store), detail, ConsoleReporter())
+    model = model_of(classifier, store)
+    if photos.suffix == ".npz":
+        recut_file(photos, out, store, model, detail, ConsoleReporter())
+    else:
+        cut_faces(open_dataset(photos, layout_of(layout)), photos, out, store, model, detail, ConsoleReporter())
