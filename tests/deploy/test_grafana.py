@@ -36,6 +36,7 @@ def served() -> Served:
         make_status(),
         stages={"detect": StageTime(150, 27.1, 31.9, 40.0)},
         temperatures={"0:cpu-thermal": 61.5},
+        throttled=("capped",),
         recovery={"usb_reset": 2},
         sinks={"mqtt": SinkStatus("waiting", 7, 3, 5, "no broker")},
     )
