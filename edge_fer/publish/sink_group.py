@@ -18,6 +18,8 @@ from edge_fer.types import Image
 Unsent: TypeAlias = dict[str, Sequence[Any]]
 """Records that have not reached whom they are for, by sink; see `edge_fer.publish.Sink.take_unsent`."""
 
+_FREE = frozenset({"stdout", "python"})
+
 _log = logging.getLogger(__name__)
 
 
@@ -84,10 +86,11 @@ class SinkGroup(Closeable):
     def lost(self) -> Counter[str]:
         """Records that were lost, by sink; after `close`, and `take_unsent` where there is a next run.
 
-        Standard output is left out: when it takes no more, that is an error, or its reader's wish.
+        Standard output is left out: when it takes no more, that is an error, or its reader's wish. So is a program
+        that iterates over the readings: it gets the newest.
         """
-        conditions = self.conditions
-        return +Counter({name: sink.dropped + sink.waiting for name, sink in conditions.items() if name != "stdout"})
+        found = {name: sink for name, sink in self.conditions.items() if name not in _FREE}
+        return +Counter({name: sink.dropped + sink.waiting for name, sink in found.items()})
 
     def close(self) -> None:
         """Hand over what waits, and close all sinks, whichever fails."""

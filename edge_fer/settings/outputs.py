@@ -6,7 +6,7 @@ import os
 import re
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 from typing_extensions import Self
@@ -213,6 +213,8 @@ class LogSettings(Section):
 
 class PublishSettings(Section):
     """Where readings go: any number of sinks at once."""
+
+    file_names: ClassVar[frozenset[str]] = frozenset({"record"})
 
     format: Literal["auto", "json", "text", "none"] = Field(
         "auto", description="format on standard output; auto: text on a terminal, else JSON lines"

@@ -48,7 +48,7 @@ class Kept(Sink):
         return [record for record in self.records if isinstance(record, Reading)]
 
     @property
-    def statuses(self) -> list[Status]:
+    def told(self) -> list[Status]:
         return [record for record in self.records if isinstance(record, Status)]
 
 
@@ -94,11 +94,11 @@ def test_a_run_says_what_read_each_frame_and_what_happened(tmp_path: Path) -> No
                for reading in well)  # fmt: skip
     assert readings[0] in well
     assert readings[-1] in well
-    assert sink.statuses[0].message.endswith("se_resnet50 runs on edgetpu:usb:0")
-    degraded = [status for status in sink.statuses if status.state == "degraded"]
+    assert sink.told[0].message.endswith("se_resnet50 runs on edgetpu:usb:0")
+    degraded = [status for status in sink.told if status.state == "degraded"]
     assert {(status.model, status.backend) for status in degraded} == {("lite", "cpu")}
     assert degraded[-1].recovery == {"restart": 1}
-    (returned,) = [status for status in sink.statuses if "is back" in status.message]
+    (returned,) = [status for status in sink.told if "is back" in status.message]
     assert (returned.state, returned.backend, returned.restarts) == ("running", "edgetpu:usb:0", 1)
 
 
@@ -115,7 +115,7 @@ def test_a_camera_that_is_well_does_not_hide_a_device_that_is_not(tmp_path: Path
             opener=lambda *_: loop,
         ) as pipeline:  # fmt: skip
             pipeline.run()
-    assert "running" not in {status.state for status in sink.statuses}
+    assert "running" not in {status.state for status in sink.told}
     assert all(reading.degraded and reading.backend == "cpu" and reading.reason for reading in sink.readings)
 
 
