@@ -83,7 +83,7 @@ class Box:
         environment = {**os.environ, "PATH": f"{self.stub}:{os.environ['PATH']}:/usr/sbin"}
         environment |= {"ROOT": str(self.root), "STUB": str(self.stub), "LC_ALL": "C"}
         command = [tree / "deploy" / script, "--root", self.root, *arguments]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
 
     def do(self, script: str, *arguments: str | Path, tree: Path = CHECKOUT) -> str:
         done = self.run(script, *arguments, tree=tree)
