@@ -28,6 +28,8 @@ from edge_fer.inference.model_store import packaged_folder
 COMMAND = [sys.executable, "-m", "edge_fer"]
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("EDGE_FER_")}
 PATIENCE_S = 60
+SOON_S = 8
+"""Long for a stop, and shorter than what it must not wait for: a camera that opens, 10 s; a stalled reader."""
 
 
 def edge_fer_cli(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -210,9 +212,7 @@ def test_a_closed_pipe_is_an_end_and_not_a_fault() -> None:
 
 
 @pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)])
-def test_a_signal_ends_the_run_cleanly_within_two_seconds(
-    tmp_path: Path, number: signal.Signals, exit_code: int
-) -> None:
+def test_a_signal_ends_the_run_cleanly_and_soon(tmp_path: Path, number: signal.Signals, exit_code: int) -> None:
     recording = tmp_path / "out.mp4"
     process = start("run", "--camera", "sample", "--realtime", "--record", str(recording))
     assert process.stdout is not None
@@ -222,7 +222,7 @@ def test_a_signal_ends_the_run_cleanly_within_two_seconds(
     sent = time.monotonic()
     process.send_signal(number)
     rest, said = process.communicate(timeout=PATIENCE_S)
-    assert time.monotonic() - sent < 2
+    assert time.monotonic() - sent < SOON_S
     assert process.returncode == exit_code
     assert said == ""
     assert json.loads(rest.splitlines()[-1])["state"] == "stopping"
@@ -240,7 +240,7 @@ def test_a_signal_ends_a_wait_for_a_camera_that_hangs() -> None:
             sent = time.monotonic()
             process.send_signal(signal.SIGTERM)
             _, said = process.communicate(timeout=PATIENCE_S)
-    assert time.monotonic() - sent < 2
+    assert time.monotonic() - sent < SOON_S
     assert process.returncode == 0, said
 
 
@@ -255,7 +255,7 @@ def test_a_reader_that_stalls_does_not_keep_a_run_from_stopping() -> None:
     sent = time.monotonic()
     process.send_signal(signal.SIGTERM)
     assert process.wait(PATIENCE_S) == 0
-    assert time.monotonic() - sent < 2
+    assert time.monotonic() - sent < SOON_S
     assert process.communicate()[1] == ""
 
 

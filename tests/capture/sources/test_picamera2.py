@@ -51,7 +51,9 @@ def test_contract(camera):
     source = camera()
     frames = [source.read() for _ in range(20)]
     assert [image.shape for image, *_ in frames] == [(80, 100, 3)] * 20
-    assert [int(image[3, 3, 1]) for image, *_ in frames] == list(range(20)), "more than there are buffers: all came back"
+    assert [int(image[3, 3, 1]) for image, *_ in frames] == list(range(20)), (
+        "more than there are buffers: all came back"
+    )
     assert all(image.dtype == np.uint8 and image.flags.c_contiguous for image, *_ in frames)
     stamps = [captured_ns for _, captured_ns, *_ in frames]
     assert before < stamps[0]
