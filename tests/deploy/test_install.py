@@ -331,13 +331,13 @@ def test_beside_the_debian_package_it_does_not_install(box: Box) -> None:
     (database / "status").write_text(entry.format("install ok installed"))
     assert "apt-get remove edge-fer" in box.run("install.sh", box.wheel("1.0.0")).stderr
     (database / "status").write_text(entry.format("deinstall ok config-files"))
-    box.do("install.sh", box.wheel("1.0.0"))
+    box.do("install.sh", "--wheels", box.wheels, box.wheel("1.0.0"))
 
 
 def test_an_installation_that_fails_leaves_no_half_of_it(box: Box) -> None:
     path = box.wheel("1.0.0")
     path.write_bytes(path.read_bytes()[:-50])
-    done = box.run("install.sh", path)
+    done = box.run("install.sh", "--wheels", box.wheels, path)
     assert done.returncode == 1
     assert "pip could not install" in done.stderr
     assert not list((box.root / "opt/edge-fer/releases").iterdir())
