@@ -23,7 +23,7 @@ test: $(RUN)/.installed-test  ## the quick tests of the runtime, with coverage (
 	$(RUN)/bin/coverage combine -q
 	$(RUN)/bin/coverage report
 
-test-slow: $(RUN)/.installed-test  ## the other tests of the runtime: installation, faults, accuracy (a minute)
+test-slow: $(RUN)/.installed-test  ## the other tests of the runtime: installation, faults, commands, accuracy (minutes)
 	$(RUN)/bin/python -m pytest --numprocesses $(WORKERS) --dist worksteal --ignore=tests/lab -m slow $(SLOWEST) $(TEST_ARGS)
 
 test-old: $(OLD)/.installed-test  ## the same with the older libraries of deploy/constraints-old.txt (Python 3.10 or 3.11)

@@ -85,6 +85,7 @@ def test_the_detector_finds_the_faces_of_the_clip(truth: Truth, detector: Detect
     check(evaluate(detections, truth.frames[::EVERY]))
 
 
+@pytest.mark.slow
 def test_the_detector_finds_the_faces_of_another_seed(detector: Detector) -> None:
     scene = sample_scene(8)
     detections = [detector.find(scene.render(index)) for index in range(0, scene.frames, EVERY)]

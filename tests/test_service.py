@@ -105,6 +105,7 @@ def test_a_service_is_ready_feeds_its_watchdog_and_stops(start: Callable[..., Bo
     assert err.splitlines()[-1] == "<6>stopping: asked to stop"
 
 
+@pytest.mark.slow
 def test_a_service_without_its_camera_is_ready_and_waits(start: Callable[..., Box], tmp_path: Path) -> None:
     box = start(SERVICE % "/dev/video99")
     box.wait_for(ready)
@@ -211,6 +212,7 @@ def test_a_run_that_lost_records_says_so_in_its_last_line(tmp_path: Path) -> Non
     assert ended.stderr.splitlines()[-1].endswith(f"records were lost, by sink: mqtt {records}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["folder", "token"])
 def test_a_reload_leaves_the_run_alone_where_a_sink_could_not_be_opened_again(
     start: Callable[..., Box], tmp_path: Path, what: str
@@ -260,6 +262,7 @@ def test_settings_from_a_pipe_are_read_once_and_not_again(tmp_path: Path) -> Non
     assert process.returncode == 0
 
 
+@pytest.mark.slow
 def test_new_settings_whose_source_is_not_there_give_way_to_the_old_ones(start: Callable[..., Box]) -> None:
     box = start((SERVICE % "sample").replace("none", "json") + "device: before\n")
     box.wait_for(ready)
@@ -305,6 +308,7 @@ def test_settings_that_are_the_same_do_not_end_the_run() -> None:
     assert service._stopping.is_set()
 
 
+@pytest.mark.slow
 def test_closed_standard_streams_are_no_places_for_other_files(tmp_path: Path) -> None:
     path = tmp_path / "readings.jsonl"
     python = shlex.quote(sys.executable)
@@ -320,6 +324,7 @@ def test_closed_standard_streams_are_no_places_for_other_files(tmp_path: Path) -
     assert b"expected frames on standard input, found its end" in ended.stderr
 
 
+@pytest.mark.slow
 def test_what_ends_a_run_has_the_form_and_the_priority_of_the_log() -> None:
     for form, begin in (("journal", "<3>expected a camera"), ("json", '{"at": '), ("text", "edge-fer: expected a cam")):
         command = ["run", "--camera", "/dev/video99", "--format", "none", "--log-format", form]
@@ -334,6 +339,7 @@ def test_what_ends_a_run_has_the_form_and_the_priority_of_the_log() -> None:
         assert ended.stderr.splitlines()[-1].startswith(begin)
 
 
+@pytest.mark.slow
 def test_a_foreground_run_ends_when_its_only_sink_fails(tmp_path: Path) -> None:
     folder = tmp_path / "gone"
     ended = subprocess.run(
@@ -348,6 +354,7 @@ def test_a_foreground_run_ends_when_its_only_sink_fails(tmp_path: Path) -> None:
     assert ended.stderr.splitlines()[-1].startswith("edge-fer: expected to write readings to ")
 
 
+@pytest.mark.slow
 def test_config_check_names_what_does_not_work(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "edge_fer", "config", "check"]
     for name, path, code, line in (
@@ -420,6 +427,7 @@ def test_a_run_that_shall_outlive_its_terminal_does(tmp_path: Path) -> None:
 def test_what_a_hang_up_means(terminal: list[bool], goes_on: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     there = iter(terminal)
     monkeypatch.setattr("edge_fer.common.terminal._has_terminal", lambda: next(there, False))
+    monkeypatch.setattr(signal, "getsignal", lambda _: signal.SIG_DFL)  # the tests themselves may run under nohup
     service = Service(Settings(), Settings, lambda *_: ())
     service._hang_up(signal.SIGHUP, None)
     assert service._hung_up == goes_on

@@ -67,6 +67,7 @@ def test_help_names_every_command() -> None:
         assert f" {command} " in text
 
 
+@pytest.mark.slow
 def test_config_can_be_shown_saved_and_used(tmp_path: Path) -> None:
     shown = edge_fer_cli("config", "show", EDGE_FER_DETECT__MIN_FACE="77").stdout
     assert yaml.safe_load(shown)["detect"]["min_face"] == 77
@@ -86,6 +87,7 @@ def test_the_schema_of_records_is_documented() -> None:
     assert set(schema) == {"edge-fer/reading/1", "edge-fer/status/1", "edge-fer/face/1"}
 
 
+@pytest.mark.slow
 def test_models_are_listed_and_verified() -> None:
     listed = edge_fer_cli("models", "list").stdout
     verified = edge_fer_cli("models", "verify")
@@ -107,6 +109,7 @@ def test_a_run_prints_json_lines_when_piped_and_records(tmp_path: Path) -> None:
     assert times(recording) == pytest.approx([frame / 30 for frame in range(5)], abs=0.0011)
 
 
+@pytest.mark.slow
 def test_text_can_be_asked_for() -> None:
     result = edge_fer_cli("run", "--camera", "sample", "--max-frames", "2", "--format", "text", "--clahe", "on")
     assert result.returncode == 0
@@ -130,6 +133,7 @@ def test_a_missing_source_ends_with_3(source: str, words: tuple[str, ...]) -> No
     failed_with(edge_fer_cli("run", "--camera", source), 3, *words)
 
 
+@pytest.mark.slow
 def test_a_broken_picture_and_a_broken_video_end_with_3(tmp_path: Path) -> None:
     for name in ("broken.jpg", "broken.mp4"):
         path = tmp_path / name
@@ -179,6 +183,7 @@ def test_an_unknown_command_ends_with_2() -> None:
     assert edge_fer_cli("fly").returncode == 2
 
 
+@pytest.mark.slow
 def test_a_corrupt_model_ends_with_4(tmp_path: Path) -> None:
     """`run` says so before it opens a camera, and `verify` goes through all of them."""
     for file in packaged_folder().iterdir():
@@ -192,10 +197,12 @@ def test_a_corrupt_model_ends_with_4(tmp_path: Path) -> None:
     assert "se_resnet50      ok" in verified.stdout
 
 
+@pytest.mark.slow
 def test_a_recording_without_permission_ends_with_6(tmp_path: Path) -> None:
     failed_with(edge_fer_cli("run", "--camera", "sample", "--record", "/proc/out.mp4"), 6, "/proc/out.mp4")
 
 
+@pytest.mark.slow
 def test_a_closed_pipe_is_an_end_and_not_a_fault() -> None:
     process = start("run", "--camera", "sample")
     assert process.stdout is not None
@@ -225,6 +232,7 @@ def test_a_signal_ends_the_run_cleanly(tmp_path: Path, number: signal.Signals, e
     assert len(times(recording)) >= 3
 
 
+@pytest.mark.slow
 def test_a_signal_ends_a_wait_for_a_camera_that_hangs() -> None:
     """A server that accepts and never answers blocks the camera's open call; stopping must not."""
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -239,6 +247,7 @@ def test_a_signal_ends_a_wait_for_a_camera_that_hangs() -> None:
     assert process.returncode == 0, said
 
 
+@pytest.mark.slow
 def test_a_reader_that_stalls_does_not_keep_a_run_from_stopping() -> None:
     process = start("run", "--camera", "sample", "--backend", "fake")
     assert process.stdout is not None
@@ -259,6 +268,7 @@ def unread(pipe: int) -> int:
     return waiting[0]
 
 
+@pytest.mark.slow
 def test_standard_output_that_is_full_or_closed_ends_with_6() -> None:
     for arguments in (("run", "--camera", "sample", "--format", "text"), ("config", "show"), ("--help",)):
         with Path("/dev/full").open("w") as full:
@@ -309,6 +319,7 @@ def test_importing_the_package_is_cheap() -> None:
     assert result.stdout.strip() == "[]"
 
 
+@pytest.mark.slow
 def test_the_name_of_a_file_does_not_steer_the_terminal(tmp_path: Path) -> None:
     name = str(tmp_path / "a\x1b]0;title\x07\x9b31m")
     for arguments in (("run", "--camera", name), ("run", "--config", name), ("models", "list", "--models", name),

@@ -32,6 +32,7 @@ def models(entry: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> P
     return folder_with(tmp_path_factory.mktemp("models"), NAME, entry, content)
 
 
+@pytest.mark.slow
 def test_the_example_is_listed_and_verified(models: Path) -> None:
     listed = edge_fer_cli("models", "list", "--models", str(models))
     assert re.search(rf"^{NAME} +classify +float32 +my_network\.onnx$", listed.stdout, re.MULTILINE)
@@ -63,6 +64,7 @@ def test_the_example_runs(models: Path) -> None:
     assert all(sum(face["probabilities"].values()) == pytest.approx(1, abs=0.01) for face in faces)
 
 
+@pytest.mark.slow
 def test_doctor_checks_it(models: Path, entry: dict[str, Any], tmp_path: Path) -> None:
     assert re.search(r"^ok +models ", edge_fer_cli("doctor", EDGE_FER_MODELS=str(models)).stdout, re.MULTILINE)
     wrong = folder_with(tmp_path, NAME, {**entry, "output": "probabilities"}, (models / entry["file"]).read_bytes())
@@ -77,6 +79,7 @@ def test_a_wrong_entry_ends_a_run_before_the_camera_is_opened(entry: dict[str, A
     failed_with(run, 4, "expected `my_network` to give 8 labels")
 
 
+@pytest.mark.slow
 def test_a_softmax_that_is_stated_as_logits_ends_a_run(entry: dict[str, Any], tmp_path: Path) -> None:
     content = onnx_networks.classifier(8, side=224, features=1280, end="Softmax")
     models = folder_with(tmp_path, NAME, entry, content)

@@ -88,6 +88,7 @@ def entry(stub: Path) -> object:
     return ModelStore(stub.parent / "models").specs["tiny"].edgetpu
 
 
+@pytest.mark.slow
 def test_a_compiled_model_and_its_hash_are_in_the_manifest(stub: Path) -> None:
     script(stub / "edgetpu_compiler", COMPILER)
     done = compile_tiny(stub)

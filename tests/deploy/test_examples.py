@@ -41,6 +41,7 @@ def run(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_a_bridge_tells_a_broker_what_changes(tmp_path: Path) -> None:
     need_mosquitto()
     broker = Broker(tmp_path)

@@ -273,6 +273,7 @@ def test_text_has_what_to_type_below_each_fault() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_the_command_reads_another_root_and_prints_json(tmp_path: Path) -> None:
     lay_out("pi4_stick", tmp_path, file(STICK, speed="480"))
     environment = {name: value for name, value in os.environ.items() if not name.startswith("EDGE_FER_")}

@@ -32,6 +32,7 @@ def test_without_a_network_no_device_is_touched(tmp_path: Path) -> None:
     assert tpu.loads == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "crashed", "words"),
     [

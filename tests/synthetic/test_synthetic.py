@@ -140,6 +140,7 @@ def test_faces_move_smoothly_and_keep_to_the_promised_sizes(seed: int) -> None:
         before = {entry: face.box for entry, face in faces.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_long_scene_has_its_entries_and_each_comes_once(seed: int) -> None:
     long = sample_scene(seed, entries=30)

@@ -135,6 +135,7 @@ def test_rtsp_gives_moving_pictures_at_their_rate(rtsp, watch):
     assert np.diff([one.captured_ns for one in frames]).min() > 0
 
 
+@pytest.mark.slow
 def test_rtsp_server_killed_and_started_again(rtsp, watch):
     rtsp.start()
     watched = watch(rtsp.url)
@@ -146,6 +147,7 @@ def test_rtsp_server_killed_and_started_again(rtsp, watch):
     assert watched.camera.restarts == 1
 
 
+@pytest.mark.slow
 def test_rtsp_server_that_hangs(rtsp, watch):
     rtsp.start()
     watched = watch(rtsp.url)
@@ -156,6 +158,7 @@ def test_rtsp_server_that_hangs(rtsp, watch):
     assert watched.resumed_s() < RESUMED_S
 
 
+@pytest.mark.slow
 def test_rtsp_server_whose_answer_takes_20_seconds(rtsp, watch):
     rtsp.start("broken")
     watched = watch(rtsp.url, open_timeout_s=1.5)
@@ -175,6 +178,7 @@ def test_http_server_killed_and_started_again(http, watch):
     assert watched.resumed_s() < RESUMED_S
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("behaviour", ["hung", "garbage"])
 def test_http_server_that_hangs_or_sends_garbage(http, watch, behaviour):
     watched = watch(http.url, open_timeout_s=2.0)

@@ -154,6 +154,7 @@ def test_a_failure_is_answered_by_the_cpu_at_once_and_the_edge_tpu_comes_back(
         assert recovery_of(failover) == {"restart": 1}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", LOAD_FAULTS)
 def test_a_start_that_fails_ends_a_named_device_and_degrades_auto(
     tpu: FakeEdgeTpu, store: ModelStore, kind: str, caplog: pytest.LogCaptureFixture
@@ -212,6 +213,7 @@ def test_every_shipped_classifier_tells_the_golden_faces_apart() -> None:
         assert max(abs(p - q) for p, q in zip(one, other, strict=True)) > 2 * spec.failover.tolerance
 
 
+@pytest.mark.slow
 def test_the_recovery_steps_are_tried_and_the_device_is_parked(tpu: FakeEdgeTpu, store: ModelStore) -> None:
     with opened(tpu, store) as failover:
         tpu.fail_always("load", "no_device")
@@ -229,6 +231,7 @@ def test_the_recovery_steps_are_tried_and_the_device_is_parked(tpu: FakeEdgeTpu,
         assert until(lambda: in_service(failover)), "a replug ends the pause"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "resets"), [("no_device", {}), ("abort", {"reauthorise": 1})])
 def test_a_device_that_never_was_in_service_is_reset_only_after_a_crash(
     tpu: FakeEdgeTpu, store: ModelStore, kind: str, resets: dict[str, int]
@@ -289,6 +292,7 @@ def test_the_child_stopped(tpu: FakeEdgeTpu, store: ModelStore) -> None:
         assert until(lambda: in_service(failover))
 
 
+@pytest.mark.slow
 def test_the_child_goes_with_its_parent(tpu: FakeEdgeTpu, store: ModelStore) -> None:
     program = (
         "import sys; from tests.inference.edgetpu import test_edgetpu as t\n"
@@ -440,6 +444,7 @@ def test_a_stand_in_must_take_the_same_crop(tpu: FakeEdgeTpu, tmp_path: Path) ->
         open_expression_model(settings_for(tpu, fallback_model="lite"), ModelStore(tmp_path))
 
 
+@pytest.mark.slow
 def test_closing_gives_everything_back(tpu: FakeEdgeTpu, store: ModelStore) -> None:
     with opened(tpu, store):
         pass

@@ -140,6 +140,7 @@ def test_a_named_device_that_does_not_open_ends_with_5_and_one_line(tmp_path: Pa
     assert "transfer on tag 2 failed" in result.stderr
 
 
+@pytest.mark.slow
 def test_auto_without_a_compiled_network_says_so_loudly_and_goes_on(tmp_path: Path) -> None:
     twin_store(tmp_path, compiled=False)
     with FakeEdgeTpu(tmp_path / "tpu").present() as tpu:

@@ -187,6 +187,7 @@ def test_the_log_says_what_happened(uninterrupted: Any) -> None:
 def test_a_run_leaves_log_curves_and_weights(tmp_path: Path) -> None:
     assert Trainer(tiny(), simple(), {"faces": faces()}, tmp_path).fit()
     assert {path.name for path in tmp_path.iterdir()} == {
+        "all.npz",  # of the only stage
         "checkpoint.pt",
         "best.npz",
         "last.npz",

@@ -154,6 +154,7 @@ def test_a_session_ends_and_cannot_be_made_up() -> None:
     assert not token.is_session(session)
 
 
+@pytest.mark.slow
 def test_a_session_that_was_ended_stays_ended_and_others_go_on() -> None:
     now = [1e9]
     token = Token(TOKEN, lambda: now[0])

@@ -170,6 +170,7 @@ def test_a_peer_that_speaks_first_is_answered() -> None:
             read_all(ground, sink)
 
 
+@pytest.mark.slow
 def test_the_clocks_find_each_other() -> None:
     """The peer's clock is 5000 s ahead, and it takes its time to answer, now more, now less."""
     port = free_port()
@@ -259,6 +260,7 @@ def test_a_device_that_comes_later_is_waited_for(tmp_path: Path) -> None:
     cable.unplug()
 
 
+@pytest.mark.slow
 def test_udp_goes_on_when_nobody_listens() -> None:
     """Neither that nobody is there yet, nor that somebody has gone, is a fault of a datagram."""
     port = free_port()

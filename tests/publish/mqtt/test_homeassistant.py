@@ -169,6 +169,7 @@ def test_the_summary_comes_once_a_second_and_with_each_status(stack: ExitStack, 
     assert [json.loads(payload)["label"] for payload in reader.payloads(SUMMARY)] == ["happiness", "happiness", None]
 
 
+@pytest.mark.slow
 def test_what_is_left_of_a_renamed_box_goes_as_documented(stack: ExitStack, tmp_path: Path) -> None:
     broker = Broker(tmp_path)
     stack.enter_context(closing_all(broker))

@@ -297,6 +297,7 @@ def test_at_qos_0_what_was_not_written_yet_is_written_to_the_next_link(stack: Ex
     assert frames(reader) == list(range(50))
 
 
+@pytest.mark.slow
 def test_a_link_that_is_dead_and_does_not_say_so_is_noticed(stack: ExitStack, tmp_path: Path) -> None:
     broker = open_broker(stack, tmp_path)
     wire = open_wire(stack, broker)
