@@ -174,7 +174,8 @@ def test_a_reload_takes_along_what_the_broker_has_not_got_yet(start: Callable[..
         reader.close()
         broker.kill()
         mqtt = f"{{host: 127.0.0.1, port: {broker.port}, prefix: edge-fer, retry_max_s: 0.2}}"
-        publish = f"publish: {{format: json, keep_going: true, mqtt: {mqtt}}}\n"
+        kept = tmp_path / "kept.jsonl"
+        publish = f"publish: {{format: none, keep_going: true, file: {{path: {kept}}}, mqtt: {mqtt}}}\n"
         service = f"capture: {{source: sample, realtime: true, loop: true}}\n{publish}device: "
         box = start(service + "before\n")
         box.wait_for(ready)
@@ -185,10 +186,10 @@ def test_a_reload_takes_along_what_the_broker_has_not_got_yet(start: Callable[..
             box.wait_for(ready)
         broker.start()
         wait_until(lambda: "New client connected" in broker.log.rpartition("mosquitto version")[2])
-        code, out, err = box.end()
+        code, _, err = box.end()
         reader = Reader(broker.port, "edge-fer/#", tmp_path, session="reader")
         stack.enter_context(closing_all(reader))
-        readings = [line for line in out.splitlines() if '"edge-fer/reading' in line]
+        readings = [line for line in kept.read_text().splitlines() if '"edge-fer/reading' in line]
         wait_until(lambda: len(set(reader.payloads("edge-fer/reading"))) == len(readings))
     assert code == 0
     assert {json.loads(line)["device"] for line in readings} == {"before", "between", "after"}
