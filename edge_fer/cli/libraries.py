@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import sys
 from contextlib import redirect_stderr
+from importlib import import_module
 from importlib.metadata import version
 
 from edge_fer.errors import ConfigError
@@ -19,7 +20,7 @@ def load_opencv() -> None:
     said = io.StringIO()
     try:
         with redirect_stderr(said):
-            import cv2  # noqa: F401
+            import_module("cv2")
     except ImportError as error:
         reason = " ".join(str(error).split()) or "nothing"
         raise ConfigError(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from typing import Any
 
 from edge_fer.capture.sources.child_source import ChildSource
 from edge_fer.capture.sources.film import require_pyav
@@ -36,22 +37,22 @@ def open_stream(settings: CaptureSettings, cancelled: Callable[[], bool], warn: 
         "edge_fer.capture.sources.stream_child:Stream",
         hint=STREAM_HINT,
         cancelled=cancelled,
-        arguments={
-            "address": settings.source,
-            "open_timeout_s": settings.open_timeout_s,
-            "read_timeout_s": settings.read_timeout_s,
-            "options": stream_options(settings),
-        },
+        arguments=stream_arguments(settings),
     )
 
 
-def stream_options(settings: CaptureSettings) -> dict[str, str]:
-    """FFmpeg's options from the settings, as FFmpeg writes them.
+def stream_arguments(settings: CaptureSettings) -> dict[str, Any]:
+    """What a child needs to open a stream, FFmpeg's options in FFmpeg's own words.
 
     Args:
         settings: the settings.
     """
-    written = {
-        name: int(value) if isinstance(value, bool) else value for name, value in settings.stream_options.items()
+    options = {
+        name: str(int(value) if isinstance(value, bool) else value) for name, value in settings.stream_options.items()
     }
-    return {name: str(value) for name, value in written.items()}
+    return {
+        "address": settings.source,
+        "open_timeout_s": settings.open_timeout_s,
+        "read_timeout_s": settings.read_timeout_s,
+        "options": options,
+    }

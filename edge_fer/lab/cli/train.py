@@ -166,18 +166,18 @@ def _teachers(recipe: Recipe, values: list[str], colour: Colour) -> dict[str, Te
 
 
 def _study(recipe: Recipe, teachers: dict[str, Teachers], sets: dict[str, Dataset]) -> None:
-    """Let the teachers look at some training faces, and say what their answers are worth."""
+    """Let the teachers read some training faces, and report how many they name rightly."""
     from edge_fer.lab.console import ConsoleReporter
 
     reporter = ConsoleReporter()
-    taught = [(stage.data, stage.teacher) for stage in recipe.stages if stage.teacher]
-    data = {teaching.name: name for name, teaching in taught}
+    teachings = [(stage.data, stage.teacher) for stage in recipe.stages if stage.teacher]
+    data = {teaching.name: name for name, teaching in teachings}
     for name, group in teachers.items():
         training = sets[data[name]].only(Split.TRAINING)
         faces = training.take(np.random.default_rng(0).permutation(len(training))[:_STUDIED])
         with reporter.step(f"features of the teachers `{name}`") as progress:
             right = group.study(faces, progress)
-        if any(teaching.name == name and teaching.answers for _, teaching in taught):
+        if any(teaching.name == name and teaching.answers for _, teaching in teachings):
             reporter.say(f"teachers `{name}`: right on {right:.1%} of {len(faces)} training faces")
 
 

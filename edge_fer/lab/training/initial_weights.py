@@ -96,7 +96,7 @@ def initial_model(
     recipe: Recipe,
     sets: Mapping[str, Dataset],
     report: Reporter,
-    taught: Mapping[str, int] | None = None,
+    feature_sizes: Mapping[str, int] | None = None,
 ) -> MultiTaskModel:
     """The network as a recipe begins to train it.
 
@@ -108,7 +108,7 @@ def initial_model(
         recipe: the recipe.
         sets: the data set of each name in the recipe.
         report: receives a line about the first weights.
-        taught: how many features the teachers of each name have; see `MultiTaskModel`.
+        feature_sizes: how many features the teachers of each name have; see `MultiTaskModel`.
 
     Raises:
         SourceError: when there are too few faces, or one cannot be read.
@@ -121,6 +121,6 @@ def initial_model(
     second = first.second
     if second is None and recipe.has_second and any((dataset.second >= 0).any() for dataset in sets.values()):
         second = new_head(first.net.head.in_features)
-    model = MultiTaskModel(first.net, second, recipe.dropout, first.origin, taught)
+    model = MultiTaskModel(first.net, second, recipe.dropout, first.origin, feature_sizes)
     initialise(model, recipe.start, trained=first.trained)
     return model

@@ -31,7 +31,7 @@ from edge_fer.lab.training.objective import (
 )
 from edge_fer.lab.training.recipe import Recipe, Stage
 from edge_fer.lab.training.state import Options, TrainingState, identity_of, step_seed
-from edge_fer.lab.training.teachers import Lesson, Teachers, check_teachers, taught
+from edge_fer.lab.training.teachers import Lesson, Teachers, check_teachers, with_answers
 from edge_fer.lab.training.training_log import plot_curves, write_table
 from edge_fer.lab.training.validation import measure
 
@@ -192,7 +192,7 @@ class Trainer:
                 with torch.no_grad():
                     targets = towards(targets, self._average.model(images).logits, stage.loss.distillation)
         if stage.teacher and lesson:
-            targets, second_targets = taught(targets, second_targets, lesson, stage.teacher.answers)
+            targets, second_targets = with_answers(targets, second_targets, lesson, stage.teacher.answers)
         loss = cross_entropy(outputs.logits, targets, weights)
         if outputs.second is not None and stage.loss.second:
             loss = loss + stage.loss.second * cross_entropy(outputs.second, second_targets)

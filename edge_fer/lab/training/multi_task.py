@@ -43,7 +43,7 @@ class MultiTaskModel(nn.Module):
         second: the second head; None for a network with one head.
         dropout: share of the features that training drops before the heads, 0..1.
         origin: what the first weights are; it is written with the weights.
-        taught: how many features teachers of each name have, to which those of the network are mapped.
+        feature_sizes: how many features teachers of each name have, to which those of the network are mapped.
 
     Attributes:
         maps: by name of the teachers, the linear map from pooled features to theirs; not written with the weights.
@@ -55,13 +55,15 @@ class MultiTaskModel(nn.Module):
         second: nn.Linear | None,
         dropout: float,
         origin: Origin | None = None,
-        taught: Mapping[str, int] | None = None,
+        feature_sizes: Mapping[str, int] | None = None,
     ) -> None:
         super().__init__()
         self.net = net
         self.second = second
         self.origin = origin
-        self.maps = nn.ModuleDict({name: nn.Linear(net.pooled_size, size) for name, size in (taught or {}).items()})
+        self.maps = nn.ModuleDict(
+            {name: nn.Linear(net.pooled_size, size) for name, size in (feature_sizes or {}).items()}
+        )
         self.net.dropout.p = dropout
 
     def forward(self, image: Tensor) -> Outputs:

@@ -136,7 +136,7 @@ def open_teachers(files: str, network: str | None, colour: Colour) -> Teachers:
     return Teachers(models, digest.hexdigest())
 
 
-def taught(targets: Tensor, second: Tensor, lesson: Lesson, part: float) -> tuple[Tensor, Tensor]:
+def with_answers(targets: Tensor, second: Tensor, lesson: Lesson, part: float) -> tuple[Tensor, Tensor]:
     """Targets of both heads, of which a part is replaced by the teachers' answers.
 
     Args:

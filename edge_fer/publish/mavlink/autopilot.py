@@ -25,8 +25,8 @@ class Autopilot:
     """Follows the flight controller of the own vehicle, the one with the same system id.
 
     Other components may claim in their heartbeats to be an autopilot: gimbals and camera managers do. Component 1 is
-    the flight controller once it was heard. Where there is none, the first that claims to be one is followed while
-    its heartbeats come, but for one that answers a TIMESYNC request when that one does not.
+    the flight controller once a heartbeat of it has come. Where there is none, the first that claims to be one is
+    followed while its heartbeats come, but for one that answers a TIMESYNC request when that one does not.
 
     Args:
         dialect: pymavlink's module of messages.
@@ -93,7 +93,7 @@ class Autopilot:
             )  # fmt: skip
 
     def _answer(self, component: int, message: Message, now_ns: int) -> None:
-        """Take the answer to a request, which all components have heard."""
+        """Take the answer to a request, which all components have received."""
         is_silent = now_ns / 1e9 - self._answered_s > HEARTBEAT_TIMEOUT_S
         is_candidate = component in self._heard_s and self._component != _FLIGHT_CONTROLLER
         if not self.timesync.has_asked(message.ts1):

@@ -1,4 +1,4 @@
-"""Teachers: what they say of a picture, that it is learned, and that a taught run can be interrupted like any other."""
+"""Teachers: what they say of a picture, that it is learned, and that a distilled run can be interrupted like any other."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from edge_fer.lab.training.loop import Trainer
 from edge_fer.lab.training.multi_task import MultiTaskModel
 from edge_fer.lab.training.recipe import Recipe, Stage
 from edge_fer.lab.training.state import Options
-from edge_fer.lab.training.teachers import Teachers, check_teachers, open_teachers, taught
+from edge_fer.lab.training.teachers import Teachers, check_teachers, open_teachers, with_answers
 from edge_fer.lab.weights.npz import Weights, save_weights
 from tests.lab.support.networks.tiny_net import TinyNet
 from tests.lab.training.test_loop import (
@@ -42,9 +42,9 @@ pytestmark = [pytest.mark.lab, pytest.mark.filterwarnings("ignore::DeprecationWa
 __all__ = ["_one_thread"]
 
 
-def model(seed: int = 0, taught: dict[str, int] | None = None) -> MultiTaskModel:
+def model(seed: int = 0, feature_sizes: dict[str, int] | None = None) -> MultiTaskModel:
     torch.manual_seed(seed)
-    return MultiTaskModel(TinyNet(), new_head(12), 0.1, taught=taught)
+    return MultiTaskModel(TinyNet(), new_head(12), 0.1, feature_sizes=feature_sizes)
 
 
 def teachers(*seeds: int) -> Teachers:
@@ -64,10 +64,10 @@ def recipe(**stage: Any) -> Recipe:
         | common
         | stage,
     ]
-    return Recipe.model_validate({"name": "taught", "seed": 3, "ema": 0.9, "stages": stages})
+    return Recipe.model_validate({"name": "distilled", "seed": 3, "ema": 0.9, "stages": stages})
 
 
-def taught_run(folder: Path, options: Options | None = None) -> Trainer:
+def distilled_run(folder: Path, options: Options | None = None) -> Trainer:
     groups = {"faces": teachers(5), "expressions": teachers(7, 8)}
     sizes = {name: group.feature_count for name, group in groups.items()}
     return Trainer(model(0, sizes), recipe(), {"faces": faces()}, folder, options, groups)
@@ -76,11 +76,11 @@ def taught_run(folder: Path, options: Options | None = None) -> Trainer:
 @pytest.mark.slow
 @pytest.mark.parametrize("step", [3, 14])
 def test_a_stopped_run_with_teachers_goes_on_to_the_same_result(tmp_path: Path, step: int) -> None:
-    whole = finish(taught_run(tmp_path / "whole"), tmp_path / "whole")
+    whole = finish(distilled_run(tmp_path / "whole"), tmp_path / "whole")
     options = Options()
     stopped = Options(reporter=FailsAt(step, options.stopping.set), stopping=options.stopping)
-    assert not taught_run(tmp_path / "run", stopped).fit()
-    resumed = taught_run(tmp_path / "run")
+    assert not distilled_run(tmp_path / "run", stopped).fit()
+    resumed = distilled_run(tmp_path / "run")
     resumed.resume()
     check_same(finish(resumed, tmp_path / "run"), whole)
 
@@ -123,10 +123,10 @@ def test_features_are_counted_in_their_deviations() -> None:
 def test_a_part_of_the_targets_is_the_teachers() -> None:
     lesson = teachers()(torch.full((2, 1, 36, 36), 80.0))
     targets, second = torch.eye(7)[:2], torch.stack([torch.eye(7)[0], torch.zeros(7)])
-    mixed, mixed_second = taught(targets, second, lesson, 0.25)
+    mixed, mixed_second = with_answers(targets, second, lesson, 0.25)
     torch.testing.assert_close(mixed, 0.75 * targets + 0.25 * lesson.answers)
     torch.testing.assert_close(mixed_second.sum(dim=1), torch.tensor([1.0, 0.25]))
-    without = taught(targets, second, lesson._replace(second=None), 0.25)[1]
+    without = with_answers(targets, second, lesson._replace(second=None), 0.25)[1]
     torch.testing.assert_close(without, second)
 
 
@@ -188,9 +188,11 @@ def test_teachers_are_read_from_files_and_wrong_ones_named(tmp_path: Path) -> No
 
 
 def test_missing_and_needless_teachers_are_named() -> None:
-    with pytest.raises(ConfigError, match=r"expected --teacher expressions=WEIGHTS for the recipe taught, found none"):
+    with pytest.raises(
+        ConfigError, match=r"expected --teacher expressions=WEIGHTS for the recipe distilled, found none"
+    ):
         check_teachers(recipe(), {"faces": ""})
-    with pytest.raises(ConfigError, match=r"expected no --teacher other for the recipe taught"):
+    with pytest.raises(ConfigError, match=r"expected no --teacher other for the recipe distilled"):
         check_teachers(recipe(), {"faces": "", "expressions": "", "other": ""})
 
 

@@ -26,7 +26,7 @@ def open_container(address: str, options: Mapping[str, str], timeouts_s: tuple[f
     Raises:
         OSError: when it cannot be opened; the message is FFmpeg's.
     """
-    # The decoder that looks at the first frames while opening refuses pictures that are too large, too; with an older
+    # The decoder that reads the first frames while opening refuses pictures that are too large, too; with an older
     # PyAV that crashes where streams appear late, as in MPEG.
     given = {"max_pixels": str(MAX_PIXELS), **options}
     both, container = (given, {}) if _version() >= _SAFE_OPTIONS else ({}, given)

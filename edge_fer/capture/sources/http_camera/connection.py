@@ -106,7 +106,7 @@ class Connection:
             try:
                 return self._ask_through(self._http)
             except (ConnectionError, HTTPException):
-                pass
+                pass  # as after its keep-alive: a new connection tells what is really wrong
         self.close()
         return self._ask_through(self._connect())
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from edge_fer.capture.sources.child_source import ChildSource
-from edge_fer.capture.sources.stream import STREAM_HINT, stream_options
+from edge_fer.capture.sources.stream import STREAM_HINT, stream_arguments
 from edge_fer.settings import CaptureSettings
 
 
@@ -22,10 +22,7 @@ def open_http_camera(settings: CaptureSettings, cancelled: Callable[[], bool]) -
         hint=STREAM_HINT,
         cancelled=cancelled,
         arguments={
-            "address": settings.source,
-            "open_timeout_s": settings.open_timeout_s,
-            "read_timeout_s": settings.read_timeout_s,
-            "options": stream_options(settings),
+            **stream_arguments(settings),
             "fps": settings.fps,
             "ca_file": None if settings.ca_file is None else str(settings.ca_file),
         },
