@@ -1,4 +1,4 @@
-"""Teachers: what they say of a picture, that it is learned, and that a distilled run can be interrupted like any other."""
+"""Teachers: what they answer, that it is learned, and that a distilled run can be interrupted like any other."""
 
 from __future__ import annotations
 
