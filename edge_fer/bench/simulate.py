@@ -20,6 +20,7 @@ from edge_fer.bench.source import Scene
 from edge_fer.common.machine import PROFILES, Profile
 from edge_fer.errors import ConfigError
 from edge_fer.expression.classifier import Classifier
+from edge_fer.expression.feature_branch import open_branch
 from edge_fer.inference import simulated
 from edge_fer.inference.model_store import ModelStore
 
@@ -49,7 +50,8 @@ def predict_live(scene: Scene, profile: Profile, length: Length, progress: Calla
     """
     store, name = ModelStore(scene.settings.models), scene.settings.classify.model
     backend = simulated.open_backend(store.load(name, "classify"), profile.label_ms / 1e3)
-    classifier = Classifier(name, store.spec(name, "classify"), backend)
+    spec = store.spec(name, "classify")
+    classifier = Classifier(name, spec, backend, branch=open_branch(store, name, spec))
     live = run_live(scene, length, progress, BenchMonitor(profile.stretch), classifier)
     return predict(live, profile)
 

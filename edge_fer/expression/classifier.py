@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from edge_fer.errors import BackendError, ModelError
 from edge_fer.expression import ExpressionModel
+from edge_fer.expression.feature_branch import FeatureBranch, open_branch
 from edge_fer.expression.golden_faces import golden_faces
 from edge_fer.expression.outputs import LabelOutput
 from edge_fer.expression.preprocessing import Preprocessor
@@ -62,7 +63,10 @@ def open_network(
             backend = stack.enter_context(open_backend(device, content, threads=threads))
         except ModelError as error:
             raise ModelError(f"`{model}`, {store.folder / spec.file}: {error}") from error
-        classifier = Classifier(model, spec, backend, reason)
+        branch = open_branch(store, model, spec)
+        if branch is not None:
+            stack.enter_context(branch)
+        classifier = Classifier(model, spec, backend, reason, branch)
         if backend.name != "fake":
             classifier.verify(golden_faces(spec))
         stack.pop_all()
@@ -77,20 +81,31 @@ class Classifier(ExpressionModel):
         spec: what the manifest says of it.
         backend: the device; closed with the classifier.
         reason: why it is not the device that should read faces; None when it is.
+        branch: the network's second input, see `open_branch`; closed with the classifier.
 
     Attributes:
-        model: the network's name in the manifest; the other attributes are those of `ExpressionModel`.
+        model: the network's name in the manifest.
+        branch: the network's second input; None: it reads the picture alone.
+
+    The other attributes are those of `ExpressionModel`.
 
     Raises:
         ModelError: when the network's input or outputs are not what the manifest says.
     """
 
-    def __init__(self, model: str, spec: ClassifierSpec, backend: Backend, reason: str | None = None) -> None:
-        self.model = model
+    def __init__(
+        self,
+        model: str,
+        spec: ClassifierSpec,
+        backend: Backend,
+        reason: str | None = None,
+        branch: FeatureBranch | None = None,
+    ) -> None:
+        self.model, self.branch = model, branch
         self._reason = reason
         self.size, self.crop, self.colour = spec.input.size, spec.crop, spec.input.colour != "grey"
         self._preprocessor = Preprocessor(model, spec.input, backend.inputs)
-        self._labels = LabelOutput(model, spec, backend.outputs)
+        self._labels = LabelOutput(model, spec, backend.outputs, branch)
         self._abstain_below = spec.abstain_below
         self._backend = backend
 
@@ -130,7 +145,7 @@ class Classifier(ExpressionModel):
         Raises:
             BackendError: see `classify`.
         """
-        return self._labels.values(self._backend.infer(self._preprocessor.prepare(face)))
+        return self._labels.values(self._backend.infer(self._preprocessor.prepare(face)), face)
 
     def verify(self, faces: Sequence[AlignedFace]) -> None:
         """Check what the network gives for several faces against its manifest entry.
@@ -150,3 +165,5 @@ class Classifier(ExpressionModel):
     def close(self) -> None:
         """Release the device."""
         self._backend.close()
+        if self.branch is not None:
+            self.branch.close()

@@ -11,6 +11,7 @@ from edge_fer.errors import BackendError, ModelError
 from edge_fer.expression import ExpressionModel
 from edge_fer.expression.classifier import Classifier, open_classifier, open_network
 from edge_fer.expression.failover import Failover, agree
+from edge_fer.expression.feature_branch import open_branch
 from edge_fer.expression.golden_faces import golden_faces
 from edge_fer.inference import Backend, TensorSpec
 from edge_fer.inference.edgetpu.backend import CompiledModel, EdgeTpuBackend, EdgeTpuOptions, find_tpus
@@ -78,9 +79,12 @@ def _open_failover(
         twin = stack.enter_context(_open_on_cpu(settings, store, settings.model))
         golden = [(face, twin.classify(face)) for face in golden_faces(spec)]
         fallback = stack.enter_context(_open_fallback(settings, store, twin))
+        branch = open_branch(store, settings.model, spec)
+        if branch is not None:
+            stack.enter_context(branch)
 
         def check(backend: Backend) -> None:
-            candidate = Classifier(settings.model, spec, backend)
+            candidate = Classifier(settings.model, spec, backend, branch=branch)
             if not all(agree(candidate.classify(face), expected, tolerance) for face, expected in golden):
                 raise BackendError(
                     f"expected {backend.name} to read the golden faces as the CPU does, found other answers"
@@ -91,7 +95,7 @@ def _open_failover(
         ]
         for device in devices:
             device.wait_until_opened(cancelled)
-        readers = [(Classifier(settings.model, spec, device), device) for device in devices]
+        readers = [(Classifier(settings.model, spec, device, branch=branch), device) for device in devices]
         check_every = settings.check_every if fallback is twin else 0
         return Failover(readers, fallback, check_every, tolerance, stack.pop_all())
 

@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_fer.errors import BackendError, ModelError
+from edge_fer.expression.feature_branch import FeatureBranch
 from edge_fer.inference import TensorSpec
 from edge_fer.inference.manifest import ClassifierSpec, FurtherOutput
-from edge_fer.types import LABELS
+from edge_fer.inference.quantization import dequantize
+from edge_fer.types import LABELS, Image
 
 _SUM_TOLERANCE = 0.1
 """How far the sum of probabilities may be from 1: rounding to int8 adds up over the labels."""
@@ -28,25 +30,30 @@ class LabelOutput:
         model: the network's name in the manifest, for messages.
         spec: what the manifest says of it.
         outputs: what the network gives.
+        branch: makes logits of the network's features, where the manifest says that they are made outside of it.
 
     Raises:
         ModelError: when the two do not fit together.
     """
 
-    def __init__(self, model: str, spec: ClassifierSpec, outputs: Sequence[TensorSpec]) -> None:
-        self._model, self._temperature = model, spec.temperature
-        self._place = find_outputs(model, spec, outputs)["labels"]
+    def __init__(
+        self, model: str, spec: ClassifierSpec, outputs: Sequence[TensorSpec], branch: FeatureBranch | None = None
+    ) -> None:
+        assert (branch is None) == (spec.branch is None)
+        self._model, self._temperature, self._branch = model, spec.temperature, branch
+        self._place = find_outputs(model, spec, outputs)["features" if branch else "labels"]
         self._tensor = outputs[self._place]
         self._are_probabilities = spec.output == "probabilities"
         targets = spec.targets
         self._kept = [place for place, target in enumerate(targets) if target is not None]
         self._merge = np.array([[float(targets[place] == label) for label in LABELS] for place in self._kept])
 
-    def values(self, answers: Sequence[NDArray[Any]]) -> NDArray[np.float64]:
+    def values(self, answers: Sequence[NDArray[Any]], face: Image) -> NDArray[np.float64]:
         """What the network gives for its own labels.
 
         Args:
             answers: its outputs.
+            face: what it was given, aligned, uint8.
 
         Returns:
             `(labels,)`: logits or probabilities, as the manifest says.
@@ -55,6 +62,8 @@ class LabelOutput:
             BackendError: when they are not numbers, or not probabilities although the manifest says so.
         """
         values = dequantize(answers[self._place].reshape(-1), self._tensor)
+        if self._branch is not None:
+            values = self._branch.logits(values, face)
         if not np.isfinite(values).all():
             raise BackendError(
                 f"expected numbers from `{self._model}`, found {np.array2string(values, precision=3)}; the file is "
@@ -113,13 +122,14 @@ def find_outputs(model: str, spec: ClassifierSpec, outputs: Sequence[TensorSpec]
         outputs: what the network gives.
 
     Returns:
-        The place in `outputs` of `labels`, and of `features` and `valence_arousal` where there are any.
+        The place in `outputs` of `labels` (unless they are made outside of the network), and of `features` and
+        `valence_arousal` where there are any.
 
     Raises:
         ModelError: when one is missing or ambiguous, or the network has others.
     """
     stated = {"features": spec.features, "valence_arousal": spec.valence_arousal}
-    wanted = {"labels": FurtherOutput(width=len(spec.labels))}
+    wanted = {} if spec.branch else {"labels": FurtherOutput(width=len(spec.labels))}
     wanted |= {name: output for name, output in stated.items() if output is not None}
     places: dict[str, int] = {}
     for name, output in sorted(wanted.items(), key=lambda item: item[1].name is None):
@@ -144,13 +154,6 @@ def _fits(tensor: TensorSpec, output: FurtherOutput) -> bool:
 def are_probabilities(values: NDArray[np.float64], tolerance: float) -> bool:
     """Whether values are all 0..1 and sum to 1, within a tolerance."""
     return bool(values.min() >= -tolerance and abs(values.sum() - 1) <= tolerance)
-
-
-def dequantize(values: NDArray[Any], tensor: TensorSpec) -> NDArray[np.float64]:
-    """Real values of a network's output; those without a scale are real already."""
-    if tensor.scale == 0:
-        return values.astype(np.float64)
-    return (values.astype(np.float64) - tensor.zero_point) * tensor.scale
 
 
 def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -22,8 +22,8 @@ from edge_fer.inference.picture_spec import InputSpec, MtcnnInput
 from edge_fer.types import LABELS, Label
 
 MtcnnTask = Literal["propose", "refine", "output"]
-Task = Literal["classify"] | MtcnnTask
-"""What a network is for: reading expressions, or one of MTCNN's three stages."""
+Task = Literal["classify", "landmarks"] | MtcnnTask
+"""What a network is for: reading expressions, 68 landmarks for that, or one of MTCNN's three stages."""
 
 _CLOSE = 0.75  # names less alike than this are no typing errors of each other
 
@@ -98,6 +98,20 @@ class FailoverSpec(_Record):
 
     tolerance: float = Field(0.2, gt=0, lt=1)
     golden_seeds: tuple[int, ...] = Field((4, 12), min_length=2)
+
+
+class BranchSpec(_Record):
+    """The second input of a network: hand-made features of the face, which layers outside of its file read.
+
+    Attributes:
+        file: their weights (.npz) beside the manifest; see `edge_fer.expression.feature_branch`.
+        sha256: the file's hash.
+        landmarks: name of the entry, in the same manifest, that finds the 68 landmarks among the features.
+    """
+
+    file: FileName
+    sha256: Sha256
+    landmarks: str
 
 
 class EdgeTpuFile(_Record):
@@ -181,8 +195,10 @@ class ClassifierSpec(NetworkSpec):
         labels: what its outputs mean, in their order, in its own words.
         label_map: one of the seven expressions for each label of another name, or None to leave it out; labels that
             become the same expression are added up, and what remains is scaled to a sum of 1.
-        features: a further output, the face as the network describes it; not used yet.
+        features: a further output, the face as the network describes it; used with `branch` only.
         valence_arousal: a further output; not used yet.
+        branch: a second input, of hand-made features; the file then gives `features` only, and what is made of both
+            gives the logits. None: the network reads the picture alone.
         crop: how faces are cut out.
         temperature: logits are divided by it before the softmax.
         abstain_below: confidence below which its labels are guesses, 0..1.
@@ -197,6 +213,7 @@ class ClassifierSpec(NetworkSpec):
     label_map: dict[str, Label | None] = Field(default_factory=dict, validate_default=True)
     features: FurtherOutput | None = None
     valence_arousal: ValenceArousal | None = None
+    branch: BranchSpec | None = None
     crop: CropSpec
     temperature: float = Field(1.0, gt=0)
     abstain_below: float = Field(0.0, ge=0, lt=1)
@@ -230,6 +247,19 @@ class ClassifierSpec(NetworkSpec):
             raise ValueError(f"expected a label of the network for each of the seven, found none for {missing[0]}")
         return label_map
 
+    @field_validator("branch")
+    @classmethod
+    def _reads_features(cls, branch: BranchSpec | None, info: ValidationInfo) -> BranchSpec | None:
+        if branch is not None and (info.data.get("features") is None or info.data.get("output") != "logits"):
+            raise ValueError("expected `features` and `output: logits` beside it, found others")
+        return branch
+
+    @property
+    def files(self) -> tuple[ModelFile, ...]:
+        """The network, what was compiled of it, and the weights of its second input."""
+        branch = (ModelFile(self.branch.file, self.branch.sha256),) if self.branch else ()
+        return (*super().files, *branch)
+
     @property
     def targets(self) -> tuple[str | None, ...]:
         """For each of `labels` the one of the seven that it becomes; None where it is left out."""
@@ -239,6 +269,41 @@ class ClassifierSpec(NetworkSpec):
     def summary(self) -> str:
         """Arithmetic, file, and what was measured."""
         figures = f"  {self.accuracy.int8:.1%} on {self.accuracy.dataset}" if self.accuracy else ""
+        return f"{super().summary}{figures}"
+
+
+class LandmarkAccuracy(_Record):
+    """How far landmarks are from those that a network learned from, on a named set.
+
+    Attributes:
+        dataset: which faces, in words.
+        images: how many.
+        error: mean distance, as a part of the distance between the eyes' outer corners.
+    """
+
+    dataset: str
+    images: int
+    error: float
+
+
+class LandmarksSpec(NetworkSpec):
+    """A network that finds the 68 landmarks of iBUG 300-W in a face of 48x48 pixels, for hand-made features.
+
+    Its output is x and y in turns, pixels.
+
+    Attributes:
+        input: how a face becomes its input.
+        accuracy: measured on validation faces.
+    """
+
+    task: Literal["landmarks"]
+    input: InputSpec
+    accuracy: LandmarkAccuracy | None = None
+
+    @property
+    def summary(self) -> str:
+        """Arithmetic, file, and what was measured."""
+        figures = f"  {self.accuracy.error:.1%} of the eye distance" if self.accuracy else ""
         return f"{super().summary}{figures}"
 
 
@@ -254,7 +319,7 @@ class MtcnnSpec(NetworkSpec):
     input: MtcnnInput
 
 
-ModelSpec = Annotated[ClassifierSpec | MtcnnSpec, Field(discriminator="task")]
+ModelSpec = Annotated[ClassifierSpec | LandmarksSpec | MtcnnSpec, Field(discriminator="task")]
 """An entry of the manifest."""
 
 
@@ -329,7 +394,7 @@ def _fields(section: list[str | int]) -> list[str]:
     if not section:
         return list(Manifest.model_fields)
     _, _, task, *names = section
-    record: Any = ClassifierSpec if task == "classify" else MtcnnSpec
+    record: Any = {"classify": ClassifierSpec, "landmarks": LandmarksSpec}.get(str(task), MtcnnSpec)
     for name in names:
         annotation = record.model_fields[name].annotation
         record = next(kind for kind in (annotation, *get_args(annotation)) if hasattr(kind, "model_fields"))

@@ -9,7 +9,16 @@ from typing import Literal, overload
 from edge_fer.common.text import first_line
 from edge_fer.common.yaml_text import YamlTextError, parse_yaml, read_text
 from edge_fer.errors import ModelError
-from edge_fer.inference.manifest import ClassifierSpec, ModelFile, ModelSpec, MtcnnSpec, MtcnnTask, Task, parse_manifest
+from edge_fer.inference.manifest import (
+    ClassifierSpec,
+    LandmarksSpec,
+    ModelFile,
+    ModelSpec,
+    MtcnnSpec,
+    MtcnnTask,
+    Task,
+    parse_manifest,
+)
 
 MANIFEST = "manifest.yaml"
 
@@ -45,6 +54,9 @@ class ModelStore:
 
     @overload
     def spec(self, name: str, task: Literal["classify"]) -> ClassifierSpec: ...
+
+    @overload
+    def spec(self, name: str, task: Literal["landmarks"]) -> LandmarksSpec: ...
 
     @overload
     def spec(self, name: str, task: MtcnnTask) -> MtcnnSpec: ...

@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 
 from edge_fer.errors import BackendError, ModelError
 from edge_fer.expression.classifier import Classifier, open_classifier
-from edge_fer.expression.outputs import LabelOutput, dequantize, find_outputs, softmax
+from edge_fer.expression.outputs import LabelOutput, find_outputs, softmax
 from edge_fer.expression.preprocessing import quantization_table
 from edge_fer.inference import TensorSpec
 from edge_fer.inference.fake import FakeBackend
 from edge_fer.inference.manifest import ClassifierSpec
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.inference.picture_spec import InputSpec
+from edge_fer.inference.quantization import dequantize
 from edge_fer.settings import ClassifySettings
 from edge_fer.types import LABELS, AlignedFace
 
@@ -169,7 +170,8 @@ def spec_with(spec: ClassifierSpec, **changes: Any) -> ClassifierSpec:
 def read(spec: ClassifierSpec, values: list[float], *others: TensorSpec) -> tuple[float, ...]:
     label_output = LabelOutput("net", spec, [*others, tensor(np.float32, 0, 0, (1, len(values)))])
     answers = [np.zeros(other.shape, other.dtype) for other in others]
-    return label_output.probabilities(label_output.values([*answers, np.array([values], np.float32)]))
+    face = np.zeros((4, 4), np.uint8)
+    return label_output.probabilities(label_output.values([*answers, np.array([values], np.float32)], face))
 
 
 EIGHT = ("neutral", "happy", "surprise", "sadness", "anger", "disgust", "fear", "contempt")

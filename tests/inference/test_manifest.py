@@ -83,7 +83,7 @@ def test_the_shipped_manifest_keeps_what_failover_compared_by_before() -> None:
     [
         (
             {"task": "clasify"},
-            ", field `task`: expected one of 'classify', 'propose', 'refine', 'output', not 'clasify'",
+            ", field `task`: expected one of 'classify', 'landmarks', 'propose', 'refine', 'output', not 'clasify'",
         ),
         ({"task": None}, ", field `task`: it is missing"),
         ({"card": None}, ", field `card`: it is missing"),

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from edge_fer.errors import ConfigError, ModelError
 from edge_fer.expression.classifier import Classifier
+from edge_fer.expression.feature_branch import open_branch
 from edge_fer.inference import open_backend
 from edge_fer.inference.manifest import ClassifierSpec
 from edge_fer.inference.model_store import ModelStore
@@ -31,11 +32,12 @@ Uint8: `(size, size)`, grey, or `(size, size, 3)`, BGR.
 
 @dataclass(frozen=True, slots=True)
 class Artefact:
-    """A classifier's file, and its manifest entry (or that of the model beside which it is measured)."""
+    """A classifier's file, its manifest entry (or that of the model beside which it is measured), and their folder."""
 
     name: str
     spec: ClassifierSpec
     content: bytes
+    store: ModelStore
 
 
 def find_artefact(store: ModelStore, name: str) -> Artefact:
@@ -44,7 +46,7 @@ def find_artefact(store: ModelStore, name: str) -> Artefact:
     Raises:
         ModelError: when there is none of that name, or its file is missing or corrupt.
     """
-    return Artefact(name, store.spec(name, "classify"), store.load(name, "classify"))
+    return Artefact(name, store.spec(name, "classify"), store.load(name, "classify"), store)
 
 
 def find_rival(model: Artefact, against: str) -> Artefact:
@@ -86,7 +88,7 @@ def _find_rival(model: Artefact, against: str) -> Artefact:
     with open_backend("cpu", content) as backend:
         quantization = "int8" if backend.inputs[0].dtype == np.int8 else "float32"
     changes = {"file": path.name, "sha256": hashlib.sha256(content).hexdigest(), "quantization": quantization}
-    return Artefact(path.stem, model.spec.model_copy(update=changes), content)
+    return Artefact(path.stem, model.spec.model_copy(update=changes), content, model.store)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,8 @@ def open_contender(artefact: Artefact, threads: int, stack: ExitStack) -> Conten
     """
     backend = open_backend("cpu", artefact.content, threads=threads)
     stack.callback(backend.close)
-    classifier = Classifier(artefact.name, artefact.spec, backend)
+    branch = open_branch(artefact.store, artefact.name, artefact.spec)
+    classifier = stack.enter_context(Classifier(artefact.name, artefact.spec, backend, branch=branch))
     classifier.classify(classifier.blank_face)  # the first call is the slowest
     return Contender(classifier, artefact.spec.temperature)
 

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_fer.errors import ModelError
-from edge_fer.expression.outputs import dequantize
 from edge_fer.expression.preprocessing import Preprocessor
 from edge_fer.inference import open_backend
 from edge_fer.inference.picture_spec import InputSpec
+from edge_fer.inference.quantization import dequantize
 from edge_fer.lab.console import Progress, silent
 from edge_fer.types import LABELS
 
