@@ -48,6 +48,13 @@ def train(
         ),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the same command from its checkpoint.")] = False,
+    landmarks: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="For networks that read hand-made features, too: FILE, or NAME=FILE, from `edge-fer lab landmarks`.",
+            metavar="FILE",
+        ),
+    ] = None,
     layout: Annotated[list[str] | None, typer.Option(help=f"LAYOUT, or NAME=LAYOUT: {LAYOUT_HELP}")] = None,
     change: Annotated[
         list[str] | None, typer.Option("--set", help="Change the recipe: KEY=VALUE, such as stages.full.epochs=2.")
@@ -86,7 +93,7 @@ def train(
         plan = plan.model_copy(update={"bf16": False})
     first = initial_weights(weights, plan)
     teachers = _teachers(plan, teacher or [], first.net.colour)
-    sets = _datasets(plan, data, layout or [])
+    sets = _datasets(plan, data, layout or [], landmarks or [])
     _study(plan, teachers, sets)
     sizes = {name: group.feature_count for name, group in teachers.items()}
     model = initial_model(first, plan, sets, ConsoleReporter(), sizes)
@@ -142,18 +149,20 @@ def _check_compiler(recipe: Recipe, device: str) -> None:
         )
 
 
-def _datasets(recipe: Recipe, data: list[str], layouts: list[str]) -> dict[str, Dataset]:
+def _datasets(recipe: Recipe, data: list[str], layouts: list[str], landmarks: list[str]) -> dict[str, Dataset]:
     """The data set of each name in the recipe; one that is named for all is opened once."""
     from edge_fer.lab.datasets import open_dataset
+    from edge_fer.lab.datasets.landmarks import with_landmarks
 
     names = list(dict.fromkeys(stage.data for stage in recipe.stages))
-    paths, kinds = _by_name(names, data), _by_name(names, layouts)
+    paths, kinds, points = (_by_name(names, values) for values in (data, layouts, landmarks))
     missing = [name for name in names if name not in paths]
     if missing:
         raise ConfigError(f"expected --data {missing[0]}=PATH for the recipe {recipe.name}, found none")
     wanted = {name: (Path(paths[name]), layout_of(kinds.get(name, "auto"))) for name in names}
     opened = {place: open_dataset(*place) for place in set(wanted.values())}
-    return {name: opened[place] for name, place in wanted.items()}
+    sets = {name: opened[place] for name, place in wanted.items()}
+    return sets | {name: with_landmarks(sets[name], Path(file)) for name, file in points.items() if name in sets}
 
 
 def _teachers(recipe: Recipe, values: list[str], colour: Colour) -> dict[str, Teachers]:

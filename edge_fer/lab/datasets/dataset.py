@@ -181,6 +181,8 @@ class Dataset:
         drawn: splits that it does not come with and that were drawn from its training faces.
         crop: how the runtime's alignment has cut every face already; None: they are pictures as their
             owners give them out.
+        landmarks: `(n, 68, 2)` float32, of each face at 48x48 pixels, for networks that read hand-made features, too;
+            not a number where they are not known. None: there are none.
     """
 
     name: str
@@ -193,6 +195,7 @@ class Dataset:
     contempt: tuple[int, ...] | None = None
     drawn: tuple[Split, ...] = ()
     crop: CropSpec | None = None
+    landmarks: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -210,6 +213,7 @@ class Dataset:
             targets=self.targets[indices],
             splits=self.splits[indices],
             second=self.second[indices],
+            landmarks=None if self.landmarks is None else self.landmarks[indices],
         )
 
     def by_second(self) -> Dataset:

@@ -95,7 +95,7 @@ def map_sides(net: Network) -> dict[str, int]:
     handles = [net.get_submodule(layer).register_forward_hook(note(layer)) for layer in net.CAM_LAYERS]
     try:
         with torch.no_grad():
-            net(torch.zeros(1, 3, net.side, net.side))
+            net.pooled(torch.zeros(1, 3, net.side, net.side))
     finally:
         for handle in handles:
             handle.remove()

@@ -116,6 +116,17 @@ class Network(nn.Module):
         """
         return 0.0
 
+    def set_resolution(self, side: int) -> None:
+        """Let the layers work on pictures of another size.
+
+        Args:
+            side: side of the picture, pixels.
+
+        Raises:
+            ConfigError: when the layers cannot.
+        """
+        self.resolution = side
+
     def settings(self) -> dict[str, Any]:
         """The arguments that build this network again."""
         return {name: getattr(self, name) for name in self.SETTINGS}

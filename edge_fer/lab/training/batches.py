@@ -18,6 +18,7 @@ from torch import Tensor
 
 from edge_fer.errors import SourceError
 from edge_fer.lab.datasets.dataset import Dataset, read_picture
+from edge_fer.lab.datasets.landmarks import hand_made
 from edge_fer.lab.datasets.pictures import resize
 from edge_fer.lab.networks.base import NetworkInput
 from edge_fer.lab.training.augment import as_tensor, averaged, degrade, erase, light, standardise, warp
@@ -35,12 +36,14 @@ class Batch:
         targets: `(n, 7)` float32, rows summing to 1.
         second: `(n, 7)` float32, rows summing to 1, or 0 where there is no second label.
         views: `(n, channels, view, view)` float32, 0..255: the same pictures for teachers; None: there are none.
+        hand_made: `(n, 2728)` float32, hand-made features of the faces as they are; None: there are none.
     """
 
     images: Tensor
     targets: Tensor
     second: Tensor
     views: Tensor | None = None
+    hand_made: Tensor | None = None
 
 
 class Batches:
@@ -91,7 +94,7 @@ class Batches:
         second = np.where(known[:, None] >= 0, smoothed(np.eye(len(LABELS))[known], smooth), 0)
         targets, second_targets = (torch.from_numpy(values).float() for values in (self.targets[chosen], second))
         own = standardise(averaged(images, stage.size), self._input)
-        batch = Batch(own, targets, second_targets, images if self._view else None)
+        batch = Batch(own, targets, second_targets, images if self._view else None, features_of(self._dataset, chosen))
         return mixed(batch, float(rng.beta(stage.loss.mixup, stage.loss.mixup))) if stage.loss.mixup else batch
 
     def stream(self, first: int, last: int, workers: int) -> Iterator[Batch]:
@@ -136,9 +139,22 @@ def mixed(batch: Batch, part: float) -> Batch:
     images, targets, second = (
         tensor * (1 - part) + tensor.flip(0) * part for tensor in (batch.images, batch.targets, batch.second)
     )
-    views = None if batch.views is None else batch.views * (1 - part) + batch.views.flip(0) * part
+    views, hand_made = (
+        None if some is None else some * (1 - part) + some.flip(0) * part for some in (batch.views, batch.hand_made)
+    )
     known = batch.second.sum(dim=1, keepdim=True) > 0
-    return Batch(images, targets, second * (known & known.flip(0)), views)
+    return Batch(images, targets, second * (known & known.flip(0)), views, hand_made)
+
+
+def features_of(dataset: Dataset, indices: NDArray[np.int64]) -> Tensor | None:
+    """Hand-made features of some faces, `(n, 2728)` float32; None where the data set has no landmarks."""
+    return None if dataset.landmarks is None else torch.from_numpy(hand_made(dataset, indices.tolist()))
+
+
+def plain_features(dataset: Dataset, count: int) -> Iterator[Tensor | None]:
+    """The hand-made features that belong to each of `plain_batches`, which has as many."""
+    for first in range(0, len(dataset), count):
+        yield features_of(dataset, np.arange(first, min(first + count, len(dataset))))
 
 
 def plain_batches(dataset: Dataset, size: int, count: int, expected: NetworkInput) -> Iterator[Tensor]:

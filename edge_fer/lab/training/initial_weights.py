@@ -12,9 +12,11 @@ from torch import nn
 from edge_fer.errors import ConfigError
 from edge_fer.lab.console import Reporter
 from edge_fer.lab.datasets.dataset import Dataset, Split
+from edge_fer.lab.datasets.landmarks import feature_statistics
 from edge_fer.lab.model_folder import find_entry
 from edge_fer.lab.networks import DEFAULT, open_network
 from edge_fer.lab.networks.base import Network, new_head
+from edge_fer.lab.networks.two_inputs import TwoInputs
 from edge_fer.lab.training.batch_norm import has_batch_norms, settle_on_faces
 from edge_fer.lab.training.multi_task import MultiTaskModel, initialise
 from edge_fer.lab.training.recipe import Recipe
@@ -100,8 +102,9 @@ def initial_model(
 ) -> MultiTaskModel:
     """The network as a recipe begins to train it.
 
-    A deployed network's batch norms are made fit to be trained on these faces; a second head is added where the
-    recipe and the faces have a use for one.
+    A deployed network's batch norms are made fit to be trained on these faces; what standardises the hand-made
+    features of a network that reads them is measured on them; a second head is added where the recipe and the faces
+    have a use for one.
 
     Args:
         first: the weights, which become those of the model.
@@ -111,13 +114,17 @@ def initial_model(
         feature_sizes: how many features the teachers of each name have; see `MultiTaskModel`.
 
     Raises:
-        SourceError: when there are too few faces, or one cannot be read.
+        SourceError: when there are too few faces, one cannot be read, or its landmarks are needed and not known.
     """
     if first.deployed is not None and has_batch_norms(first.net):
         stage = recipe.stages[0]
         with report.step(f"starting from {first.deployed}: statistics of its batch norms") as progress:
             faces = sets[stage.data].only(Split.TRAINING)
             settle_on_faces(first.net, faces, stage, recipe.seed, progress=progress)
+    if isinstance(first.net, TwoInputs) and not first.net.has_statistics:
+        faces = sets[recipe.stages[0].data].only(Split.TRAINING)
+        with report.step(f"hand-made features of {len(faces)} faces") as progress:
+            first.net.set_statistics(*feature_statistics(faces, progress))
     second = first.second
     if second is None and recipe.has_second and any((dataset.second >= 0).any() for dataset in sets.values()):
         second = new_head(first.net.head.in_features)

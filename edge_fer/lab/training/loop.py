@@ -163,9 +163,9 @@ class Trainer:
 
     def _set_resolution(self, size: int) -> None:
         """Note the size of the stage's pictures in the network, for its weights file."""
-        self._model.net.resolution = size
+        self._model.net.set_resolution(size)
         if self._average:
-            self._average.model.net.resolution = size
+            self._average.model.net.set_resolution(size)
 
     def _spend(self, before: float) -> float:
         now = self._options.clock()
@@ -185,12 +185,13 @@ class Trainer:
         device = self._options.device
         images = batch.images.to(device, memory_format=self._format())
         targets, second_targets = batch.targets.to(device), batch.second.to(device)
+        hand_made = None if batch.hand_made is None else batch.hand_made.to(device)
         with torch.autocast(device, torch.bfloat16, enabled=self._recipe.bf16):
-            outputs = self._forward(images)
+            outputs = self._forward(images, hand_made)
             lesson = self._ask(stage, batch)
             if stage.loss.distillation and self._average:
                 with torch.no_grad():
-                    targets = towards(targets, self._average.model(images).logits, stage.loss.distillation)
+                    targets = towards(targets, self._average.model(images, hand_made).logits, stage.loss.distillation)
         if stage.teacher and lesson:
             targets, second_targets = with_answers(targets, second_targets, lesson, stage.teacher.answers)
         loss = cross_entropy(outputs.logits, targets, weights)

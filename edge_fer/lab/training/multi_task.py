@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from edge_fer.lab.networks.base import Network
+from edge_fer.lab.networks.two_inputs import TwoInputs
 from edge_fer.lab.training.recipe import Start
 from edge_fer.lab.weights.npz import Weights, save_weights
 from edge_fer.lab.weights.provenance import Origin
@@ -66,10 +67,18 @@ class MultiTaskModel(nn.Module):
         )
         self.net.dropout.p = dropout
 
-    def forward(self, image: Tensor) -> Outputs:
-        """Run the network."""
+    def forward(self, image: Tensor, hand_made: Tensor | None = None) -> Outputs:
+        """Run the network.
+
+        Args:
+            image: as the network takes it.
+            hand_made: `(n, 2728)` float32, for a network with two inputs.
+        """
         pooled = self.net.pooled(image)
-        features = self.net.dropout(self.net.after_pool(pooled))
+        if isinstance(self.net, TwoInputs):
+            features = self.net.dropout(self.net.after_pool(pooled, hand_made))
+        else:
+            features = self.net.dropout(self.net.after_pool(pooled))
         return Outputs(self.net.head(features), None if self.second is None else self.second(features), pooled)
 
     def save(self, path: Path) -> None:

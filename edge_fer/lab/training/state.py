@@ -82,6 +82,8 @@ def identity_of(recipe: Recipe, data: Mapping[str, Dataset], origin: Origin | No
     for name in sorted({stage.data for stage in recipe.stages}):
         for values in (data[name].labels, data[name].targets, data[name].splits, data[name].second):
             digest.update(np.ascontiguousarray(values).tobytes())
+        landmarks = data[name].landmarks
+        digest.update(b"" if landmarks is None else np.ascontiguousarray(landmarks).tobytes())
     return digest.hexdigest()
 
 

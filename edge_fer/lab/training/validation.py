@@ -9,7 +9,7 @@ import torch
 
 from edge_fer.lab.datasets.dataset import Dataset
 from edge_fer.lab.evaluation.metrics import negative_log_likelihood, score
-from edge_fer.lab.training.batches import plain_batches
+from edge_fer.lab.training.batches import plain_batches, plain_features
 from edge_fer.lab.training.multi_task import MultiTaskModel
 
 _BATCH = 64
@@ -26,8 +26,9 @@ def measure(model: MultiTaskModel, faces: Dataset, size: int, device: str, *, bf
     seconds: list[Any] = []
     model.eval()
     with torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=bf16):
-        for images in plain_batches(faces, size, _BATCH, model.net.input):
-            logits, second, _ = model(images.to(device))
+        batches = plain_batches(faces, size, _BATCH, model.net.input)
+        for images, hand_made in zip(batches, plain_features(faces, _BATCH), strict=True):
+            logits, second, _ = model(images.to(device), None if hand_made is None else hand_made.to(device))
             outputs.append(logits.float().cpu())
             seconds += [] if second is None else [second.float().cpu()]
     logits_of_all = torch.cat(outputs).double().numpy()
