@@ -87,6 +87,10 @@ class TwoInputs(Network):
         """Whether it is known by what hand-made features are standardised."""
         return bool(self.feature_mean.any())
 
+    def cell_stride(self, layer: str, cells: int) -> int:
+        """See `Network.cell_stride`."""
+        return self.trunk.cell_stride(layer.removeprefix("trunk."), cells)
+
     def set_statistics(self, mean: NDArray[np.float32], std: NDArray[np.float32]) -> None:
         """Set by what hand-made features are standardised, `(2728,)` each."""
         self.feature_mean.copy_(torch.from_numpy(mean))
@@ -147,13 +151,18 @@ class TwoInputs(Network):
         }
 
     @classmethod
+    def over(cls, trunk: Network) -> Self:
+        """The network with a trunk that was trained alone, without its head, and new dense layers."""
+        net = cls(trunk.width, trunk.resolution, trunk.colour)
+        trunk.head = nn.Identity()
+        net.trunk = trunk
+        return net.eval()
+
+    @classmethod
     def load_foreign(cls, path: Path) -> Self:
         """The network with a trunk from a file that the trunk's network can read, and new dense layers.
 
         Raises:
             ModelError: when the file cannot be read or holds other weights.
         """
-        net = cls()
-        net.trunk = cls.TRUNK.load_foreign(path)
-        net.trunk.head = nn.Identity()
-        return net.eval()
+        return cls.over(cls.TRUNK.load_foreign(path))
