@@ -14,6 +14,7 @@ from edge_fer.lab.cli.evaluate import card, evaluate
 from edge_fer.lab.cli.explain import explain, layers
 from edge_fer.lab.cli.export import export
 from edge_fer.lab.cli.faces import faces
+from edge_fer.lab.cli.landmarks import landmarks, lm68
 from edge_fer.lab.cli.networks import networks
 from edge_fer.lab.cli.realtime import agreement, steps, tracking
 from edge_fer.lab.cli.thresholds import light, thresholds
@@ -47,6 +48,8 @@ def root() -> None:
 app.command(rich_help_panel=MODEL)(faces)
 app.command(rich_help_panel=MODEL)(data)
 app.command(rich_help_panel=MODEL)(networks)
+app.command(rich_help_panel=MODEL)(landmarks)
+app.command(rich_help_panel=MODEL)(lm68)
 app.command(rich_help_panel=MODEL)(train)
 app.command(rich_help_panel=MODEL)(export)
 app.command(rich_help_panel=INSIDE)(evaluate)
