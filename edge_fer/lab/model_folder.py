@@ -29,7 +29,7 @@ def write_artefact(folder: Path, name: str, content: bytes) -> dict[str, str]:
         OutputError: when the folder cannot be written.
     """
     file = f"{name}.tflite"
-    _write(folder / file, content)
+    write_file(folder / file, content)
     return {"file": file, "sha256": hashlib.sha256(content).hexdigest(), "card": f"{name}.md"}
 
 
@@ -39,7 +39,7 @@ def write_card(folder: Path, spec: ModelSpec, text: str) -> None:
     Raises:
         OutputError: when the folder cannot be written.
     """
-    _write(folder / spec.card, text.encode())
+    write_file(folder / spec.card, text.encode())
 
 
 def write_licence(folder: Path, package: str) -> str:
@@ -56,7 +56,7 @@ def write_licence(folder: Path, package: str) -> str:
     if text is None:
         raise ModelError(f"expected a LICENSE in the package {package}, found none; install the release of the extra")
     name = f"{package}.LICENSE"
-    _write(folder / name, text.encode())
+    write_file(folder / name, text.encode())
     return name
 
 
@@ -108,14 +108,19 @@ def update_manifest(folder: Path, specs: Mapping[str, ModelSpec]) -> None:
     known = ModelStore(folder).specs if path.exists() else {}
     entries = {name: _entry(spec) for name, spec in sorted({**known, **specs}.items())}
     content = {"schema": "edge-fer/models/1", "models": entries}
-    _write(path, yaml.safe_dump(content, sort_keys=False, width=120, allow_unicode=True).encode())
+    write_file(path, yaml.safe_dump(content, sort_keys=False, width=120, allow_unicode=True).encode())
 
 
 def _entry(spec: ModelSpec) -> dict[str, Any]:
     return spec.model_dump(mode="json", exclude_defaults=True)
 
 
-def _write(path: Path, content: bytes) -> None:
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file of an artefact, and the folder where there is none.
+
+    Raises:
+        OutputError: when it cannot be written.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)

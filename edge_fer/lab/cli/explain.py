@@ -67,12 +67,13 @@ def layers(
         raise ConfigError("expected either --weights or --float for the float network, found both or neither; give one")
     store = ModelStore(models)
     model = model_of(model, store)
-    spec = store.spec(model, "classify").input
-    assert spec.size is not None
+    entry = store.spec(model, "classify")
+    spec = entry.input
     int8_model = store.load(model, "classify") if int8 is None else _content(int8)
     pictures = _some_faces(data, layout, Split.VALIDATION, faces, seed, spec)
     report = ConsoleReporter()
-    float_model = _converted(weights, network, report) if float_file is None else _content(float_file)
+    features = entry.features is not None
+    float_model = _content(float_file) if float_file else _converted(weights, network, report, features=features)
     with report.step(f"running both networks on {len(pictures)} faces") as progress:
         found = compare_layers(float_model, int8_model, pictures, spec, threads=threads, progress=progress)
     for line in _table(found):
@@ -89,14 +90,15 @@ def _content(path: Path) -> bytes:
         raise ModelError(f"expected a .tflite file at {path}, found: {error.strerror}; check the path") from error
 
 
-def _converted(weights: Path | None, network: str | None, report: Reporter) -> bytes:
+def _converted(weights: Path | None, network: str | None, report: Reporter, *, features: bool) -> bytes:
     from edge_fer.lab.export.convert import convert
+    from edge_fer.lab.export.deployed import deployed
     from edge_fer.lab.weights.npz import load_weights
 
     assert weights is not None
     net = load_weights(weights, network).net
     report.say("converting the weights")
-    return convert(net, net.side)
+    return convert(deployed(net, features=features), net.side)
 
 
 def _some_faces(data: Path, layout: str, split: Split, count: int, seed: int, spec: InputSpec) -> NDArray[np.uint8]:

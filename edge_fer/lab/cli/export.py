@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from edge_fer.errors import ConfigError
 from edge_fer.lab.cli.options import LAYOUT_HELP, NETWORK, layout_of
+
+if TYPE_CHECKING:
+    from edge_fer.inference.model_store import ModelStore
 
 
 def export(
@@ -79,6 +82,7 @@ def export(
             faces=faces,
             chosen_on=chosen_on,
             seed=seed,
+            landmarks=out if (out / MANIFEST).is_file() else None,
             float_file=float_file,
         )
         job = prepare(weights, open_dataset(data, layout_of(layout)), plan)
@@ -86,8 +90,16 @@ def export(
         if mtcnn:
             export_mtcnn(folder, report)
         if job is not None:
-            there = out if (out / MANIFEST).is_file() else None
-            export_classifier(job, folder, ModelStore(folder if mtcnn else there), report)
+            export_classifier(job, folder, ModelStore(folder) if mtcnn else _store_of_detector(out), report)
     report.say(f"artefacts, cards and manifest are in {out}")
     if job is not None:
         report.say(f"try it: edge-fer run --models {shlex.quote(str(out))} --model {job.name} --camera 0")
+
+
+def _store_of_detector(folder: Path) -> ModelStore:
+    """The folder where it has a detector, else the shipped models."""
+    from edge_fer.inference.model_store import MANIFEST, ModelStore
+
+    there = ModelStore(folder) if (folder / MANIFEST).is_file() else None
+    has_detector = there is not None and any(spec.task == "propose" for spec in there.specs.values())
+    return there if there is not None and has_detector else ModelStore()

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_fer.errors import ModelError
+from edge_fer.expression.feature_branch import FeatureBranch
 from edge_fer.expression.preprocessing import Preprocessor
 from edge_fer.inference import open_backend
 from edge_fer.inference.picture_spec import InputSpec
@@ -17,7 +18,13 @@ from edge_fer.types import LABELS
 
 
 def classify(
-    model: bytes, images: NDArray[np.uint8], spec: InputSpec, *, threads: int = 2, progress: Progress = silent
+    model: bytes,
+    images: NDArray[np.uint8],
+    spec: InputSpec,
+    *,
+    branch: FeatureBranch | None = None,
+    threads: int = 2,
+    progress: Progress = silent,
 ) -> NDArray[np.float64]:
     """The logits of every face.
 
@@ -25,6 +32,7 @@ def classify(
         model: the content of a .tflite file, float32 or int8.
         images: uint8: `(n, size, size)`, grey, or `(n, size, size, 3)`, BGR, where the network takes colour.
         spec: how a pixel becomes an input.
+        branch: makes logits of the network's only output, its features; None: the network gives logits.
         threads: processor threads.
         progress: called after each face.
 
@@ -36,11 +44,12 @@ def classify(
     """
     with open_backend("cpu", model, threads=threads) as backend:
         preprocessor = Preprocessor("the network", spec, backend.inputs)
-        place = _logits_of([output.shape for output in backend.outputs])
+        place = 0 if branch else _logits_of([output.shape for output in backend.outputs])
         rows = []
         for number, image in enumerate(images, 1):
             outputs = backend.infer(preprocessor.prepare(image))
-            rows.append(dequantize(outputs[place][0], backend.outputs[place]))
+            values = dequantize(outputs[place][0], backend.outputs[place])
+            rows.append(values if branch is None else branch.logits(values, image))
             progress(number, len(images))
     return np.stack(rows)
 

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_fer.errors import ModelError, SourceError
-from edge_fer.inference.manifest import Accuracy, ClassifierSpec, CropSpec, FurtherOutput
+from edge_fer.expression.feature_branch import FeatureBranch
+from edge_fer.inference.manifest import Accuracy, BranchSpec, ClassifierSpec, CropSpec, FurtherOutput
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.inference.picture_spec import InputSpec
 from edge_fer.lab.console import Reporter
@@ -23,11 +24,12 @@ from edge_fer.lab.evaluation.metrics import agreement, fit_temperature, guessing
 from edge_fer.lab.export import balance
 from edge_fer.lab.export.calibration import calibration_faces, check_faces
 from edge_fer.lab.export.convert import check_agreement, convert, parameters
-from edge_fer.lab.export.deployed import WithFeatures, input_spec
+from edge_fer.lab.export.deployed import deployed, input_spec
 from edge_fer.lab.export.export_record import Export, ThresholdOrigin, Validation, range_choice, worst_layers
 from edge_fer.lab.export.layer_errors import compare_layers
 from edge_fer.lab.export.model_card import classifier_card
 from edge_fer.lab.export.quantize import Choice, choose_percentile, measure_extremes
+from edge_fer.lab.export.two_inputs import SecondInput, second_input
 from edge_fer.lab.files import write_record
 from edge_fer.lab.model_folder import update_manifest, write_artefact, write_card
 from edge_fer.lab.networks.base import Network
@@ -70,6 +72,8 @@ class Plan:
         faces: faces of the training split that ranges are measured on.
         chosen_on: validation faces that ways of setting the ranges are compared on.
         seed: seed of the draw of both.
+        landmarks: folder with the network of landmarks for one that reads hand-made features, too: that of the
+            artefacts; None: there is none.
         float_file: where the network before quantization goes; None: nowhere.
     """
 
@@ -83,6 +87,7 @@ class Plan:
     faces: int = 512
     chosen_on: int = 512
     seed: int = 0
+    landmarks: Path | None = None
     float_file: Path | None = None
 
 
@@ -100,6 +105,7 @@ class Job:
         validation: faces to choose and measure on.
         training: labels of the training faces.
         crop: how faces are cut out for it.
+        second: the hand-made features that it reads, too; None: the picture alone.
     """
 
     plan: Plan
@@ -111,6 +117,12 @@ class Job:
     validation: Dataset
     training: NDArray[np.int64]
     crop: CropSpec
+    second: SecondInput | None
+
+    @property
+    def branch(self) -> FeatureBranch | None:
+        """What makes logits of the features that the file of a network with two inputs gives."""
+        return self.second.branch if self.second else None
 
     @property
     def input(self) -> InputSpec:
@@ -127,7 +139,8 @@ def prepare(weights: Path, dataset: Dataset, plan: Plan) -> Job:
         plan: how to export.
 
     Raises:
-        ModelError: when the weights do not fit, or have no second head.
+        ModelError: when the weights do not fit, or have no second head, or there is no network of landmarks for a
+            network that needs one.
         SourceError: when the faces are too few, or cut in another way.
     """
     loaded, crop = load_weights(weights, plan.network), dataset.crop or CROP
@@ -139,7 +152,9 @@ def prepare(weights: Path, dataset: Dataset, plan: Plan) -> Job:
         raise SourceError(f"expected validation faces in {dataset.name} to measure on, found none; check its splits")
     name = plan.name or f"my_{net.name()}"
     balance.adjust(net.head, training, plan.balance)
-    return Job(plan, name, plan.provenance.over(loaded.origin), net, loaded.origin, dataset, validation, training, crop)
+    second = second_input(net, plan.landmarks)
+    provenance = plan.provenance.over(loaded.origin)
+    return Job(plan, name, provenance, net, loaded.origin, dataset, validation, training, crop, second)
 
 
 def export_classifier(job: Job, folder: Path, store: ModelStore, report: Reporter) -> None:
@@ -171,9 +186,9 @@ def export_classifier(job: Job, folder: Path, store: ModelStore, report: Reporte
             progress=progress,
         )
     report.say(f"{name}: converting {net.name()}, which takes a while")
-    deployed = WithFeatures(net) if plan.features else net
-    float_model = convert(deployed, net.side)
-    difference = check_agreement(deployed, float_model, [(1, net.side, net.side, 3)])
+    module = deployed(net, features=plan.features)
+    float_model = convert(module, net.side)
+    difference = check_agreement(module, float_model, [(1, net.side, net.side, 3)])
     report.say(f"{name}: {parameters(net) / 1e6:.2f} M parameters; float at most {difference:.1e} from PyTorch")
     choice = _quantized(float_model, faces, job, report)
     graph = check_int8(choice.model)
@@ -194,7 +209,7 @@ def export_classifier(job: Job, folder: Path, store: ModelStore, report: Reporte
         validation=measured,
         layers=worst_layers(layers, _LAYERS_LISTED),
     )
-    spec = _spec(job, measured, artefact)
+    spec = _spec(job, measured, artefact, None if job.second is None else job.second.write(folder, name))
     if plan.float_file is not None:
         write_artefact(plan.float_file.parent, plan.float_file.stem, float_model)
     write_record(folder / f"{name}.export.json", facts)
@@ -203,14 +218,16 @@ def export_classifier(job: Job, folder: Path, store: ModelStore, report: Reporte
     report.say(f"licence of the weights: {job.provenance.licence}; --about puts your own words on the card")
 
 
-def _spec(job: Job, measured: Validation, artefact: Mapping[str, str]) -> ClassifierSpec:
+def _spec(job: Job, measured: Validation, artefact: Mapping[str, str], branch: BranchSpec | None) -> ClassifierSpec:
     """The classifier's entry in the manifest."""
+    width = job.second.width if job.second else job.net.head.in_features
     return ClassifierSpec(
         task="classify",
         input=job.input,
         quantization="int8",
         labels=LABELS,
-        features=FurtherOutput(width=job.net.head.in_features) if job.plan.features else None,
+        features=FurtherOutput(width=width) if job.plan.features or branch else None,
+        branch=branch,
         crop=job.crop,
         temperature=measured.temperature,
         abstain_below=measured.abstain_below,
@@ -230,7 +247,7 @@ def _spec(job: Job, measured: Validation, artefact: Mapping[str, str]) -> Classi
 def _network(loaded: Weights, path: Path, plan: Plan) -> Network:
     """The network with the head and at the resolution of the plan."""
     net = loaded.net
-    net.resolution = plan.resolution or net.resolution
+    net.set_resolution(plan.resolution or net.resolution)
     if plan.head == "second":
         if loaded.second is None:
             raise ModelError(f"expected a second head in {path}, found none; export the first one")
@@ -251,6 +268,7 @@ def _quantized(float_model: bytes, faces: NDArray[np.uint8], job: Job, report: R
             job.input,
             resized(some.images, job.net.side, colour=job.net.input.in_colour),
             some.labels,
+            branch=job.branch,
             progress=progress,
         )
     report.say(f"{job.name}: ranges reach as far as {choice.chosen.percentile:g} % of the faces do")
@@ -264,7 +282,7 @@ def _measure(float_model: bytes, int8_model: bytes, job: Job, report: Reporter) 
     logits = {}
     for kind, model in (("float32", float_model), ("int8", int8_model)):
         with report.step(f"{kind} on {len(images)} validation faces") as progress:
-            logits[kind] = classify(model, images, job.input, progress=progress)
+            logits[kind] = classify(model, images, job.input, branch=job.branch, progress=progress)
     temperature = fit_temperature(logits["int8"], faces.labels) if len(faces) >= _FEWEST else 1.0
     threshold, origin = _threshold(guessing_below(logits["int8"], faces.labels, temperature), job.origin)
     measured = Validation(

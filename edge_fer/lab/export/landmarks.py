@@ -91,7 +91,8 @@ networks that read hand-made features of the face beside its picture.
 ## Measured
 
 On {spec.accuracy.images:,} faces ({spec.accuracy.dataset}): mean distance from dlib's landmarks, as a part of the
-distance between the outer corners of the eyes: {float_error:.2%} in float32, {spec.accuracy.error:.2%} in INT8. It is no distance from where people would put them: dlib's own errors are learned, too.
+distance between the outer corners of the eyes: {float_error:.2%} in float32, {spec.accuracy.error:.2%} in INT8. It is
+no distance from where people would put them: dlib's own errors are learned, too.
 
 ## Source and licence
 

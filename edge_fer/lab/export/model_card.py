@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from edge_fer.errors import ModelError
+from edge_fer.expression.face_features import FEATURES
 from edge_fer.inference.manifest import ClassifierSpec, ModelSpec
 from edge_fer.lab.edgetpu.check import cost
 from edge_fer.lab.edgetpu.latency_model import predict
@@ -51,6 +52,7 @@ def classifier_card(
         f"| output | {len(LABELS)} logits; divided by the temperature {spec.temperature:.2f} before the softmax |\n"
         f"| resolution of the layers | {resolution} |\n"
         f"{_balance(export)}"
+        f"{_second_input(spec)}"
         f"| gives no label below | a confidence of {spec.abstain_below:.2f}"
         f"{_why(export.validation)}, unless the settings say otherwise |",
         *_measured(export, evaluations),
@@ -80,6 +82,16 @@ def _balance(export: Export) -> str:
         f"| rare expressions | named more often: {export.balance:g} of the log of each share is taken off its logit |\n"
     )
     return text if export.balance else ""
+
+
+def _second_input(spec: ClassifierSpec) -> str:
+    """The row of the table on hand-made features; nothing where the picture is all that is read."""
+    if spec.branch is None:
+        return ""
+    return (
+        f"| second input | {FEATURES:,} hand-made features of the face at 48 pixels: 68 landmarks by "
+        f"`{spec.branch.landmarks}`, and HOG; the layers that join them with the picture's: `{spec.branch.file}` |\n"
+    )
 
 
 def _why(validation: Validation) -> str:

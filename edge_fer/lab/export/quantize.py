@@ -10,6 +10,7 @@ from ai_edge_quantizer import qtyping
 from ai_edge_quantizer.quantizer import Quantizer
 from numpy.typing import NDArray
 
+from edge_fer.expression.feature_branch import FeatureBranch
 from edge_fer.inference.picture_spec import InputSpec
 from edge_fer.lab.console import Progress, silent
 from edge_fer.lab.evaluation.logits import classify
@@ -157,6 +158,7 @@ def choose_percentile(
     faces: NDArray[np.uint8],
     labels: NDArray[np.int64],
     *,
+    branch: FeatureBranch | None = None,
     percentiles: Sequence[float] = PERCENTILES,
     threads: int = 2,
     progress: Progress = silent,
@@ -174,6 +176,7 @@ def choose_percentile(
         spec: how a pixel becomes an input.
         faces: faces of the validation split, in the form that `measure_extremes` takes.
         labels: `(n,)` indices into `LABELS`.
+        branch: see `classify`.
         percentiles: the candidates; see `quantize_int8`.
         threads: processor threads.
         progress: called after each face of each network.
@@ -184,7 +187,7 @@ def choose_percentile(
         def report(done: int, _: int) -> None:
             progress(networks_done * len(faces) + done, total)
 
-        return classify(content, faces, spec, threads=threads, progress=report)
+        return classify(content, faces, spec, branch=branch, threads=threads, progress=report)
 
     expected = logits_of(model, 0)
     tried: list[tuple[Cost, bytes]] = []

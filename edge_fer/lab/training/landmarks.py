@@ -68,11 +68,11 @@ def fit_landmarks(dataset: Dataset, plan: LandmarkPlan, progress: Progress = sil
         progress: called with the seconds spent, and those of the plan.
 
     Raises:
-        SourceError: when there are fewer training faces than a step has.
+        SourceError: when there are no training faces.
     """
     training = dataset.only(Split.TRAINING)
-    if training.landmarks is None or len(training) < plan.batch:
-        raise SourceError(f"expected {plan.batch} training faces with landmarks in {dataset.name}, found fewer")
+    if training.landmarks is None or len(training) < 2:
+        raise SourceError(f"expected training faces with landmarks in {dataset.name}, found none; check its splits")
     torch.manual_seed(plan.seed)
     rng = np.random.default_rng(plan.seed)
     pictures, points = _pictures(training), torch.from_numpy(training.landmarks)

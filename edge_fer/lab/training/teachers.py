@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from edge_fer.errors import ConfigError
 from edge_fer.lab.console import Progress
 from edge_fer.lab.datasets.dataset import Colour, Dataset
+from edge_fer.lab.networks.two_inputs import TwoInputs
 from edge_fer.lab.training.augment import averaged, standardise
 from edge_fer.lab.training.batches import plain_batches
 from edge_fer.lab.training.initial_weights import read_weights
@@ -119,12 +120,14 @@ def open_teachers(files: str, network: str | None, colour: Colour) -> Teachers:
         colour: what the network in training sees.
 
     Raises:
-        ConfigError: when a teacher sees other colours.
+        ConfigError: when a teacher sees other colours, or reads more than pictures.
         ModelError: when a file cannot be read.
     """
     models, digest = [], hashlib.sha256()
     for name in files.split(","):
         read = read_weights(Path(name), network)
+        if isinstance(read.net, TwoInputs):
+            raise ConfigError(f"expected teachers that read pictures alone, found {name}: it reads hand-made features")
         if read.net.colour != colour:
             raise ConfigError(
                 f"expected a teacher that sees {colour} as the network does, found {name}: it sees {read.net.colour}"
