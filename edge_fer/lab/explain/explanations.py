@@ -6,12 +6,14 @@ the exported classifier names; where the float network names another one, that i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from edge_fer.capture.sources.picture import read_picture as read_file
 from edge_fer.errors import SourceError
@@ -23,6 +25,7 @@ from edge_fer.lab.datasets.dataset import Dataset, FileImages, pictures_below, r
 from edge_fer.lab.datasets.pictures import resize
 from edge_fer.lab.explain.gradcam import grad_cam, over_face
 from edge_fer.lab.networks.base import Network
+from edge_fer.lab.networks.two_inputs import TwoInputs
 from edge_fer.lab.training.augment import as_tensor, standardise
 from edge_fer.types import LABELS, AlignedFace, Expression, Image, Label
 
@@ -160,7 +163,9 @@ def explain(
         expressions = [classifier.classify(AlignedFace.of_crop(subject.face)) for subject in batch]
         explained = [label or expression.label for expression in expressions]
         images = standardise(as_tensor([subject.face for subject in batch]), net.input)
-        cams = grad_cam(net, mapped, images, np.array([LABELS.index(each) for each in explained]))
+        cams = grad_cam(
+            _reading(net, classifier, batch), mapped, images, np.array([LABELS.index(each) for each in explained])
+        )
         stride = net.cell_stride(layer, cams.maps.shape[-1])
         for place, subject in enumerate(batch):
             yield Explanation(
@@ -171,3 +176,12 @@ def explain(
                 heat=over_face(cams.maps[place], len(subject.face), net.resolution, stride, first_cell),
             )
             progress(first + place + 1, len(subjects))
+
+
+def _reading(net: Network, classifier: Classifier, subjects: Sequence[Subject]) -> Callable[[Tensor], Tensor]:
+    """The network as a function of pictures; with the hand-made features of their faces, where it reads these, too."""
+    if not isinstance(net, TwoInputs) or classifier.branch is None:
+        return net
+    rows = [classifier.branch.hand_made(subject.face) for subject in subjects]
+    hand_made = torch.from_numpy(np.stack(rows))
+    return lambda images: net(images, hand_made)

@@ -36,7 +36,7 @@ class Cams:
     logits: NDArray[np.float32]
 
 
-def grad_cam(net: nn.Module, layer: nn.Module, images: Tensor, labels: NDArray[np.int64]) -> Cams:
+def grad_cam(net: Callable[[Tensor], Tensor], layer: nn.Module, images: Tensor, labels: NDArray[np.int64]) -> Cams:
     """Explain one logit of each image by a layer's feature maps.
 
     Each channel of the layer's output weighs as much as the mean of the logit's gradient over it; the map is

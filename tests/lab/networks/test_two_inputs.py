@@ -32,15 +32,19 @@ from edge_fer.lab.export.convert import parameters
 from edge_fer.lab.networks import open_network
 from edge_fer.lab.networks.resnet50 import ResNet50
 from edge_fer.lab.networks.two_inputs import TwoInputs
-from edge_fer.lab.training.loop import LAST
+from edge_fer.lab.training.loop import LAST, Trainer
 from edge_fer.lab.training.multi_task import MultiTaskModel, set_training
 from edge_fer.lab.training.objective import cross_entropy
+from edge_fer.lab.training.state import Options
 from edge_fer.lab.weights.npz import Weights, load_weights, save_weights
 from edge_fer.settings import ClassifySettings
 from edge_fer.types import LABELS, AlignedFace, Image
 from tests.lab.support.networks.tiny_inputs import TinyInputs
 from tests.lab.support.networks.tiny_net import TinyNet
 from tests.lab.support.portraits import portrait_crop
+from tests.lab.training.test_loop import FailsAt, check_same, finish
+from tests.lab.training.test_loop import faces as faces_with_bars
+from tests.lab.training.test_loop import recipe as bars_recipe
 
 pytestmark = [pytest.mark.lab, pytest.mark.filterwarnings("ignore")]
 
@@ -234,6 +238,13 @@ def test_the_cost_of_each_layer_is_that_of_the_trunk(folder: Path) -> None:
     assert "CONV_2D" in text
 
 
+def test_its_answers_are_explained_by_the_maps_of_the_trunk(folder: Path) -> None:
+    out = folder / "pages"
+    run("explain", "--weights", folder / "run" / LAST, "--models", folder / "models", "--model", "mine", "--data",
+        folder / "faces", "--per-class", "1", "--out", out)  # fmt: skip
+    assert "trunk.stem" in (out / "index.html").read_text()
+
+
 def manifest_without(folder: Path, target: Path, entry: str) -> Path:
     shutil.copytree(folder / "models", target)
     manifest = yaml.safe_load((target / "manifest.yaml").read_text())
@@ -345,3 +356,23 @@ def test_faces_without_landmarks_leave_other_trainings_alone(folder: Path) -> No
     assert features_of(faces, np.array([0])) is None
     points = find_landmarks(faces, made_points)
     assert features_of(replace(faces, landmarks=points), np.array([0])).shape == (1, FEATURES)
+
+
+def test_an_interrupted_training_ends_with_the_same_weights(tmp_path: Path) -> None:
+    bars = faces_with_bars()
+    points = np.random.default_rng(0).uniform(10, 40, (len(bars), 68, 2)).astype(np.float32)
+    data = {"faces": replace(bars, landmarks=points)}
+
+    def trainer(folder: Path, options: Options, seed: int = 0) -> Trainer:
+        torch.manual_seed(seed)
+        net = TinyInputs()
+        net.set_statistics(np.full(FEATURES, 0.1, np.float32), np.full(FEATURES, 0.5, np.float32))
+        return Trainer(MultiTaskModel(net, None, 0.2), bars_recipe(), data, folder, options)
+
+    whole = finish(trainer(tmp_path / "whole", Options()), tmp_path / "whole")
+    options = Options()
+    stopped = Options(stopping=options.stopping, reporter=FailsAt(13, options.stopping.set))
+    assert not trainer(tmp_path / "parts", stopped).fit()
+    rest = trainer(tmp_path / "parts", Options(workers=3), seed=9)
+    rest.resume()
+    check_same(finish(rest, tmp_path / "parts"), whole)
