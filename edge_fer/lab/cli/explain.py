@@ -96,7 +96,7 @@ def _converted(weights: Path | None, network: str | None, report: Reporter) -> b
     assert weights is not None
     net = load_weights(weights, network).net
     report.say("converting the weights")
-    return convert(net, net.side)
+    return convert(net, net.side, net.input.channels)
 
 
 def _some_faces(data: Path, layout: str, split: Split, count: int, seed: int, spec: InputSpec) -> NDArray[np.uint8]:

@@ -50,6 +50,7 @@ def _find(module_name: str) -> type[Network] | None:
 
     module = importlib.import_module(f"{__name__}.{module_name}")
     for value in vars(module).values():
+        # A class without a purpose is one that networks derive from.
         if isinstance(value, type) and issubclass(value, Network) and value.__module__ == module.__name__:
-            return None if value is Network else value
+            return value if hasattr(value, "PURPOSE") else None
     return None

@@ -118,7 +118,7 @@ def standardise(images: Tensor, expected: NetworkInput) -> Tensor:
         expected: the network's input.
 
     Returns:
-        `(n, 3, size, size)` float32; the channels of a grey picture differ by mean and deviation only.
+        `(n, channels, size, size)` float32; those of a grey picture differ by mean and deviation only.
     """
-    mean, std = (torch.tensor(values).reshape(1, 3, 1, 1) for values in (expected.mean, expected.std))
+    mean, std = (torch.tensor(values).reshape(1, -1, 1, 1) for values in (expected.mean, expected.std))
     return (images / 255 - mean) / std

@@ -33,7 +33,7 @@ def settle_statistics(net: nn.Module, batches: Iterable[Tensor]) -> None:
 
     Args:
         net: a network whose batch norms follow convolutions; it is put into evaluation.
-        batches: `(n, 3, size, size)` float32, as training will give them.
+        batches: `(n, channels, size, size)` float32, as training will give them.
 
     Raises:
         SourceError: when there are none.

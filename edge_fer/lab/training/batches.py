@@ -31,7 +31,7 @@ class Batch:
     """Some faces.
 
     Attributes:
-        images: `(n, 3, size, size)` float32, as the network takes them.
+        images: `(n, channels, size, size)` float32, as the network takes them.
         targets: `(n, 7)` float32, rows summing to 1.
         second: `(n, 7)` float32, rows summing to 1, or 0 where there is no second label.
         views: `(n, channels, view, view)` float32, 0..255: the same pictures for teachers; None: there are none.

@@ -162,7 +162,7 @@ def _layers(net: Network) -> list[tuple[str, Any]]:
     order: list[tuple[str, Any]] = []
     hooks = [layer.register_forward_pre_hook(lambda layer, _: order.append((names[layer], layer))) for layer in names]
     with torch.no_grad():
-        net.eval()(torch.zeros(1, 3, net.side, net.side))
+        net.eval()(torch.zeros(1, net.input.channels, net.side, net.side))
     for hook in hooks:
         hook.remove()
     return order
