@@ -13,11 +13,12 @@ from edge_fer.expression import ExpressionModel
 from edge_fer.expression.golden_faces import golden_faces
 from edge_fer.expression.outputs import LabelOutput
 from edge_fer.expression.preprocessing import Preprocessor
+from edge_fer.expression.region import RegionFinder, corners_of, cut_out
 from edge_fer.inference import Backend, TensorSpec, open_backend
-from edge_fer.inference.manifest import ClassifierSpec
+from edge_fer.inference.manifest import ClassifierSpec, ModelFile
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.settings import ClassifySettings
-from edge_fer.types import AlignedFace, Expression, Image, Origin
+from edge_fer.types import AlignedFace, Expression, Image, Origin, Quadrilateral
 
 
 def open_classifier(settings: ClassifySettings, store: ModelStore) -> Classifier:
@@ -62,37 +63,63 @@ def open_network(
             backend = stack.enter_context(open_backend(device, content, threads=threads))
         except ModelError as error:
             raise ModelError(f"`{model}`, {store.folder / spec.file}: {error}") from error
-        classifier = Classifier(model, spec, backend, reason)
+        region = _open_region(store, model, spec, device, threads)
+        classifier = Classifier(model, spec, backend, reason, region and stack.enter_context(region))
         if backend.name != "fake":
             classifier.verify(golden_faces(spec))
         stack.pop_all()
     return classifier
 
 
+def _open_region(store: ModelStore, model: str, spec: ClassifierSpec, device: str, threads: int) -> RegionFinder | None:
+    """The network that says where a classifier looks; None where there is none."""
+    if spec.region is None:
+        return None
+    content = store.read(ModelFile(spec.region.file, spec.region.sha256))
+    try:
+        return RegionFinder(model, spec.input, open_backend(device, content, threads=threads))
+    except ModelError as error:
+        raise ModelError(f"`{model}`, {store.folder / spec.region.file}: {error}") from error
+
+
 class Classifier(ExpressionModel):
-    """One network on one device.
+    """One network on one device, or two of which the first says where the second looks.
 
     Args:
         model: the network's name in the manifest.
         spec: what the manifest says of it.
         backend: the device; closed with the classifier.
         reason: why it is not the device that should read faces; None when it is.
+        region: says which part of a face it looks at, and is closed with it; None: it sees the whole face.
 
     Attributes:
         model: the network's name in the manifest; the other attributes are those of `ExpressionModel`.
 
     Raises:
-        ModelError: when the network's input or outputs are not what the manifest says.
+        ModelError: when the network's input or outputs are not what the manifest says, or it needs a region and gets
+            none.
     """
 
-    def __init__(self, model: str, spec: ClassifierSpec, backend: Backend, reason: str | None = None) -> None:
+    def __init__(
+        self,
+        model: str,
+        spec: ClassifierSpec,
+        backend: Backend,
+        reason: str | None = None,
+        region: RegionFinder | None = None,
+    ) -> None:
+        if spec.region is not None and region is None:
+            raise ModelError(
+                f"expected `{model}` on the CPU, where the region that it looks at is cut out between its two "
+                f"networks, found {backend.name}; choose `classify.backend: cpu`"
+            )
         self.model = model
         self._reason = reason
         self.size, self.crop, self.colour = spec.input.size, spec.crop, spec.input.colour != "grey"
         self._preprocessor = Preprocessor(model, spec.input, backend.inputs)
         self._labels = LabelOutput(model, spec, backend.outputs)
         self._abstain_below = spec.abstain_below
-        self._backend = backend
+        self._picture, self._region, self._backend = spec.input, region, backend
 
     @property
     def backend(self) -> str:
@@ -116,7 +143,9 @@ class Classifier(ExpressionModel):
 
     def classify(self, face: AlignedFace) -> Expression:
         """Read one face; see `ExpressionModel.classify`."""
-        return Expression(self._labels.probabilities(self.values(face.image)), self.origin, self._abstain_below)
+        seen, region = self._look(face.image)
+        probabilities = self._labels.probabilities(self._values(seen))
+        return Expression(probabilities, self.origin, self._abstain_below, region)
 
     def values(self, face: Image) -> NDArray[np.float64]:
         """What the network gives for one face: logits or probabilities of its own labels.
@@ -130,7 +159,7 @@ class Classifier(ExpressionModel):
         Raises:
             BackendError: see `classify`.
         """
-        return self._labels.values(self._backend.infer(self._preprocessor.prepare(face)))
+        return self._values(self._look(face)[0])
 
     def verify(self, faces: Sequence[AlignedFace]) -> None:
         """Check what the network gives for several faces against its manifest entry.
@@ -149,4 +178,17 @@ class Classifier(ExpressionModel):
 
     def close(self) -> None:
         """Release the device."""
-        self._backend.close()
+        with ExitStack() as stack:
+            stack.callback(self._backend.close)
+            if self._region is not None:
+                stack.callback(self._region.close)
+
+    def _look(self, face: Image) -> tuple[Image, Quadrilateral | None]:
+        """What the network is to see of a face, and where in the face that is."""
+        if self._region is None:
+            return face, None
+        theta = self._region.find(face)
+        return cut_out(face, theta, self._picture), corners_of(theta)
+
+    def _values(self, seen: Image) -> NDArray[np.float64]:
+        return self._labels.values(self._backend.infer(self._preprocessor.prepare(seen)))

@@ -114,6 +114,19 @@ class EdgeTpuFile(_Record):
     compiler: str
 
 
+class RegionSpec(_Record):
+    """The network that says which part of a face the classifier looks at; see `edge_fer.expression.region`.
+
+    Attributes:
+        file: its name beside the manifest. It takes what the classifier takes, and gives the six numbers of an affine
+            map.
+        sha256: the file's hash.
+    """
+
+    file: FileName
+    sha256: Sha256
+
+
 class ModelFile(NamedTuple):
     """A file beside the manifest, and its hash."""
 
@@ -183,6 +196,7 @@ class ClassifierSpec(NetworkSpec):
             become the same expression are added up, and what remains is scaled to a sum of 1.
         features: a further output, the face as the network describes it; not used yet.
         valence_arousal: a further output; not used yet.
+        region: the network that says which part of a face this one looks at; None: it sees the whole face.
         crop: how faces are cut out.
         temperature: logits are divided by it before the softmax.
         abstain_below: confidence below which its labels are guesses, 0..1.
@@ -197,6 +211,7 @@ class ClassifierSpec(NetworkSpec):
     label_map: dict[str, Label | None] = Field(default_factory=dict, validate_default=True)
     features: FurtherOutput | None = None
     valence_arousal: ValenceArousal | None = None
+    region: RegionSpec | None = None
     crop: CropSpec
     temperature: float = Field(1.0, gt=0)
     abstain_below: float = Field(0.0, ge=0, lt=1)
@@ -234,6 +249,12 @@ class ClassifierSpec(NetworkSpec):
     def targets(self) -> tuple[str | None, ...]:
         """For each of `labels` the one of the seven that it becomes; None where it is left out."""
         return tuple(self.label_map.get(label, label) for label in self.labels)
+
+    @property
+    def files(self) -> tuple[ModelFile, ...]:
+        """The network, what was compiled of it, and the one that says where it looks."""
+        region = (ModelFile(self.region.file, self.region.sha256),) if self.region else ()
+        return (*super().files, *region)
 
     @property
     def summary(self) -> str:

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from edge_fer.errors import ConfigError, ModelError
 from edge_fer.expression.classifier import Classifier
+from edge_fer.expression.region import RegionFinder
 from edge_fer.inference import open_backend
-from edge_fer.inference.manifest import ClassifierSpec
+from edge_fer.inference.manifest import ClassifierSpec, ModelFile
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.lab.console import Progress
 from edge_fer.lab.evaluation.metrics import NOT_FOUND, Labels, Logits
@@ -31,11 +32,19 @@ Uint8: `(size, size)`, grey, or `(size, size, 3)`, BGR.
 
 @dataclass(frozen=True, slots=True)
 class Artefact:
-    """A classifier's file, and its manifest entry (or that of the model beside which it is measured)."""
+    """A classifier's files, and its manifest entry (or that of the model beside which it is measured).
+
+    Attributes:
+        name: its name.
+        spec: its entry.
+        content: of its file.
+        region: content of the file that says where it looks; None: it sees the whole face.
+    """
 
     name: str
     spec: ClassifierSpec
     content: bytes
+    region: bytes | None = None
 
 
 def find_artefact(store: ModelStore, name: str) -> Artefact:
@@ -44,7 +53,9 @@ def find_artefact(store: ModelStore, name: str) -> Artefact:
     Raises:
         ModelError: when there is none of that name, or its file is missing or corrupt.
     """
-    return Artefact(name, store.spec(name, "classify"), store.load(name, "classify"))
+    spec = store.spec(name, "classify")
+    region = None if spec.region is None else store.read(ModelFile(spec.region.file, spec.region.sha256))
+    return Artefact(name, spec, store.load(name, "classify"), region)
 
 
 def find_rival(model: Artefact, against: str) -> Artefact:
@@ -52,8 +63,8 @@ def find_rival(model: Artefact, against: str) -> Artefact:
 
     Args:
         model: the model that is measured.
-        against: name of a shipped classifier, or a .tflite file. Where the manifest beside the file lists it, input
-            and temperature are as listed there; else they are those of `model`.
+        against: name of a shipped classifier, or a .tflite file. Where the manifest beside the file lists it, input,
+            region and temperature are as listed there; else they are those of `model`.
 
     Raises:
         ConfigError: when it is neither, or the model itself.
@@ -86,7 +97,7 @@ def _find_rival(model: Artefact, against: str) -> Artefact:
     with open_backend("cpu", content) as backend:
         quantization = "int8" if backend.inputs[0].dtype == np.int8 else "float32"
     changes = {"file": path.name, "sha256": hashlib.sha256(content).hexdigest(), "quantization": quantization}
-    return Artefact(path.stem, model.spec.model_copy(update=changes), content)
+    return Artefact(path.stem, model.spec.model_copy(update=changes), content, model.region)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +117,11 @@ def open_contender(artefact: Artefact, threads: int, stack: ExitStack) -> Conten
     """
     backend = open_backend("cpu", artefact.content, threads=threads)
     stack.callback(backend.close)
-    classifier = Classifier(artefact.name, artefact.spec, backend)
+    region = None
+    if artefact.region is not None:
+        region = RegionFinder(artefact.name, artefact.spec.input, open_backend("cpu", artefact.region, threads=threads))
+        stack.callback(region.close)
+    classifier = Classifier(artefact.name, artefact.spec, backend, region=region)
     classifier.classify(classifier.blank_face)  # the first call is the slowest
     return Contender(classifier, artefact.spec.temperature)
 
