@@ -161,12 +161,13 @@ def explain(
         explained = [label or expression.label for expression in expressions]
         images = standardise(as_tensor([subject.face for subject in batch]), net.input)
         cams = grad_cam(net, mapped, images, np.array([LABELS.index(each) for each in explained]))
+        stride = net.cell_stride(layer, cams.maps.shape[-1])
         for place, subject in enumerate(batch):
             yield Explanation(
                 subject=subject,
                 expression=expressions[place],
                 float_label=LABELS[int(cams.logits[place].argmax())],
                 explained=explained[place],
-                heat=over_face(cams.maps[place], len(subject.face), net.resolution, first_cell),
+                heat=over_face(cams.maps[place], len(subject.face), net.resolution, stride, first_cell),
             )
             progress(first + place + 1, len(subjects))

@@ -5,7 +5,6 @@ Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via Gradient
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -107,24 +106,26 @@ def map_sides(net: Network) -> dict[str, int]:
     return sides
 
 
-def over_face(cam: NDArray[np.float32], size: int, resolution: int, first: float = 0.0) -> NDArray[np.float32]:
+def over_face(
+    cam: NDArray[np.float32], size: int, resolution: int, stride: int, first: float = 0.0
+) -> NDArray[np.float32]:
     """A map brought over the face that it is of, its greatest value 1.
 
     Cell `i` of a map sees what lies around pixel `first + i * stride` of the picture, and not around the middle of
     the i-th part of it: spreading the map evenly over the face would move it, by half a cell (16 of 224 pixels)
-    where `first` is 0. The stride is the product of the layers' strides, a power of two.
+    where `first` is 0.
 
     Args:
         cam: `(side, side)` float32, not negative.
         size: side of the face, pixels.
         resolution: side of the picture that the network's layers work on, pixels.
+        stride: see `Network.cell_stride`, pixels of that picture.
         first: see `Network.first_cell`, pixels of that picture.
 
     Returns:
         `(size, size)` float32, 0..1, bilinear; 0 everywhere where the map is.
     """
     shrink = size // resolution if size % resolution == 0 else 1
-    stride = 2 ** round(math.log2(size / shrink / cam.shape[0]))
     pixels = (np.arange(size) - (shrink - 1) / 2) / shrink
     cells = ((pixels - first) / stride).astype(np.float32)
     x, y = np.meshgrid(cells, cells)

@@ -235,7 +235,7 @@ def _spec(job: Job, measured: Validation, artefact: Mapping[str, str], region: R
 def _network(loaded: Weights, path: Path, plan: Plan) -> Network:
     """The network with the head and at the resolution of the plan."""
     net = loaded.net
-    net.resolution = plan.resolution or net.resolution
+    net.set_resolution(plan.resolution or net.resolution)
     if plan.head == "second":
         if loaded.second is None:
             raise ModelError(f"expected a second head in {path}, found none; export the first one")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, get_args
 
+import torch
 from torch import Tensor, nn
 from typing_extensions import Self
 
@@ -126,6 +128,28 @@ class Network(nn.Module):
         """
         return 0.0
 
+    def cell_stride(self, layer: str, cells: int) -> int:
+        """How many pixels of a picture at `resolution` lie between what neighbouring cells of a layer's map see.
+
+        It is the product of the layers' strides, a power of two, which this default takes from the size of the map.
+
+        Args:
+            layer: one of `CAM_LAYERS`.
+            cells: side of its map.
+        """
+        return int(2 ** round(math.log2(self.resolution / cells)))
+
+    def set_resolution(self, side: int) -> None:
+        """Let the layers work on pictures of another size.
+
+        Args:
+            side: side of the picture, pixels.
+
+        Raises:
+            ConfigError: when the layers cannot.
+        """
+        self.resolution = side
+
     def settings(self) -> dict[str, Any]:
         """The arguments that build this network again."""
         return {name: getattr(self, name) for name in self.SETTINGS}
@@ -183,6 +207,18 @@ class Network(nn.Module):
             f"expected weights of {cls.name()} that this lab wrote (a run's best.npz), found {path}; "
             "no other file of this network can be read"
         )
+
+
+def take_pixels(first: nn.Conv2d, expected: NetworkInput) -> None:
+    """Turn kernels that read blue, green and red pixels, 0..255 minus the means, into those that read an input.
+
+    Args:
+        first: the first convolution of the network.
+        expected: the network's input, which has the same means.
+    """
+    stds = 255 * torch.tensor(expected.std).reshape(1, -1, 1, 1)
+    with torch.no_grad():
+        first.weight.copy_(first.weight.flip(1) * stds)
 
 
 def new_head(features: int) -> nn.Linear:

@@ -9,14 +9,14 @@ from __future__ import annotations
 from pathlib import Path
 from types import MappingProxyType
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from typing_extensions import Self
 
 from edge_fer.lab.arrays import NamedArrays, read_npz
 from edge_fer.lab.datasets.dataset import Colour
-from edge_fer.lab.networks.base import Network, NetworkInput, new_head
+from edge_fer.lab.networks.base import Network, NetworkInput, new_head, take_pixels
+from edge_fer.lab.networks.layers import same_zeros
 
 _OUTPUTS = (64, 128, 128, 256, 256, 512, 512, 512, 512, 512, 512, 1024, 1024)
 _STRIDED = (2, 4, 6, 12)
@@ -26,11 +26,7 @@ _MEANS = (123.68, 116.779, 103.939)  # of red, green and blue over ImageNet, 0..
 
 
 class SameConv(nn.Conv2d):
-    """A convolution with TensorFlow's 'same' padding and a ReLU6.
-
-    The result has a side of ceil(side / stride). Where the number of zeros around the map is odd, the odd one lies
-    behind it (right and below).
-    """
+    """A convolution with TensorFlow's 'same' padding and a ReLU6."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
         super().__init__(inputs, outputs, kernel, stride, groups=groups)
@@ -49,9 +45,7 @@ class SameConv(nn.Conv2d):
 
     def zeros(self, side: int) -> tuple[int, int]:
         """How many zeros stand before and behind a map of a side."""
-        kernel, stride = int(self.kernel_size[0]), int(self.stride[0])
-        count = max((-(-side // stride) - 1) * stride + kernel - side, 0)
-        return count // 2, count - count // 2
+        return same_zeros(side, int(self.kernel_size[0]), int(self.stride[0]))
 
 
 class Block(nn.Module):
@@ -129,8 +123,7 @@ class MobileNetV1(Network):
                 arrays.fill(parameter, name)
             elif has_head:
                 arrays.fill(parameter, name.replace("head.", "head_ferplus."))
-        with torch.no_grad():
-            net.conv1.weight.copy_(net.conv1.weight.flip(1))  # from BGR to RGB
+        take_pixels(net.conv1, cls.INPUT)
         return net.eval()
 
 

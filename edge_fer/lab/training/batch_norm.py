@@ -83,7 +83,7 @@ def settle_on_faces(
             yield batch.images
             progress(step, steps)
 
-    net.resolution = stage.size
+    net.set_resolution(stage.size)
     settle_statistics(net, images())
 
 

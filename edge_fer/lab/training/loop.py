@@ -93,13 +93,13 @@ class Trainer:
                 f"expected the recipe, the data and the first weights that {path} was made with, found others; "
                 "give the same ones, or train into another --out"
             )
+        self._at, self._rows = TrainingState(**state["position"]), state["rows"]
+        stage = self._recipe.stages[min(self._at.stage, len(self._recipe.stages) - 1)]
+        self._set_resolution(state.get("resolution", stage.size))
         self._model.load_state_dict(state["model"])
         if self._average:
             self._average.model.load_state_dict(state["average"])
         self._optimizer_state = state["optimizer"]
-        self._at, self._rows = TrainingState(**state["position"]), state["rows"]
-        stage = self._recipe.stages[min(self._at.stage, len(self._recipe.stages) - 1)]
-        self._set_resolution(stage.size)
         self._options.reporter.say(f"resuming after step {self._at.step} of stage {stage.name}")
 
     def fit(self) -> bool:
@@ -155,10 +155,10 @@ class Trainer:
         return True
 
     def _set_resolution(self, size: int) -> None:
-        """Note the size of the stage's pictures in the network, for its weights file."""
-        self._model.net.resolution = size
+        """Bring the network, and its average, to the size of a stage's pictures."""
+        self._model.net.set_resolution(size)
         if self._average:
-            self._average.model.net.resolution = size
+            self._average.model.net.set_resolution(size)
 
     def _spend(self, before: float) -> float:
         now = self._options.clock()
@@ -266,6 +266,7 @@ class Trainer:
             self._folder / CHECKPOINT,
             {
                 "identity": self._identity,
+                "resolution": self._model.net.resolution,
                 "model": self._model.state_dict(),
                 "average": self._average.model.state_dict() if self._average else None,
                 "optimizer": self._optimizer.state_dict() if self._optimizer else None,

@@ -121,7 +121,7 @@ def test_a_logit_that_depends_on_nothing_has_an_empty_map() -> None:
     nn.init.zeros_(net.top[-1].weight)
     cams = grad_cam(net, net.maps, torch.randn(1, 3, 10, 10, dtype=torch.float64), np.array([3]))
     np.testing.assert_array_equal(cams.maps, 0)
-    np.testing.assert_array_equal(over_face(cams.maps[0].astype(np.float32), 20, 20), 0)
+    np.testing.assert_array_equal(over_face(cams.maps[0].astype(np.float32), 20, 20, stride=2), 0)
 
 
 def test_the_weights_need_not_learn_and_keep_no_gradient() -> None:
@@ -153,9 +153,11 @@ def test_a_stage_that_is_none_is_named() -> None:
     [
         ("se_resnet50", 192, "stage3", {}),
         ("se_resnet50", 96, "stage2", {}),
-        ("se_resnet50", 192, "stage3", {"variant": "keras-vggface"}),
+        ("se_resnet50", 192, "stage3", {"variant": "vggface2"}),
         ("mobilenet_v1", 192, "block5", {}),
         ("mobilenet_v1", 150, "block5", {}),
+        ("resnet50", 197, "stage3", {}),
+        ("resnet50", 198, "stage2", {}),
     ],
 )
 def test_a_map_lies_over_what_its_cells_see(name: str, resolution: int, layer: str, variant: dict[str, str]) -> None:
@@ -178,14 +180,14 @@ def test_a_map_lies_over_what_its_cells_see(name: str, resolution: int, layer: s
     middle = (weight * np.arange(size)).sum() / weight.sum()
     cam = np.zeros(maps[0].shape[2:], np.float32)
     cam[cell, cell] = 1
-    row = over_face(cam, size, resolution, net.first_cell(layer)).sum(axis=0)
+    row = over_face(cam, size, resolution, net.cell_stride(layer, cam.shape[0]), net.first_cell(layer)).sum(axis=0)
     assert (row * np.arange(size)).sum() / row.sum() == pytest.approx(middle, abs=0.7)
 
 
 @given(seed=st.integers(0, 1000), side=st.integers(1, 14), shrink=st.sampled_from([1, 2, 4]))
 def test_over_the_face_the_greatest_value_is_one(seed: int, side: int, shrink: int) -> None:
     cam = np.random.default_rng(seed).uniform(0, 5, (side, side)).astype(np.float32)
-    spread = over_face(cam, 112, 112 // shrink)
+    spread = over_face(cam, 112, 112 // shrink, stride=8)
     assert spread.shape == (112, 112)
     assert spread.min() >= 0
     assert spread.max() == pytest.approx(1)

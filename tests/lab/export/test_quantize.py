@@ -37,7 +37,8 @@ from edge_fer.lab.export.layer_errors import (
 )
 from edge_fer.lab.export.quantize import Extremes, choose_percentile, measure_extremes, quantize_int8
 from edge_fer.lab.model_folder import update_manifest, write_artefact
-from edge_fer.lab.networks.se_resnet50 import Bottleneck, ConvNorm
+from edge_fer.lab.networks.layers import ConvNorm
+from edge_fer.lab.networks.residual import Bottleneck
 from edge_fer.lab.tflite.graph import Graph, Node
 from edge_fer.types import LABELS
 from tests.lab.datasets.test_datasets import picture
@@ -59,7 +60,7 @@ class Tiny(nn.Module):
         inputs, width = widths
         self.stem = ConvNorm(3, inputs, 3, stride=2)
         self.stage2 = nn.Sequential()
-        self.stage2.add_module("block1", Bottleneck(inputs, width, 16, 1, reduction=4))
+        self.stage2.add_module("block1", Bottleneck(inputs, width, 16, 1, squeeze=True, reduction=4))
         self.dense1000 = nn.Linear(16, 12)
         self.head = nn.Linear(12, len(LABELS))
 

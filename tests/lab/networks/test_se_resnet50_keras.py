@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from edge_fer.errors import ModelError
-from edge_fer.lab.networks.se_resnet50 import GREY_MEAN, GREY_STD, SEResNet50
+from edge_fer.lab.networks.residual import GREY_MEAN, GREY_STD
+from edge_fer.lab.networks.se_resnet50 import SEResNet50
 
 h5py = pytest.importorskip("h5py")
 

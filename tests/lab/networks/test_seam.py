@@ -192,18 +192,16 @@ def test_it_can_be_trained_further_from_its_file_or_the_refusal_is_one_line(jour
 
 
 def test_networks_are_listed_by_what_lies_in_the_package() -> None:
-    assert network_names() == ["mobilenet_v1", "se_resnet50", "tiny_net"]
-    lines = run("networks").splitlines()
-    assert [line.split()[0] for line in lines] == network_names()
-    assert "160x160 grey" in lines[0]
-    assert "3.2 M" in lines[0]
+    assert {"mobilenet_v1", "resnet50", "se_resnet50", "tiny_net"} <= set(network_names())
+    lines = {line.split()[0]: line for line in run("networks").splitlines()}
+    assert list(lines) == network_names()
+    assert "160x160 grey" in lines["mobilenet_v1"]
+    assert "3.2 M" in lines["mobilenet_v1"]
 
 
 @pytest.mark.parametrize("name", ["mobilnet_v1", "base", "mtcnn", "os", "../x"])
 def test_a_network_that_there_is_not_is_named(name: str) -> None:
-    with pytest.raises(
-        ConfigError, match=r"expected a network \(mobilenet_v1, se_resnet50, tiny_net\), found"
-    ) as error:
+    with pytest.raises(ConfigError, match=r"expected a network \(.*mobilenet_v1, .*se_resnet50, .*\), found") as error:
         open_network(name)
     assert ("did you mean `mobilenet_v1`?" in str(error.value)) == (name == "mobilnet_v1")
 
