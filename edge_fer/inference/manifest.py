@@ -15,7 +15,8 @@ import difflib
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from typing_extensions import Self
 
 from edge_fer.errors import ModelError
 from edge_fer.inference.picture_spec import InputSpec, MtcnnInput
@@ -244,6 +245,12 @@ class ClassifierSpec(NetworkSpec):
         if missing:
             raise ValueError(f"expected a label of the network for each of the seven, found none for {missing[0]}")
         return label_map
+
+    @model_validator(mode="after")
+    def _pairs_are_of_the_cpu(self) -> Self:
+        if self.region is not None and self.edgetpu is not None:
+            raise ValueError("expected no `edgetpu` beside `region`: the runtime cuts the region out on the CPU")
+        return self
 
     @property
     def targets(self) -> tuple[str | None, ...]:

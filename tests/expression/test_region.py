@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from edge_fer.errors import BackendError, ModelError
 from edge_fer.expression.classifier import Classifier
@@ -20,7 +21,7 @@ from edge_fer.expression.scheduler import Classification
 from edge_fer.faces.align import align, eye_transform, places_in_picture
 from edge_fer.inference import TensorSpec
 from edge_fer.inference.fake import FakeBackend
-from edge_fer.inference.manifest import ClassifierSpec, CropSpec, RegionSpec
+from edge_fer.inference.manifest import ClassifierSpec, CropSpec, EdgeTpuFile, RegionSpec
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.inference.picture_spec import InputSpec
 from edge_fer.schema import to_dict
@@ -111,6 +112,12 @@ def test_an_edge_tpu_is_refused_in_a_line(tmp_path: Path) -> None:
     assert [file.file for file in store.specs["two"].files] == ["two.tflite", "two_where.tflite"]
     with pytest.raises(ModelError, match=r"`two` compiled for the Edge TPU, .*two networks.*`classify\.backend: cpu`"):
         store.load_compiled("two", "classify")
+
+
+def test_a_pair_has_nothing_compiled() -> None:
+    compiled = EdgeTpuFile(file="two_edgetpu.tflite", sha256="2" * 64, compiler="16.0")
+    with pytest.raises(ValidationError, match="expected no `edgetpu` beside `region`"):
+        spec(edgetpu=compiled)
 
 
 @given(x=st.floats(20, 500), y=st.floats(20, 300), side=st.floats(30, 200), place=st.tuples(*[st.floats(-1, 2)] * 2))

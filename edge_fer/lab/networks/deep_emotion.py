@@ -21,7 +21,11 @@ _DROPPED = 0.5  # of the last map, in training
 
 
 class DeepEmotion(SpatialTransformer):
-    """Two convolutions say where to look; four read the region."""
+    """Two convolutions say where to look; four read the region.
+
+    Each ReLU stands before its pooling, which gives the same numbers as behind it: there the converter would make one
+    operator of the two, which the Edge TPU does not have.
+    """
 
     PURPOSE = "a tiny network that says where it looks, for the smallest boxes; it runs on the CPU"
     PUBLICATION = "Deep-Emotion (Minaee et al., 2021)"
@@ -45,8 +49,8 @@ class DeepEmotion(SpatialTransformer):
 
     def theta(self, image: Tensor) -> Tensor:
         """See `SpatialTransformer.theta`."""
-        maps = torch.relu(max_pool2d(self.where1(image), 2))
-        maps = torch.relu(max_pool2d(self.where2(maps), 2))
+        maps = max_pool2d(torch.relu(self.where1(image)), 2)
+        maps = max_pool2d(torch.relu(self.where2(maps)), 2)
         # Channels last before the flattening: without it the converter would transpose at run time.
         hidden = torch.relu(self.where_fc1(maps.permute(0, 2, 3, 1).flatten(1)))
         theta: Tensor = self.where_fc2(hidden)
@@ -55,9 +59,9 @@ class DeepEmotion(SpatialTransformer):
     def region_features(self, region: Tensor) -> Tensor:
         """The `(n, 50)` activations of the first dense layer."""
         maps = torch.relu(self.conv1(region))
-        maps = torch.relu(max_pool2d(self.conv2(maps), 2))
+        maps = max_pool2d(torch.relu(self.conv2(maps)), 2)
         maps = torch.relu(self.conv3(maps))
-        maps = torch.relu(max_pool2d(self.bn(self.conv4(maps)), 2))
+        maps = max_pool2d(torch.relu(self.bn(self.conv4(maps))), 2)
         return torch.relu(self.fc1(self.map_dropout(maps).permute(0, 2, 3, 1).flatten(1)))
 
     def set_resolution(self, side: int) -> None:

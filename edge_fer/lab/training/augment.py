@@ -24,6 +24,22 @@ _LEAST_LIGHT = 0.15
 _ERASED = (0.1, 0.4)  # sides of the rectangle, parts of the picture's
 
 
+def varied(pictures: Sequence[Image], size: int, ranges: Augmentation, rng: Random) -> Tensor:
+    """Pictures as training shows them: degraded, warped, in another light, and with parts erased.
+
+    Args:
+        pictures: of one shape; see `as_tensor`.
+        size: side of the result, pixels.
+        ranges: how far.
+        rng: drawn from.
+
+    Returns:
+        `(n, channels, size, size)` float32, 0..255.
+    """
+    images = as_tensor([degrade(picture, ranges, rng) for picture in pictures])
+    return erase(light(warp(images, size, ranges, rng), ranges, rng), ranges.erase, rng)
+
+
 def degrade(image: Image, ranges: Augmentation, rng: Random) -> Image:
     """A picture, grey or BGR, as a worse camera would have taken it, of the same size."""
     shrunk, blurred, jpeg, dark = rng.random(4) < (ranges.shrink, ranges.blur, ranges.jpeg, ranges.dark)

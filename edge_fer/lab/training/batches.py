@@ -20,7 +20,7 @@ from edge_fer.errors import SourceError
 from edge_fer.lab.datasets.dataset import Dataset, read_picture
 from edge_fer.lab.datasets.pictures import resize
 from edge_fer.lab.networks.base import NetworkInput
-from edge_fer.lab.training.augment import as_tensor, averaged, degrade, erase, light, standardise, warp
+from edge_fer.lab.training.augment import as_tensor, averaged, standardise, varied
 from edge_fer.lab.training.objective import inverse_frequency
 from edge_fer.lab.training.recipe import Stage
 from edge_fer.types import LABELS, Image
@@ -80,12 +80,9 @@ class Batches:
     def batch(self, step: int) -> Batch:
         """The batch of a step."""
         chosen, rng, stage = self.indices(step), self._random(step, 1), self._stage
-        ranges = stage.augmentation
         faces, colour = self._dataset.images, self._input.in_colour
         pictures = fitting([read_picture(faces, int(index), colour=colour) for index in chosen], stage.size)
-        pictures = [degrade(picture, ranges, rng) for picture in pictures]
-        side = max(stage.size, self._view)
-        images = erase(light(warp(as_tensor(pictures), side, ranges, rng), ranges, rng), ranges.erase, rng)
+        images = varied(pictures, max(stage.size, self._view), stage.augmentation, rng)
         smooth = stage.loss.second_smoothing
         known = self._dataset.second[chosen]
         second = np.where(known[:, None] >= 0, smoothed(np.eye(len(LABELS))[known], smooth), 0)

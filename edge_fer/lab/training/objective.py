@@ -112,13 +112,13 @@ def _decay_layers(model: nn.Module, settings: Optimizer) -> tuple[str, ...]:
     """Names of the layers that decay, as `is_inside` takes them."""
     if settings.decay_layers is None:
         return tuple(name for name, _ in model.named_children())
-    known = [name.removeprefix("net.") for name, _ in model.named_modules() if name.startswith("net.")]
+    known = ["second", *(name.removeprefix("net.") for name, _ in model.named_modules() if name.startswith("net."))]
     for layer in settings.decay_layers:
         if layer not in known:
             close = difflib.get_close_matches(layer, known, n=1)
             hint = f", did you mean `{close[0]}`?" if close else ""
             raise ConfigError(f"expected layers of the network in optimizer.decay_layers, found `{layer}`{hint}")
-    return tuple(f"net.{layer}" for layer in settings.decay_layers)
+    return tuple(layer if layer == "second" else f"net.{layer}" for layer in settings.decay_layers)
 
 
 def set_learning_rate(optimizer: Any, lr: float) -> None:

@@ -65,7 +65,7 @@ class Optimizer(_Section):
         nesterov: of `sgd`: whether the gradient is taken where the momentum leads (Nesterov, 1983).
         head_rate: learning rate of the heads, as a multiple of the trunk's.
         weight_decay: decay; of `adam` and `sgd` w is added to the gradient times this.
-        decay_layers: names of the network's layers that decay; null: all do.
+        decay_layers: names of the network's layers that decay, `second` for the second head; null: all do.
         grad_norm: gradients are scaled down to this norm; null: never.
     """
 

@@ -128,10 +128,10 @@ def test_sgd_steps_as_published() -> None:
 
 def test_decay_may_be_of_some_layers_only() -> None:
     model = tiny()
-    groups = make_optimizer(model, Optimizer(weight_decay=0.1, decay_layers=("dense",)), 1.0).param_groups
-    decayed = [parameter for group in groups if group["weight_decay"] for parameter in group["params"]]
-    assert len(decayed) == 1
-    assert decayed[0] is model.net.dense.weight
+    groups = make_optimizer(model, Optimizer(weight_decay=0.1, decay_layers=("dense", "second")), 1.0).param_groups
+    decayed = {id(parameter) for group in groups if group["weight_decay"] for parameter in group["params"]}
+    assert model.second is not None
+    assert decayed == {id(model.net.dense.weight), id(model.second.weight)}
     assert sum(len(group["params"]) for group in groups) == len(list(model.parameters()))
     with pytest.raises(ConfigError, match=r"in optimizer\.decay_layers, found `dens`, did you mean `dense`\?"):
         make_optimizer(model, Optimizer(weight_decay=0.1, decay_layers=("dens",)), 1.0)
