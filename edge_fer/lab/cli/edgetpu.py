@@ -106,7 +106,7 @@ def edgetpu_verify(
 
 
 def _read(model: str, folder: Path | None) -> dict[str, bytes]:
-    """Content of a model, by its name or file, from a path or from the manifest; and of one that says where it looks."""
+    """Content of a model, from a path or from the manifest, and perhaps of the one that says where it looks."""
     from edge_fer.inference.manifest import ModelFile
     from edge_fer.inference.model_store import ModelStore
 

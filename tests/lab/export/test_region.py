@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from edge_fer.api import EdgeFer
 from edge_fer.cli.app import app as runtime
-from edge_fer.errors import ConfigError
+from edge_fer.errors import ConfigError, ModelError
 from edge_fer.expression.classifier import open_network
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.lab.cli.app import app as lab
@@ -26,6 +26,7 @@ from edge_fer.schema import FaceReading, Reading
 from edge_fer.synthetic.scenes import crowd_scene
 from edge_fer.types import AlignedFace
 from tests.lab.support.portraits import portrait_crop
+from tests.lab.support.tiny import tiny_models
 from tests.lab.training.test_thesis import FACES, folder_of_faces
 from tests.support.records import make_reading
 
@@ -54,13 +55,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Any:
         net.where_fc2.bias.copy_(torch.tensor([0.7, 0.1, 0.1, -0.1, 0.7, -0.1]))
         for layer in (net.conv1, net.conv2, net.conv3, net.conv4, net.fc1, net.head):
             layer.weight *= 3
+        net.head.weight *= 6
     save_weights(folder / "first.npz", Weights(net))
     faces = folder_of_faces(folder / "faces", 5)
     small = [f"--set=stages.all.{change}" for change in ("epochs=2", "batch=7", "lr=1e-4")]
     run(lab, "train", "deep-emotion", "--weights", folder / "first.npz", "--data", faces, "--out", folder / "run",
         "--device", "cpu", *small)  # fmt: skip
-    run(lab, "export", "--weights", folder / "run" / "last.npz", "--data", faces, "--out", folder / "models",
-        "--name", NAME, "--faces", "12", "--chosen-on", "7")  # fmt: skip
+    tiny_models(folder / "models")
+    run(lab, "export", "--no-mtcnn", "--weights", folder / "run" / "last.npz", "--data", faces, "--out",
+        folder / "models", "--name", NAME, "--faces", "12", "--chosen-on", "7")  # fmt: skip
     yield folder
     torch.set_num_threads(threads)
 
@@ -81,13 +84,13 @@ def test_the_pair_says_what_the_whole_says(folder: Path) -> None:
     np.testing.assert_allclose(found[:, 0], (top_left + 1) / 2, atol=0.02)
 
 
-def test_both_files_are_listed_checked_and_described(folder: Path) -> None:
+def test_both_files_are_listed_checked_and_described(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     store = ModelStore(folder / "models")
     spec = store.spec(NAME, "classify")
     assert [file.file for file in spec.files] == [f"{NAME}.tflite", f"{NAME}_where.tflite"]
     assert sum(len(store.read(file)) for file in spec.files) < 110_000
-    said = run(runtime, "models", "verify", "--models", folder / "models")
-    assert f"{NAME}_where.tflite" in said
+    run(runtime, "models", "verify", "--models", folder / "models")
+    assert f"{NAME}_where.tflite" in capfd.readouterr().out
     for file in spec.files:
         assert "TRANSPOSE" not in run(lab, "edgetpu-check", folder / "models" / file.file)
     verdict = json.loads(run(lab, "edgetpu-check", NAME, "--models", folder / "models", "--json"))
@@ -100,10 +103,11 @@ def test_both_files_are_listed_checked_and_described(folder: Path) -> None:
     content = where.read_bytes()
     try:
         where.write_bytes(content[:-1])
-        said = CliRunner().invoke(runtime, ["models", "verify", "--models", str(folder / "models")]).output
+        with pytest.raises(ModelError, match="to be what the manifest says, found others: deep_emotion"):
+            run(runtime, "models", "verify", "--models", folder / "models")
     finally:
         where.write_bytes(content)
-    assert f"expected {where} with sha256" in said
+    assert f"expected {where} with sha256" in capfd.readouterr().out
 
 
 def test_it_is_measured_as_it_runs(folder: Path) -> None:

@@ -13,8 +13,8 @@ import torch
 from typer.testing import CliRunner
 
 from edge_fer.lab.cli.app import app
+from edge_fer.lab.networks import open_network
 from edge_fer.lab.training.recipe_files import load_recipe
-from edge_fer.lab.weights.npz import load_weights
 from tests.lab.training.test_thesis import folder_of_faces
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
@@ -50,7 +50,8 @@ def _one_thread() -> Any:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.recipe)
 def test_every_stage_is_trained_and_the_first_is_of_the_top(tmp_path: Path, case: Case) -> None:
-    stages = load_recipe(case.recipe).stages
+    recipe = load_recipe(case.recipe)
+    stages = recipe.stages
     faces, out = folder_of_faces(tmp_path / "faces", 5), tmp_path / "run"
     sets = [f"--data={name}={faces}" for name in sorted({stage.data for stage in stages})]
     changes = ["start.width=0.125", "start.needs_weights=false", "channels_last=false"]
@@ -65,8 +66,7 @@ def test_every_stage_is_trained_and_the_first_is_of_the_top(tmp_path: Path, case
     assert [row["stage"] for row in rows] == [stage.name for stage in stages]
     assert [float(row["lr"]) for row in rows] == [stage.lr for stage in stages]
     first, last = (np.load(out / f"{stage.name}.npz") for stage in (stages[0], stages[-1]))
-    torch.manual_seed(load_recipe(case.recipe).seed)
-    untrained = load_weights(out / "last.npz").net.__class__(0.125)
-    start = untrained.state_dict()[case.frozen].half().numpy()
+    torch.manual_seed(recipe.seed)
+    start = open_network(recipe.start.network)(0.125).state_dict()[case.frozen].half().numpy()
     assert np.array_equal(first[case.frozen], start)
     assert not np.array_equal(last[case.frozen], start)
