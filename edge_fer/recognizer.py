@@ -27,7 +27,7 @@ from edge_fer.expression.face_reading import classified_reading, pending_reading
 from edge_fer.expression.open_model import open_expression_model
 from edge_fer.expression.scheduler import Classification, ClassificationScheduler
 from edge_fer.expression.smoother import Smoother
-from edge_fer.faces.align import align
+from edge_fer.faces.align import align, places_in_picture
 from edge_fer.faces.enhance import Enhancer
 from edge_fer.faces.finder import open_finder
 from edge_fer.faces.quality import measure_quality
@@ -191,7 +191,9 @@ class Recognizer(Closeable):
         if last is None:
             return pending_reading(face)
         shown = self._smoother.smooth(face.track.id, last.expression, last.scene_ns, last.quality)
-        return classified_reading(face, last, shown, now_ns)
+        region = last.expression.region  # of the crop: so it goes with a face that has moved since then
+        in_frame = None if region is None else places_in_picture(region, face.track.face.landmarks, self.model.crop)
+        return classified_reading(face, last, shown, now_ns, in_frame)
 
     def _origin(self, classifications: list[Classification]) -> Origin:
         now = self.model.origin

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
-from edge_fer.types import Box, Label, Landmarks, Why
+from edge_fer.types import Box, Label, Landmarks, Quadrilateral, Why
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,9 @@ class FaceReading:
         smoothed: probabilities steadied over time, one for each of the seven labels; null when smoothing is off,
             and for a face that was not read yet.
         pose: the turn of the head in this frame; null in records that were made without it.
+        region: the part of the face that the label was read from, four corners in pixels: from the top left one of
+            what the network saw, clockwise; null for a classifier that reads the whole face, for a face that was not
+            read yet, and in records that were made without it.
     """
 
     id: int
@@ -58,6 +61,7 @@ class FaceReading:
     why: Why | None = None
     smoothed: dict[Label, float] | None = None
     pose: Pose | None = None
+    region: Quadrilateral | None = None
 
     @property
     def summary(self) -> str:

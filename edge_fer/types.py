@@ -30,6 +30,10 @@ class Point(NamedTuple):
     y: float
 
 
+Quadrilateral = tuple[Point, Point, Point, Point]
+"""Four corners, one after the other."""
+
+
 class Box(NamedTuple):
     """A rectangle in pixels: its top left corner and its size."""
 
@@ -151,11 +155,14 @@ class Expression:
         probabilities: see above.
         origin: what they were read by; null where nobody needs to know. Equal answers are equal whoever gave them.
         abstain_below: confidence below which a label of this classifier is a guess, 0..1.
+        region: the part of the crop that was read, as parts of its side: the corners from the top left one of what the
+            network saw, clockwise; None where it saw the whole crop.
     """
 
     probabilities: tuple[float, ...]
     origin: Origin | None = field(default=None, compare=False)
     abstain_below: float = field(default=0.0, compare=False)
+    region: Quadrilateral | None = field(default=None, compare=False)
 
     @property
     def label(self) -> Label:

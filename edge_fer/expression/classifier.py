@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +15,12 @@ from edge_fer.expression.feature_branch import FeatureBranch, open_branch
 from edge_fer.expression.golden_faces import golden_faces
 from edge_fer.expression.outputs import LabelOutput
 from edge_fer.expression.preprocessing import Preprocessor
+from edge_fer.expression.region import RegionFinder, corners_of, cut_out
 from edge_fer.inference import Backend, TensorSpec, open_backend
-from edge_fer.inference.manifest import ClassifierSpec
+from edge_fer.inference.manifest import ClassifierSpec, ModelFile
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.settings import ClassifySettings
-from edge_fer.types import AlignedFace, Expression, Image, Origin
+from edge_fer.types import AlignedFace, Expression, Image, Origin, Quadrilateral
 
 
 def open_classifier(settings: ClassifySettings, store: ModelStore) -> Classifier:
@@ -63,24 +65,56 @@ def open_network(
             backend = stack.enter_context(open_backend(device, content, threads=threads))
         except ModelError as error:
             raise ModelError(f"`{model}`, {store.folder / spec.file}: {error}") from error
-        branch = open_branch(store, model, spec)
-        if branch is not None:
-            stack.enter_context(branch)
-        classifier = Classifier(model, spec, backend, reason, branch)
+        region = _enter(stack, open_region(store, model, spec, device, threads))
+        branch = _enter(stack, open_branch(store, model, spec))
+        classifier = Classifier(model, spec, backend, reason, region, branch)
         if backend.name != "fake":
             classifier.verify(golden_faces(spec))
         stack.pop_all()
     return classifier
 
 
+PartT = TypeVar("PartT", RegionFinder, FeatureBranch)
+
+
+def _enter(stack: ExitStack, part: PartT | None) -> PartT | None:
+    """Have a part of a classifier closed with the rest, where it has it."""
+    return None if part is None else stack.enter_context(part)
+
+
+def open_region(
+    store: ModelStore, model: str, spec: ClassifierSpec, device: str = "cpu", threads: int = 1
+) -> RegionFinder | None:
+    """The network that says where a classifier looks; None where it sees whole faces.
+
+    Args:
+        store: the folder of networks.
+        model: the classifier's name in the manifest, for messages.
+        spec: its entry there.
+        device: see `edge_fer.inference.open_backend`.
+        threads: see `edge_fer.inference.open_backend`.
+
+    Raises:
+        ModelError: when it is missing, corrupt or not what was expected.
+    """
+    if spec.region is None:
+        return None
+    content = store.read(ModelFile(spec.region.file, spec.region.sha256))
+    try:
+        return RegionFinder(model, spec.input, open_backend(device, content, threads=threads))
+    except ModelError as error:
+        raise ModelError(f"`{model}`, {store.folder / spec.region.file}: {error}") from error
+
+
 class Classifier(ExpressionModel):
-    """One network on one device.
+    """One network on one device, or two of which the first says where the second looks.
 
     Args:
         model: the network's name in the manifest.
         spec: what the manifest says of it.
         backend: the device; closed with the classifier.
         reason: why it is not the device that should read faces; None when it is.
+        region: says which part of a face it looks at, and is closed with it; None: it sees the whole face.
         branch: the network's second input, see `open_branch`; closed with the classifier.
 
     Attributes:
@@ -90,7 +124,8 @@ class Classifier(ExpressionModel):
     The other attributes are those of `ExpressionModel`.
 
     Raises:
-        ModelError: when the network's input or outputs are not what the manifest says.
+        ModelError: when the network's input or outputs are not what the manifest says, or it needs a region and gets
+            none.
     """
 
     def __init__(
@@ -99,15 +134,21 @@ class Classifier(ExpressionModel):
         spec: ClassifierSpec,
         backend: Backend,
         reason: str | None = None,
+        region: RegionFinder | None = None,
         branch: FeatureBranch | None = None,
     ) -> None:
+        if spec.region is not None and region is None:
+            raise ModelError(
+                f"expected `{model}` on the CPU, where the region that it looks at is cut out between its two "
+                f"networks, found {backend.name}; choose `classify.backend: cpu`"
+            )
         self.model, self.branch = model, branch
         self._reason = reason
         self.size, self.crop, self.colour = spec.input.size, spec.crop, spec.input.colour != "grey"
         self._preprocessor = Preprocessor(model, spec.input, backend.inputs)
         self._labels = LabelOutput(model, spec, backend.outputs, branch)
         self._abstain_below = spec.abstain_below
-        self._backend = backend
+        self._picture, self._region, self._backend = spec.input, region, backend
 
     @property
     def backend(self) -> str:
@@ -131,7 +172,9 @@ class Classifier(ExpressionModel):
 
     def classify(self, face: AlignedFace) -> Expression:
         """Read one face; see `ExpressionModel.classify`."""
-        return Expression(self._labels.probabilities(self.values(face.image)), self.origin, self._abstain_below)
+        seen, region = self._look(face.image)
+        probabilities = self._labels.probabilities(self._values(seen, face.image))
+        return Expression(probabilities, self.origin, self._abstain_below, region)
 
     def values(self, face: Image) -> NDArray[np.float64]:
         """What the network gives for one face: logits or probabilities of its own labels.
@@ -145,7 +188,7 @@ class Classifier(ExpressionModel):
         Raises:
             BackendError: see `classify`.
         """
-        return self._labels.values(self._backend.infer(self._preprocessor.prepare(face)), face)
+        return self._values(self._look(face)[0], face)
 
     def verify(self, faces: Sequence[AlignedFace]) -> None:
         """Check what the network gives for several faces against its manifest entry.
@@ -164,6 +207,18 @@ class Classifier(ExpressionModel):
 
     def close(self) -> None:
         """Release the device."""
-        self._backend.close()
-        if self.branch is not None:
-            self.branch.close()
+        with ExitStack() as stack:
+            stack.callback(self._backend.close)
+            for part in (self._region, self.branch):
+                if part is not None:
+                    stack.callback(part.close)
+
+    def _look(self, face: Image) -> tuple[Image, Quadrilateral | None]:
+        """What the network is to see of a face, and where in the face that is."""
+        if self._region is None:
+            return face, None
+        theta = self._region.find(face)
+        return cut_out(face, theta, self._picture), corners_of(theta)
+
+    def _values(self, seen: Image, face: Image) -> NDArray[np.float64]:
+        return self._labels.values(self._backend.infer(self._preprocessor.prepare(seen)), face)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from edge_fer.expression.scheduler import Classification
 from edge_fer.schema import FaceReading, Pose
-from edge_fer.types import LABELS, AlignedFace, Box, Label, Landmarks, Point, Smoothed
+from edge_fer.types import LABELS, AlignedFace, Box, Label, Landmarks, Point, Quadrilateral, Smoothed
 
 
 def pending_reading(face: AlignedFace) -> FaceReading:
@@ -27,7 +27,9 @@ def pending_reading(face: AlignedFace) -> FaceReading:
     )
 
 
-def classified_reading(face: AlignedFace, last: Classification, shown: Smoothed, now_ns: int) -> FaceReading:
+def classified_reading(
+    face: AlignedFace, last: Classification, shown: Smoothed, now_ns: int, region: Quadrilateral | None = None
+) -> FaceReading:
     """A face with its label, which may be of an earlier frame.
 
     Args:
@@ -35,6 +37,7 @@ def classified_reading(face: AlignedFace, last: Classification, shown: Smoothed,
         last: its newest classification.
         shown: the label that is shown, or why there is none.
         now_ns: when it is published, CLOCK_MONOTONIC, nanoseconds.
+        region: the part of the face that was read, in pixels of this frame; None: all of it.
     """
     return replace(
         pending_reading(face),
@@ -43,6 +46,7 @@ def classified_reading(face: AlignedFace, last: Classification, shown: Smoothed,
         probabilities=_by_label(last.expression.probabilities),
         label_age_ms=age_ms(now_ns, last.captured_ns),
         why=shown.why,
+        region=None if region is None else _rounded(region),
         smoothed=None if shown.probabilities is None else _by_label(shown.probabilities),
     )
 
@@ -50,6 +54,11 @@ def classified_reading(face: AlignedFace, last: Classification, shown: Smoothed,
 def age_ms(now_ns: int, captured_ns: int) -> float:
     """Milliseconds between two moments of one clock, to a tenth."""
     return round((now_ns - captured_ns) / 1e6, 1)
+
+
+def _rounded(region: Quadrilateral) -> Quadrilateral:
+    first, second, third, fourth = (Point(round(point.x, 1), round(point.y, 1)) for point in region)
+    return first, second, third, fourth
 
 
 def _by_label(probabilities: Sequence[float]) -> dict[Label, float]:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_fer.inference.manifest import CropSpec
-from edge_fer.types import Image, Landmarks
+from edge_fer.types import Image, Landmarks, Point, Quadrilateral
 
 Transform = NDArray[np.float64]
 
@@ -84,6 +84,21 @@ def eye_transform(landmarks: Landmarks, crop: CropSpec, size: int) -> Transform:
             [0.0, 0.0, 1.0],
         ]
     )
+
+
+def places_in_picture(places: Quadrilateral, landmarks: Landmarks, crop: CropSpec) -> Quadrilateral:
+    """Where places in a crop lie in the picture that it was cut from.
+
+    Args:
+        places: as parts of the crop's side.
+        landmarks: the face's landmarks, in pixels of the picture.
+        crop: how the crop was cut out.
+    """
+    to_picture = np.linalg.inv(eye_transform(landmarks, crop, 1))
+    # Of a crop of one pixel that pixel's centre is 0, and its edges are -0.5 and 0.5.
+    found = (to_picture @ (place.x - 0.5, place.y - 0.5, 1.0) for place in places)
+    first, second, third, fourth = (Point(float(x), float(y)) for x, y, _ in found)
+    return first, second, third, fourth
 
 
 def _shrunk_patch(image: Image, transform: Transform, size: int) -> tuple[Image, Transform]:

@@ -15,7 +15,8 @@ import difflib
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from typing_extensions import Self
 
 from edge_fer.errors import ModelError
 from edge_fer.inference.picture_spec import InputSpec, MtcnnInput
@@ -128,6 +129,19 @@ class EdgeTpuFile(_Record):
     compiler: str
 
 
+class RegionSpec(_Record):
+    """The network that says which part of a face the classifier looks at; see `edge_fer.expression.region`.
+
+    Attributes:
+        file: its name beside the manifest. It takes what the classifier takes, and gives the six numbers of an affine
+            map.
+        sha256: the file's hash.
+    """
+
+    file: FileName
+    sha256: Sha256
+
+
 class ModelFile(NamedTuple):
     """A file beside the manifest, and its hash."""
 
@@ -197,6 +211,7 @@ class ClassifierSpec(NetworkSpec):
             become the same expression are added up, and what remains is scaled to a sum of 1.
         features: a further output, the face as the network describes it; used with `branch` only.
         valence_arousal: a further output; not used yet.
+        region: the network that says which part of a face this one looks at; None: it sees the whole face.
         branch: a second input, of hand-made features; the file then gives `features` only, and what is made of both
             gives the logits. None: the network reads the picture alone.
         crop: how faces are cut out.
@@ -213,6 +228,7 @@ class ClassifierSpec(NetworkSpec):
     label_map: dict[str, Label | None] = Field(default_factory=dict, validate_default=True)
     features: FurtherOutput | None = None
     valence_arousal: ValenceArousal | None = None
+    region: RegionSpec | None = None
     branch: BranchSpec | None = None
     crop: CropSpec
     temperature: float = Field(1.0, gt=0)
@@ -254,16 +270,22 @@ class ClassifierSpec(NetworkSpec):
             raise ValueError("expected `features` and `output: logits` beside it, found others")
         return branch
 
-    @property
-    def files(self) -> tuple[ModelFile, ...]:
-        """The network, what was compiled of it, and the weights of its second input."""
-        branch = (ModelFile(self.branch.file, self.branch.sha256),) if self.branch else ()
-        return (*super().files, *branch)
+    @model_validator(mode="after")
+    def _pairs_are_of_the_cpu(self) -> Self:
+        if self.region is not None and self.edgetpu is not None:
+            raise ValueError("expected no `edgetpu` beside `region`: the runtime cuts the region out on the CPU")
+        return self
 
     @property
     def targets(self) -> tuple[str | None, ...]:
         """For each of `labels` the one of the seven that it becomes; None where it is left out."""
         return tuple(self.label_map.get(label, label) for label in self.labels)
+
+    @property
+    def files(self) -> tuple[ModelFile, ...]:
+        """The network, what was compiled of it, the one that says where it looks, and weights of a second input."""
+        further = (ModelFile(part.file, part.sha256) for part in (self.region, self.branch) if part)
+        return (*super().files, *further)
 
     @property
     def summary(self) -> str:

@@ -95,7 +95,7 @@ class ModelStore:
         if spec.edgetpu is None:
             raise ModelError(
                 f"expected `{name}` compiled for the Edge TPU, found no `edgetpu` in its entry of "
-                f"{self.folder / MANIFEST}; {_how_to_compile(spec.file)}"
+                f"{self.folder / MANIFEST}; {_how_to_compile(spec)}"
             )
         return self.read(ModelFile(spec.edgetpu.file, spec.edgetpu.sha256))
 
@@ -131,8 +131,10 @@ class ModelStore:
             raise ModelError(f"expected the model card {path}, found no such file; write it, or correct `card`")
 
 
-def _how_to_compile(file: str) -> str:
-    if file.endswith(".onnx"):
+def _how_to_compile(spec: ModelSpec) -> str:
+    if spec.task == "classify" and spec.region is not None:
+        return "it is two networks with a cut between them, for the CPU: choose `classify.backend: cpu`"
+    if spec.file.endswith(".onnx"):
         return "an Edge TPU runs no ONNX: make an int8 .tflite of the network, or choose `classify.backend: cpu`"
     return "run deploy/compile_edgetpu.sh on an x86-64 machine and copy the folder here"
 

@@ -22,7 +22,8 @@ class NamedArrays:
     """The arrays of a weights file.
 
     Attributes:
-        arrays: each array by its name; kernels of convolutions as (outputs, inputs, height, width).
+        arrays: each array by its name; kernels of convolutions as (outputs, inputs, height, width), of dense layers as
+            (outputs, inputs).
         path: the file that they come from, for messages.
         owner: the network whose weights they should be, for messages.
     """
@@ -85,7 +86,8 @@ def read_keras(path: Path, owner: str) -> dict[str, NDArray[np.float32]]:
         owner: the network whose weights they should be, for messages.
 
     Returns:
-        Float32; kernels of convolutions are transposed to (outputs, inputs, height, width).
+        Float32; kernels are transposed: of convolutions to (outputs, inputs, height, width), of dense layers to
+        (outputs, inputs).
 
     Raises:
         ModelError: when the file cannot be read, or is no such file.
@@ -105,7 +107,7 @@ def read_keras(path: Path, owner: str) -> dict[str, NDArray[np.float32]]:
 
 
 def _kernel(array: NDArray[np.float32]) -> NDArray[np.float32]:
-    return array.transpose(3, 2, 0, 1) if array.ndim == 4 else array
+    return array.transpose(3, 2, 0, 1) if array.ndim == 4 else array.T
 
 
 def _own_name(name: str) -> str:

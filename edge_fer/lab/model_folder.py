@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from edge_fer.errors import ModelError, OutputError
-from edge_fer.inference.manifest import ModelSpec
+from edge_fer.inference.manifest import ModelSpec, RegionSpec
 from edge_fer.inference.model_store import MANIFEST, ModelStore
 from edge_fer.lab.files import writing
 
@@ -31,6 +31,19 @@ def write_artefact(folder: Path, name: str, content: bytes) -> dict[str, str]:
     file = f"{name}.tflite"
     write_file(folder / file, content)
     return {"file": file, "sha256": hashlib.sha256(content).hexdigest(), "card": f"{name}.md"}
+
+
+def write_region(folder: Path, name: str, content: bytes) -> RegionSpec:
+    """Write `name`_where.tflite, the network that says where a classifier looks.
+
+    Returns:
+        The field `region` of the classifier's manifest entry.
+
+    Raises:
+        OutputError: when the folder cannot be written.
+    """
+    artefact = write_artefact(folder, f"{name}_where", content)
+    return RegionSpec(file=artefact["file"], sha256=artefact["sha256"])
 
 
 def write_card(folder: Path, spec: ModelSpec, text: str) -> None:

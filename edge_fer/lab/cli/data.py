@@ -17,8 +17,15 @@ def data(
     path: Annotated[Path, typer.Argument(help="An .npz file, fer2013.csv, or a folder.")],
     layout: Annotated[str, typer.Option(help=LAYOUT_HELP)] = "auto",
     check: Annotated[int, typer.Option(min=0, help="Check so many of the pictures.")] = 2000,
+    sheet: Annotated[
+        Path | None, typer.Option(help="Draw the counts, and faces as --recipe varies them, to this .png file.")
+    ] = None,
+    recipe: Annotated[str, typer.Option(help="Recipe of --sheet: a name, or a YAML file.")] = "thesis",
 ) -> None:
-    """Show what a data set holds: faces by label and split, and what may be wrong with it."""
+    """Show what a data set holds: faces by label and split, and what may be wrong with it.
+
+    Example: edge-fer lab data faces/ --sheet faces.png --recipe finetune
+    """
     from edge_fer.lab.console import ConsoleReporter
     from edge_fer.lab.datasets import open_dataset
     from edge_fer.lab.datasets.inspection import find_problems
@@ -36,6 +43,12 @@ def data(
     if len(problems) > _SHOWN:
         report.say(f"and {len(problems) - _SHOWN} more problems")
     report.say(f"{len(problems)} problems" if problems else "no problems found")
+    if sheet is not None:
+        from edge_fer.lab.training.recipe_files import load_recipe
+        from edge_fer.lab.training.sheet import draw_sheet
+
+        draw_sheet(sheet, dataset, load_recipe(recipe))
+        report.say(f"counts and varied faces are in {sheet}")
 
 
 def _table(dataset: Dataset) -> list[str]:

@@ -31,12 +31,18 @@ def edgetpu_check(
     from edge_fer.lab.edgetpu.latency_model import predict
     from edge_fer.lab.edgetpu.report import as_record, as_text
 
-    name, content = _read(model, models)
-    verdict = check(content)
-    predictions = predict(verdict.cost) if verdict.mapped else ()
-    record = as_record(name, verdict, predictions)
-    typer.echo(json.dumps(record, indent=2) if as_json else as_text(name, verdict, predictions))
-    if verdict.on_cpu:
+    parts = _read(model, models)
+    verdicts = [check(content) for content in parts.values()]
+    predictions = [predict(verdict.cost) if verdict.mapped else () for verdict in verdicts]
+    reports = list(zip(parts, verdicts, predictions, strict=True))
+    if as_json:
+        first, *others = (as_record(*report) for report in reports)
+        typer.echo(json.dumps(first | {"region": others[0] if others else None}, indent=2))
+    else:
+        typer.echo("\n".join(as_text(*report) for report in reports))
+        if len(reports) > 1:
+            typer.echo("the runtime runs these two on the CPU, since it cuts out a region between them")
+    if any(verdict.on_cpu for verdict in verdicts):
         raise typer.Exit(1)
 
 
@@ -99,19 +105,23 @@ def edgetpu_verify(
         raise typer.Exit(1)
 
 
-def _read(model: str, folder: Path | None) -> tuple[str, bytes]:
-    """Name and content of a model, from a path or from the manifest."""
+def _read(model: str, folder: Path | None) -> dict[str, bytes]:
+    """Content of a model, from a path or from the manifest, and perhaps of the one that says where it looks."""
+    from edge_fer.inference.manifest import ModelFile
     from edge_fer.inference.model_store import ModelStore
 
     path = Path(model)
     if path.suffix == ".tflite" or path.is_file():
-        return path.name, _content(path)
+        return {path.name: _content(path)}
     store = ModelStore(folder)
     spec = store.specs.get(model)
     if spec is None:
         known = ", ".join(sorted(store.specs))
         raise ModelError(f"expected a .tflite file or one of {known}, found `{model}`")
-    return model, store.load(model, spec.task)
+    parts = {model: store.load(model, spec.task)}
+    if spec.task == "classify" and spec.region is not None:
+        parts[spec.region.file] = store.read(ModelFile(spec.region.file, spec.region.sha256))
+    return parts
 
 
 def _content(path: Path) -> bytes:

@@ -98,7 +98,7 @@ def _converted(weights: Path | None, network: str | None, report: Reporter, *, f
     assert weights is not None
     net = load_weights(weights, network).net
     report.say("converting the weights")
-    return convert(deployed(net, features=features), net.side)
+    return convert(deployed(net, gives_features=features), net.side, net.input.channels)
 
 
 def _some_faces(data: Path, layout: str, split: Split, count: int, seed: int, spec: InputSpec) -> NDArray[np.uint8]:

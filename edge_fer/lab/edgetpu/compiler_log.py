@@ -109,6 +109,10 @@ def record(folder: Path, name: str, compiled: bytes, text: str) -> ModelSpec:
     if name not in store.specs:
         raise ModelError(f"expected one of {', '.join(sorted(store.specs))}, found `{name}`")
     spec = store.specs[name]
+    if spec.task == "classify" and spec.region is not None:
+        raise ModelError(
+            f"expected a model of one network, found `{name}`, which is two with a cut between, for the CPU"
+        )
     log = read_log(text)
     check_log(log)
     _check_file(Graph(compiled), Graph(store.load(name, spec.task)))

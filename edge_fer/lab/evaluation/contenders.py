@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_fer.errors import ConfigError, ModelError
-from edge_fer.expression.classifier import Classifier
+from edge_fer.expression.classifier import Classifier, open_region
 from edge_fer.expression.feature_branch import open_branch
 from edge_fer.inference import open_backend
 from edge_fer.inference.manifest import ClassifierSpec
@@ -54,8 +54,8 @@ def find_rival(model: Artefact, against: str) -> Artefact:
 
     Args:
         model: the model that is measured.
-        against: name of a shipped classifier, or a .tflite file. Where the manifest beside the file lists it, input
-            and temperature are as listed there; else they are those of `model`.
+        against: name of a shipped classifier, or a .tflite file. Where the manifest beside the file lists it, input,
+            region and temperature are as listed there; else they are those of `model`.
 
     Raises:
         ConfigError: when it is neither, or the model itself.
@@ -106,10 +106,14 @@ def open_contender(artefact: Artefact, threads: int, stack: ExitStack) -> Conten
         ModelError: when the file does not fit its manifest entry.
         BackendError: when the processor cannot run it.
     """
-    backend = open_backend("cpu", artefact.content, threads=threads)
-    stack.callback(backend.close)
-    branch = open_branch(artefact.store, artefact.name, artefact.spec)
-    classifier = stack.enter_context(Classifier(artefact.name, artefact.spec, backend, branch=branch))
+    with ExitStack() as parts:
+        backend = parts.enter_context(open_backend("cpu", artefact.content, threads=threads))
+        region = open_region(artefact.store, artefact.name, artefact.spec, threads=threads)
+        branch = open_branch(artefact.store, artefact.name, artefact.spec)
+        for part in filter(None, (region, branch)):
+            parts.enter_context(part)
+        classifier = stack.enter_context(Classifier(artefact.name, artefact.spec, backend, None, region, branch))
+        parts.pop_all()
     classifier.classify(classifier.blank_face)  # the first call is the slowest
     return Contender(classifier, artefact.spec.temperature)
 

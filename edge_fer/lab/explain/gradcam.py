@@ -45,7 +45,7 @@ def grad_cam(net: Callable[[Tensor], Tensor], layer: nn.Module, images: Tensor, 
     Args:
         net: gives `(n, classes)` logits; in evaluation mode, so that images do not touch each other.
         layer: one of its layers, whose output is `(n, channels, height, width)`.
-        images: `(n, 3, size, size)` float32, as the network takes them.
+        images: `(n, channels, size, size)` float32, as the network takes them.
         labels: `(n,)` which logit of each image is explained.
     """
     outputs: list[Tensor] = []
@@ -75,6 +75,11 @@ def choose_layer(net: Network, wanted: str) -> tuple[str, int]:
     Raises:
         ConfigError: when the network has no such layer.
     """
+    if not net.CAM_LAYERS:
+        raise ConfigError(
+            f"expected a network with a map that lies over the whole face, found {net.name()}; the region of the face "
+            "that it looks at is in its readings"
+        )
     if wanted not in (AUTO, *net.CAM_LAYERS):
         known = ", ".join((AUTO, *net.CAM_LAYERS))
         raise ConfigError(f"expected --layer {known} for {net.name()}, found `{wanted}`")
@@ -94,7 +99,7 @@ def map_sides(net: Network) -> dict[str, int]:
     handles = [net.get_submodule(layer).register_forward_hook(note(layer)) for layer in net.CAM_LAYERS]
     try:
         with torch.no_grad():
-            net.pooled(torch.zeros(1, 3, net.side, net.side))
+            net.pooled(torch.zeros(1, net.input.channels, net.side, net.side))
     finally:
         for handle in handles:
             handle.remove()

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from edge_fer.errors import ModelError, SourceError
 from edge_fer.expression.feature_branch import FeatureBranch
-from edge_fer.inference.manifest import Accuracy, BranchSpec, ClassifierSpec, CropSpec, FurtherOutput
+from edge_fer.inference.manifest import Accuracy, BranchSpec, ClassifierSpec, CropSpec, FurtherOutput, RegionSpec
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.inference.picture_spec import InputSpec
 from edge_fer.lab.console import Reporter
@@ -29,9 +29,10 @@ from edge_fer.lab.export.export_record import Export, ThresholdOrigin, Validatio
 from edge_fer.lab.export.layer_errors import compare_layers
 from edge_fer.lab.export.model_card import classifier_card
 from edge_fer.lab.export.quantize import Choice, choose_percentile, measure_extremes
+from edge_fer.lab.export.region import Views, views_of
 from edge_fer.lab.export.two_inputs import SecondInput, second_input
 from edge_fer.lab.files import write_record
-from edge_fer.lab.model_folder import update_manifest, write_artefact, write_card
+from edge_fer.lab.model_folder import update_manifest, write_artefact, write_card, write_region
 from edge_fer.lab.networks.base import Network
 from edge_fer.lab.weights.npz import Weights, load_weights
 from edge_fer.lab.weights.provenance import Origin, Provenance
@@ -186,15 +187,17 @@ def export_classifier(job: Job, folder: Path, store: ModelStore, report: Reporte
             progress=progress,
         )
     report.say(f"{name}: converting {net.name()}, which takes a while")
-    module = deployed(net, features=plan.features)
-    float_model = convert(module, net.side)
-    difference = check_agreement(module, float_model, [(1, net.side, net.side, 3)])
+    views = views_of(net, faces, report)
+    shipped, channels = deployed(net, gives_features=plan.features), net.input.channels
+    float_model = convert(shipped, net.side, channels)
+    difference = check_agreement(shipped, float_model, [(1, net.side, net.side, channels)])
     report.say(f"{name}: {parameters(net) / 1e6:.2f} M parameters; float at most {difference:.1e} from PyTorch")
-    choice = _quantized(float_model, faces, job, report)
+    seen = views.after(faces)
+    choice = _quantized(float_model, seen, views, job, report)
     graph = check_int8(choice.model)
     report.say(f"{name}: full INT8 and no rule of the Edge TPU broken: {graph.summary()}")
-    layers = compare_layers(float_model, choice.model, faces[:_LAYER_FACES], job.input)
-    measured = _measure(float_model, choice.model, job, report)
+    layers = compare_layers(float_model, choice.model, seen[:_LAYER_FACES], job.input)
+    measured = _measure(float_model, choice.model, views, job, report)
     artefact = write_artefact(folder, name, choice.model)
     facts = Export(
         sha256=artefact["sha256"],
@@ -209,7 +212,9 @@ def export_classifier(job: Job, folder: Path, store: ModelStore, report: Reporte
         validation=measured,
         layers=worst_layers(layers, _LAYERS_LISTED),
     )
-    spec = _spec(job, measured, artefact, None if job.second is None else job.second.write(folder, name))
+    region = None if views.where is None else write_region(folder, name, views.where)
+    branch = None if job.second is None else job.second.write(folder, name)
+    spec = _spec(job, measured, artefact, region, branch)
     if plan.float_file is not None:
         write_artefact(plan.float_file.parent, plan.float_file.stem, float_model)
     write_record(folder / f"{name}.export.json", facts)
@@ -218,7 +223,13 @@ def export_classifier(job: Job, folder: Path, store: ModelStore, report: Reporte
     report.say(f"licence of the weights: {job.provenance.licence}; --about puts your own words on the card")
 
 
-def _spec(job: Job, measured: Validation, artefact: Mapping[str, str], branch: BranchSpec | None) -> ClassifierSpec:
+def _spec(
+    job: Job,
+    measured: Validation,
+    artefact: Mapping[str, str],
+    region: RegionSpec | None,
+    branch: BranchSpec | None,
+) -> ClassifierSpec:
     """The classifier's entry in the manifest."""
     width = job.second.width if job.second else job.net.head.in_features
     return ClassifierSpec(
@@ -227,6 +238,7 @@ def _spec(job: Job, measured: Validation, artefact: Mapping[str, str], branch: B
         quantization="int8",
         labels=LABELS,
         features=FurtherOutput(width=width) if job.plan.features or branch else None,
+        region=region,
         branch=branch,
         crop=job.crop,
         temperature=measured.temperature,
@@ -255,7 +267,7 @@ def _network(loaded: Weights, path: Path, plan: Plan) -> Network:
     return net
 
 
-def _quantized(float_model: bytes, faces: NDArray[np.uint8], job: Job, report: Reporter) -> Choice:
+def _quantized(float_model: bytes, faces: NDArray[np.uint8], views: Views, job: Job, report: Reporter) -> Choice:
     """The INT8 network, its ranges set in the way that costs least on some of the validation faces."""
     with report.step(f"measuring ranges on {len(faces)} faces") as progress:
         extremes = measure_extremes(float_model, faces, job.input, progress=progress)
@@ -266,7 +278,7 @@ def _quantized(float_model: bytes, faces: NDArray[np.uint8], job: Job, report: R
             float_model,
             extremes,
             job.input,
-            resized(some.images, job.net.side, colour=job.net.input.in_colour),
+            views.after(resized(some.images, job.net.side, colour=job.net.input.in_colour)),
             some.labels,
             branch=job.branch,
             progress=progress,
@@ -275,14 +287,14 @@ def _quantized(float_model: bytes, faces: NDArray[np.uint8], job: Job, report: R
     return choice
 
 
-def _measure(float_model: bytes, int8_model: bytes, job: Job, report: Reporter) -> Validation:
+def _measure(float_model: bytes, int8_model: bytes, views: Views, job: Job, report: Reporter) -> Validation:
     """Run both networks over the validation faces."""
     faces, name, side = job.validation, job.name, job.net.side
     images = resized(faces.images, side, colour=job.net.input.in_colour)
     logits = {}
-    for kind, model in (("float32", float_model), ("int8", int8_model)):
+    for kind, model, view in (("float32", float_model, views.before), ("int8", int8_model, views.after)):
         with report.step(f"{kind} on {len(images)} validation faces") as progress:
-            logits[kind] = classify(model, images, job.input, branch=job.branch, progress=progress)
+            logits[kind] = classify(model, view(images), job.input, branch=job.branch, progress=progress)
     temperature = fit_temperature(logits["int8"], faces.labels) if len(faces) >= _FEWEST else 1.0
     threshold, origin = _threshold(guessing_below(logits["int8"], faces.labels, temperature), job.origin)
     measured = Validation(

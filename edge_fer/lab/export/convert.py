@@ -26,7 +26,7 @@ def convert(net: nn.Module, size: int, channels: int = 3) -> bytes:
     Args:
         net: takes `(1, channels, size, size)`.
         size: side of the picture, pixels.
-        channels: of the picture.
+        channels: channels of the picture.
     """
     with quiet(), tempfile.TemporaryDirectory() as folder:
         import litert_torch  # prints while it is imported

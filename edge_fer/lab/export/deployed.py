@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from torch import Tensor, nn
 
 from edge_fer.inference.picture_spec import InputSpec
 from edge_fer.lab.networks.base import Network
+from edge_fer.lab.networks.spatial_transformer import SpatialTransformer
 from edge_fer.lab.networks.two_inputs import TwoInputs
 
 
@@ -14,19 +17,6 @@ def input_spec(net: Network) -> InputSpec:
     expected = net.input
     mean, std = (values[0] if len(set(values)) == 1 else values for values in (expected.mean, expected.std))
     return InputSpec(size=expected.side, colour=expected.colour, mean=mean, std=std)
-
-
-def deployed(net: Network, *, features: bool) -> nn.Module:
-    """What goes into the network's file.
-
-    Args:
-        net: the network, in evaluation.
-        features: whether the features are given beside the logits. A network with two inputs gives those of its
-            picture, and nothing else.
-    """
-    if isinstance(net, TwoInputs):
-        return TrunkFeatures(net)
-    return WithFeatures(net) if features else net
 
 
 class TrunkFeatures(nn.Module):
@@ -49,22 +39,41 @@ class TrunkFeatures(nn.Module):
         return self.trunk.features(image)
 
 
-class WithFeatures(nn.Module):
-    """A network that gives its `(n, d)` features after its `(n, 7)` logits.
+def deployed(net: Network, *, gives_features: bool) -> nn.Module:
+    """What becomes the file that names expressions: a network as it is, or with a second output, or a part of it.
+
+    A network with two inputs gives the features of its picture, and nothing else.
 
     Args:
         net: the network, in evaluation.
+        gives_features: whether its `(n, d)` features follow its `(n, 7)` logits.
+    """
+    if isinstance(net, TwoInputs):
+        return TrunkFeatures(net).eval()
+    if isinstance(net, SpatialTransformer):
+        return Reader(net, net.region_features, gives_features=gives_features).eval()
+    return Reader(net, net.features, gives_features=True).eval() if gives_features else net
+
+
+class Reader(nn.Module):
+    """A network's head on some of its features.
+
+    Args:
+        net: the network.
+        features: from a picture to the `(n, d)` activations that the head reads.
+        gives_features: whether these follow the logits.
     """
 
-    def __init__(self, net: Network) -> None:
+    def __init__(self, net: Network, features: Callable[[Tensor], Tensor], *, gives_features: bool) -> None:
         super().__init__()
-        self.net = net
+        self.net, self._features, self._gives_features = net, features, gives_features
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, image: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """Run the network.
 
         Args:
-            image: see `Network`.
+            image: see `Network`; of a spatial transformer the region.
         """
-        features = self.net.features(image)
-        return self.net.head(features), features
+        features = self._features(image)
+        logits: Tensor = self.net.head(features)
+        return (logits, features) if self._gives_features else logits

@@ -51,6 +51,7 @@ def classifier_card(
         f"{file_table(name, spec, graph, export.parameters)}\n"
         f"| output | {len(LABELS)} logits; divided by the temperature {spec.temperature:.2f} before the softmax |\n"
         f"| resolution of the layers | {resolution} |\n"
+        f"{_region(spec)}"
         f"{_balance(export)}"
         f"{_second_input(spec)}"
         f"| gives no label below | a confidence of {spec.abstain_below:.2f}"
@@ -74,6 +75,16 @@ def classifier_card(
         "education is prohibited (AI Act, Article 5), and elsewhere people must be told (Article 50).",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _region(spec: ClassifierSpec) -> str:
+    """The row of the table on the network that says where to look; nothing where the whole face is seen."""
+    if spec.region is None:
+        return ""
+    return (
+        f"| looks at | the region of the face that `{spec.region.file}`, sha256 `{spec.region.sha256[:16]}...`, says; "
+        "on the CPU only |\n"
+    )
 
 
 def _balance(export: Export) -> str:

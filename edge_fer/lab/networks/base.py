@@ -26,15 +26,21 @@ class NetworkInput:
 
     Attributes:
         side: side of the square picture, pixels.
-        colour: what the three channels hold.
-        mean: the mean of each channel: input = (pixel / 255 - mean) / std, with pixels of 0..255.
+        colour: what the channels hold.
+        mean: the mean of each channel: input = (pixel / 255 - mean) / std, with pixels of 0..255. Three, or one of a
+            network that takes one grey channel.
         std: the standard deviation of each channel; see `mean`.
     """
 
     side: int
     colour: Colour
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @property
+    def channels(self) -> int:
+        """How many channels the input has."""
+        return len(self.mean)
 
     @property
     def in_colour(self) -> bool:
@@ -45,21 +51,23 @@ class NetworkInput:
 class Network(nn.Module):
     """A classifier of faces. Each network is one file in this package with one class, which derives from this one.
 
-    The input is `(n, 3, side, side)` float32 as `input` says; the output is `(n, 7)` logits in the order of `LABELS`.
+    The input is `(n, channels, side, side)` float32 as `input` says; the output is `(n, 7)` logits in the order of
+    `LABELS`.
     A convolution that a batch norm follows has no bias and is called `conv`, and the batch norm beside it `bn`.
 
     Args:
         width: factor on the channels of the layers, one of `WIDTHS`.
         resolution: side of the picture that the layers work on, pixels; None: that of `INPUT`. Training sets it
             to the size of its last stage.
-        colour: what the three channels hold; None: what `INPUT` says.
+        colour: what the channels hold; None: what `INPUT` says.
 
     Attributes:
         PURPOSE: what the network is for, one line.
         PUBLICATION: the network's full name and where it was published, for model cards.
         INPUT: the input at the published size.
         TOP: names of the layers that the stage `top` of a training trains.
-        CAM_LAYERS: names of the layers whose maps Grad-CAM can show, from fine to coarse.
+        CAM_LAYERS: names of the layers whose maps Grad-CAM can show, from fine to coarse; none where no map lies over
+            the whole face.
         OPERATORS: the operators without weights in the network's .tflite file, with their counts; by them a file is
             told from one of another network. Empty: the network cannot be read from a .tflite file.
         SETTINGS: names of the constructor's arguments, which are kept with the weights.
@@ -92,6 +100,8 @@ class Network(nn.Module):
             raise ConfigError(f"expected a resolution in pixels for {self.name()}, found {self.resolution}")
         if self.colour not in get_args(Colour):
             raise ConfigError(f"expected a colour ({', '.join(get_args(Colour))}) for {self.name()}, found `{colour}`")
+        if self.colour == "rgb" and self.INPUT.channels == 1:
+            raise ConfigError(f"expected the colour `grey` for {self.name()}, which takes one channel, found `rgb`")
 
     @classmethod
     def name(cls) -> str:
@@ -157,7 +167,7 @@ class Network(nn.Module):
         """The `(n, d)` activations that the head reads.
 
         Args:
-            image: `(n, 3, side, side)` float32, as `input` says.
+            image: `(n, channels, side, side)` float32, as `input` says.
         """
         raise NotImplementedError
 

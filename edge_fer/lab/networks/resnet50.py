@@ -29,7 +29,7 @@ class ResNet50(ResidualNetwork):
 
     PURPOSE = "EmoNet's second network, whose published weights know faces; SE-ResNet-50 without its gates"
     PUBLICATION = "ResNet-50 (He et al., 2016, in the variant of VGGFace2, Cao et al., 2018)"
-    OPERATORS = MappingProxyType({"ADD": 16, "MAX_POOL_2D": 1, "MEAN": 1, "PAD": 1})
+    OPERATORS = MappingProxyType({"ADD": 16, "MAX_POOL_2D": 1, "MEAN": 1})
     INPUT = NetworkInput(
         side=197,
         colour="grey",

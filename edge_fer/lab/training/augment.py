@@ -24,6 +24,22 @@ _LEAST_LIGHT = 0.15
 _ERASED = (0.1, 0.4)  # sides of the rectangle, parts of the picture's
 
 
+def varied(pictures: Sequence[Image], size: int, ranges: Augmentation, rng: Random) -> Tensor:
+    """Pictures as training shows them: degraded, warped, in another light, and with parts erased.
+
+    Args:
+        pictures: of one shape; see `as_tensor`.
+        size: side of the result, pixels.
+        ranges: how far.
+        rng: drawn from.
+
+    Returns:
+        `(n, channels, size, size)` float32, 0..255.
+    """
+    images = as_tensor([degrade(picture, ranges, rng) for picture in pictures])
+    return erase(light(warp(images, size, ranges, rng), ranges, rng), ranges.erase, rng)
+
+
 def degrade(image: Image, ranges: Augmentation, rng: Random) -> Image:
     """A picture, grey or BGR, as a worse camera would have taken it, of the same size."""
     shrunk, blurred, jpeg, dark = rng.random(4) < (ranges.shrink, ranges.blur, ranges.jpeg, ranges.dark)
@@ -118,7 +134,7 @@ def standardise(images: Tensor, expected: NetworkInput) -> Tensor:
         expected: the network's input.
 
     Returns:
-        `(n, 3, size, size)` float32; the channels of a grey picture differ by mean and deviation only.
+        `(n, channels, size, size)` float32; those of a grey picture differ by mean and deviation only.
     """
-    mean, std = (torch.tensor(values).reshape(1, 3, 1, 1) for values in (expected.mean, expected.std))
+    mean, std = (torch.tensor(values).reshape(1, -1, 1, 1) for values in (expected.mean, expected.std))
     return (images / 255 - mean) / std

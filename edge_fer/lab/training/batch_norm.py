@@ -33,7 +33,7 @@ def settle_statistics(net: nn.Module, batches: Iterable[Tensor]) -> None:
 
     Args:
         net: a network whose batch norms follow convolutions; it is put into evaluation.
-        batches: `(n, 3, size, size)` float32, as training will give them.
+        batches: `(n, channels, size, size)` float32, as training will give them.
 
     Raises:
         SourceError: when there are none.
@@ -83,7 +83,7 @@ def settle_on_faces(
             yield batch.images
             progress(step, steps)
 
-    net.resolution = stage.size
+    net.set_resolution(stage.size)
     settle_statistics(net, images())
 
 

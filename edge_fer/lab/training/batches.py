@@ -21,7 +21,7 @@ from edge_fer.lab.datasets.dataset import Dataset, read_picture
 from edge_fer.lab.datasets.landmarks import hand_made
 from edge_fer.lab.datasets.pictures import resize
 from edge_fer.lab.networks.base import NetworkInput
-from edge_fer.lab.training.augment import as_tensor, averaged, degrade, erase, light, standardise, warp
+from edge_fer.lab.training.augment import as_tensor, averaged, standardise, varied
 from edge_fer.lab.training.objective import inverse_frequency
 from edge_fer.lab.training.recipe import Stage
 from edge_fer.types import LABELS, Image
@@ -32,7 +32,7 @@ class Batch:
     """Some faces.
 
     Attributes:
-        images: `(n, 3, size, size)` float32, as the network takes them.
+        images: `(n, channels, size, size)` float32, as the network takes them.
         targets: `(n, 7)` float32, rows summing to 1.
         second: `(n, 7)` float32, rows summing to 1, or 0 where there is no second label.
         views: `(n, channels, view, view)` float32, 0..255: the same pictures for teachers; None: there are none.
@@ -83,12 +83,9 @@ class Batches:
     def batch(self, step: int) -> Batch:
         """The batch of a step."""
         chosen, rng, stage = self.indices(step), self._random(step, 1), self._stage
-        ranges = stage.augmentation
         faces, colour = self._dataset.images, self._input.in_colour
         pictures = fitting([read_picture(faces, int(index), colour=colour) for index in chosen], stage.size)
-        pictures = [degrade(picture, ranges, rng) for picture in pictures]
-        side = max(stage.size, self._view)
-        images = erase(light(warp(as_tensor(pictures), side, ranges, rng), ranges, rng), ranges.erase, rng)
+        images = varied(pictures, max(stage.size, self._view), stage.augmentation, rng)
         smooth = stage.loss.second_smoothing
         known = self._dataset.second[chosen]
         second = np.where(known[:, None] >= 0, smoothed(np.eye(len(LABELS))[known], smooth), 0)

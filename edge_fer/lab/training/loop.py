@@ -21,15 +21,9 @@ from edge_fer.lab.datasets.dataset import Dataset, Split
 from edge_fer.lab.training.batches import Batch, Batches
 from edge_fer.lab.training.checkpoint import load_checkpoint, save_checkpoint
 from edge_fer.lab.training.multi_task import MultiTaskModel, WeightEma, set_training
-from edge_fer.lab.training.objective import (
-    cross_entropy,
-    inverse_frequency,
-    learning_rate,
-    make_optimizer,
-    set_learning_rate,
-    towards,
-)
+from edge_fer.lab.training.objective import cross_entropy, label_weights, make_optimizer, set_learning_rate, towards
 from edge_fer.lab.training.recipe import Recipe, Stage
+from edge_fer.lab.training.schedule import best_in_words, is_over, learning_rate, note_epoch
 from edge_fer.lab.training.state import Options, TrainingState, identity_of, step_seed
 from edge_fer.lab.training.teachers import Lesson, Teachers, check_teachers, with_answers
 from edge_fer.lab.training.training_log import plot_curves, write_table
@@ -99,13 +93,13 @@ class Trainer:
                 f"expected the recipe, the data and the first weights that {path} was made with, found others; "
                 "give the same ones, or train into another --out"
             )
+        self._at, self._rows = TrainingState(**state["position"]), state["rows"]
+        stage = self._recipe.stages[min(self._at.stage, len(self._recipe.stages) - 1)]
+        self._set_resolution(state.get("resolution", stage.size))
         self._model.load_state_dict(state["model"])
         if self._average:
             self._average.model.load_state_dict(state["average"])
         self._optimizer_state = state["optimizer"]
-        self._at, self._rows = TrainingState(**state["position"]), state["rows"]
-        stage = self._recipe.stages[min(self._at.stage, len(self._recipe.stages) - 1)]
-        self._set_resolution(stage.size)
         self._options.reporter.say(f"resuming after step {self._at.step} of stage {stage.name}")
 
     def fit(self) -> bool:
@@ -137,8 +131,7 @@ class Trainer:
         validation = _some(validation, stage.validation_faces)
         view = self._teachers[stage.teacher.name].view if stage.teacher else 0
         batches = Batches(training, stage, (self._recipe.seed, self._at.stage), self._model.net.input, view)
-        weights = inverse_frequency(training.labels, stage.loss.class_weights)
-        counted = torch.from_numpy(weights).float().to(self._options.device)
+        counted = torch.from_numpy(label_weights(training.labels, stage.loss)).float().to(self._options.device)
         set_training(self._model, stage.train)
         self._set_resolution(stage.size)
         self._optimizer = make_optimizer(self._model, stage.optimizer, stage.lr)
@@ -153,7 +146,7 @@ class Trainer:
             if over or self._at.step % batches.steps_per_epoch == 0:
                 self._end_epoch(stage, validation, math.ceil(self._at.step / batches.steps_per_epoch))
                 before = self._spend(before)
-                if over or (stage.patience and self._at.stale >= stage.patience):
+                if over or is_over(stage, self._at):
                     break
             if self._options.stopping.is_set():
                 return False
@@ -162,7 +155,7 @@ class Trainer:
         return True
 
     def _set_resolution(self, size: int) -> None:
-        """Note the size of the stage's pictures in the network, for its weights file."""
+        """Bring the network, and its average, to the size of a stage's pictures."""
         self._model.net.set_resolution(size)
         if self._average:
             self._average.model.net.set_resolution(size)
@@ -180,7 +173,7 @@ class Trainer:
         """Train on a batch."""
         started = self._options.clock()
         torch.manual_seed(step_seed(self._recipe.seed, self._at))  # of dropout
-        lr = learning_rate(stage, progress)
+        lr = learning_rate(stage, progress, self._at.reduction)
         set_learning_rate(self._optimizer, lr)
         device = self._options.device
         images = batch.images.to(device, memory_format=self._format())
@@ -251,16 +244,13 @@ class Trainer:
         self._rows.append(row)
         at.loss, at.right, at.faces, at.epoch_s = 0.0, 0, 0, 0.0
         accuracy = float(figures["val_accuracy"])
-        if accuracy > at.best:
-            at.best, at.stale = accuracy, 0
+        if note_epoch(stage, at, float(figures["val_loss"]), accuracy):
             self._measured().save(self._folder / BEST)
-        else:
-            at.stale += 1
         write_table(self._folder / TABLE, self._rows)
         plot_curves(self._folder / CURVES, self._rows)
         self._options.reporter.say(
             f"{stage.name} epoch {epoch}: loss {row['train_loss']:.4f}, validation {row['val_loss']:.4f}; "
-            f"accuracy {row['train_accuracy']:.2%}, validation {accuracy:.2%} (best {at.best:.2%}), "
+            f"accuracy {row['train_accuracy']:.2%}, validation {accuracy:.2%} (best {best_in_words(stage, at)}), "
             f"{row['faces_per_s'] or '?'} faces/s"
         )
         set_training(self._model, stage.train)
@@ -277,6 +267,7 @@ class Trainer:
             self._folder / CHECKPOINT,
             {
                 "identity": self._identity,
+                "resolution": self._model.net.resolution,
                 "model": self._model.state_dict(),
                 "average": self._average.model.state_dict() if self._average else None,
                 "optimizer": self._optimizer.state_dict() if self._optimizer else None,

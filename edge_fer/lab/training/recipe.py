@@ -5,7 +5,7 @@ The models are the one place for defaults; `edge_fer/lab/recipes` holds the reci
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from typing_extensions import Self
@@ -56,13 +56,33 @@ class Augmentation(_Section):
 
 
 class Optimizer(_Section):
-    """How gradients become steps. Decay is on matrices and kernels only, never on vectors."""
+    """How gradients become steps. Decay is on matrices and kernels only, never on vectors.
 
-    kind: Literal["adam", "adamw"] = "adamw"
+    Attributes:
+        kind: of the update: `adam`, `adamw` (Adam with decay beside the gradient), or `sgd` with momentum.
+        betas: of `adam` and `adamw`: decay of the means of gradients and of their squares.
+        momentum: of `sgd`: the part of the last step that the next one keeps.
+        nesterov: of `sgd`: whether the gradient is taken where the momentum leads (Nesterov, 1983).
+        head_rate: learning rate of the heads, as a multiple of the trunk's.
+        weight_decay: decay; of `adam` and `sgd` w is added to the gradient times this.
+        decay_layers: names of the network's layers that decay, `second` for the second head; null: all do.
+        grad_norm: gradients are scaled down to this norm; null: never.
+    """
+
+    kind: Literal["adam", "adamw", "sgd"] = "adamw"
     betas: tuple[float, float] = (0.9, 0.999)
-    head_rate: float = Field(1.0, gt=0, description="learning rate of the heads, as a multiple of the trunk's")
+    momentum: float = Field(0.9, ge=0, lt=1)
+    nesterov: bool = False
+    head_rate: float = Field(1.0, gt=0)
     weight_decay: float = Field(0.0, ge=0)
-    grad_norm: float | None = Field(None, gt=0, description="gradients are scaled down to this norm; null: never")
+    decay_layers: tuple[str, ...] | None = None
+    grad_norm: float | None = Field(None, gt=0)
+
+    @model_validator(mode="after")
+    def _nesterov_has_momentum(self) -> Self:
+        if self.nesterov and (self.kind != "sgd" or not self.momentum):
+            raise ValueError(f"nesterov is of `kind: sgd` with momentum, and there is `{self.kind}`")
+        return self
 
 
 class Loss(_Section):
@@ -72,6 +92,8 @@ class Loss(_Section):
         votes: whether targets follow the annotators' votes (where they are known), or lie all on the label.
         smoothing: this part of each target is spread evenly.
         class_weights: each label counts by the inverse of its frequency to this power: 0 not at all, 1 fully.
+        balanced: each label with n faces counts by (1 - b) / (1 - b^n), b being this: 0 not at all, near 1 as the
+            inverse of its frequency. Cui et al., "Class-Balanced Loss Based on Effective Number of Samples", 2019.
         distillation: this part of each target is the averaged network's answer to the picture (needs `ema`).
         mixup: parameter of the Beta distribution that pairs of pictures are mixed by; 0: they are not.
         second: weight of a second head on another annotator's labels (FER2013's); 0: there is none.
@@ -81,10 +103,17 @@ class Loss(_Section):
     votes: bool = True
     smoothing: float = Field(0.0, ge=0, lt=1)
     class_weights: float = Share
+    balanced: float = Field(0.0, ge=0, lt=1)
     distillation: float = Share
     mixup: float = Field(0.0, ge=0, le=8)
     second: float = Field(0.0, ge=0)
     second_smoothing: float = Field(0.0, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _labels_are_weighed_once(self) -> Self:
+        if self.class_weights and self.balanced:
+            raise ValueError("class_weights and balanced weigh the labels, each in its way: set one of them to 0")
+        return self
 
 
 class Start(_Section):
@@ -146,16 +175,23 @@ class Stage(_Section):
         minutes: the stage ends after so many minutes; the learning rate follows the clock where that is ahead of
             the steps.
         lr: learning rate at the start.
-        lr_end: learning rate at the end.
-        schedule: how the learning rate goes from `lr` to `lr_end`.
+        lr_end: learning rate at the end of `cosine`; the least one of `plateau`.
+        schedule: the learning rate: always `lr` (`constant`); half a `cosine` down to `lr_end`; times `factor` at each
+            of the `milestones` (`step`); times `factor` after `plateau_epochs` without a lower validation loss
+            (`plateau`).
+        milestones: of `step`: parts of the stage, 0..1.
+        factor: of `step` and `plateau`.
+        plateau_epochs: of `plateau`.
         warmup: this part of the stage goes up from nothing to `lr`.
-        patience: the stage ends after so many epochs without a better validation accuracy; null: never.
+        best_by: what tells the better of two epochs, for `patience` and for the weights that are kept as the best: the
+            validation `accuracy`, or the validation `loss`.
+        patience: the stage ends after so many epochs that were no better than the best; null: never.
     """
 
     name: str = Field(pattern=r"^[a-z0-9_-]+$")
     data: str = "faces"
     train: Literal["top", "all"] = "all"
-    size: int = Field(224, ge=32, le=512, multiple_of=2)
+    size: int = Field(224, ge=32, le=512)
     batch: int = Field(64, ge=2, le=4096)
     balance: float = Share
     epochs: int = Field(ge=1, le=10_000)
@@ -164,13 +200,23 @@ class Stage(_Section):
     minutes: float | None = Field(None, gt=0)
     lr: float = Field(gt=0)
     lr_end: float = Field(0.0, ge=0)
-    schedule: Literal["constant", "cosine"] = "constant"
+    schedule: Literal["constant", "cosine", "step", "plateau"] = "constant"
+    milestones: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
+    factor: float = Field(0.1, gt=0, lt=1)
+    plateau_epochs: int = Field(5, ge=1)
     warmup: float = Field(0.0, ge=0, lt=1)
+    best_by: Literal["accuracy", "loss"] = "accuracy"
     patience: int | None = Field(None, ge=1)
     optimizer: Optimizer = Optimizer()
     loss: Loss = Loss()
     teacher: Teaching | None = None
     augmentation: Augmentation = Augmentation()
+
+    @model_validator(mode="after")
+    def _steps_have_milestones(self) -> Self:
+        if (self.schedule == "step") != bool(self.milestones):
+            raise ValueError(f"milestones are of `schedule: step`, which needs some, and it is `{self.schedule}`")
+        return self
 
 
 class Recipe(_Section):

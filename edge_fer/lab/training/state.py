@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -46,8 +47,11 @@ class TrainingState:
         step: steps made in the stage.
         updates: steps made in all stages.
         elapsed_s: time spent in the stage.
-        best: highest validation accuracy of the stage, 0..1.
-        stale: epochs since that accuracy.
+        best: what the best epoch of the stage is worth: its validation accuracy, 0..1, or minus its validation loss.
+        stale: epochs since that one.
+        lowest_loss: lowest validation loss of the stage, nats.
+        plateau: epochs since that loss, or since the learning rate was last reduced.
+        reduction: what the schedule `plateau` has multiplied the learning rate by.
         loss: sum of the loss over the faces of the epoch, nats.
         right: faces of the epoch whose most probable label was the target's.
         faces: faces of the epoch so far.
@@ -58,8 +62,11 @@ class TrainingState:
     step: int = 0
     updates: int = 0
     elapsed_s: float = 0.0
-    best: float = -1.0
+    best: float = -math.inf
     stale: int = 0
+    lowest_loss: float = math.inf
+    plateau: int = 0
+    reduction: float = 1.0
     loss: float = 0.0
     right: int = 0
     faces: int = 0

@@ -58,7 +58,8 @@ def weights_from_tflite(path: Path, kind: type[Network]) -> Network:
     graph, constants = _open(path)
     _check_operators(graph, kind, path)
     nodes = [node for node in graph.nodes if node.name in _KINDS]
-    net = kind(_width(graph, nodes, kind), _resolution(graph))
+    resolution = _resolution(graph)
+    net = kind(_width(graph, nodes, kind, resolution), resolution)
     layers = _layers(net)
     if len(nodes) != len(layers):
         raise ModelError(f"expected {len(layers)} layers with weights in {path}, found {len(nodes)}; check the file")
@@ -145,12 +146,12 @@ def _resolution(graph: Graph) -> int:
     return side // first.options.filterHeight if first.name == _SHRINK else side
 
 
-def _width(graph: Graph, nodes: list[Node], kind: type[Network]) -> float:
+def _width(graph: Graph, nodes: list[Node], kind: type[Network], resolution: int) -> float:
     """The width at which the network has as many weights as the file; 1 where there is none."""
     found = sum(graph.size(node.inputs[1]) for node in nodes)
     for width in WIDTHS:
         with torch.device("meta"):  # shapes without memory
-            net = kind(width)
+            net = kind(width, resolution)
         if found == sum(layer.weight.numel() for _, layer in _with_weights(net)):
             return width
     return 1.0
@@ -162,7 +163,7 @@ def _layers(net: Network) -> list[tuple[str, Any]]:
     order: list[tuple[str, Any]] = []
     hooks = [layer.register_forward_pre_hook(lambda layer, _: order.append((names[layer], layer))) for layer in names]
     with torch.no_grad():
-        net.eval()(torch.zeros(1, 3, net.side, net.side))
+        net.eval()(torch.zeros(1, net.input.channels, net.side, net.side))
     for hook in hooks:
         hook.remove()
     return order

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from itertools import product
 
 import cv2
+import numpy as np
 
 from edge_fer.faces.boxes import corners_of, overlap
 from edge_fer.schema import FaceReading, Reading
@@ -37,10 +38,10 @@ _MOST_HIDDEN = 0.15  # a chart that would hide more of others is left out
 def annotate(image: Image, reading: Reading) -> Image:
     """Draw a reading over its frame.
 
-    Each face gets its box, its landmarks, a plate with its id and label, and a chart: for each of `LABELS`, in this
-    order, its name and a bar. The length of a bar is the label's probability: the smoothed one, where there is
-    smoothing. A chart stands below its face, or beside it where that hides less. In a crowd, one that
-    would hide others is left out; a face that was not read yet has none.
+    Each face gets its box, its landmarks, the region that was read where that is not the whole face, a plate with its
+    id and label, and a chart: for each of `LABELS`, in this order, its name and a bar. The length of a bar is the
+    label's probability: the smoothed one, where there is smoothing. A chart stands below its face, or beside it where
+    that hides less. In a crowd, one that would hide others is left out; a face that was not read yet has none.
 
     Args:
         image: `(height, width, 3)` uint8, BGR; not written to.
@@ -85,6 +86,9 @@ def _draw_face(picture: Image, face: FaceReading, unit: float) -> None:
     cv2.rectangle(picture, (x, y), (x + width, y + height), colour, line, cv2.LINE_AA)
     for point in face.landmarks.points:
         cv2.circle(picture, (round(point.x), round(point.y)), line, colour, -1, cv2.LINE_AA)
+    if face.region is not None:
+        corners = np.array(face.region).round().astype(np.int32)
+        cv2.polylines(picture, [corners], True, colour, max(line // 2, 1), cv2.LINE_AA)
 
 
 class _Places:

@@ -26,7 +26,7 @@ from edge_fer.lab.training.augment import as_tensor, degrade, erase, standardise
 from edge_fer.lab.training.batches import Batches, fitting, mixed, plain_batches, resize
 from edge_fer.lab.training.loop import Trainer
 from edge_fer.lab.training.multi_task import MultiTaskModel, WeightEma, initialise, set_training
-from edge_fer.lab.training.objective import cross_entropy, inverse_frequency, learning_rate, make_optimizer, towards
+from edge_fer.lab.training.objective import cross_entropy, inverse_frequency, make_optimizer, towards
 from edge_fer.lab.training.recipe import Augmentation, Recipe, Stage, Start
 from edge_fer.lab.training.state import Options
 from edge_fer.lab.training.training_log import SilentTrainingReporter
@@ -430,15 +430,6 @@ def test_a_teacher_has_its_part_of_the_targets() -> None:
     torch.testing.assert_close(mixed_targets.sum(dim=1), torch.ones(3))
     assert mixed_targets[0, 0] == pytest.approx(0.7 + 0.3 / 7)
     assert mixed_targets[0, 1] == pytest.approx(0.3 / 7)
-
-
-def test_the_learning_rate_goes_up_and_comes_down() -> None:
-    stage = Stage(name="x", epochs=1, lr=1.0, lr_end=0.1, schedule="cosine", warmup=0.2)
-    assert [learning_rate(stage, progress) for progress in (0, 0.1, 0.2)] == pytest.approx([0, 0.5, 1.0])
-    assert learning_rate(stage, 0.6) == pytest.approx(0.55)
-    assert learning_rate(stage, 1.0) == pytest.approx(0.1)
-    constant = Stage(name="x", epochs=1, lr=1.0)
-    assert {learning_rate(constant, progress) for progress in (0, 0.5, 1.0)} == {1.0}
 
 
 def test_decay_is_on_matrices_and_kernels_only() -> None:

@@ -13,7 +13,18 @@ pytestmark = pytest.mark.lab
 
 
 def test_the_recipes_that_come_along() -> None:
-    assert recipe_names() == ["distil", "edge", "face-teacher", "finetune", "lite", "thesis"]
+    assert recipe_names() == [
+        "deep-emotion",
+        "distil",
+        "edge",
+        "emonet-inception",
+        "emonet-resnet50",
+        "face-teacher",
+        "finetune",
+        "lite",
+        "thesis",
+        "thesis-vgg",
+    ]
     for name in recipe_names():
         assert load_recipe(name).name == name
 
@@ -40,6 +51,33 @@ def test_the_published_senet_is_an_option_of_the_thesis() -> None:
     recipe = load_recipe("thesis", ["start.top=standard_normal"], ["top"])
     assert [stage.name for stage in recipe.stages] == ["noisy", "clean"]
     assert recipe.start.top == "standard_normal"
+
+
+def test_vgg_face_goes_the_way_of_the_thesis() -> None:
+    ours, theirs = load_recipe("thesis-vgg"), load_recipe("thesis")
+    assert ours.start.network == "vgg_face"
+    assert (ours.stages, ours.dropout) == (theirs.stages, theirs.dropout)
+
+
+@pytest.mark.parametrize(("name", "size"), [("emonet-resnet50", 197), ("emonet-inception", 139)])
+def test_emonet_has_its_two_phases(name: str, size: int) -> None:
+    head, everything = load_recipe(name).stages
+    assert (head.train, head.epochs, head.batch, head.lr, head.optimizer.kind) == ("top", 5, 64, 1e-3, "adam")
+    optimizer = everything.optimizer
+    assert (everything.train, everything.epochs, everything.lr) == ("all", 50, 1e-3)
+    assert (optimizer.kind, optimizer.momentum, optimizer.nesterov) == ("sgd", 0.9, True)
+    assert everything.schedule == "plateau"
+    assert everything.patience is not None
+    assert {head.size, everything.size} == {size}
+    ranges = head.augmentation
+    assert ranges.rotation == 10
+    assert min(ranges.flip, ranges.shear, ranges.scale) > 0
+
+
+def test_deep_emotion_is_trained_as_published() -> None:
+    (stage,) = load_recipe("deep-emotion").stages
+    assert (stage.epochs, stage.lr, stage.optimizer.kind, stage.size) == (500, 5e-3, "adam", 48)
+    assert stage.optimizer.decay_layers == ("fc1", "head", "second")
 
 
 def test_the_lite_network_goes_on_from_trained_weights() -> None:

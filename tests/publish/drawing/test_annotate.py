@@ -7,7 +7,7 @@ import pytest
 
 from edge_fer.publish.drawing.annotate import COLOURS, annotate
 from edge_fer.schema import FaceReading
-from edge_fer.types import LABELS, Box, Image, Label
+from edge_fer.types import LABELS, Box, Image, Label, Point
 from tests.support.records import face_at, make_face_reading, make_reading
 
 PICTURE = np.full((360, 640, 3), 90, np.uint8)
@@ -119,3 +119,13 @@ def test_in_a_crowd_no_chart_hides_a_face() -> None:
 def test_a_tiny_picture_is_no_fault(shape: tuple[int, int]) -> None:
     face = replace(face_with("fear", 0, 0), box=Box(-3, -3, 12, 12), probabilities=EVEN)
     assert annotate(np.zeros((*shape, 3), np.uint8), make_reading(faces=(face,))).shape == (*shape, 3)
+
+
+def test_the_region_that_was_read_is_drawn() -> None:
+    face = face_with("sadness", 300, 150)
+    region = (Point(320.0, 170.0), Point(360.0, 170.0), Point(360.0, 210.0), Point(320.0, 210.0))
+    picture = annotate(PICTURE, make_reading(faces=(replace(face, region=region),)))
+    changed = (picture != annotate(PICTURE, make_reading(faces=(face,)))).any(axis=2)
+    assert changed[170, 322:358].mean() > 0.8
+    assert changed[172:208, 360].mean() > 0.8
+    assert not changed[175:205, 325:355].any()
