@@ -13,7 +13,10 @@ import torch
 from typer.testing import CliRunner
 
 from edge_fer.lab.cli.app import app
+from edge_fer.lab.datasets import open_dataset
+from edge_fer.lab.datasets.landmarks import save_landmarks
 from edge_fer.lab.networks import open_network
+from edge_fer.lab.networks.two_inputs import TwoInputs
 from edge_fer.lab.training.recipe_files import load_recipe
 from tests.lab.training.test_thesis import folder_of_faces
 
@@ -37,6 +40,8 @@ CASES = [
     Case("thesis-vgg", 64, "block1.conv1.weight"),
     Case("emonet-resnet50", 64, "stem.conv.weight"),
     Case("emonet-inception", 76, "conv_7b.conv.weight"),
+    Case("emonet-resnet50-features", 64, "trunk.stem.conv.weight"),
+    Case("emonet-inception-features", 76, "trunk.conv_7b.conv.weight"),
 ]
 
 
@@ -54,6 +59,11 @@ def test_every_stage_is_trained_and_the_first_is_of_the_top(tmp_path: Path, case
     stages = recipe.stages
     faces, out = folder_of_faces(tmp_path / "faces", 5), tmp_path / "run"
     sets = [f"--data={name}={faces}" for name in sorted({stage.data for stage in stages})]
+    if issubclass(open_network(recipe.start.network), TwoInputs):
+        dataset = open_dataset(faces)
+        points = np.random.default_rng(0).uniform(10, 40, (len(dataset), 68, 2)).astype(np.float32)
+        save_landmarks(tmp_path / "landmarks.npz", dataset, points, "a test")
+        sets.append(f"--landmarks={tmp_path / 'landmarks.npz'}")
     changes = ["start.width=0.125", "start.needs_weights=false", "channels_last=false"]
     changes += [
         f"stages.{stage.name}.{key}" for stage in stages for key in (f"size={case.size}", "epochs=1", "batch=7")

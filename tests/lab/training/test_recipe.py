@@ -18,7 +18,9 @@ def test_the_recipes_that_come_along() -> None:
         "distil",
         "edge",
         "emonet-inception",
+        "emonet-inception-features",
         "emonet-resnet50",
+        "emonet-resnet50-features",
         "face-teacher",
         "finetune",
         "lite",
@@ -60,8 +62,11 @@ def test_vgg_face_goes_the_way_of_the_thesis() -> None:
 
 
 @pytest.mark.parametrize(("name", "size"), [("emonet-resnet50", 197), ("emonet-inception", 139)])
-def test_emonet_has_its_two_phases(name: str, size: int) -> None:
-    head, everything = load_recipe(name).stages
+@pytest.mark.parametrize("features", ["", "-features"])
+def test_emonet_has_its_two_phases(name: str, size: int, features: str) -> None:
+    recipe = load_recipe(name + features)
+    assert recipe.start.network.endswith("_features") == bool(features)
+    head, everything = recipe.stages
     assert (head.train, head.epochs, head.batch, head.lr, head.optimizer.kind) == ("top", 5, 64, 1e-3, "adam")
     optimizer = everything.optimizer
     assert (everything.train, everything.epochs, everything.lr) == ("all", 50, 1e-3)
