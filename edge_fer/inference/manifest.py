@@ -12,6 +12,7 @@ Another task is another class, listed in `ModelSpec`. docs/bring-your-own-networ
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, get_args
 
@@ -22,10 +23,14 @@ from edge_fer.inference.picture_spec import InputSpec, MtcnnInput
 from edge_fer.types import LABELS, Label
 
 MtcnnTask = Literal["propose", "refine", "output"]
-Task = Literal["classify"] | MtcnnTask
+NetworkTask = Literal["classify"] | MtcnnTask
 """What a network is for: reading expressions, or one of MTCNN's three stages."""
 
+Task = NetworkTask | Literal["ensemble"]
+"""What an entry is for."""
+
 _CLOSE = 0.75  # names less alike than this are no typing errors of each other
+_SUM_TOLERANCE = 1e-3  # of the weights of an ensemble: they are rounded
 
 FileName = Annotated[str, Field(pattern=r"^[^\x00]+$")]
 """Of a file in the folder of the manifest, or elsewhere by its whole path."""
@@ -242,6 +247,61 @@ class ClassifierSpec(NetworkSpec):
         return f"{super().summary}{figures}"
 
 
+class EnsembleMember(_Record):
+    """A classifier of an ensemble.
+
+    Attributes:
+        name: its entry in the same manifest.
+        weight: of its probabilities, 0..1.
+    """
+
+    name: str
+    weight: float = Field(gt=0, le=1)
+
+
+class NestedAccuracy(_Record):
+    """Accuracy of an ensemble whose weights were chosen, in turns, on the other faces of the set; 0..1."""
+
+    dataset: str
+    images: int
+    accuracy: float
+
+
+class EnsembleSpec(EntrySpec):
+    """Several classifiers that read each face together; see `edge_fer.expression.ensemble`.
+
+    Attributes:
+        members: the classifiers, best first: the first one stands for all of them while the machine is hot.
+        temperature: the logarithms of the weighted mean are divided by it before they are scaled to a sum of 1.
+        abstain_below: confidence below which its labels are guesses, 0..1.
+        accuracy: measured on validation faces.
+    """
+
+    task: Literal["ensemble"]
+    members: tuple[EnsembleMember, ...] = Field(min_length=1)
+    temperature: float = Field(1.0, gt=0)
+    abstain_below: float = Field(0.0, ge=0, lt=1)
+    accuracy: NestedAccuracy | None = None
+
+    @field_validator("members")
+    @classmethod
+    def _share_out_one(cls, members: tuple[EnsembleMember, ...]) -> tuple[EnsembleMember, ...]:
+        names = [member.name for member in members]
+        twice = {name for name in names if names.count(name) > 1}
+        if twice:
+            raise ValueError(f"expected every member once, found {', '.join(sorted(twice))} more than once")
+        total = sum(member.weight for member in members)
+        if abs(total - 1) > _SUM_TOLERANCE:
+            raise ValueError(f"expected weights that sum to 1, found {total:g}")
+        return members
+
+    @property
+    def summary(self) -> str:
+        """Members with their weights, and what was measured."""
+        figures = f"  {self.accuracy.accuracy:.1%} on {self.accuracy.dataset}" if self.accuracy else ""
+        return f"{', '.join(f'{member.weight:.2f} {member.name}' for member in self.members)}{figures}"
+
+
 class MtcnnSpec(NetworkSpec):
     """One of MTCNN's three networks (Zhang et al. 2016).
 
@@ -254,7 +314,10 @@ class MtcnnSpec(NetworkSpec):
     input: MtcnnInput
 
 
-ModelSpec = Annotated[ClassifierSpec | MtcnnSpec, Field(discriminator="task")]
+NetworkEntry = ClassifierSpec | MtcnnSpec
+"""An entry with a network of its own, whatever that is for."""
+
+ModelSpec = Annotated[ClassifierSpec | EnsembleSpec | MtcnnSpec, Field(discriminator="task")]
 """An entry of the manifest."""
 
 
@@ -276,13 +339,43 @@ def parse_manifest(content: object, path: Path) -> Manifest:
         ModelError: when it is not what was expected; one line with the file, the entry and the field.
     """
     try:
-        return Manifest.model_validate(content)
+        manifest = Manifest.model_validate(content)
     except ValidationError as error:
         problem: dict[str, Any] = dict(error.errors(include_url=False)[0])
-    raise ModelError(
-        f"expected a model manifest in {path}, found {_place(problem)}: {_complaint(problem)}; "
-        "see docs/bring-your-own-network.md"
-    )
+        found = f"{_place(problem)}: {_complaint(problem)}"
+    else:
+        wrong = next(filter(None, (_misfit(name, manifest.models) for name in manifest.models)), None)
+        if wrong is None:
+            return manifest
+        found = wrong
+    raise ModelError(f"expected a model manifest in {path}, found {found}; see docs/bring-your-own-network.md")
+
+
+def _misfit(name: str, models: Mapping[str, ModelSpec]) -> str | None:
+    """What is wrong with the members of an ensemble, if anything is."""
+    ensemble = models[name]
+    if not isinstance(ensemble, EnsembleSpec):
+        return None
+    where = f"in entry `{name}`, field `members`: expected"
+    classifiers = {key: spec for key, spec in models.items() if isinstance(spec, ClassifierSpec)}
+    for member in ensemble.members:
+        if member.name not in classifiers:
+            return f"{where} classifiers of this folder ({', '.join(classifiers)}), not `{member.name}`"
+    difference = crop_difference({member.name: classifiers[member.name].crop for member in ensemble.members})
+    return difference and f"{where} {difference}"
+
+
+def crop_difference(crops: Mapping[str, CropSpec]) -> str | None:
+    """What to say of classifiers that cannot read the same crop of a face; None where they can.
+
+    Args:
+        crops: how faces are cut out for each of them, by name.
+    """
+    (first, crop), *others = crops.items()
+    for name, other in others:
+        if other != crop:
+            return f"members that take faces cut out alike, found `{first}` with {crop}, and `{name}` with {other}"
+    return None
 
 
 def _place(problem: dict[str, Any]) -> str:
@@ -329,7 +422,7 @@ def _fields(section: list[str | int]) -> list[str]:
     if not section:
         return list(Manifest.model_fields)
     _, _, task, *names = section
-    record: Any = ClassifierSpec if task == "classify" else MtcnnSpec
+    record: Any = {"classify": ClassifierSpec, "ensemble": EnsembleSpec}.get(str(task), MtcnnSpec)
     for name in names:
         annotation = record.model_fields[name].annotation
         record = next(kind for kind in (annotation, *get_args(annotation)) if hasattr(kind, "model_fields"))

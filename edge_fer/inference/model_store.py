@@ -9,7 +9,18 @@ from typing import Literal, overload
 from edge_fer.common.text import first_line
 from edge_fer.common.yaml_text import YamlTextError, parse_yaml, read_text
 from edge_fer.errors import ModelError
-from edge_fer.inference.manifest import ClassifierSpec, ModelFile, ModelSpec, MtcnnSpec, MtcnnTask, Task, parse_manifest
+from edge_fer.inference.manifest import (
+    ClassifierSpec,
+    EnsembleSpec,
+    ModelFile,
+    ModelSpec,
+    MtcnnSpec,
+    MtcnnTask,
+    NetworkEntry,
+    NetworkTask,
+    Task,
+    parse_manifest,
+)
 
 MANIFEST = "manifest.yaml"
 
@@ -50,6 +61,9 @@ class ModelStore:
     def spec(self, name: str, task: MtcnnTask) -> MtcnnSpec: ...
 
     @overload
+    def spec(self, name: str, task: NetworkTask) -> NetworkEntry: ...
+
+    @overload
     def spec(self, name: str, task: Task) -> ModelSpec: ...
 
     def spec(self, name: str, task: Task) -> ModelSpec:
@@ -64,7 +78,28 @@ class ModelStore:
             raise ModelError(f"expected a model for `{task}` (there is: {known}), found `{name}`")
         return spec
 
-    def load(self, name: str, task: Task) -> bytes:
+    @property
+    def expression_models(self) -> dict[str, ClassifierSpec | EnsembleSpec]:
+        """Every entry that reads expressions, by name."""
+        return {name: spec for name, spec in self.specs.items() if isinstance(spec, ClassifierSpec | EnsembleSpec)}
+
+    @property
+    def networks(self) -> dict[str, NetworkEntry]:
+        """Every entry that has a network of its own, by name."""
+        return {name: spec for name, spec in self.specs.items() if isinstance(spec, NetworkEntry)}
+
+    def expression_model(self, name: str) -> ClassifierSpec | EnsembleSpec:
+        """What the manifest says of a classifier or an ensemble.
+
+        Raises:
+            ModelError: when there is neither of that name.
+        """
+        known = self.expression_models
+        if name not in known:
+            raise ModelError(f"expected a model that reads expressions (there is: {', '.join(known)}), found `{name}`")
+        return known[name]
+
+    def load(self, name: str, task: NetworkTask) -> bytes:
         """The content of a network's file, checked against its hash.
 
         Raises:
@@ -73,7 +108,7 @@ class ModelStore:
         spec = self.spec(name, task)
         return self.read(ModelFile(spec.file, spec.sha256))
 
-    def load_compiled(self, name: str, task: Task) -> bytes:
+    def load_compiled(self, name: str, task: NetworkTask) -> bytes:
         """The content of the same network compiled for the Edge TPU, checked against its hash.
 
         Raises:

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from edge_fer.errors import ModelError, OutputError
-from edge_fer.inference.manifest import ModelSpec
+from edge_fer.inference.manifest import ModelSpec, NetworkEntry
 from edge_fer.inference.model_store import MANIFEST, ModelStore
 from edge_fer.lab.files import writing
 
@@ -84,7 +84,7 @@ def assembling(folder: Path) -> Iterator[Path]:
                 shutil.move(new, folder / new.name)
 
 
-def find_entry(file: Path, content: bytes) -> tuple[str, ModelSpec] | None:
+def find_entry(file: Path, content: bytes) -> tuple[str, NetworkEntry] | None:
     """Name and entry of a file in the manifest beside it; None where no entry has this very content.
 
     Raises:
@@ -93,7 +93,7 @@ def find_entry(file: Path, content: bytes) -> tuple[str, ModelSpec] | None:
     if not (file.parent / MANIFEST).is_file():
         return None
     digest = hashlib.sha256(content).hexdigest()
-    specs = ModelStore(file.parent).specs.items()
+    specs = ModelStore(file.parent).networks.items()
     return next(((name, spec) for name, spec in specs if spec.sha256 == digest), None)
 
 

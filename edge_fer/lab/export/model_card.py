@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from edge_fer.errors import ModelError
-from edge_fer.inference.manifest import ClassifierSpec, ModelSpec
+from edge_fer.inference.manifest import ClassifierSpec, NetworkEntry
 from edge_fer.lab.edgetpu.check import cost
 from edge_fer.lab.edgetpu.latency_model import predict
 from edge_fer.lab.evaluation.record import Evaluation, ModeName
@@ -105,7 +105,7 @@ def _check_file(spec: ClassifierSpec, export: Export, evaluations: Sequence[Eval
             )
 
 
-def file_table(name: str, spec: ModelSpec, graph: Graph, parameters: int) -> str:
+def file_table(name: str, spec: NetworkEntry, graph: Graph, parameters: int) -> str:
     """The first rows of a card: file, parameters and input."""
     picture = spec.input
     shape = graph.shape(graph.inputs[0])
