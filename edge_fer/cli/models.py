@@ -31,7 +31,7 @@ def verify_models(config: ConfigFile = None, models: ModelFolder = None) -> None
 
     Example: edge-fer models verify
     """
-    from edge_fer.expression.verify import verify_entry
+    from edge_fer.expression.verify import verify_expression_model
 
     store = _store(config, models)
     failures = []
@@ -39,7 +39,8 @@ def verify_models(config: ConfigFile = None, models: ModelFolder = None) -> None
         try:
             sizes = [f"{len(store.read(file)) / 2**20:.1f} MiB {file.file}" for file in spec.files]
             store.check_card(spec)
-            verify_entry(store, name)
+            if name in store.expression_models:
+                verify_expression_model(store, name)
             say(f"{name:16} ok  {', '.join(sizes) or spec.summary}")
         except (ModelError, BackendError) as error:
             say(f"{name:16} {error}")

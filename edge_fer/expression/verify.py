@@ -4,26 +4,25 @@ from __future__ import annotations
 
 from edge_fer.expression.classifier import open_network
 from edge_fer.expression.open_model import open_expression_model
-from edge_fer.inference.manifest import ClassifierSpec, EnsembleSpec
+from edge_fer.inference.manifest import ClassifierSpec
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.settings import ClassifySettings
 
 
-def verify_entry(store: ModelStore, name: str) -> None:
-    """Open what a manifest entry describes on the CPU, if it reads expressions, and close it.
+def verify_expression_model(store: ModelStore, name: str) -> None:
+    """Open a classifier or an ensemble on the CPU as a run does, and close it.
 
     Args:
         store: the folder of networks.
-        name: the entry's name.
+        name: its name in the manifest.
 
     Raises:
-        ModelError: when a file is missing, corrupt or not what its entry says.
+        ModelError: when there is none of that name, or a file is missing, corrupt or not what its entry says.
         BackendError: when the CPU's interpreter is missing.
     """
-    spec = store.specs[name]
-    if isinstance(spec, ClassifierSpec):
+    if isinstance(store.expression_model(name), ClassifierSpec):
         verify_classifier(store, name)
-    elif isinstance(spec, EnsembleSpec):
+    else:
         with open_expression_model(ClassifySettings(model=name, backend="cpu"), store) as ensemble:
             ensemble.classify(ensemble.blank_face)
 
