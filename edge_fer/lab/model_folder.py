@@ -84,6 +84,30 @@ def assembling(folder: Path) -> Iterator[Path]:
                 shutil.move(new, folder / new.name)
 
 
+def copy_entry(store: ModelStore, spec: NetworkEntry, folder: Path) -> NetworkEntry:
+    """Copy a network's files and its card into another folder.
+
+    Args:
+        store: the folder that it is in.
+        spec: its entry there.
+        folder: the other folder.
+
+    Returns:
+        Its entry in the other folder.
+
+    Raises:
+        ModelError: when a file is missing or corrupt.
+        OutputError: when the folder cannot be written.
+    """
+    store.check_card(spec)
+    _write(folder / Path(spec.card).name, (store.folder / spec.card).read_bytes())
+    for file in spec.files:
+        _write(folder / Path(file.file).name, store.read(file))
+    compiled = spec.edgetpu and spec.edgetpu.model_copy(update={"file": Path(spec.edgetpu.file).name})
+    names = {"file": Path(spec.file).name, "card": Path(spec.card).name}
+    return spec.model_copy(update={**names, "edgetpu": compiled})
+
+
 def find_entry(file: Path, content: bytes) -> tuple[str, NetworkEntry] | None:
     """Name and entry of a file in the manifest beside it; None where no entry has this very content.
 

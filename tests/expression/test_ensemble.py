@@ -179,7 +179,7 @@ def test_a_member_that_fails_at_a_face_loses_no_face() -> None:
         UNSURE, Origin("b", "cpu", "`a` is left out: no numbers")
     )  # fmt: skip
     members[1].fail = BackendError("no numbers either")
-    with pytest.raises(BackendError, match="no numbers$"):
+    with pytest.raises(BackendError, match=r"no numbers$"):
         both.classify(blank(both))
 
 

@@ -10,6 +10,7 @@ import typer
 from edge_fer.common.command_line import App
 from edge_fer.lab.cli.data import data
 from edge_fer.lab.cli.edgetpu import edgetpu_check, edgetpu_record, edgetpu_verify
+from edge_fer.lab.cli.ensemble import ensemble
 from edge_fer.lab.cli.evaluate import card, evaluate
 from edge_fer.lab.cli.explain import explain, layers
 from edge_fer.lab.cli.export import export
@@ -49,6 +50,7 @@ app.command(rich_help_panel=MODEL)(data)
 app.command(rich_help_panel=MODEL)(networks)
 app.command(rich_help_panel=MODEL)(train)
 app.command(rich_help_panel=MODEL)(export)
+app.command(rich_help_panel=MODEL)(ensemble)
 app.command(rich_help_panel=INSIDE)(evaluate)
 app.command(rich_help_panel=INSIDE)(card)
 app.command(rich_help_panel=INSIDE)(layers)

@@ -126,6 +126,8 @@ def _rows(models: list[Measured]) -> list[tuple[str, list[str]]]:
         cells = [spread(one.eight_class.accuracy) for one in models if one.eight_class is not None]
         rows.append((f"accuracy with {contempt} faces of contempt as errors", cells))
     rows.append(("balanced accuracy", [percent(one.balanced_accuracy) for one in models]))
+    if all(one.recall_deviation is not None for one in models):
+        rows.append(("standard deviation of the recalls", [percent(one.recall_deviation) for one in models]))
     rows.append(("macro F1", [percent(one.macro_f1) for one in models]))
     rows += [_calibrated("at temperature 1", [one.before for one in models])]
     rows += [_calibrated("at its temperature", [one.after for one in models])]
