@@ -17,6 +17,7 @@ from edge_fer.lab.cli.export import export
 from edge_fer.lab.cli.faces import faces
 from edge_fer.lab.cli.networks import networks
 from edge_fer.lab.cli.realtime import agreement, steps, tracking
+from edge_fer.lab.cli.table import table
 from edge_fer.lab.cli.thresholds import light, thresholds
 from edge_fer.lab.cli.train import train
 
@@ -53,6 +54,7 @@ app.command(rich_help_panel=MODEL)(export)
 app.command(rich_help_panel=MODEL)(ensemble)
 app.command(rich_help_panel=INSIDE)(evaluate)
 app.command(rich_help_panel=INSIDE)(card)
+app.command(rich_help_panel=INSIDE)(table)
 app.command(rich_help_panel=INSIDE)(layers)
 app.command(rich_help_panel=INSIDE)(explain)
 app.command(rich_help_panel=BOARD)(edgetpu_check)

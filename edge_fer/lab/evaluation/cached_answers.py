@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import zipfile
+import zlib
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -68,9 +71,9 @@ def _key(member: Artefact, data: Data, threads: int) -> str:
 def _read(path: Path, faces: int) -> Answers | None:
     """What is kept in a file; None where it is not there or not whole."""
     try:
-        with np.load(path) as arrays:
+        with np.load(io.BytesIO(path.read_bytes())) as arrays:
             answers = Answers(arrays["logits"], arrays["seconds"])
-    except (OSError, ValueError, KeyError, EOFError):
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
         return None
     fits = answers.logits.shape == (faces, len(LABELS)) and answers.seconds.shape == (faces,)
     return answers if fits and np.isfinite(answers.logits).all() else None
