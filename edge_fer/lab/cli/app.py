@@ -15,6 +15,7 @@ from edge_fer.lab.cli.evaluate import card, evaluate
 from edge_fer.lab.cli.explain import explain, layers
 from edge_fer.lab.cli.export import export
 from edge_fer.lab.cli.faces import faces
+from edge_fer.lab.cli.filter import filter_
 from edge_fer.lab.cli.networks import networks
 from edge_fer.lab.cli.realtime import agreement, steps, tracking
 from edge_fer.lab.cli.table import table
@@ -48,6 +49,7 @@ def root() -> None:
 
 app.command(rich_help_panel=MODEL)(faces)
 app.command(rich_help_panel=MODEL)(data)
+app.command("filter", rich_help_panel=MODEL)(filter_)
 app.command(rich_help_panel=MODEL)(networks)
 app.command(rich_help_panel=MODEL)(train)
 app.command(rich_help_panel=MODEL)(export)

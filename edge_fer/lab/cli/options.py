@@ -13,7 +13,10 @@ from edge_fer.lab.datasets.dataset import SPLITS, Split, find_split
 from edge_fer.lab.evaluation.record import LabelSet
 from edge_fer.settings import ClassifySettings
 
-LAYOUT_HELP = "auto, affectnet, fer2013, ferplus, folders or rafdb; needed where class folders are named by numbers."
+LAYOUT_HELP = (
+    "auto, affectnet, affectnet-automatic, fer2013, ferplus, folders or rafdb; needed where class folders are named by "
+    "numbers, and for AffectNet's automatically labelled faces."
+)
 
 
 MODEL_HELP = "Name of the classifier in the manifest; default: the runtime's, or the only one of the folder."

@@ -33,7 +33,8 @@ def table(
 
     In: what `edge-fer lab export`, `evaluate` and `ensemble` wrote. Out: Markdown: parameters, size, accuracy before
     and after quantization with intervals, balanced accuracy, deviation of the recalls, time of a face, predicted times
-    on Edge TPUs; and each ensemble beside its members. What was not measured is a dash; of two figures the newer counts.
+    on Edge TPUs; and each ensemble beside its members. What was not measured is a dash; of two figures the newer
+    counts.
 
     Example: edge-fer lab table models/ out/evaluate/ --models my-models --into docs/accuracy.md
     """
