@@ -279,7 +279,7 @@ def _table(data: Data, rows: Sequence[_Row], facts: _Facts) -> str:
         cells.append([f"`{row.name}`", parameters, size, *accuracies, *figures, *times])
     dashes = ["-"] * (len(heads) - 4)
     published, _ = _published(data)
-    cells += [[f"{one.name}, published", "-", "-", f"{one.accuracy:.2%}", *dashes] for one in published]
+    cells += [[f"{one.name}, published (test)", "-", "-", f"{one.accuracy:.2%}", *dashes] for one in published]
     return table(heads, cells)
 
 

@@ -69,10 +69,10 @@ def test_the_shipped_networks_have_their_figures() -> None:
     assert milliseconds == f"{crops.model.latency.p50_ms:.1f}"
     assert all(float(cell) > 0 for cell in predicted)
     assert rows["lite"][2] == "-", "its float network was not measured on test faces"
-    assert rows["VGG13 (Barsoum et al., 2016), published"][2] == "84.99%"
+    assert rows["VGG13 (Barsoum et al., 2016), published (test)"][2] == "84.99%"
     other = rows_of(text, "### FER2013 labels: 3,509 test faces")
     assert other["se_resnet50_fer2013"][:3] == ["-", "-", "-"], "its file is not shipped"
-    assert other["ensemble of these four, EmoNet (Kumari), published"][2] == "73.39%"
+    assert other["ensemble of these four, EmoNet (Kumari), published (test)"][2] == "73.39%"
     assert "1,200" not in text, "a part of a split is no row"
 
 
