@@ -19,8 +19,8 @@ from edge_fer.inference.manifest import (
     NetworkEntry,
     NetworkTask,
     Task,
-    parse_manifest,
 )
+from edge_fer.inference.manifest_parser import parse_manifest
 
 MANIFEST = "manifest.yaml"
 
