@@ -53,15 +53,17 @@ def choose_weights(rows: Rows, labels: Labels, seed: int = 0) -> NDArray[np.floa
     if members == 1:
         return np.ones(1)
     found = differential_evolution(
-        lambda point: _cost(point, rows, labels),
+        lambda points: _costs(points, rows, labels),
         [(0.0, 1.0)] * members,
         popsize=_POPULATION,
         tol=_TOLERANCE,
         maxiter=_GENERATIONS,
         rng=seed,
         polish=False,  # it goes by slopes, and there are none
+        updating="deferred",
+        vectorized=True,
     )
-    return _scaled(found.x)
+    return _scaled(found.x[:, np.newaxis])[:, 0]
 
 
 def nested_folds(rows: Rows, labels: Labels, seed: int = 0) -> Nested:
@@ -102,15 +104,15 @@ def as_logits(mean: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.log(np.maximum(mean, _SMALLEST))
 
 
-def _cost(point: NDArray[np.float64], rows: Rows, labels: Labels) -> float:
-    """How many faces are wrong, and below one face the negative log likelihood, squeezed into 0..1."""
-    mean = weighted_mean(rows, _scaled(point))
-    wrong = int((mean.argmax(axis=1) != labels).sum())
-    loss = float(-np.log(np.maximum(mean[np.arange(len(labels)), labels], _SMALLEST)).mean())
-    return wrong + loss / (1 + loss)
+def _costs(points: NDArray[np.float64], rows: Rows, labels: Labels) -> NDArray[np.float64]:
+    """Of each point `(k, points)` how many faces are wrong, and below one face the likelihood, squeezed into 0..1."""
+    means = np.tensordot(_scaled(points).T, rows, axes=1)
+    wrong = (means.argmax(axis=2) != labels).sum(axis=1)
+    loss = -np.log(np.maximum(means[:, np.arange(len(labels)), labels], _SMALLEST)).mean(axis=1)
+    return np.asarray(wrong + loss / (1 + loss))
 
 
-def _scaled(point: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Weights with a sum of 1; all equal where the point is the origin."""
-    total = point.sum()
-    return point / total if total > 0 else np.full(len(point), 1 / len(point))
+def _scaled(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Points `(k, points)` with a sum of 1; all equal where a point is the origin."""
+    totals = points.sum(axis=0)
+    return np.where(totals > 0, points / np.where(totals > 0, totals, 1), 1 / len(points))
