@@ -236,6 +236,17 @@ def test_labels_that_a_teacher_doubts_are_dropped_and_counted(tmp_path: Path) ->
         filter_labels(open_dataset(folder), Teacher(), 0.999, out, lambda done, total: None)
 
 
+def test_the_filter_from_the_command_line(tmp_path: Path) -> None:
+    folder = automatic_affectnet(tmp_path / "all", 8)
+    arguments = ["filter", str(folder), "--out", str(tmp_path / "kept"), "--model", "lite", "--above", "0.001"]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    record = read_record(tmp_path / "kept/filter.json", FilterRecord)
+    assert (record.teacher, record.faces, record.above) == ("lite", 7, 0.001)
+    assert f"{sum(record.kept.values())} of 7 faces are listed in {tmp_path / 'kept'}" in result.output
+    assert f"{'neutral':12}{record.kept['neutral']:>10} kept" in result.output
+
+
 @pytest.mark.parametrize("folders", [True, False])
 def test_affectnet_annotation_files(tmp_path: Path, folders: bool) -> None:
     for name, codes in {"train_set": [0, 1, 6, 7], "val_set": [5]}.items():

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from edge_fer.errors import ConfigError, ModelError
 from edge_fer.expression.ensemble import Ensemble
 from edge_fer.expression.open_model import open_expression_model
 from edge_fer.inference.manifest import EnsembleSpec
 from edge_fer.inference.model_store import MANIFEST, ModelStore
+from edge_fer.lab.cli.app import app
 from edge_fer.lab.console import SilentReporter
 from edge_fer.lab.datasets.dataset import Split
 from edge_fer.lab.evaluation import cached_answers
@@ -146,6 +148,18 @@ def test_members_that_cannot_be_combined_are_one_clear_line(plan: Plan, folder: 
     update_manifest(tmp_path, {"moved": moved})
     with pytest.raises(ModelError, match=r"cut out alike, found `se_resnet50` .*, and `moved` with .*; leave one out"):
         make_ensemble(replace(shipped, members=("se_resnet50", f"{tmp_path}/moved")), SilentReporter())
+
+
+def test_the_command_prints_what_it_found(plan: Plan, record: EnsembleRecord, tmp_path: Path) -> None:
+    arguments = ["ensemble", "--models", ", ".join(plan.members), "--data", str(plan.data),
+                 "--out", str(tmp_path / "out"),
+                 "--name", "both", "--cache", str(plan.cache), "--threads", "1"]  # fmt: skip
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    assert f"| **ensemble** | {record.validation.ensemble.accuracy.value:.1%} (" in result.output
+    assert "is known" in result.output
+    assert f"edge-fer run --models {tmp_path / 'out'} --model both" in result.output
+    assert read_record(tmp_path / "out/both.ensemble.json", EnsembleRecord).test is None
 
 
 def test_another_file_of_the_same_name_is_not_replaced(plan: Plan, record: EnsembleRecord, tmp_path: Path) -> None:
