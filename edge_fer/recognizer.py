@@ -102,7 +102,9 @@ class Recognizer(Closeable):
         self._enhancer, self._smoother = Enhancer(settings.enhance), Smoother(settings.smooth)
         with ExitStack() as stack:
             self._finder = stack.enter_context(open_finder(settings, store, stage))
-            self.model = stack.enter_context(model or open_expression_model(settings.classify, store, cancelled))
+            self.model = stack.enter_context(
+                model or open_expression_model(settings.classify, store, cancelled, is_hot=lambda: duty_cycle() < 1)
+            )
             self._scheduler = ClassificationScheduler(self.model, stage, wake_up or threading.Event(), duty_cycle)
             stack.callback(self._scheduler.stop)
             self._opened = stack.pop_all()

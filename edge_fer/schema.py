@@ -85,7 +85,7 @@ class Reading:
         source: the camera, as it was named.
         size: width and height of the frame in pixels.
         model: name of the classifier.
-        backend: the device that ran it.
+        backend: the device that ran it; of an ensemble all of them, with `+` between.
         degraded: true while something is replaced or missing; `reason` says what.
         fps: readings a second, over the last seconds.
         dropped: frames overwritten by newer ones since the start.

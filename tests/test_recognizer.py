@@ -12,6 +12,7 @@ from edge_fer.settings import Settings, load_settings
 from edge_fer.status.monitor import Monitor
 from edge_fer.synthetic.scenes import crowd_scene
 from edge_fer.types import LABELS, Frame, Image
+from tests.support.fake_edgetpu import ENSEMBLE, twin_store
 
 
 def settings_for(**flags: Any) -> Settings:
@@ -97,3 +98,17 @@ def test_the_bank_of_a_vehicle_counts_only_where_it_is_asked_for(two_faces: list
 def test_networks_are_closed_whatever_fails(tmp_path: Path) -> None:
     with pytest.raises(Exception, match="manifest"):
         recognizer_of(models=str(tmp_path))
+
+
+def test_an_ensemble_is_spared_while_fewer_faces_are_classified(tmp_path: Path, two_faces: list[Image]) -> None:
+    twin_store(tmp_path, ensemble=True)
+    flags = {"capture.source": "sample", "models": str(tmp_path), "classify.model": ENSEMBLE}
+    share = [1.0]
+    settings = load_settings(environment={}, flags=flags)
+    with Recognizer(settings, Monitor(60).stage, duty_cycle=lambda: share[0]) as recognizer:
+        assert recognizer.model.origin.reason is None
+        share[0] = 0.5
+        assert "while the machine is hot" in (recognizer.model.origin.reason or "")
+        (last,) = recognizer.read(frames_of(two_faces[:1]))
+    assert last.faces
+    assert last.origin.model == "se_resnet50"

@@ -37,7 +37,7 @@ class Plan:
     """What to measure.
 
     Attributes:
-        against: names of the baselines.
+        against: names of baselines, or of other models that the runtime may use.
         frames: decoded frames in a turn; at most `MAX_DECODED`.
         turns: how often each contender goes through all frames.
         size: long side that decoded frames are shrunk to, pixels.

@@ -11,6 +11,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
+from functools import partial
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from typing import Protocol
@@ -22,6 +23,7 @@ from edge_fer.bench.monitor import BenchMonitor
 from edge_fer.bench.records import Comparison, Progress, Result
 from edge_fer.common.closeable import Closeable
 from edge_fer.errors import ConfigError
+from edge_fer.inference.model_store import ModelStore
 from edge_fer.recognizer import Recognizer
 from edge_fer.schema import StageTime
 from edge_fer.settings import Settings
@@ -65,15 +67,15 @@ class Runtime(Closeable):
     Args:
         settings: the runtime's settings.
         fps: frame rate of the source, Hz; it decides which frames are searched.
+        name: name in the table.
 
     Attributes:
         monitor: times the stages.
         recognizer: finds the faces and their expressions; it is closed with the runtime.
     """
 
-    name = "edge-fer"
-
-    def __init__(self, settings: Settings, fps: float) -> None:
+    def __init__(self, settings: Settings, fps: float, name: str = "edge-fer") -> None:
+        self.name = name
         self.monitor = BenchMonitor()
         self.recognizer = Recognizer(settings, self.monitor.stage)
         self._frames, self._period_ns = 0, 1e9 / fps
@@ -114,7 +116,7 @@ def run_comparison(
 
     Args:
         settings: the runtime's settings.
-        against: names of the baselines.
+        against: names of baselines, or of other models that the runtime may use.
         frames: the frames, each `(height, width, 3)` uint8, BGR.
         fps: frame rate of the source, Hz.
         turns: how often each contender goes through all frames.
@@ -126,7 +128,7 @@ def run_comparison(
     """
     with ExitStack() as stack:
         runtime = stack.enter_context(Runtime(settings, fps))
-        baselines = [stack.enter_context(closing(open_one())) for open_one in find_baselines(against)]
+        baselines = [stack.enter_context(closing(open_one())) for open_one in find_rivals(settings, against, fps)]
         progress("warming up", 0.0)
         warm = [frames[index % len(frames)] for index in range(warm_up)]
         for baseline in baselines:
@@ -137,13 +139,37 @@ def run_comparison(
         return Comparison(len(frames), (width, height), turns, warm_up, results, runtime.stage_times())
 
 
-def find_baselines(names: Sequence[str]) -> list[Callable[[], Contender]]:
+def find_rivals(settings: Settings, names: Sequence[str], fps: float = 0.0) -> list[Callable[[], Contender]]:
+    """Find what the runtime is compared with, ready to be opened: itself with other models, then baselines.
+
+    Args:
+        settings: the runtime's settings.
+        names: names of models, or of the entry points `edge_fer.baselines`.
+        fps: frame rate of the source, Hz.
+
+    Raises:
+        ConfigError: when there is neither of a name, or a library that a baseline needs is missing.
+    """
+    models = ModelStore(settings.models).expression_models if names else {}
+    others = [name for name in names if name in models]
+    return [
+        *(partial(Runtime, _with_model(settings, name), fps, f"edge-fer, {name}") for name in others),
+        *find_baselines([name for name in names if name not in models], models),
+    ]
+
+
+def _with_model(settings: Settings, name: str) -> Settings:
+    return settings.model_copy(update={"classify": settings.classify.model_copy(update={"model": name})})
+
+
+def find_baselines(names: Sequence[str], models: Iterable[str] = ()) -> list[Callable[[], Contender]]:
     """Find baselines by name, ready to be opened.
 
     The class of a baseline lists in `needs` the libraries that it will import.
 
     Args:
         names: names of the entry points `edge_fer.baselines`.
+        models: what else could be compared with, for the message.
 
     Raises:
         ConfigError: when there is none of that name, or a library that it needs is missing.
@@ -151,8 +177,8 @@ def find_baselines(names: Sequence[str]) -> list[Callable[[], Contender]]:
     known = {entry.name: entry for entry in entry_points(group="edge_fer.baselines")}
     for name in names:
         if name not in known:
-            there = ", ".join(known) or "none installed"
-            raise ConfigError(f"expected a baseline out of {there}, found `{name}`; {_INSTALL}")
+            there = ", ".join([*known, *models]) or "none installed"
+            raise ConfigError(f"expected a baseline or a model out of {there}, found `{name}`; {_INSTALL}")
     found = [known[name].load() for name in names]
     for name, baseline in zip(names, found, strict=True):
         missing = [library for library in baseline.needs if find_spec(library) is None]

@@ -22,6 +22,7 @@ from edge_fer.errors import ConfigError
 from edge_fer.expression.classifier import Classifier
 from edge_fer.expression.feature_branch import open_branch
 from edge_fer.inference import simulated
+from edge_fer.inference.manifest import EnsembleSpec
 from edge_fer.inference.model_store import ModelStore
 
 
@@ -49,6 +50,8 @@ def predict_live(scene: Scene, profile: Profile, length: Length, progress: Calla
         EdgeFerError: when the run fails.
     """
     store, name = ModelStore(scene.settings.models), scene.settings.classify.model
+    if isinstance(store.expression_model(name), EnsembleSpec):
+        raise ConfigError(f"expected one network for --simulate, found the ensemble `{name}`; simulate its members")
     backend = simulated.open_backend(store.load(name, "classify"), profile.label_ms / 1e3)
     spec = store.spec(name, "classify")
     classifier = Classifier(name, spec, backend, branch=open_branch(store, name, spec))

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge_fer.cli.complete import source_completer
+from edge_fer.cli.complete import complete_model, source_completer
 from edge_fer.cli.libraries import load_opencv
-from edge_fer.cli.options import ConfigFile
+from edge_fer.cli.options import ConfigFile, ModelFolder
 from edge_fer.errors import ConfigError
 from edge_fer.publish.stdout import Stdout
 from edge_fer.settings import load_settings
@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # OpenCV and the interpreter are imported when something is m
     from edge_fer.bench import Plan
     from edge_fer.bench.records import Report
     from edge_fer.bench.reference import Row
+    from edge_fer.settings import Settings
 
 HELP = (
     "Measure this machine, or predict another one.\n\n"
@@ -35,6 +36,7 @@ Examples:
   edge-fer bench                                       the sample, about 20 s
   edge-fer bench --camera 0 --seconds 60               your camera
   edge-fer bench --camera synthetic:1 --against plain,plain-litert
+  edge-fer bench --models my-models --model ensemble --against se_resnet50,lite
   edge-fer bench --faces 0,1,4,8,16 --plot bench.png   how the time grows with faces
   edge-fer bench --simulate dev-board --faces 1,4      a board that you do not have
   edge-fer bench --save before.csv                     keep the figures, and
@@ -58,6 +60,11 @@ def bench(
             autocompletion=source_completer(),
         ),
     ] = "sample",
+    models: ModelFolder = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="Classifier or ensemble; see `edge-fer models list`.", autocompletion=complete_model),
+    ] = None,
     frames: Annotated[
         int | None,
         typer.Option(
@@ -78,7 +85,9 @@ def bench(
     against: Annotated[
         str,
         typer.Option(
-            help="Baselines to compare with: plain, plain-litert (they need the extra `lab`).", metavar="LIST"
+            help="Compare with: plain, plain-litert (they need the extra `lab`), or other models, such as the members "
+            "of an ensemble.",
+            metavar="LIST",
         ),
     ] = "",
     faces: Annotated[
@@ -101,8 +110,9 @@ def bench(
     """Measure this machine, or predict another one; the text of `--help` is `HELP`."""
     if board is not None and (against or save or reference):
         raise ConfigError("expected --simulate without --against, --save and --reference: predictions are no reference")
-    settings = load_settings(config, flags={"capture.source": camera, "detect.min_face": min_face})
-    plan = _plan(_names(against), _length(frames, seconds), warm_up, turns, size, _crowds(faces), board)
+    flags = {"capture.source": camera, "detect.min_face": min_face, "classify.model": model}
+    settings = load_settings(config, flags={**flags, "models": str(models) if models else None})
+    plan = _plan(settings, _names(against), _length(frames, seconds), warm_up, turns, size, _crowds(faces), board)
     load_opencv()
     from edge_fer.bench import run_bench
 
@@ -122,6 +132,7 @@ def bench(
 
 
 def _plan(
+    settings: Settings,
     against: tuple[str, ...],
     length: tuple[int, float],
     warm_up_s: float,
@@ -131,11 +142,11 @@ def _plan(
     board: str | None,
 ) -> Plan:
     from edge_fer.bench import Plan
-    from edge_fer.bench.compare import find_baselines
+    from edge_fer.bench.compare import find_rivals
     from edge_fer.bench.live import Length
     from edge_fer.bench.simulate import profile_of
 
-    find_baselines(against)
+    find_rivals(settings, against)
     profile = profile_of(board) if board is not None else None
     frames, seconds = length
     return Plan(against, frames, turns, size, _WARM_UP_FRAMES, Length(warm_up_s, seconds), crowds, profile)

@@ -39,13 +39,13 @@ def complete_backend(incomplete: str) -> list[str]:
 
 
 def complete_model(ctx: typer.Context, incomplete: str) -> list[str]:
-    """The names of the classifiers in the folder that `--models` names, or in that of edge-fer."""
+    """The names of the classifiers and ensembles in the folder that `--models` names, or in that of edge-fer."""
     folder = ctx.params.get("models")
     try:
-        specs = ModelStore(Path(folder) if folder else None).specs
+        names = ModelStore(Path(folder) if folder else None).expression_models
     except EdgeFerError:  # the command itself says what is wrong
         return []
-    return _starting(incomplete, (name for name, spec in specs.items() if spec.task == "classify"))
+    return _starting(incomplete, names)
 
 
 def choice_completer(section: str, setting: str) -> Callable[[str], list[str]]:

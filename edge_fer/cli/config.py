@@ -33,11 +33,11 @@ def check(config: ConfigFile = None) -> None:
 
     Example: edge-fer config check --config settings.yaml
     """
-    from edge_fer.expression.verify import verify_classifier
+    from edge_fer.expression.verify import verify_expression_model
     from edge_fer.publish.configured import check_sinks
 
     settings = load_settings(config)
-    verify_classifier(ModelStore(settings.models), settings.classify.model)
+    verify_expression_model(ModelStore(settings.models), settings.classify.model)
     say("settings ok")
     errors = []
     for name, error in check_sinks(settings):

@@ -27,11 +27,11 @@ def list_models(config: ConfigFile = None, models: ModelFolder = None) -> None:
 def verify_models(config: ConfigFile = None, models: ModelFolder = None) -> None:
     """Compare the file of every network with the hash in the manifest, and every classifier with its entry.
 
-    Each classifier is opened on the processor and reads two test pictures.
+    Each classifier is opened on the processor and reads two test pictures; each ensemble is opened with its members.
 
     Example: edge-fer models verify
     """
-    from edge_fer.expression.verify import verify_classifier
+    from edge_fer.expression.verify import verify_expression_model
 
     store = _store(config, models)
     failures = []
@@ -39,9 +39,9 @@ def verify_models(config: ConfigFile = None, models: ModelFolder = None) -> None
         try:
             sizes = [f"{len(store.read(file)) / 2**20:.1f} MiB {file.file}" for file in spec.files]
             store.check_card(spec)
-            if spec.task == "classify":
-                verify_classifier(store, name)
-            say(f"{name:16} ok  {', '.join(sizes)}")
+            if name in store.expression_models:
+                verify_expression_model(store, name)
+            say(f"{name:16} ok  {', '.join(sizes) or spec.summary}")
         except (ModelError, BackendError) as error:
             say(f"{name:16} {error}")
             failures.append(name)

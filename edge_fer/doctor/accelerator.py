@@ -56,7 +56,7 @@ def usable_tpus(host: Host) -> list[Tpu]:
 
 def compiled_networks(store: ModelStore) -> list[str]:
     """The files that the manifest has for the Edge TPU; the runtime uses no others."""
-    return sorted(spec.edgetpu.file for spec in store.specs.values() if spec.edgetpu is not None)
+    return sorted(spec.edgetpu.file for spec in store.networks.values() if spec.edgetpu is not None)
 
 
 def _check_driver(host: Host) -> Iterator[Finding]:

@@ -93,5 +93,5 @@ def _network_to_try(store: ModelStore) -> Path | None:
     compiled = compiled_networks(store)
     if compiled:
         return store.folder / compiled[0]
-    files = [path for spec in store.specs.values() if (path := store.folder / spec.file).is_file()]
+    files = [path for spec in store.networks.values() if (path := store.folder / spec.file).is_file()]
     return min(files, key=lambda path: path.stat().st_size, default=None)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from edge_fer.doctor.finding import Finding, fail, ok
 from edge_fer.errors import BackendError, ModelError
-from edge_fer.expression.verify import verify_classifier
+from edge_fer.expression.verify import verify_expression_model
 from edge_fer.inference.model_store import ModelStore
 
 
@@ -26,8 +26,8 @@ def check_networks(store: ModelStore) -> Iterator[Finding]:
         try:
             for file in spec.files:
                 store.read(file)
-            if spec.task == "classify":
-                verify_classifier(store, name)
+            if name in store.expression_models:
+                verify_expression_model(store, name)
         except (ModelError, BackendError) as error:
             failures.append(_broken(error))
     yield from failures or (ok(f"{len(store.specs)} networks match their hashes, in {store.folder}"),)

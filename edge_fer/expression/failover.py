@@ -17,12 +17,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
-import cv2
-import numpy as np
-
 from edge_fer.errors import BackendError
 from edge_fer.expression import ExpressionModel
 from edge_fer.expression.classifier import Classifier
+from edge_fer.expression.preprocessing import fit
 from edge_fer.inference.supervised import SupervisedBackend
 from edge_fer.types import AlignedFace, Expression, Origin
 
@@ -117,17 +115,10 @@ class Failover(ExpressionModel):
 
     def _read_on_cpu(self, face: AlignedFace, reason: str | None) -> Expression:
         with self._cpu:  # an interpreter is for one thread
-            expression = self._fallback.classify(_fit(face, self._fallback.size))
+            expression = self._fallback.classify(fit(face, self._fallback.size, colour=self.colour))
         return replace(expression, origin=Origin(self._fallback.model, self._fallback.backend, reason))
 
 
 def agree(one: Expression, other: Expression, tolerance: float) -> bool:
     """Whether two devices read a face alike: no probability differs by more than `tolerance`."""
     return max(abs(p - q) for p, q in zip(one.probabilities, other.probabilities, strict=True)) <= tolerance
-
-
-def _fit(face: AlignedFace, size: int) -> AlignedFace:
-    """A face for a network with an input of another size."""
-    if face.image.shape[0] == size:
-        return face
-    return replace(face, image=np.asarray(cv2.resize(face.image, (size, size), interpolation=cv2.INTER_AREA), np.uint8))

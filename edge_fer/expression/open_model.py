@@ -10,6 +10,7 @@ from edge_fer.common.backoff import Backoff
 from edge_fer.errors import BackendError, ModelError
 from edge_fer.expression import ExpressionModel
 from edge_fer.expression.classifier import Classifier, open_classifier, open_network
+from edge_fer.expression.ensemble import Ensemble
 from edge_fer.expression.failover import Failover, agree
 from edge_fer.expression.feature_branch import open_branch
 from edge_fer.expression.golden_faces import golden_faces
@@ -17,6 +18,7 @@ from edge_fer.inference import Backend, TensorSpec
 from edge_fer.inference.edgetpu.backend import CompiledModel, EdgeTpuBackend, EdgeTpuOptions, find_tpus
 from edge_fer.inference.edgetpu.devices import Tpu, device_number, list_tpus
 from edge_fer.inference.edgetpu.recovery import RecoveryPolicy, usb_steps
+from edge_fer.inference.manifest import EnsembleSpec
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.inference.supervised import SupervisedBackend
 from edge_fer.settings import ClassifySettings
@@ -25,7 +27,10 @@ _log = logging.getLogger(__name__)
 
 
 def open_expression_model(
-    settings: ClassifySettings, store: ModelStore, cancelled: Callable[[], bool] = lambda: False
+    settings: ClassifySettings,
+    store: ModelStore,
+    cancelled: Callable[[], bool] = lambda: False,
+    is_hot: Callable[[], bool] = lambda: False,
 ) -> ExpressionModel:
     """Open the devices that the settings name, with whatever brings them back.
 
@@ -33,22 +38,71 @@ def open_expression_model(
     device that is named must be there and work; from then on it is brought back like auto's. Once it is `cancelled`
     nothing is waited for, and what is returned is only good to be closed.
 
+    Args:
+        settings: devices, model and deadlines.
+        store: the folder of networks.
+        cancelled: asked while devices are opened; when true, nothing is waited for.
+        is_hot: asked before each face whether an ensemble should spare the machine.
+
     Raises:
         ModelError: when a model is missing, corrupt or no classifier of this runtime.
         BackendError: when a device that is named does not work, or its network was not compiled.
     """
-    for name in {settings.model, settings.fallback_model or settings.model}:
-        store.spec(name, "classify")  # at once, and not when the device is away for the first time
+    spec = store.expression_model(settings.model)
+    if settings.fallback_model is not None:
+        store.spec(settings.fallback_model, "classify")  # at once, not when the device is away for the first time
     device, _, which = settings.backend.partition(":")
     tpus = list_tpus(settings.sysfs) if device in {"auto", "edgetpu"} else ()
     if device == "edgetpu":
         tpus = find_tpus(which, tpus)
+    if isinstance(spec, EnsembleSpec):
+        return _open_ensemble(settings, store, spec, tpus, cancelled, is_hot)
+    return _open_on(settings, store, tpus, cancelled)
+
+
+def _open_ensemble(
+    settings: ClassifySettings,
+    store: ModelStore,
+    spec: EnsembleSpec,
+    tpus: Sequence[Tpu],
+    cancelled: Callable[[], bool],
+    is_hot: Callable[[], bool],
+) -> Ensemble:
+    """Open every member, on Edge TPUs of its own as far as they go round, and else on the CPU."""
+    shares = _share_out(tpus, spec, store)
+    with ExitStack() as stack:
+        models = []
+        for place, member in enumerate(spec.members):
+            changes = {"model": member.name, "fallback_model": settings.fallback_model if place == 0 else None}
+            share = shares.get(member.name, ())
+            if tpus and not share:
+                changes["backend"] = "cpu"
+                _log.info("`%s` of `%s` has no Edge TPU of its own: it runs on the CPU", member.name, settings.model)
+            one = settings.model_copy(update=changes)
+            models.append(stack.enter_context(_open_on(one, store, share, cancelled)))
+        ensemble = Ensemble(settings.model, spec, models, is_hot)
+        stack.pop_all()
+    return ensemble
+
+
+def _share_out(tpus: Sequence[Tpu], spec: EnsembleSpec, store: ModelStore) -> dict[str, Sequence[Tpu]]:
+    """Which Edge TPUs each member gets: in turns, the best member first, among those that were compiled."""
+    compiled = [member.name for member in spec.members if store.spec(member.name, "classify").edgetpu is not None]
+    takers = compiled or [spec.members[0].name]  # which then says that it was not compiled
+    return {name: tpus[place :: len(takers)] for place, name in enumerate(takers)}
+
+
+def _open_on(
+    settings: ClassifySettings, store: ModelStore, tpus: Sequence[Tpu], cancelled: Callable[[], bool]
+) -> ExpressionModel:
+    """Open one classifier on Edge TPUs, or where there are none on the device that the settings name."""
     if not tpus:
         return open_classifier(settings, store)
+    named = settings.backend.partition(":")[0] == "edgetpu"
     try:
         compiled = CompiledModel(store.load_compiled(settings.model, "classify"))
     except (BackendError, ModelError) as error:
-        if device == "edgetpu":
+        if named:
             raise BackendError(str(error)) from error
         _log.warning("there is an Edge TPU, but faces are read on the CPU: %s", error)
         return _open_on_cpu(settings, store, settings.fallback_model or settings.model, str(error))
@@ -56,7 +110,7 @@ def open_expression_model(
     origin = failover.origin
     if cancelled():
         return failover
-    if origin.backend == "cpu" and device == "edgetpu":
+    if origin.backend == "cpu" and named:
         failover.close()
         raise BackendError(origin.reason)
     if origin.reason is not None:

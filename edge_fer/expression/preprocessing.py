@@ -7,15 +7,17 @@ What the network takes (size, layout, dtype, scale) is read from its file.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_fer.errors import ModelError
 from edge_fer.inference import TensorSpec
 from edge_fer.inference.picture_spec import InputSpec
-from edge_fer.types import Image
+from edge_fer.types import AlignedFace, Image
 
 _BGR_INDEX = {"r": 2, "g": 1, "b": 0}
 
@@ -55,6 +57,22 @@ class Preprocessor:
         planes = [face[:, :, place] for place in self._order] or [face] * self._channels
         values = [table[plane] for table, plane in zip(self._tables, planes, strict=True)]
         return np.stack(values, axis=self._axis - 1)[np.newaxis]
+
+
+def fit(face: AlignedFace, size: int, *, colour: bool) -> AlignedFace:
+    """A face for a network that takes less: smaller pictures, or none in colour.
+
+    Args:
+        face: cut out for a network that takes at least as much.
+        size: side of the network's input, pixels.
+        colour: whether the network takes colour.
+    """
+    image = face.image
+    if image.ndim == 3 and not colour:
+        image = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
+    if image.shape[0] != size:
+        image = np.asarray(cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA), np.uint8)
+    return face if image is face.image else replace(face, image=image)
 
 
 def quantization_table(picture: InputSpec, tensor: TensorSpec, channel: int = 0) -> NDArray[Any]:

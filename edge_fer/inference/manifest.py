@@ -11,33 +11,26 @@ Another task is another class, listed in `ModelSpec`. docs/bring-your-own-networ
 
 from __future__ import annotations
 
-import difflib
-from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, get_args
+from collections.abc import Mapping
+from typing import Annotated, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from typing_extensions import Self
 
-from edge_fer.errors import ModelError
 from edge_fer.inference.picture_spec import InputSpec, MtcnnInput
 from edge_fer.types import LABELS, Label
 
 MtcnnTask = Literal["propose", "refine", "output"]
-Task = Literal["classify", "landmarks"] | MtcnnTask
+NetworkTask = Literal["classify", "landmarks"] | MtcnnTask
 """What a network is for: reading expressions, 68 landmarks for that, or one of MTCNN's three stages."""
 
-_CLOSE = 0.75  # names less alike than this are no typing errors of each other
+Task = NetworkTask | Literal["ensemble"]
+"""What an entry is for."""
+
+_SUM_TOLERANCE = 1e-3  # of the weights of an ensemble: they are rounded
 
 FileName = Annotated[str, Field(pattern=r"^[^\x00]+$")]
 """Of a file in the folder of the manifest, or elsewhere by its whole path."""
-
-_EXPECTED = {
-    "model_type": "expected names and values",
-    "model_attributes_type": "expected names and values",
-    "string_pattern_mismatch": "expected the name of a file",
-    "tuple_type": "expected a list",
-}
-"""What should be in the place of a value of the wrong kind, by pydantic's names of errors."""
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -329,6 +322,61 @@ class LandmarksSpec(NetworkSpec):
         return f"{super().summary}{figures}"
 
 
+class EnsembleMember(_Record):
+    """A classifier of an ensemble.
+
+    Attributes:
+        name: its entry in the same manifest.
+        weight: of its probabilities, 0..1.
+    """
+
+    name: str
+    weight: float = Field(gt=0, le=1)
+
+
+class NestedAccuracy(_Record):
+    """Accuracy of an ensemble whose weights were chosen, in turns, on the other faces of the set; 0..1."""
+
+    dataset: str
+    images: int
+    accuracy: float
+
+
+class EnsembleSpec(EntrySpec):
+    """Several classifiers that read each face together; see `edge_fer.expression.ensemble`.
+
+    Attributes:
+        members: the classifiers, best first: the first one stands for all of them while the machine is hot.
+        temperature: the logarithms of the weighted mean are divided by it before they are scaled to a sum of 1.
+        abstain_below: confidence below which its labels are guesses, 0..1.
+        accuracy: measured on validation faces.
+    """
+
+    task: Literal["ensemble"]
+    members: tuple[EnsembleMember, ...] = Field(min_length=1)
+    temperature: float = Field(1.0, gt=0)
+    abstain_below: float = Field(0.0, ge=0, lt=1)
+    accuracy: NestedAccuracy | None = None
+
+    @field_validator("members")
+    @classmethod
+    def _share_out_one(cls, members: tuple[EnsembleMember, ...]) -> tuple[EnsembleMember, ...]:
+        names = [member.name for member in members]
+        twice = {name for name in names if names.count(name) > 1}
+        if twice:
+            raise ValueError(f"expected every member once, found {', '.join(sorted(twice))} more than once")
+        total = sum(member.weight for member in members)
+        if abs(total - 1) > _SUM_TOLERANCE:
+            raise ValueError(f"expected weights that sum to 1, found {total:g}")
+        return members
+
+    @property
+    def summary(self) -> str:
+        """Members with their weights, and what was measured."""
+        figures = f"  {self.accuracy.accuracy:.1%} on {self.accuracy.dataset}" if self.accuracy else ""
+        return f"{', '.join(f'{member.weight:.2f} {member.name}' for member in self.members)}{figures}"
+
+
 class MtcnnSpec(NetworkSpec):
     """One of MTCNN's three networks (Zhang et al. 2016).
 
@@ -341,7 +389,10 @@ class MtcnnSpec(NetworkSpec):
     input: MtcnnInput
 
 
-ModelSpec = Annotated[ClassifierSpec | LandmarksSpec | MtcnnSpec, Field(discriminator="task")]
+NetworkEntry = ClassifierSpec | LandmarksSpec | MtcnnSpec
+"""An entry with a network of its own, whatever that is for."""
+
+ModelSpec = Annotated[ClassifierSpec | EnsembleSpec | LandmarksSpec | MtcnnSpec, Field(discriminator="task")]
 """An entry of the manifest."""
 
 
@@ -352,72 +403,14 @@ class Manifest(_Record):
     models: dict[str, ModelSpec]
 
 
-def parse_manifest(content: object, path: Path) -> Manifest:
-    """Check what was read from a manifest.
+def crop_difference(crops: Mapping[str, CropSpec]) -> str | None:
+    """What to say of classifiers that cannot read the same crop of a face; None where they can.
 
     Args:
-        content: the YAML document.
-        path: the file, for messages.
-
-    Raises:
-        ModelError: when it is not what was expected; one line with the file, the entry and the field.
+        crops: how faces are cut out for each of them, by name.
     """
-    try:
-        return Manifest.model_validate(content)
-    except ValidationError as error:
-        problem: dict[str, Any] = dict(error.errors(include_url=False)[0])
-    raise ModelError(
-        f"expected a model manifest in {path}, found {_place(problem)}: {_complaint(problem)}; "
-        "see docs/bring-your-own-network.md"
-    )
-
-
-def _place(problem: dict[str, Any]) -> str:
-    """The entry and the field of a problem. Pydantic puts the task between the two, which is no part of the file."""
-    first, *path = problem["loc"] or ("",)
-    if first != "models" or not path:
-        return f"at `{first}`" if first else "at the top level"
-    entry, *fields = path
-    fields = ["task"] if problem["type"].startswith("union_tag") else fields[1:]
-    return f"in entry `{entry}`, field `{'.'.join(map(str, fields))}`" if fields else f"in entry `{entry}`"
-
-
-def _complaint(problem: dict[str, Any]) -> str:
-    """What is wrong, in a few words."""
-    kind = problem["type"]
-    if kind in ("missing", "union_tag_not_found"):
-        return "it is missing"
-    if kind == "extra_forbidden":
-        *section, name = problem["loc"]
-        close = difflib.get_close_matches(str(name), _fields(section), 1, _CLOSE)
-        return f"there is no such field{f', did you mean `{close[0]}`?' if close else ''}"
-    if kind == "value_error":
-        return str(problem["msg"]).removeprefix("Value error, ")
-    found = problem["ctx"]["tag"] if kind == "union_tag_invalid" else problem["input"]
-    return f"{_expected(problem)}, not {found!r}"
-
-
-def _expected(problem: dict[str, Any]) -> str:
-    """What should be in the place of a wrong value."""
-    kind, message = problem["type"], problem["msg"]
-    if problem["loc"][-1:] == ("sha256",):
-        return "expected a SHA-256 of 64 lower-case hexadecimal digits, in quotes"
-    if kind == "union_tag_invalid":
-        return f"expected one of {problem['ctx']['expected_tags']}"
-    if kind in _EXPECTED:
-        return _EXPECTED[kind]
-    if kind == "too_short":
-        return f"expected at least {problem['ctx']['min_length']} values"
-    return f"{message[0].lower()}{message[1:]}"
-
-
-def _fields(section: list[str | int]) -> list[str]:
-    """Names of the fields of a part of the manifest, for a place as pydantic gives it."""
-    if not section:
-        return list(Manifest.model_fields)
-    _, _, task, *names = section
-    record: Any = {"classify": ClassifierSpec, "landmarks": LandmarksSpec}.get(str(task), MtcnnSpec)
-    for name in names:
-        annotation = record.model_fields[name].annotation
-        record = next(kind for kind in (annotation, *get_args(annotation)) if hasattr(kind, "model_fields"))
-    return list(record.model_fields)
+    (first, crop), *others = crops.items()
+    for name, other in others:
+        if other != crop:
+            return f"members that take faces cut out alike, found `{first}` with {crop}, and `{name}` with {other}"
+    return None

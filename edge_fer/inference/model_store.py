@@ -11,14 +11,17 @@ from edge_fer.common.yaml_text import YamlTextError, parse_yaml, read_text
 from edge_fer.errors import ModelError
 from edge_fer.inference.manifest import (
     ClassifierSpec,
+    EnsembleSpec,
     LandmarksSpec,
     ModelFile,
     ModelSpec,
     MtcnnSpec,
     MtcnnTask,
+    NetworkEntry,
+    NetworkTask,
     Task,
-    parse_manifest,
 )
+from edge_fer.inference.manifest_parser import parse_manifest
 
 MANIFEST = "manifest.yaml"
 
@@ -62,6 +65,9 @@ class ModelStore:
     def spec(self, name: str, task: MtcnnTask) -> MtcnnSpec: ...
 
     @overload
+    def spec(self, name: str, task: NetworkTask) -> NetworkEntry: ...
+
+    @overload
     def spec(self, name: str, task: Task) -> ModelSpec: ...
 
     def spec(self, name: str, task: Task) -> ModelSpec:
@@ -76,7 +82,28 @@ class ModelStore:
             raise ModelError(f"expected a model for `{task}` (there is: {known}), found `{name}`")
         return spec
 
-    def load(self, name: str, task: Task) -> bytes:
+    @property
+    def expression_models(self) -> dict[str, ClassifierSpec | EnsembleSpec]:
+        """Every entry that reads expressions, by name."""
+        return {name: spec for name, spec in self.specs.items() if isinstance(spec, ClassifierSpec | EnsembleSpec)}
+
+    @property
+    def networks(self) -> dict[str, NetworkEntry]:
+        """Every entry that has a network of its own, by name."""
+        return {name: spec for name, spec in self.specs.items() if isinstance(spec, NetworkEntry)}
+
+    def expression_model(self, name: str) -> ClassifierSpec | EnsembleSpec:
+        """What the manifest says of a classifier or an ensemble.
+
+        Raises:
+            ModelError: when there is neither of that name.
+        """
+        known = self.expression_models
+        if name not in known:
+            raise ModelError(f"expected a model that reads expressions (there is: {', '.join(known)}), found `{name}`")
+        return known[name]
+
+    def load(self, name: str, task: NetworkTask) -> bytes:
         """The content of a network's file, checked against its hash.
 
         Raises:
@@ -85,7 +112,7 @@ class ModelStore:
         spec = self.spec(name, task)
         return self.read(ModelFile(spec.file, spec.sha256))
 
-    def load_compiled(self, name: str, task: Task) -> bytes:
+    def load_compiled(self, name: str, task: NetworkTask) -> bytes:
         """The content of the same network compiled for the Edge TPU, checked against its hash.
 
         Raises:
@@ -131,7 +158,7 @@ class ModelStore:
             raise ModelError(f"expected the model card {path}, found no such file; write it, or correct `card`")
 
 
-def _how_to_compile(spec: ModelSpec) -> str:
+def _how_to_compile(spec: NetworkEntry) -> str:
     if spec.task == "classify" and spec.region is not None:
         return "it is two networks with a cut between them, for the CPU: choose `classify.backend: cpu`"
     if spec.file.endswith(".onnx"):

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from edge_fer.errors import ModelError, OutputError
-from edge_fer.inference.manifest import ModelSpec, RegionSpec
+from edge_fer.inference.manifest import ModelSpec, NetworkEntry, RegionSpec
 from edge_fer.inference.model_store import MANIFEST, ModelStore
 from edge_fer.lab.files import writing
 
@@ -97,7 +97,33 @@ def assembling(folder: Path) -> Iterator[Path]:
                 shutil.move(new, folder / new.name)
 
 
-def find_entry(file: Path, content: bytes) -> tuple[str, ModelSpec] | None:
+def copy_entry(store: ModelStore, spec: NetworkEntry, folder: Path) -> NetworkEntry:
+    """Copy a network's files and its card into another folder.
+
+    Args:
+        store: the folder that it is in.
+        spec: its entry there.
+        folder: the other folder.
+
+    Returns:
+        Its entry in the other folder.
+
+    Raises:
+        ModelError: when a file is missing or corrupt.
+        OutputError: when the folder cannot be written.
+    """
+    store.check_card(spec)
+    write_file(folder / Path(spec.card).name, (store.folder / spec.card).read_bytes())
+    for file in spec.files:
+        write_file(folder / Path(file.file).name, store.read(file))
+    entry = spec.model_dump()
+    for part in (entry, *(entry.get(name) for name in ("edgetpu", "region", "branch"))):
+        if part is not None:
+            part["file"] = Path(part["file"]).name
+    return type(spec).model_validate({**entry, "card": Path(spec.card).name})
+
+
+def find_entry(file: Path, content: bytes) -> tuple[str, NetworkEntry] | None:
     """Name and entry of a file in the manifest beside it; None where no entry has this very content.
 
     Raises:
@@ -106,7 +132,7 @@ def find_entry(file: Path, content: bytes) -> tuple[str, ModelSpec] | None:
     if not (file.parent / MANIFEST).is_file():
         return None
     digest = hashlib.sha256(content).hexdigest()
-    specs = ModelStore(file.parent).specs.items()
+    specs = ModelStore(file.parent).networks.items()
     return next(((name, spec) for name, spec in specs if spec.sha256 == digest), None)
 
 

@@ -139,7 +139,9 @@ class ClassifySettings(Section):
         "auto",
         description="device: auto, edgetpu (all there are), edgetpu:usb:0, edgetpu:pci:0, cpu, or fake (for tests)",
     )
-    model: str = Field("se_resnet50", description="name of the classifier; see `edge-fer models list`")
+    model: str = Field(
+        "se_resnet50", description="name of the classifier, or of an ensemble; see `edge-fer models list`"
+    )
     fallback_model: str | None = Field(
         None,
         description="classifier on the CPU while the Edge TPU is away; null: the same model; another model switches "

@@ -40,11 +40,12 @@ class Reporter:
             recognized: its faces.
             now_ns: when it is published, CLOCK_MONOTONIC, nanoseconds.
         """
+        reasons = (recognized.origin.reason, self._condition.trouble_beside_devices)
         return self._identity.reading(
             frame,
             recognized,
             now_ns,
-            reason=_safe(recognized.origin.reason or self._condition.trouble_beside_devices),
+            reason=_safe("; ".join(filter(None, reasons)) or None),
             fps=self._monitor.fps(),
             dropped=self._condition.camera.dropped,
         )

@@ -6,6 +6,7 @@ import importlib.util
 import json
 from collections.abc import Iterable, Iterator
 from importlib.metadata import EntryPoint
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from edge_fer import bench
 from edge_fer.bench import Plan, run_bench
 from edge_fer.bench import compare as bench_compare
-from edge_fer.bench.compare import compete, find_baselines
+from edge_fer.bench.compare import compete, find_baselines, find_rivals, run_comparison
 from edge_fer.bench.live import Length
 from edge_fer.bench.records import Prediction, Report
 from edge_fer.bench.report import to_text
@@ -22,8 +23,10 @@ from edge_fer.capture.sources.synthetic import Synthetic
 from edge_fer.common.machine import PROFILES, board
 from edge_fer.errors import ConfigError, SourceError
 from edge_fer.settings import Settings, load_settings
+from edge_fer.synthetic.scenes import crowd_scene
 from edge_fer.types import Image
 from tests.support.bench_made import LIVE
+from tests.support.fake_edgetpu import ENSEMBLE, twin_store
 
 
 class Timed:
@@ -148,6 +151,24 @@ def test_without_the_lab_there_are_no_baselines(monkeypatch: pytest.MonkeyPatch)
     assert find_baselines([]) == []
     with pytest.raises(ConfigError, match="out of none installed, found `plain`"):
         find_baselines(["plain"])
+
+
+def test_models_that_it_could_use_are_rivals_too() -> None:
+    settings = load_settings(environment={})
+    assert find_rivals(settings, []) == []
+    assert len(find_rivals(settings, ["lite"])) == 1
+    with pytest.raises(ConfigError, match=r"out of .*, lite, se_resnet50, found `lita`"):
+        find_rivals(settings, ["lita"])
+
+
+@pytest.mark.slow
+def test_an_ensemble_is_measured_beside_its_members(tmp_path: Path) -> None:
+    twin_store(tmp_path, ensemble=True)
+    settings = load_settings(environment={}, flags={"models": str(tmp_path), "classify.model": ENSEMBLE})
+    pictures = [crowd_scene(seed=3, faces=1, frames=1).render(0)] * 2
+    found = run_comparison(settings, ["se_resnet50", "lite"], pictures, 30.0, 1, 1, lambda *_: None)
+    assert [one.name for one in found.results] == ["edge-fer", "edge-fer, se_resnet50", "edge-fer, lite"]
+    assert len({one.faces for one in found.results}) == 1
 
 
 def test_a_synthetic_source_shows_as_many_faces_as_it_is_asked_for() -> None:

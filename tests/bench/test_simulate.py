@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +21,7 @@ from edge_fer.inference.model_store import ModelStore
 from edge_fer.inference.simulated import SimulatedBackend, open_backend
 from edge_fer.settings import load_settings
 from tests.support.bench_made import LIVE
+from tests.support.fake_edgetpu import ENSEMBLE, twin_store
 
 DEV_BOARD = PROFILES["dev-board"]
 
@@ -47,6 +51,14 @@ def model() -> bytes:
 def backend(model: bytes) -> Iterator[Backend]:
     with open_backend(model, 0.0) as opened:
         yield opened
+
+
+def test_an_ensemble_is_not_simulated(tmp_path: Path) -> None:
+    twin_store(tmp_path, ensemble=True)
+    flags = {"models": str(tmp_path), "classify.model": ENSEMBLE}
+    scene: Any = SimpleNamespace(settings=load_settings(environment={}, flags=flags))
+    with pytest.raises(ConfigError, match=f"found the ensemble `{ENSEMBLE}`; simulate its members"):
+        predict_live(scene, DEV_BOARD, Length(0, 0.1), lambda _: None)
 
 
 def zeros(backend: Backend) -> np.ndarray:

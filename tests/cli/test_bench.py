@@ -62,8 +62,9 @@ def test_a_length_is_one_of_both(
 
 def test_every_option_reaches_the_plan(plans: list[tuple[Settings, Plan]]) -> None:
     run("--camera", "synthetic:3", "--min-face", "25", "--faces", "0, 1,4,1", "--turns", "2", "--size", "300",
-        "--warm-up", "0.5")  # fmt: skip
+        "--warm-up", "0.5", "--model", "lite")  # fmt: skip
     settings, plan = plans[0]
+    assert settings.classify.model == "lite"
     assert (settings.capture.source, settings.detect.min_face) == ("synthetic:3", 25)
     assert (plan.crowds, plan.turns, plan.size, plan.length.warm_up_s) == ((0, 1, 4), 2, 300, 0.5)
     run("--simulate", "usb3", "--faces", "1,4")

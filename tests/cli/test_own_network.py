@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from edge_fer.inference.manifest import ClassifierSpec
+from edge_fer.inference.manifest import ClassifierSpec, EnsembleSpec
 from tests.cli.test_cli import edge_fer_cli, failed_with
 from tests.support import ROOT, onnx_networks
 from tests.support.model_folders import folder_with
@@ -85,6 +85,13 @@ def test_a_softmax_that_is_stated_as_logits_ends_a_run(entry: dict[str, Any], tm
     models = folder_with(tmp_path, NAME, entry, content)
     run = edge_fer_cli("run", "--camera", "sample", "--models", str(models), "--model", NAME, "--max-frames", "1")
     failed_with(run, 4, "expected logits from `my_network`")
+
+
+def test_the_ensemble_of_the_guide_has_every_field_that_matters() -> None:
+    (block,) = re.findall(r"```yml\n(.*?)```", GUIDE, re.DOTALL)
+    entry = yaml.safe_load(block)["ensemble"]
+    EnsembleSpec.model_validate(entry)
+    assert set(entry) == set(EnsembleSpec.model_fields) - {"accuracy"}
 
 
 def test_every_field_is_explained_and_no_other() -> None:

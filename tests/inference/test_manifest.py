@@ -14,7 +14,8 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from edge_fer.errors import ModelError
-from edge_fer.inference.manifest import ClassifierSpec, FailoverSpec, Manifest, MtcnnSpec, parse_manifest
+from edge_fer.inference.manifest import ClassifierSpec, EnsembleSpec, FailoverSpec, Manifest, MtcnnSpec
+from edge_fer.inference.manifest_parser import parse_manifest
 from edge_fer.inference.model_store import MANIFEST, ModelStore, packaged_folder
 from edge_fer.types import LABELS
 
@@ -83,7 +84,8 @@ def test_the_shipped_manifest_keeps_what_failover_compared_by_before() -> None:
     [
         (
             {"task": "clasify"},
-            ", field `task`: expected one of 'classify', 'landmarks', 'propose', 'refine', 'output', not 'clasify'",
+            ", field `task`: expected one of 'classify', 'ensemble', 'landmarks', 'propose', 'refine', 'output', not "
+            "'clasify'",
         ),
         ({"task": None}, ", field `task`: it is missing"),
         ({"card": None}, ", field `card`: it is missing"),
@@ -207,7 +209,47 @@ def test_what_is_no_manifest_says_where(content: object, place: str) -> None:
     assert f"found {place}" in str(caught.value)
 
 
+def ensemble_of(**weights: float) -> dict[str, Any]:
+    members = [{"name": name, "weight": weight} for name, weight in weights.items()]
+    return {"task": "ensemble", "members": members, "source": "a test", "licence": "MIT", "card": "net.md"}
+
+
+def test_an_ensemble_has_members_and_no_file(classifier: dict[str, Any]) -> None:
+    models = {"a": classifier, "b": classifier, "net": ensemble_of(a=0.7, b=0.3)}
+    found = parse_manifest({"schema": "edge-fer/models/1", "models": models}, PATH).models["net"]
+    assert isinstance(found, EnsembleSpec)
+    assert (found.files, found.summary) == ((), "0.70 a, 0.30 b")
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"members": []}, ", field `members`: expected at least 1 values, not []"),
+        (ensemble_of(a=1.2), ", field `members.0.weight`: input should be less than or equal to 1, not 1.2"),
+        (ensemble_of(a=0), ", field `members.0.weight`: input should be greater than 0, not 0"),
+        (ensemble_of(a=0.5, b=0.4), ", field `members`: expected weights that sum to 1, found 0.9"),
+        ({"members": ensemble_of(a=0.5)["members"] * 2}, ", field `members`: expected every member once, found a more"),
+        (ensemble_of(a=0.5, c=0.5), ", field `members`: expected classifiers of this folder (a, b), not `c`"),
+        (ensemble_of(a=0.5, net=0.5), ", field `members`: expected classifiers of this folder (a, b), not `net`"),
+        (
+            ensemble_of(a=0.5, b=0.5),
+            ", field `members`: expected members that take faces cut out alike, found `a` with eye_distance=0.3 "
+            "eye_y=0.37 detail=64, and `b` with eye_distance=0.3 eye_y=0.37 detail=48",
+        ),
+        ({"temprature": 2}, ", field `temprature`: there is no such field, did you mean `temperature`?"),
+    ],
+)
+def test_a_wrong_ensemble_is_one_line(classifier: dict[str, Any], change: dict[str, Any], expected: str) -> None:
+    coarse = classifier | {"crop": classifier["crop"] | {"detail": 48}}
+    models = {"a": classifier, "b": coarse, "net": ensemble_of(a=1) | change}
+    with pytest.raises(ModelError) as caught:
+        parse_manifest({"schema": "edge-fer/models/1", "models": models}, PATH)
+    assert f"found in entry `net`{expected}" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
 SHIPPED = yaml.safe_load((packaged_folder() / MANIFEST).read_text())
+SHIPPED["models"]["both"] = ensemble_of(se_resnet50=0.6, lite=0.4) | {"card": "lite.md"}
 ODD = st.sampled_from(
     [None, True, -1, 0, 10**30, float("nan"), float("inf"), "", "x", "../a", "/dev/zero", "a\0b", [], [1], {}, {"a": 1}]
 ) | st.text(max_size=3)

@@ -10,13 +10,16 @@ import typer
 from edge_fer.common.command_line import App
 from edge_fer.lab.cli.data import data
 from edge_fer.lab.cli.edgetpu import edgetpu_check, edgetpu_record, edgetpu_verify
+from edge_fer.lab.cli.ensemble import ensemble
 from edge_fer.lab.cli.evaluate import card, evaluate
 from edge_fer.lab.cli.explain import explain, layers
 from edge_fer.lab.cli.export import export
 from edge_fer.lab.cli.faces import faces
+from edge_fer.lab.cli.filter import filter_
 from edge_fer.lab.cli.landmarks import landmarks, lm68
 from edge_fer.lab.cli.networks import networks
 from edge_fer.lab.cli.realtime import agreement, steps, tracking
+from edge_fer.lab.cli.table import table
 from edge_fer.lab.cli.thresholds import light, thresholds
 from edge_fer.lab.cli.train import train
 
@@ -47,13 +50,16 @@ def root() -> None:
 
 app.command(rich_help_panel=MODEL)(faces)
 app.command(rich_help_panel=MODEL)(data)
+app.command("filter", rich_help_panel=MODEL)(filter_)
 app.command(rich_help_panel=MODEL)(networks)
 app.command(rich_help_panel=MODEL)(landmarks)
 app.command(rich_help_panel=MODEL)(lm68)
 app.command(rich_help_panel=MODEL)(train)
 app.command(rich_help_panel=MODEL)(export)
+app.command(rich_help_panel=MODEL)(ensemble)
 app.command(rich_help_panel=INSIDE)(evaluate)
 app.command(rich_help_panel=INSIDE)(card)
+app.command(rich_help_panel=INSIDE)(table)
 app.command(rich_help_panel=INSIDE)(layers)
 app.command(rich_help_panel=INSIDE)(explain)
 app.command(rich_help_panel=BOARD)(edgetpu_check)

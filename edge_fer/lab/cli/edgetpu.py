@@ -114,9 +114,9 @@ def _read(model: str, folder: Path | None) -> dict[str, bytes]:
     if path.suffix == ".tflite" or path.is_file():
         return {path.name: _content(path)}
     store = ModelStore(folder)
-    spec = store.specs.get(model)
+    spec = store.networks.get(model)
     if spec is None:
-        known = ", ".join(sorted(store.specs))
+        known = ", ".join(sorted(store.networks))
         raise ModelError(f"expected a .tflite file or one of {known}, found `{model}`")
     parts = {model: store.load(model, spec.task)}
     if spec.task == "classify" and spec.region is not None:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edge_fer.errors import ConfigError
-from edge_fer.lab.cli.options import LAYOUT_HELP, MODEL_HELP, layout_of, model_of, split_of
+from edge_fer.lab.cli.options import LAYOUT_HELP, MODEL_HELP, labels_of, layout_of, model_of, split_of
 from edge_fer.lab.datasets.dataset import SPLITS
 
 if TYPE_CHECKING:
     from edge_fer.lab.console import Reporter
-    from edge_fer.lab.evaluation.record import Evaluation, LabelSet, ModeName
+    from edge_fer.lab.evaluation.record import Evaluation, ModeName
 
 _MODELS = typer.Option(help="Folder with manifest.yaml; default: the models that edge-fer ships.")
 _MODEL = typer.Option(help=MODEL_HELP)
@@ -66,7 +66,7 @@ def evaluate(
         data=data,
         layout=layout_of(layout),
         split=chosen,
-        labels=_labels(labels),
+        labels=labels_of(labels),
         against=against,
         modes=_modes(mode),
         degradations=degradations,
@@ -91,14 +91,6 @@ def _write(folder: Path, evaluation: Evaluation, report: Reporter) -> None:
     for line in summary(evaluation):
         report.say(line)
     report.say(f"evaluation.json, evaluation.md, reliability.png and confusion.png are in {folder}")
-
-
-def _labels(name: str) -> LabelSet:
-    if name == "first":
-        return "first"
-    if name == "second":
-        return "second"
-    raise ConfigError(f"expected --labels first or second, found `{name}`")
 
 
 def _modes(name: str) -> tuple[ModeName, ...]:

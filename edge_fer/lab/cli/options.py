@@ -10,9 +10,13 @@ from edge_fer.errors import ConfigError, ModelError
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.lab.datasets import Layout
 from edge_fer.lab.datasets.dataset import SPLITS, Split, find_split
+from edge_fer.lab.evaluation.record import LabelSet
 from edge_fer.settings import ClassifySettings
 
-LAYOUT_HELP = "auto, affectnet, fer2013, ferplus, folders or rafdb; needed where class folders are named by numbers."
+LAYOUT_HELP = (
+    "auto, affectnet, affectnet-automatic, fer2013, ferplus, folders or rafdb; needed where class folders are named by "
+    "numbers, and for AffectNet's automatically labelled faces."
+)
 
 
 MODEL_HELP = "Name of the classifier in the manifest; default: the runtime's, or the only one of the folder."
@@ -45,6 +49,18 @@ def layout_of(name: str) -> Layout:
         if layout == name:
             return layout
     raise ConfigError(f"expected a layout ({', '.join(get_args(Layout))}), found `{name}`")
+
+
+def labels_of(name: str) -> LabelSet:
+    """The label set of that name.
+
+    Raises:
+        ConfigError: when there is none.
+    """
+    for labels in get_args(LabelSet):
+        if labels == name:
+            return labels
+    raise ConfigError(f"expected --labels first or second, found `{name}`")
 
 
 def split_of(name: str) -> Split:

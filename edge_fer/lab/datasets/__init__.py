@@ -12,7 +12,7 @@ from edge_fer.errors import SourceError
 from edge_fer.lab.datasets import affectnet, fer2013, ferplus, folders, rafdb
 from edge_fer.lab.datasets.dataset import Dataset
 
-Layout = Literal["auto", "affectnet", "fer2013", "ferplus", "folders", "rafdb"]
+Layout = Literal["auto", "affectnet", "affectnet-automatic", "fer2013", "ferplus", "folders", "rafdb"]
 
 
 def open_dataset(path: Path, layout: Layout = "auto") -> Dataset:
@@ -34,10 +34,8 @@ def open_dataset(path: Path, layout: Layout = "auto") -> Dataset:
         return fer2013.load_table(path / fer2013.TABLE)
     if layout in ("auto", "rafdb") and rafdb.find_list(path):
         return rafdb.load_rafdb(path)
-    if layout in ("auto", "affectnet") and affectnet.has_lists(path):
-        return affectnet.load_lists(path)
-    if layout in ("auto", "affectnet") and affectnet.has_annotation_files(path):
-        return affectnet.load_annotation_files(path)
+    if load_affectnet := affectnet.find_loader(path, layout):
+        return load_affectnet(path)
     numbering = layout if layout in ("affectnet", "fer2013", "rafdb") else None
     return folders.load_folders(path, numbering)
 

@@ -2,24 +2,54 @@
 
 Mollahosseini et al., "AffectNet: A Database for Facial Expression, Valence, and Arousal Computing in
 the Wild", 2019. Its test split was never given out: its validation split plays both parts.
+
+Besides faces that a person has labelled there are about as many that a network has (`automatically_annotated.csv`): a
+noisy set to begin a training with, best after `edge-fer lab filter`.
 """
 
 from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
 
 from edge_fer.errors import SourceError
-from edge_fer.lab.datasets.dataset import SUFFIXES, Dataset, FileImages, Split, hard, pictures_below, reading
+from edge_fer.lab.datasets.dataset import (
+    SUFFIXES,
+    Dataset,
+    FileImages,
+    Split,
+    hard,
+    name_of,
+    pictures_below,
+    reading,
+    with_splits,
+)
 from edge_fer.lab.datasets.labels import AFFECTNET, NOT_OURS, index_of
+from edge_fer.lab.files import replacing
+from edge_fer.types import Label
 
 _LISTS = {"training.csv": Split.TRAINING, "validation.csv": Split.VALIDATION}
 _LIST_FOLDERS = ("", "Manually_Annotated_file_lists", "Manually_Annotated/Manually_Annotated_file_lists")
 _IMAGE_FOLDERS = ("Manually_Annotated_Images", "Manually_Annotated/Manually_Annotated_Images", "Manually_Annotated", "")
+_AUTOMATIC = {"automatically_annotated.csv": Split.TRAINING}
+_AUTOMATIC_LIST_FOLDERS = (
+    "",
+    "Automatically_annotated_file_lists",
+    "Automatically_Annotated/Automatically_annotated_file_lists",
+)
+_AUTOMATIC_IMAGE_FOLDERS = (
+    "Automatically_Annotated_Images",
+    "Automatically_Annotated/Automatically_Annotated_Images",
+    "Automatically_Annotated",
+    "",
+)
+_DRAWN = 0.02  # share of the automatically labelled faces to validate on: there are 450,000
 _COLUMNS = (
     "subDirectory_filePath",
     "face_x",
@@ -31,20 +61,34 @@ _COLUMNS = (
     "valence",
     "arousal",
 )
+_SPLITS = {**_LISTS, **_AUTOMATIC}
 _SETS = {"train_set": Split.TRAINING, "val_set": Split.VALIDATION}
 _ANNOTATION = "_exp.npy"
 
 _Face = tuple[Path, str, Split]
 
 
-def has_lists(folder: Path) -> bool:
-    """Whether there are AffectNet's lists of annotations."""
-    return any((folder / inner / name).is_file() for inner in _LIST_FOLDERS for name in _LISTS)
+def find_loader(folder: Path, layout: str) -> Callable[[Path], Dataset] | None:
+    """What reads the faces of a folder; None where it holds none of AffectNet's.
+
+    Args:
+        folder: the folder.
+        layout: `affectnet`, `affectnet-automatic`, or `auto`, where labels that people made come first.
+    """
+    if layout == "affectnet-automatic":
+        return load_automatic_list
+    if layout in ("auto", "affectnet"):
+        if _found(folder, _LIST_FOLDERS, _LISTS):
+            return load_lists
+        if any((folder / name / "annotations").is_dir() for name in _SETS):
+            return load_annotation_files
+    if layout == "auto" and _found(folder, _AUTOMATIC_LIST_FOLDERS, _AUTOMATIC):
+        return load_automatic_list
+    return None
 
 
-def has_annotation_files(folder: Path) -> bool:
-    """Whether there is AffectNet's file for each annotation."""
-    return any((folder / name / "annotations").is_dir() for name in _SETS)
+def _found(folder: Path, inner: Sequence[str], names: Mapping[str, Split]) -> list[Path]:
+    return [path for part in inner for name in names if (path := folder / part / name).is_file()]
 
 
 def load_lists(folder: Path) -> Dataset:
@@ -55,15 +99,52 @@ def load_lists(folder: Path) -> Dataset:
     Raises:
         SourceError: when a list is missing or malformed, or the pictures are not where they should be.
     """
-    lists = [path for inner in _LIST_FOLDERS for name in _LISTS if (path := folder / inner / name).is_file()]
-    images = next(path for inner in _IMAGE_FOLDERS if (path := folder / inner).is_dir())
+    return _load(folder, _found(folder, _LIST_FOLDERS, _LISTS), _IMAGE_FOLDERS)
+
+
+def load_automatic_list(folder: Path) -> Dataset:
+    """Faces of `automatically_annotated.csv`, some of them drawn to validate on; pictures are read when needed.
+
+    Raises:
+        SourceError: when the list is missing or malformed, or the pictures are not where they should be.
+    """
+    lists = _found(folder, _AUTOMATIC_LIST_FOLDERS, _AUTOMATIC)
+    if not lists:
+        raise SourceError(f"expected {next(iter(_AUTOMATIC))} in {folder}, found none; unpack AffectNet's lists there")
+    dataset = _load(folder, lists, _AUTOMATIC_IMAGE_FOLDERS)
+    names = [name_of(dataset.images, index).rpartition("/")[2] for index in range(len(dataset))]
+    drawn = with_splits(dataset, (Split.VALIDATION,), _DRAWN, names=names)
+    return replace(drawn, name="affectnet, labelled automatically")
+
+
+def _load(folder: Path, lists: Sequence[Path], image_folders: Sequence[str]) -> Dataset:
+    images = next(path for inner in image_folders if (path := folder / inner).is_dir())
     faces = [face for path in lists for face in _listed(path, images)]
     if faces and not faces[0][0].is_file():
         raise SourceError(
             f"expected AffectNet's pictures below {images}, found no {faces[0][0]}; "
-            "unpack them into Manually_Annotated_Images beside the lists"
+            f"unpack them into {image_folders[0]} beside the lists"
         )
     return _dataset(folder, faces)
+
+
+def write_automatic_list(folder: Path, rows: Iterable[tuple[Path, Label, float]]) -> None:
+    """Write a list that `load_automatic_list` reads.
+
+    Args:
+        folder: gets the list; the pictures may lie anywhere.
+        rows: of each face its picture, its label, and the probability that a teacher gave it.
+
+    Raises:
+        OutputError: when it cannot be written; a list that is there stays as it is.
+    """
+    codes = {name: code for code, name in AFFECTNET.items()}
+    text = StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow([_COLUMNS[0], "expression", "probability"])
+    writer.writerows([str(path.absolute()), codes[label], f"{share:.4f}"] for path, label, share in rows)
+    with replacing(folder / next(iter(_AUTOMATIC))) as file:
+        file.write(text.getvalue().encode())
 
 
 def _listed(path: Path, images: Path) -> Iterator[_Face]:
@@ -81,7 +162,7 @@ def _listed(path: Path, images: Path) -> Iterator[_Face]:
             if len(row) != len(columns):
                 raise SourceError(f"expected {len(columns)} columns in {where}, found {len(row)}")
             name, code = row[columns.index("subDirectory_filePath")], row[columns.index("expression")]
-            yield images / name, _expression(code, where), _LISTS[path.name]
+            yield images / name, _expression(code, where), _SPLITS[path.name]
 
 
 def load_annotation_files(folder: Path) -> Dataset:

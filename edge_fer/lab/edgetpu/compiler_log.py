@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_fer.errors import ModelError, OutputError
-from edge_fer.inference.manifest import EdgeTpuFile, ModelSpec
+from edge_fer.inference.manifest import EdgeTpuFile, NetworkEntry
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.lab.edgetpu.check import COMPILED
 from edge_fer.lab.model_folder import update_manifest
@@ -89,7 +89,7 @@ def check_log(log: CompilerLog) -> None:
         )
 
 
-def record(folder: Path, name: str, compiled: bytes, text: str) -> ModelSpec:
+def record(folder: Path, name: str, compiled: bytes, text: str) -> NetworkEntry:
     """Put a compiled model and the compiler's log beside the model, and into the manifest.
 
     Args:
@@ -106,9 +106,9 @@ def record(folder: Path, name: str, compiled: bytes, text: str) -> ModelSpec:
         OutputError: when the folder cannot be written.
     """
     store = ModelStore(folder)
-    if name not in store.specs:
-        raise ModelError(f"expected one of {', '.join(sorted(store.specs))}, found `{name}`")
-    spec = store.specs[name]
+    if name not in store.networks:
+        raise ModelError(f"expected one of {', '.join(sorted(store.networks))}, found `{name}`")
+    spec = store.networks[name]
     if spec.task == "classify" and spec.region is not None:
         raise ModelError(
             f"expected a model of one network, found `{name}`, which is two with a cut between, for the CPU"

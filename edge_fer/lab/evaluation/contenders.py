@@ -13,13 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_fer.errors import ConfigError, ModelError
+from edge_fer.expression import ExpressionModel
 from edge_fer.expression.classifier import Classifier, open_region
+from edge_fer.expression.ensemble import Ensemble
 from edge_fer.expression.feature_branch import open_branch
 from edge_fer.inference import open_backend
-from edge_fer.inference.manifest import ClassifierSpec
+from edge_fer.inference.manifest import ClassifierSpec, EnsembleSpec
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.lab.console import Progress
 from edge_fer.lab.evaluation.metrics import NOT_FOUND, Labels, Logits
+from edge_fer.lab.evaluation.record import Identity
 from edge_fer.lab.model_folder import find_entry
 from edge_fer.types import LABELS, AlignedFace, Image
 
@@ -39,6 +42,71 @@ class Artefact:
     content: bytes
     store: ModelStore
 
+    @property
+    def size(self) -> int:
+        """Side of its input, pixels."""
+        return self.spec.input.size
+
+    @property
+    def identity(self) -> Identity:
+        """Which file it is."""
+        spec = self.spec
+        return Identity(
+            name=self.name,
+            file=spec.file,
+            sha256=spec.sha256,
+            quantization=spec.quantization,
+            temperature=spec.temperature,
+        )
+
+    def open(self, threads: int, stack: ExitStack) -> Classifier:
+        """Open it on the processor; it is closed with `stack`."""
+        with ExitStack() as parts:
+            backend = parts.enter_context(open_backend("cpu", self.content, threads=threads))
+            region = open_region(self.store, self.name, self.spec, threads=threads)
+            branch = open_branch(self.store, self.name, self.spec)
+            for part in filter(None, (region, branch)):
+                parts.enter_context(part)
+            classifier = Classifier(self.name, self.spec, backend, None, region, branch)
+            parts.pop_all()
+        return stack.enter_context(classifier)
+
+
+@dataclass(frozen=True, slots=True)
+class EnsembleArtefact:
+    """An ensemble's manifest entry, and its members."""
+
+    name: str
+    spec: EnsembleSpec
+    members: tuple[Artefact, ...]
+
+    @property
+    def size(self) -> int:
+        """Side of the faces that it takes, pixels."""
+        return max(member.size for member in self.members)
+
+    @property
+    def identity(self) -> Identity:
+        """Which members it has, and with which weights."""
+        weights = {member.name: member.weight for member in self.spec.members}
+        digest = hashlib.sha256("\n".join(f"{one.spec.sha256} {weights[one.name]}" for one in self.members).encode())
+        return Identity(
+            name=self.name,
+            file=" + ".join(member.spec.file for member in self.members),
+            sha256=digest.hexdigest(),
+            quantization="int8" if {one.spec.quantization for one in self.members} == {"int8"} else "float32",
+            temperature=self.spec.temperature,
+            members=weights,
+        )
+
+    def open(self, threads: int, stack: ExitStack) -> Ensemble:
+        """Open its members on the processor; they are closed with `stack`."""
+        return Ensemble(self.name, self.spec, [member.open(threads, stack) for member in self.members])
+
+
+Measurable = Artefact | EnsembleArtefact
+"""What an evaluation measures."""
+
 
 def find_artefact(store: ModelStore, name: str) -> Artefact:
     """A classifier of the manifest.
@@ -49,12 +117,24 @@ def find_artefact(store: ModelStore, name: str) -> Artefact:
     return Artefact(name, store.spec(name, "classify"), store.load(name, "classify"), store)
 
 
-def find_rival(model: Artefact, against: str) -> Artefact:
+def find_measurable(store: ModelStore, name: str) -> Measurable:
+    """A classifier or an ensemble of the manifest.
+
+    Raises:
+        ModelError: when there is none of that name, or a file is missing or corrupt.
+    """
+    spec = store.expression_model(name)
+    if isinstance(spec, EnsembleSpec):
+        return EnsembleArtefact(name, spec, tuple(find_artefact(store, member.name) for member in spec.members))
+    return find_artefact(store, name)
+
+
+def find_rival(model: Measurable, against: str) -> Measurable:
     """What a model is measured against.
 
     Args:
         model: the model that is measured.
-        against: name of a shipped classifier, or a .tflite file. Where the manifest beside the file lists it, input,
+        against: name of a shipped model, or a .tflite file. Where the manifest beside the file lists it, input,
             region and temperature are as listed there; else they are those of `model`.
 
     Raises:
@@ -62,7 +142,7 @@ def find_rival(model: Artefact, against: str) -> Artefact:
         ModelError: when its file is missing or corrupt.
     """
     rival = _find_rival(model, against)
-    if rival.spec.sha256 == model.spec.sha256:
+    if rival.identity.sha256 == model.identity.sha256:
         raise ConfigError(
             f"expected --against another model than `{model.name}`, found the very same file; give the name of a "
             "model that edge-fer ships, or another .tflite file"
@@ -70,12 +150,12 @@ def find_rival(model: Artefact, against: str) -> Artefact:
     return rival
 
 
-def _find_rival(model: Artefact, against: str) -> Artefact:
+def _find_rival(model: Measurable, against: str) -> Measurable:
     packaged, path = ModelStore(), Path(against)
-    if against in packaged.specs:
-        return find_artefact(packaged, against)
+    if against in packaged.expression_models:
+        return find_measurable(packaged, against)
     if path.suffix != ".tflite" or not path.is_file():
-        known = ", ".join(name for name, spec in packaged.specs.items() if spec.task == "classify")
+        known = ", ".join(packaged.expression_models)
         raise ConfigError(
             f"expected --against the name of a model that edge-fer ships ({known}) or a .tflite file, found `{against}`"
         )
@@ -88,32 +168,26 @@ def _find_rival(model: Artefact, against: str) -> Artefact:
     with open_backend("cpu", content) as backend:
         quantization = "int8" if backend.inputs[0].dtype == np.int8 else "float32"
     changes = {"file": path.name, "sha256": hashlib.sha256(content).hexdigest(), "quantization": quantization}
-    return Artefact(path.stem, model.spec.model_copy(update=changes), content, model.store)
+    first = model if isinstance(model, Artefact) else model.members[0]
+    return Artefact(path.stem, first.spec.model_copy(update=changes), content, first.store)
 
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """An opened classifier and the temperature that its probabilities were divided by."""
+    """An opened model and the temperature that its probabilities were divided by."""
 
-    classifier: Classifier
+    classifier: ExpressionModel
     temperature: float
 
 
-def open_contender(artefact: Artefact, threads: int, stack: ExitStack) -> Contender:
-    """Open a classifier on the processor, as the runtime does.
+def open_contender(artefact: Measurable, threads: int, stack: ExitStack) -> Contender:
+    """Open a model on the processor, as the runtime does.
 
     Raises:
-        ModelError: when the file does not fit its manifest entry.
+        ModelError: when a file does not fit its manifest entry.
         BackendError: when the processor cannot run it.
     """
-    with ExitStack() as parts:
-        backend = parts.enter_context(open_backend("cpu", artefact.content, threads=threads))
-        region = open_region(artefact.store, artefact.name, artefact.spec, threads=threads)
-        branch = open_branch(artefact.store, artefact.name, artefact.spec)
-        for part in filter(None, (region, branch)):
-            parts.enter_context(part)
-        classifier = stack.enter_context(Classifier(artefact.name, artefact.spec, backend, None, region, branch))
-        parts.pop_all()
+    classifier = artefact.open(threads, stack)
     classifier.classify(classifier.blank_face)  # the first call is the slowest
     return Contender(classifier, artefact.spec.temperature)
 

@@ -42,6 +42,11 @@ class Score:
     f1: tuple[float, ...]
     counts: tuple[int, ...]
 
+    @property
+    def recall_deviation(self) -> float:
+        """Standard deviation of the recalls of the labels that occur: 0 where all are found equally often."""
+        return float(np.nanstd(self.recall))
+
 
 def score(logits: Logits, labels: Labels) -> Score:
     """Compare the most probable expressions with the true ones."""

@@ -101,6 +101,7 @@ class Measured(Record):
         miss_rate: null where crops are read.
         accuracy_of_found: null where crops are read.
         balanced_accuracy: mean recall of the labels that occur.
+        recall_deviation: standard deviation of these recalls; null in records from before there was this field.
         macro_f1: mean F1 of the labels that occur or are named.
         per_class: figures of each expression, in the order of `LABELS`.
         confusion: faces by label (row) and by what they are named (column); the last column is those not found.
@@ -116,6 +117,7 @@ class Measured(Record):
     miss_rate: Estimate | None = None
     accuracy_of_found: Estimate | None = None
     balanced_accuracy: float
+    recall_deviation: float | None = None
     macro_f1: float
     per_class: tuple[ClassResult, ...] = Field(min_length=len(LABELS), max_length=len(LABELS))
     confusion: tuple[tuple[int, ...], ...]
@@ -171,13 +173,23 @@ class Degraded(Record):
 
 
 class Identity(Record):
-    """Which file was measured."""
+    """Which file was measured, or which ensemble.
+
+    Attributes:
+        name: name in the manifest.
+        file: name of the file; of an ensemble, those of its members.
+        sha256: hash of the file; of an ensemble, of its members' hashes and weights.
+        quantization: of the file; of an ensemble, `int8` where all members are.
+        temperature: what logits are divided by.
+        members: weights of an ensemble's members, by name; empty where it is none.
+    """
 
     name: str
     file: str
     sha256: str
     quantization: Literal["int8", "float32"]
     temperature: float
+    members: dict[str, float] = Field(default_factory=dict)
 
 
 class Data(Record):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -19,30 +18,29 @@ from edge_fer.faces.align import align
 from edge_fer.faces.detectors import Detector, open_detector
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.lab.console import Reporter
-from edge_fer.lab.datasets import Layout, open_dataset
+from edge_fer.lab.datasets import Layout
 from edge_fer.lab.datasets.dataset import Dataset, Images, Split, read_picture
 from edge_fer.lab.datasets.degradations import DEGRADATIONS, Degradation
 from edge_fer.lab.datasets.pasting import locate
 from edge_fer.lab.datasets.pictures import resize
 from edge_fer.lab.evaluation.contenders import (
     Answers,
-    Artefact,
     Contender,
+    Measurable,
     Views,
     classify_all,
-    find_artefact,
+    find_measurable,
     find_rival,
     open_contender,
 )
+from edge_fer.lab.evaluation.faces import SPLIT_NAMES, describe_data, open_faces, pictures
 from edge_fer.lab.evaluation.record import (
     Data,
     Degraded,
     Evaluation,
-    Identity,
     LabelSet,
     ModeName,
     ModeResult,
-    SplitName,
 )
 from edge_fer.lab.evaluation.summary import compare, describe, paired_estimate, share
 from edge_fer.settings import DetectSettings
@@ -50,7 +48,6 @@ from edge_fer.types import Image
 
 _SEED = 0
 _PACKAGES = ("edge-fer", "ai-edge-litert", "numpy", "opencv-python-headless")
-_SPLITS: dict[Split, SplitName] = {Split.TRAINING: "training", Split.VALIDATION: "validation", Split.TEST: "test"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +91,7 @@ def run_evaluation(plan: Plan, report: Reporter) -> Evaluation:
     """
     load = f"{os.getloadavg()[0]:.1f} over the minute before"
     store = ModelStore(plan.models)
-    model = find_artefact(store, plan.model)
+    model = find_measurable(store, plan.model)
     rival = None if plan.against is None else find_rival(model, plan.against)
     faces, of, contempt = _faces(plan)
     with ExitStack() as stack:
@@ -111,14 +108,14 @@ def run_evaluation(plan: Plan, report: Reporter) -> Evaluation:
     complete = plan.labels == "first" and len(faces) == of
     results = tuple(_mode(mode, answers, faces, contenders, plan, contempt if complete else None)
                     for mode, answers in modes.items())  # fmt: skip
-    data = _data(faces, of, plan)
+    data = describe_data(faces, plan.split, plan.labels, of, _SEED if len(faces) < of else None)
     return Evaluation(
         date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         settings=_settings(plan),
         versions={name: version(name) for name in _PACKAGES},
         machine=machine() | {"load": load},
-        model=_identity(model),
-        against=None if rival is None else _identity(rival),
+        model=model.identity,
+        against=None if rival is None else rival.identity,
         data=data,
         modes=results,
         degradations=degraded,
@@ -128,20 +125,12 @@ def run_evaluation(plan: Plan, report: Reporter) -> Evaluation:
 
 def _faces(plan: Plan) -> tuple[Dataset, int, int | None]:
     """The faces to read, how many of them the split has, and how many more are led by contempt."""
-    dataset = open_dataset(plan.data, plan.layout).only(plan.split)
+    dataset = open_faces(plan.data, plan.layout, plan.split, plan.labels)
     contempt = None if dataset.contempt is None else dataset.contempt[plan.split]
-    if plan.labels == "second":
-        dataset = dataset.by_second()
-    if not len(dataset):
-        raise SourceError(f"expected {_SPLITS[plan.split]} faces with {plan.labels} labels in {plan.data}, found none")
     of = len(dataset)
     if plan.faces and plan.faces < of:
         dataset = dataset.take(np.sort(np.random.default_rng(_SEED).permutation(of)[: plan.faces]))
     return dataset, of, contempt
-
-
-def _pictures(images: Images, *, colour: bool = False) -> Iterator[Image]:
-    return (read_picture(images, index, colour=colour) for index in range(len(images)))
 
 
 def _views(
@@ -163,8 +152,8 @@ def _crops(images: Images, contenders: Sequence[Contender]) -> Iterator[Views]:
 def _end_to_end(images: Images, contenders: Sequence[Contender], detector: Detector) -> Iterator[Views]:
     """Crops pasted into frames, found by the runtime's detector and cut out by its alignment."""
     classifiers = [contender.classifier for contender in contenders]
-    pictures = _pictures(images, colour=any(one.colour for one in classifiers))
-    for frame, face in locate(pictures, detector):
+    crops = pictures(images, colour=any(one.colour for one in classifiers))
+    for frame, face in locate(crops, detector):
         yield [
             None if face is None else align(frame, face.landmarks, one.crop, one.size, colour=one.colour)
             for one in classifiers
@@ -200,7 +189,7 @@ def _degraded(
 
 def _made_worse(images: Images, degradation: Degradation, contender: Contender) -> Iterator[Image]:
     size = contender.classifier.size
-    for number, picture in enumerate(_pictures(images, colour=contender.classifier.colour)):
+    for number, picture in enumerate(pictures(images, colour=contender.classifier.colour)):
         rng = np.random.default_rng([_SEED, number])
         if degradation.enlarged:
             yield degradation.change(resize(picture, size), rng)
@@ -228,32 +217,13 @@ def _mode(
     return ModeResult(mode=mode, model=measured[0], against=measured[1], comparison=comparison)
 
 
-def _data(faces: Dataset, of: int, plan: Plan) -> Data:
-    digest = hashlib.sha256()
-    sides = []
-    for picture, label in zip(_pictures(faces.images), faces.labels.tolist(), strict=True):
-        digest.update(f"{picture.shape} {label} ".encode())
-        digest.update(np.ascontiguousarray(picture).tobytes())
-        sides.append(max(picture.shape))
-    return Data(
-        name=faces.name,
-        split=_SPLITS[plan.split],
-        labels=plan.labels,
-        faces=len(faces),
-        of=of,
-        seed=_SEED if len(faces) < of else None,
-        side=int(np.median(sides)),
-        sha256=digest.hexdigest(),
-    )
-
-
 def _settings(plan: Plan) -> dict[str, str | int | bool | None]:
     """The command's settings; of paths only the last part, which is no secret and means something elsewhere."""
     return {
         "model": plan.model,
         "data": plan.data.name,
         "layout": plan.layout,
-        "split": _SPLITS[plan.split],
+        "split": SPLIT_NAMES[plan.split],
         "labels": plan.labels,
         "against": None if plan.against is None else Path(plan.against).name,
         "modes": ", ".join(plan.modes),
@@ -263,22 +233,11 @@ def _settings(plan: Plan) -> dict[str, str | int | bool | None]:
     }
 
 
-def _identity(artefact: Artefact) -> Identity:
-    spec = artefact.spec
-    return Identity(
-        name=artefact.name,
-        file=spec.file,
-        sha256=spec.sha256,
-        quantization=spec.quantization,
-        temperature=spec.temperature,
-    )
-
-
-def _notes(data: Data, model: Artefact, degraded: tuple[Degraded, ...]) -> tuple[str, ...]:
-    size, notes = model.spec.input.size, []
+def _notes(data: Data, model: Measurable, degraded: tuple[Degraded, ...]) -> tuple[str, ...]:
+    size, notes = model.size, []
     if data.split == "validation":
         notes.append("Validation faces are those that temperatures and recipes are chosen on.")
-    if degraded and size is not None and data.side < size:
+    if degraded and data.side < size:
         notes.append(
             f"The crops are {data.side} pixels wide and the network takes {size}: sharper versions of the same faces "
             "cannot be made from them, so what sharpness brings is not measured."

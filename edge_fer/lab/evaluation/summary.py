@@ -56,7 +56,6 @@ def describe(
     matrix = confusion(named, labels)
     score = score_of(matrix)
     known, theirs = answers.logits[found], labels[found]
-    p50, p95 = np.percentile(answers.seconds * 1000, [50, 95])
     return Measured(
         faces=len(labels),
         missed=int((~found).sum()),
@@ -64,14 +63,21 @@ def describe(
         miss_rate=share(~found) if pasted else None,
         accuracy_of_found=share(right[found]) if pasted else None,
         balanced_accuracy=_rounded(float(np.nanmean(score.recall))),
+        recall_deviation=_rounded(score.recall_deviation),
         macro_f1=_rounded(float(np.nanmean(score.f1))),
         per_class=_per_class(score),
         confusion=tuple(tuple(row) for row in matrix.tolist()),
         before=_calibration(known, theirs, 1.0),
         after=_calibration(known, theirs, temperature),
-        latency=Latency(threads=threads, p50_ms=round(float(p50), 2), p95_ms=round(float(p95), 2)),
+        latency=latency_of(answers.seconds, threads),
         eight_class=None if contempt is None else _eight_class(right, contempt),
     )
+
+
+def latency_of(seconds: NDArray[np.float64], threads: int) -> Latency:
+    """Percentiles of the durations of classifications, `(n,)`, seconds."""
+    p50, p95 = np.percentile(seconds * 1000, [50, 95])
+    return Latency(threads=threads, p50_ms=round(float(p50), 2), p95_ms=round(float(p95), 2))
 
 
 def compare(model: Answers, against: Answers, labels: Labels) -> Comparison:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from statistics import pstdev
 
 from edge_fer.lab.evaluation.record import Calibration, Estimate, Evaluation, Identity, Measured, ModeResult
 from edge_fer.types import LABELS
@@ -80,6 +81,13 @@ def percent(share: float | None) -> str:
     return "-" if share is None else f"{share:.1%}"
 
 
+def recall_deviation(measured: Measured) -> float:
+    """Standard deviation of the recalls of the labels that occur, also of a record from before it was stated."""
+    if measured.recall_deviation is not None:
+        return measured.recall_deviation
+    return pstdev(one.recall for one in measured.per_class if one.recall is not None)
+
+
 def spread(estimate: Estimate) -> str:
     """A share with its interval."""
     return f"{estimate.value:.1%} ({estimate.low:.1%} to {estimate.high:.1%})"
@@ -126,6 +134,7 @@ def _rows(models: list[Measured]) -> list[tuple[str, list[str]]]:
         cells = [spread(one.eight_class.accuracy) for one in models if one.eight_class is not None]
         rows.append((f"accuracy with {contempt} faces of contempt as errors", cells))
     rows.append(("balanced accuracy", [percent(one.balanced_accuracy) for one in models]))
+    rows.append(("standard deviation of the recalls", [percent(recall_deviation(one)) for one in models]))
     rows.append(("macro F1", [percent(one.macro_f1) for one in models]))
     rows += [_calibrated("at temperature 1", [one.before for one in models])]
     rows += [_calibrated("at its temperature", [one.after for one in models])]

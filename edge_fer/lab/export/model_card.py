@@ -9,9 +9,10 @@ from collections.abc import Sequence
 
 from edge_fer.errors import ModelError
 from edge_fer.expression.face_features import FEATURES
-from edge_fer.inference.manifest import ClassifierSpec, ModelSpec
+from edge_fer.inference.manifest import ClassifierSpec, NetworkEntry
 from edge_fer.lab.edgetpu.check import cost
 from edge_fer.lab.edgetpu.latency_model import predict
+from edge_fer.lab.evaluation.published import EMONET_RESNET50, FERPLUS, Published
 from edge_fer.lab.evaluation.record import Evaluation, ModeName
 from edge_fer.lab.evaluation.tables import described, percent, points, spread, table, tables
 from edge_fer.lab.export.export_record import Export, RangeChoice, Validation
@@ -20,12 +21,7 @@ from edge_fer.types import LABELS
 
 _WEAK = 0.5  # recall below which an expression is called weak
 
-_FERPLUS_ANCHORS = (
-    ("VGG13 (Barsoum et al., 2016)", 0.8499),
-    ("SENet-50, pretrained on faces (Albanie et al., 2018)", 0.8888),
-)
-_FER2013_ANCHORS = (("ResNet-50 of EmoNet (Kumari)", 0.6892),)
-"""Published test accuracies: of eight classes on FER+, of seven on FER2013."""
+_FER2013_ANCHORS = (EMONET_RESNET50,)
 
 
 def classifier_card(
@@ -128,7 +124,7 @@ def _check_file(spec: ClassifierSpec, export: Export, evaluations: Sequence[Eval
             )
 
 
-def file_table(name: str, spec: ModelSpec, graph: Graph, parameters: int) -> str:
+def file_table(name: str, spec: NetworkEntry, graph: Graph, parameters: int) -> str:
     """The first rows of a card: file, parameters and input."""
     picture = spec.input
     shape = graph.shape(graph.inputs[0])
@@ -180,7 +176,7 @@ def _beside_published(evaluations: Sequence[Evaluation]) -> list[str]:
             ]
         elif crops.model.eight_class is not None:
             eight = crops.model.eight_class
-            rows = [*_anchors(_FERPLUS_ANCHORS), [f"`{one.model.file}`", spread(eight.accuracy)]]
+            rows = [*_anchors(FERPLUS), [f"`{one.model.file}`", spread(eight.accuracy)]]
             parts += [
                 f"FER+ test, eight classes: {eight.faces:,} faces, the {eight.contempt} led by contempt counted as "
                 "errors. FER+'s own evaluation leaves out faces on which no expression has more than half of the "
@@ -190,7 +186,7 @@ def _beside_published(evaluations: Sequence[Evaluation]) -> list[str]:
     return ["## Beside published figures", *parts] if parts else []
 
 
-def _anchors(anchors: Sequence[tuple[str, float]]) -> list[list[str]]:
+def _anchors(anchors: Sequence[Published]) -> list[list[str]]:
     return [[name, f"{accuracy:.2%}"] for name, accuracy in anchors]
 
 

@@ -13,13 +13,16 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from edge_fer.errors import ConfigError, SourceError
+from edge_fer.expression import ExpressionModel
 from edge_fer.lab.cli.app import app
 from edge_fer.lab.cli.options import split_of
 from edge_fer.lab.datasets import open_dataset
-from edge_fer.lab.datasets.dataset import SPLITS, Dataset, Split, hard, with_splits
+from edge_fer.lab.datasets.dataset import SPLITS, Dataset, Split, hard, name_of, with_splits
 from edge_fer.lab.datasets.inspection import find_problems
+from edge_fer.lab.datasets.label_filter import FilterRecord, filter_labels
 from edge_fer.lab.datasets.labels import AFFECTNET, FER2013, FERPLUS, NOT_OURS, RAFDB, index_of
-from edge_fer.types import LABELS
+from edge_fer.lab.files import read_record
+from edge_fer.types import LABELS, AlignedFace, Expression, Origin
 
 pytestmark = pytest.mark.lab
 
@@ -156,6 +159,92 @@ def test_affectnet_lists(tmp_path: Path, header: bool) -> None:
     assert dataset.left_out == {"contempt": 1, "none": 1, "uncertain": 1, "not-a-face": 1}
     assert dataset.images[3].mean() == pytest.approx(30, abs=2)
     assert dataset.images[3].shape == (30, 30)
+
+
+def automatic_affectnet(folder: Path, faces: int = 7) -> Path:
+    """Faces that a network labelled, one in two as its own number says, and none of them by people."""
+    lines = [f"1/{number}.jpg,1,1,20,20,1;2;3,{number % 8},-2,-2" for number in range(faces)]
+    for number in range(faces):
+        picture(folder / "Automatically_Annotated_Images" / "1" / f"{number}.jpg", 10 * number, (30, 30, 3))
+    lists = folder / "Automatically_annotated_file_lists"
+    lists.mkdir()
+    (lists / "automatically_annotated.csv").write_text("\n".join([AFFECTNET_HEADER, *lines]) + "\n")
+    return folder
+
+
+def test_affectnets_automatic_labels_are_a_set_of_their_own(tmp_path: Path) -> None:
+    automatic_affectnet(tmp_path, 8)
+    dataset = open_dataset(tmp_path)
+    assert dataset.name == "affectnet, labelled automatically"
+    assert [LABELS[label] for label in dataset.labels] == [AFFECTNET[code] for code in range(7)]
+    assert dataset.left_out == {"contempt": 1}
+    lists = tmp_path / "Manually_Annotated_file_lists"
+    lists.mkdir()
+    (lists / "training.csv").write_text("1/1.jpg,1,1,20,20,1;2;3,1,0.1,-0.2\n")
+    picture(tmp_path / "Manually_Annotated_Images" / "1" / "1.jpg", 50, (30, 30, 3))
+    assert open_dataset(tmp_path).name == "affectnet", "labels of people come first"
+    assert len(open_dataset(tmp_path, "affectnet-automatic")) == 7
+    with pytest.raises(ConfigError, match="expected faces in files of their own"):
+        filter_labels(open_dataset(tmp_path).take(np.arange(1)), Teacher(), 0.5, tmp_path, lambda done, total: None)
+    with pytest.raises(SourceError, match=r"expected automatically_annotated\.csv in .*, found none"):
+        open_dataset(lists, "affectnet-automatic")
+
+
+def test_some_automatic_labels_are_validated_on_always_the_same(tmp_path: Path) -> None:
+    dataset = open_dataset(automatic_affectnet(tmp_path, 400))
+    assert dataset.counts().sum(axis=1).tolist() == [343, 7, 0]
+    np.testing.assert_array_equal(dataset.splits, open_dataset(tmp_path).splits)
+
+
+class Teacher(ExpressionModel):
+    """Sure of happiness for bright pictures, and of neutral for dark ones."""
+
+    size, origin = 24, Origin("teacher", "cpu")
+
+    def classify(self, face: AlignedFace) -> Expression:
+        assert face.image.shape == (24, 24)
+        share = float(face.image.mean()) / 255
+        row = dict.fromkeys(LABELS, 0.0) | {"happiness": share, "neutral": 1 - share}
+        return Expression(tuple(row[label] for label in LABELS))
+
+    def close(self) -> None:
+        pass
+
+
+def test_labels_that_a_teacher_doubts_are_dropped_and_counted(tmp_path: Path) -> None:
+    folder = automatic_affectnet(tmp_path / "all", 24)  # grey 0, 10, ... 230; neutral, happiness, sadness, ...
+    pictures = folder / "Automatically_Annotated_Images/1"
+    (pictures / "16.jpg").write_bytes(b"no picture")
+    out = tmp_path / "filtered"
+    record = filter_labels(open_dataset(folder), Teacher(), 0.5, out, lambda done, total: None)
+    assert {label: count for label, count in record.kept.items() if count} == {"happiness": 1, "neutral": 2}
+    assert record.dropped == {"anger": 3, "disgust": 3, "fear": 3, "happiness": 2, "sadness": 3, "surprise": 3,
+                              "neutral": 0}  # fmt: skip
+    assert (record.faces, record.unreadable, record.teacher) == (21, 1, "teacher")
+    assert record.faces == sum(record.kept.values()) + sum(record.dropped.values()) + record.unreadable
+    kept = open_dataset(out)
+    assert [name_of(kept.images, index) for index in range(len(kept))] == [
+        str(pictures / f"{number}.jpg") for number in (0, 8, 17)
+    ]
+    assert [LABELS[label] for label in kept.labels] == ["neutral", "neutral", "happiness"]
+    dropped = (out / "dropped.txt").read_text().splitlines()
+    assert len(dropped) == 18
+    assert any(line.startswith(f"{pictures / '1.jpg'}: happiness 0.0") for line in dropped)
+    assert sum("16.jpg" in line and "no picture" not in line for line in dropped) == 1
+    assert read_record(out / "filter.json", FilterRecord) == record
+    with pytest.raises(SourceError, match=r"a probability above 0\.999, found none; lower --above"):
+        filter_labels(open_dataset(folder), Teacher(), 0.999, out, lambda done, total: None)
+
+
+def test_the_filter_from_the_command_line(tmp_path: Path) -> None:
+    folder = automatic_affectnet(tmp_path / "all", 8)
+    arguments = ["filter", str(folder), "--out", str(tmp_path / "kept"), "--model", "lite", "--above", "0.001"]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    record = read_record(tmp_path / "kept/filter.json", FilterRecord)
+    assert (record.teacher, record.faces, record.above) == ("lite", 7, 0.001)
+    assert f"{sum(record.kept.values())} of 7 faces are listed in {tmp_path / 'kept'}" in result.output
+    assert f"{'neutral':12}{record.kept['neutral']:>10} kept" in result.output
 
 
 @pytest.mark.parametrize("folders", [True, False])

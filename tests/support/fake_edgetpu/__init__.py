@@ -171,10 +171,13 @@ def twins(side: int = 56, values: int = 7, vector: int = 0) -> tuple[bytes, byte
     return cpu.write(sources, [answer]), tpu.write(taken, [given])
 
 
-def twin_store(folder: Path, *, compiled: bool = True) -> ModelStore:
+ENSEMBLE = "both"
+
+
+def twin_store(folder: Path, *, compiled: bool = True, ensemble: bool = False) -> ModelStore:
     """A folder of models: the shipped detector, and in the place of the shipped classifier the twins.
 
-    There also is a smaller classifier, `lite`, that was not compiled.
+    There also is a smaller classifier, `lite`. It was compiled only where there is an `ENSEMBLE` of the two.
     """
     packaged = ModelStore()
     content = yaml.safe_load((packaged.folder / MANIFEST).read_text())
@@ -184,9 +187,13 @@ def twin_store(folder: Path, *, compiled: bool = True) -> ModelStore:
     for name, side in (("se_resnet50", 56), ("lite", 28)):
         cpu, tpu = twins(side)
         entry = {**classifier, "input": {**classifier["input"], "size": side}, **_saved(folder / f"{name}.tflite", cpu)}
-        if compiled and name == "se_resnet50":
+        if compiled and (ensemble or name == "se_resnet50"):
             entry["edgetpu"] = {**_saved(folder / f"{name}_edgetpu.tflite", tpu), "compiler": "none"}
         content["models"][name] = entry
+    if ensemble:
+        members = [{"name": "se_resnet50", "weight": 0.75}, {"name": "lite", "weight": 0.25}]
+        facts = {name: classifier[name] for name in ("source", "licence", "card")}
+        content["models"][ENSEMBLE] = {"task": "ensemble", "members": members, **facts}
     (folder / MANIFEST).write_text(yaml.safe_dump(content))
     return ModelStore(folder)
 

@@ -12,12 +12,12 @@ from edge_fer.faces.detectors.mtcnn.networks import OutputNet, ProposalNet, Refi
 from edge_fer.faces.detectors.mtcnn.precision import quicker
 from edge_fer.faces.detectors.mtcnn.pyramid import CELL, Canvas
 from edge_fer.faces.resize import fit
-from edge_fer.inference.manifest import Task
+from edge_fer.inference.manifest import NetworkTask
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.settings import DetectSettings
 from edge_fer.types import Face, Image
 
-_TASKS: tuple[Task, Task, Task] = ("propose", "refine", "output")
+_TASKS: tuple[NetworkTask, NetworkTask, NetworkTask] = ("propose", "refine", "output")
 
 OUTPUT_SHAPE = (1, 48, 48, 3)
 """The shape of O-Net's input for one face."""
@@ -56,7 +56,7 @@ def choose_file(
     settings: DetectSettings,
     store: ModelStore,
     name: str,
-    task: Task,
+    task: NetworkTask,
     shape: tuple[int, ...],
     choose: Callable[..., str] = quicker,
 ) -> str:
