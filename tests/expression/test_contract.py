@@ -12,12 +12,15 @@ from edge_fer.expression import ExpressionModel
 from edge_fer.expression.open_model import open_expression_model
 from edge_fer.settings import ClassifySettings
 from edge_fer.types import LABELS, AlignedFace
-from tests.support.fake_edgetpu import ENSEMBLE, FakeEdgeTpu, library, twin_store
+from tests.support.fake_edgetpu import ENSEMBLE, FakeEdgeTpu, library
+from tests.support.two_inputs import NAME as TWO_INPUTS
+from tests.support.two_inputs import two_inputs_store
 
 CASES = [
     ("se_resnet50", "cpu", 0),
     ("se_resnet50", "fake", 0),
     ("se_resnet50", "edgetpu", 1),
+    (TWO_INPUTS, "edgetpu", 1),
     (ENSEMBLE, "cpu", 0),
     (ENSEMBLE, "edgetpu", 1),
     (ENSEMBLE, "edgetpu", 2),
@@ -31,7 +34,7 @@ def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     if tpus:
         library()  # where it cannot be compiled, the test is skipped here and not in a child
     folder = tmp_path_factory.mktemp("models")
-    store = twin_store(folder, ensemble=True)
+    store = two_inputs_store(folder)
     with FakeEdgeTpu(folder / "tpu", [f"2-{port + 1}" for port in range(tpus)]).present() as tpu:
         settings = ClassifySettings(
             model=name, backend=backend, edgetpu_library=str(library()) if tpus else "none", sysfs=tpu.sysfs,

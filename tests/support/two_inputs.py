@@ -15,7 +15,7 @@ from edge_fer.inference.model_store import MANIFEST, ModelStore
 from tests.support.fake_edgetpu import twin_store, twins
 from tests.support.tflite_networks import TfliteWriter, schema
 
-NAME, PICTURE_FEATURES = "both", 8
+NAME, PICTURE_FEATURES = "two_inputs", 8
 _ROWS, _COLUMNS = 4, 34
 
 
@@ -51,21 +51,21 @@ def landmarks_network() -> bytes:
 
 
 def two_inputs_store(folder: Path, **changes: Any) -> ModelStore:
-    """The shipped detector, `both`, which the fake Edge TPU runs, too, and its network of landmarks.
+    """What `twin_store` has, `two_inputs`, which the fake Edge TPU runs, too, and its network of landmarks.
 
     Args:
         folder: is there, and empty.
-        changes: of the entry of `both`.
+        changes: of the entry of `two_inputs`.
     """
-    twin_store(folder)
+    twin_store(folder, ensemble=True)
     content = yaml.safe_load((folder / MANIFEST).read_text())
     cpu, tpu = twins(values=PICTURE_FEATURES)
     entry = {
         **content["models"]["se_resnet50"],
-        **_saved(folder / "both.tflite", cpu),
-        "edgetpu": {**_saved(folder / "both_edgetpu.tflite", tpu), "compiler": "none"},
+        **_saved(folder / "two_inputs.tflite", cpu),
+        "edgetpu": {**_saved(folder / "two_inputs_edgetpu.tflite", tpu), "compiler": "none"},
         "features": {"width": PICTURE_FEATURES},
-        "branch": {**_saved(folder / "both.npz", as_npz(dense_layers())), "landmarks": "points"},
+        "branch": {**_saved(folder / "two_inputs.npz", as_npz(dense_layers())), "landmarks": "points"},
         **changes,
     }
     content["models"][NAME] = entry
