@@ -64,7 +64,8 @@ def export(
     from edge_fer.inference.model_store import MANIFEST, ModelStore
     from edge_fer.lab.console import ConsoleReporter
     from edge_fer.lab.datasets import open_dataset
-    from edge_fer.lab.export.classifier import Plan, export_classifier, prepare
+    from edge_fer.lab.export.classifier import export_classifier
+    from edge_fer.lab.export.job import Plan, prepare
     from edge_fer.lab.export.mtcnn import export_mtcnn
     from edge_fer.lab.model_folder import assembling
     from edge_fer.lab.weights.provenance import Provenance, read_provenance

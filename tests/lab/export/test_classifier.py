@@ -21,8 +21,9 @@ from edge_fer.lab.datasets import open_dataset
 from edge_fer.lab.datasets.dataset import Dataset, Split
 from edge_fer.lab.edgetpu.rules import check_int8
 from edge_fer.lab.export.balance import adjustment
-from edge_fer.lab.export.classifier import ABSTAIN_BELOW, Plan, export_classifier, prepare
+from edge_fer.lab.export.classifier import ABSTAIN_BELOW, export_classifier
 from edge_fer.lab.export.export_record import Export
+from edge_fer.lab.export.job import Plan, prepare
 from edge_fer.lab.files import read_record
 from edge_fer.lab.model_folder import assembling, find_entry, update_manifest, write_artefact
 from edge_fer.lab.networks.se_resnet50 import SEResNet50

@@ -17,9 +17,9 @@ from edge_fer.expression.golden_faces import golden_faces
 from edge_fer.inference import open_backend
 from edge_fer.inference.manifest import ClassifierSpec
 from edge_fer.inference.model_store import packaged_folder
-from edge_fer.lab.export.classifier import CROP
 from edge_fer.lab.export.convert import convert
 from edge_fer.lab.export.deployed import input_spec
+from edge_fer.lab.export.job import CROP
 from edge_fer.lab.networks.base import Network
 from edge_fer.lab.networks.mobilenet_v1 import MobileNetV1
 from edge_fer.lab.networks.se_resnet50 import SEResNet50
