@@ -25,12 +25,14 @@ from edge_fer.lab.export.classifier import ABSTAIN_BELOW, export_classifier
 from edge_fer.lab.export.export_record import Export
 from edge_fer.lab.export.job import Plan, prepare
 from edge_fer.lab.files import read_record
-from edge_fer.lab.model_folder import assembling, find_entry, update_manifest, write_artefact
+from edge_fer.lab.model_folder import assembling, copy_entry, find_entry, update_manifest, write_artefact
 from edge_fer.lab.networks.se_resnet50 import SEResNet50
 from edge_fer.lab.weights.npz import Weights, load_weights, save_weights
 from edge_fer.lab.weights.provenance import Origin, Provenance, origin_of, read_provenance
 from edge_fer.types import LABELS
 from tests.lab.support.portraits import portrait_crop
+from tests.support.two_inputs import NAME as TWO_INPUTS
+from tests.support.two_inputs import two_inputs_store
 
 pytestmark = pytest.mark.lab
 
@@ -230,3 +232,19 @@ def test_a_spec_survives_the_manifest(tmp_path: Path) -> None:
     update_manifest(tmp_path, {"net": spec})
     assert ModelStore(tmp_path).specs == {"net": spec}
     assert ModelStore(tmp_path).load("net", "refine") == b"content"
+
+
+def test_an_entry_is_copied_with_all_of_its_files(tmp_path: Path) -> None:
+    for name in ("from", "to"):
+        (tmp_path / name).mkdir()
+    store = two_inputs_store(tmp_path / "from")
+    spec = store.spec(TWO_INPUTS, "classify")
+    card = ModelStore().folder / ModelStore().spec("lite", "classify").card
+    spec = spec.model_copy(update={"card": str(card)})
+    entry = copy_entry(store, spec, tmp_path / "to")
+    update_manifest(tmp_path / "to", {"copied": entry})
+    there = ModelStore(tmp_path / "to")
+    assert [there.read(file) for file in entry.files] == [store.read(file) for file in spec.files]
+    assert {path.name for path in (tmp_path / "to").iterdir()} == {
+        "manifest.yaml", "lite.md", "two_inputs.tflite", "two_inputs_edgetpu.tflite", "two_inputs.npz",
+    }  # fmt: skip
