@@ -108,9 +108,9 @@ def test_an_average_that_leaves_its_border_out_is_one_pool() -> None:
 
 def test_a_network_may_have_two_inputs() -> None:
     def joined(net: nn.Module, maps: Tensor, vector: Tensor) -> Tensor:
-        return net.dense(torch.cat([pooled(maps), torch.relu(net.branch(vector))], dim=1))
+        return net.dense(torch.cat([pooled(net.convolution(maps)), torch.relu(net.branch(vector))], dim=1))
 
-    layers = {"branch": nn.Linear(6, 4), "dense": nn.Linear(8, 3)}
+    layers = {"convolution": nn.Conv2d(4, 4, 1), "branch": nn.Linear(6, 4), "dense": nn.Linear(8, 3)}
     found = operators(joined, MAP, (1, 6), **layers)
     assert found["CONCATENATION"] == 1
     assert set(found) <= set(NEWEST_VERSION)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -50,49 +50,62 @@ def test_blocks_can_begin_by_adding_nothing() -> None:
         torch.testing.assert_close(net.block35(maps), maps)
 
 
-def published(keras_layers: list[Any], first: int) -> Arrays:
-    """Random weights for a network of Keras's, by its layers' names, with numbers that begin elsewhere."""
-    rng, arrays = np.random.default_rng(0), {}
-    for layer in keras_layers:
-        kinds = [re.sub(r".*/|:0", "", variable.name) for variable in layer.weights]
-        values = [
-            random_array(kind, tuple(variable.shape), rng) for kind, variable in zip(kinds, layer.weights, strict=True)
-        ]
-        layer.set_weights(values)
-        if values:
-            arrays[_renumbered(layer.name, first)] = dict(zip(kinds, values, strict=True))
-    return arrays
+@dataclass(frozen=True)
+class Published:
+    """Keras's build with random weights, by the names of its layers, and what it makes of some pictures."""
+
+    arrays: Arrays
+    rgb: np.ndarray
+    features: np.ndarray
 
 
-def _renumbered(name: str, first: int) -> str:
-    found = re.fullmatch(r"(conv2d|batch_normalization)(?:_(\d+))?", name)
-    if found is None:
-        return name
-    number = int(found[2] or 0) + first
-    return f"{found[1]}_{number}" if number else found[1]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("first", [0, 1, 98], ids=["conv2d, conv2d_1", "conv2d_1, conv2d_2", "conv2d_98, conv2d_99"])
-def test_features_are_those_of_keras(tmp_path: Path, first: int) -> None:
+@pytest.fixture(scope="module")
+def published() -> Published:
     import keras
 
     keras.backend.clear_session()  # names begin anew
-    theirs = keras.applications.InceptionResNetV2(
+    net = keras.applications.InceptionResNetV2(
         include_top=False, weights=None, input_shape=(139, 139, 3), pooling="avg"
     )
-    path = write_h5(tmp_path / "inception.h5", published(theirs.layers, first))
-    rgb = np.random.default_rng(1).integers(0, 256, (2, 139, 139, 3)).astype(np.float32)
-    expected = np.asarray(theirs(rgb / 127.5 - 1, training=False))
-    net = InceptionResNetV2.load_foreign(path)
+    rng, arrays = np.random.default_rng(0), {}
+    for layer in net.layers:
+        kinds = [re.sub(r".*/|:0", "", variable.name) for variable in layer.weights]
+        shapes = [tuple(variable.shape) for variable in layer.weights]
+        values = [random_array(kind, shape, rng) for kind, shape in zip(kinds, shapes, strict=True)]
+        layer.set_weights(values)
+        if values:
+            arrays[layer.name] = dict(zip(kinds, values, strict=True))
+    rgb = rng.integers(0, 256, (2, 139, 139, 3)).astype(np.float32)
+    return Published(arrays, rgb, np.asarray(net(rgb / 127.5 - 1, training=False)))
+
+
+def renumbered(name: str, first: int) -> str:
+    found = re.fullmatch(r"(conv2d|batch_normalization)(?:_(\d+))?", name)
+    return name if found is None else f"{found[1]}_{int(found[2] or 0) + first}"
+
+
+@pytest.mark.slow
+def test_features_are_those_of_keras(published: Published, tmp_path: Path) -> None:
+    net = InceptionResNetV2.load_foreign(write_h5(tmp_path / "inception.h5", published.arrays))
     assert not net.training
     mean, std = (np.array(values, np.float32) for values in (net.input.mean, net.input.std))
     with torch.no_grad():
-        features = net.features(torch.from_numpy((rgb / 255 - mean) / std).permute(0, 3, 1, 2)).numpy()
-    scale = np.abs(expected).max()
+        images = torch.from_numpy((published.rgb / 255 - mean) / std).permute(0, 3, 1, 2)
+        features = net.features(images).numpy()
+    expected, scale = published.features, np.abs(published.features).max()
     assert expected.std() > 0.01 * scale
     assert np.abs(expected[0] - expected[1]).max() > 0.01 * scale
     np.testing.assert_allclose(features / scale, expected / scale, atol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", [1, 98])
+def test_numbers_of_layers_may_begin_anywhere(published: Published, tmp_path: Path, first: int) -> None:
+    """`conv2d_1` is the first one of the published file, `conv2d` of newer ones."""
+    expected = InceptionResNetV2.load_foreign(write_h5(tmp_path / "a.h5", published.arrays)).state_dict()
+    other = {renumbered(name, first): values for name, values in published.arrays.items()}
+    found = InceptionResNetV2.load_foreign(write_h5(tmp_path / "b.h5", other)).state_dict()
+    assert all(torch.equal(found[name], expected[name]) for name in expected if not name.startswith("head."))
 
 
 @pytest.mark.slow
