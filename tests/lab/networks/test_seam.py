@@ -203,6 +203,10 @@ def test_it_can_be_trained_further_from_its_file_or_the_refusal_is_one_line(jour
         return
     net = weights_from_tflite(file, kind)
     assert (net.resolution, net.width) == (journey.case.size, journey.case.width)
+    images = torch.randn(4, 3, net.side, net.side, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        pair = [each.features(images).flatten() for each in (net, load_weights(journey.weights).net)]
+    assert torch.corrcoef(torch.stack(pair))[0, 1] > 0.98, "each layer got its own weights, which were rounded"
     recipe = load_recipe(str(journey.folder / "recipe.yaml"), ["start.colour=null"])
     first = initial_weights(file, recipe)
     assert (first.net.colour, first.deployed) == (journey.case.colour, file)
