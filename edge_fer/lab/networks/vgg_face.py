@@ -88,6 +88,11 @@ class VGGFace(Network):
         places = maps.permute(0, 2, 3, 1).flatten(1)
         return torch.relu(self.fc7(self.dropout(torch.relu(self.fc6(places)))))
 
+    def first_cell(self, layer: str) -> float:
+        """See `Network.first_cell`; each pool before the layer makes one of two places, with no zero before them."""
+        pools = int(layer.removeprefix("block")) - 1
+        return (2**pools - 1) / 2
+
     @classmethod
     def load_foreign(cls, path: Path) -> Self:
         """The network with the weights of keras-vggface's VGG16, and a new head.
