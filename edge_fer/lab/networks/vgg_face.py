@@ -41,7 +41,7 @@ class VGGFace(Network):
 
     PURPOSE = "the thesis's other network, large and slow; SE-ResNet-50 is better at a fifth of the size"
     PUBLICATION = "VGG-Face (Parkhi et al., 2015: VGG16, Simonyan and Zisserman, 2015)"
-    OPERATORS = MappingProxyType({"MAX_POOL_2D": 5, "RESHAPE": 1})
+    OPERATORS = MappingProxyType({"MAX_POOL_2D": 5})
     INPUT = NetworkInput(
         side=224, colour="rgb", mean=(_MEANS[0] / 255, _MEANS[1] / 255, _MEANS[2] / 255), std=(_STD,) * 3
     )
