@@ -202,7 +202,9 @@ def test_the_file_holds_the_trunk_in_int8_and_the_rest_lies_beside_it(folder: Pa
     assert spec.branch.landmarks == "lm68"
     assert [file.file for file in spec.files] == ["mine.tflite", "mine.npz"]
     assert check_int8(store.load("lm68", "landmarks"))
-    assert "2,728 hand-made features" in (folder / "models" / "mine.md").read_text()
+    card = (folder / "models" / "mine.md").read_text()
+    assert "| output | 12 features of the picture; of these and of the second input 7 logits" in card
+    assert "2,728 hand-made features" in card
     assert "iBUG 300-W" in (folder / "models" / "lm68.md").read_text()
 
 
