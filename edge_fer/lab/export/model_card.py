@@ -45,7 +45,7 @@ def classifier_card(
         f"# {name}",
         f"{export.publication or export.network} that names the expression of\na face: {', '.join(LABELS)}.",
         f"{file_table(name, spec, graph, export.parameters)}\n"
-        f"| output | {_output(spec)}{len(LABELS)} logits; divided by the temperature {spec.temperature:.2f} before the softmax |\n"
+        f"| output | {_output(spec)}; divided by the temperature {spec.temperature:.2f} before the softmax |\n"
         f"| resolution of the layers | {resolution} |\n"
         f"{_region(spec)}"
         f"{_balance(export)}"
@@ -93,10 +93,11 @@ def _balance(export: Export) -> str:
 
 
 def _output(spec: ClassifierSpec) -> str:
-    """What the file gives where that is no logits; nothing where it is."""
+    """What the file gives, and how it becomes logits where it is none."""
+    logits = f"{len(LABELS)} logits"
     if spec.branch is None or spec.features is None:
-        return ""
-    return f"{spec.features.width} features of the picture; of these and of the second input "
+        return logits
+    return f"{spec.features.width} features of the picture; of these and of the second input {logits}"
 
 
 def _second_input(spec: ClassifierSpec) -> str:
