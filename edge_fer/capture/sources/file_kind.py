@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 
 from edge_fer.capture.sources.jpeg import has_more_pictures
+from edge_fer.common.exhaustion import HINT, is_exhausted
 from edge_fer.common.files import mode_of
 from edge_fer.common.text import redact
 from edge_fer.errors import SourceError
@@ -93,7 +94,8 @@ def open_file(path: Path) -> BinaryIO:
 
 
 def _unreadable(path: Path, error: OSError) -> SourceError:
-    return SourceError(f"expected a picture or a video at {redact(str(path))}, found: {error.strerror}; check the path")
+    hint = HINT if is_exhausted(error) else "check the path"
+    return SourceError(f"expected a picture or a video at {redact(str(path))}, found: {error.strerror}; {hint}")
 
 
 def _brands(head: bytes) -> frozenset[bytes]:

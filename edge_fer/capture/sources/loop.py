@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from edge_fer.capture.sources import Source, SourceFrame
+from edge_fer.errors import SourceError, SourceLost
 
 
 class Loop:
@@ -28,12 +29,20 @@ class Loop:
         return self._skipped_before + self._source.skipped
 
     def read(self) -> SourceFrame | None:
-        """Read the next frame: after the last one, the first; see `edge_fer.capture.sources.Source.read`."""
+        """Read the next frame: after the last one, the first; see `edge_fer.capture.sources.Source.read`.
+
+        Raises:
+            SourceLost: when it cannot be opened again.
+        """
         taken = self._source.read()
         if taken is None:
             self._source.close()
+            try:
+                following = self._opener()
+            except SourceError as error:  # it was played once, so it may come back: a disk, or files to open
+                raise SourceLost(str(error)) from error
             self._skipped_before += self._source.skipped
-            self._source = self._opener()
+            self._source = following
             taken = self._source.read()
         return taken
 

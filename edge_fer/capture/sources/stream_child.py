@@ -47,7 +47,7 @@ class Stream:
         try:
             self._film = Film(address, live=True, options={**_OPTIONS, **(options or {})}, timeouts_s=timeouts_s)
         except OSError as error:
-            raise OSError(_hinted(f"it cannot be opened ({error})")) from error
+            raise OSError(_hinted(f"it cannot be opened ({error.strerror or error})")) from error
         self._frames, self._lost_told = self._film.frames(), 0
         self._first: FilmFrame | None = self._next("it opens, but gives no picture")
         self.info = {"fps": self._film.fps}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from edge_fer.capture.sources import USUAL_FPS, SourceFrame
 from edge_fer.capture.sources.file_kind import open_file
 from edge_fer.capture.sources.film import require_pyav
+from edge_fer.common.exhaustion import HINT, is_exhausted
 from edge_fer.common.text import printable
 from edge_fer.errors import SourceError
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 _MAX_LOST = 300
 """After so many frames in a row that cannot be decoded a file is given up: at the usual settings of H.264 a frame may
 depend on any of the 250 before it."""
+_REPLACE = "the file is cut short, damaged, or of another kind: replace it"
 
 
 class Video:
@@ -64,7 +66,9 @@ class Video:
                     "fd:", live=False, options={"fd": str(file.fileno())}, warn=self._told, max_lost=max_lost
                 )
             except OSError as error:
-                raise _unreadable(self.name, size, str(error)) from error
+                reason = error.strerror or str(error)
+                hint = HINT if is_exhausted(error) else _REPLACE
+                raise _unreadable(self.name, size, reason, hint) from error
         self.fps: float | None = self._film.fps or USUAL_FPS
         self._frames: Iterator[FilmFrame] = self._film.frames()
         self._first = next(self._frames, None)
@@ -117,8 +121,7 @@ class Video:
         self._warn(f"{self.name}: {message}")
 
 
-def _unreadable(name: str, size: int, reason: str) -> SourceError:
+def _unreadable(name: str, size: int, reason: str, hint: str = _REPLACE) -> SourceError:
     return SourceError(
-        f"expected a picture or a video in {name}, found {size} bytes that cannot be decoded ({reason}); "
-        "the file is cut short, damaged, or of another kind: replace it"
+        f"expected a picture or a video in {name}, found {size} bytes that cannot be decoded ({reason}); {hint}"
     )

@@ -80,6 +80,12 @@ def _pad(graph: Graph, node: Node) -> Iterator[str]:
         yield "it pads the batch"
 
 
+def _nearest_neighbor(_: Graph, node: Node) -> Iterator[str]:
+    """Not in Coral's table; google-coral/edgetpu, issue 187: "Operation version not supported"."""
+    if node.options.halfPixelCenters:
+        yield "it takes the middles of pixels (half_pixel_centers), which the compiler does not map"
+
+
 def _squeeze(graph: Graph, node: Node) -> Iterator[str]:
     shape = graph.shape(node.inputs[0])
     named = node.options.squeezeDims if node.options is not None else None
@@ -121,6 +127,7 @@ OPTIONS: dict[str, Callable[[Graph, Node], Iterator[str]]] = {
     "PRELU": _prelu,
     "REDUCE_MAX": _reduction,
     "REDUCE_MIN": _reduction,
+    "RESIZE_NEAREST_NEIGHBOR": _nearest_neighbor,
     "SOFTMAX": _softmax,
     "SQUEEZE": _squeeze,
     "STRIDED_SLICE": _strided_slice,

@@ -22,6 +22,9 @@ from edge_fer.types import Image
 FEWEST = 32
 """Ranges of fewer faces than these are chance."""
 
+_GREY_WITHIN = 8
+"""How far red, green and blue of a grey picture may be apart, after the rounding of compression, 0..255."""
+
 
 def check_faces(dataset: Dataset, crop: CropSpec, count: int) -> None:
     """Whether `calibration_faces` may find what it needs.
@@ -91,6 +94,18 @@ def calibration_faces(
         progress(len(taken), most)
     _check_count(dataset, len(taken), count, " that the detector finds" if dataset.crop is None else "")
     return np.stack(taken)
+
+
+def coloured(faces: NDArray[np.uint8]) -> int | None:
+    """How many faces have any colour; None for faces that were read in grey.
+
+    Args:
+        faces: uint8: `(n, size, size)`, grey, or `(n, size, size, 3)`, BGR.
+    """
+    if faces.ndim < 4:
+        return None
+    spread = faces.max(axis=3) - faces.min(axis=3)
+    return int((spread.reshape(len(faces), -1).max(axis=1) > _GREY_WITHIN).sum())
 
 
 def _found(faces: Iterable[Image], store: ModelStore, crop: CropSpec, size: int, colour: bool) -> Iterator[Image]:

@@ -21,7 +21,7 @@ from edge_fer.lab.edgetpu.rules import check_int8
 from edge_fer.lab.evaluation.logits import classify
 from edge_fer.lab.evaluation.metrics import agreement, fit_temperature, guessing_below, negative_log_likelihood, score
 from edge_fer.lab.export import balance
-from edge_fer.lab.export.calibration import calibration_faces, check_faces
+from edge_fer.lab.export.calibration import calibration_faces, check_faces, coloured
 from edge_fer.lab.export.convert import check_agreement, convert, parameters
 from edge_fer.lab.export.deployed import deployed, input_spec
 from edge_fer.lab.export.export_record import Export, ThresholdOrigin, Validation, range_choice, worst_layers
@@ -193,6 +193,7 @@ def export_classifier(job: Job, folder: Path, store: ModelStore, report: Reporte
         resolution=net.resolution,
         balance=plan.balance,
         operators=graph.summary(),
+        coloured=coloured(faces),
         calibration=range_choice(choice, len(faces), _SHOWN[dataset.crop is None], plan.seed),
         validation=measured,
         layers=worst_layers(layers, _LAYERS_LISTED),

@@ -116,6 +116,7 @@ class Export(Record):
         parameters: trained numbers.
         resolution: side of the picture that the network's layers work on, pixels.
         balance: how much rare labels are named more often than training made it; see `balance.adjustment`.
+        coloured: how many of the faces that the ranges were measured on have any colour; None: the network takes grey.
         operators: operators of the INT8 file, with versions and counts.
         calibration: how the ranges were set.
         validation: what was measured on validation faces.
@@ -134,6 +135,7 @@ class Export(Record):
     parameters: int
     resolution: int
     balance: float = 0.0
+    coloured: int | None = None
     operators: str
     calibration: RangeChoice
     validation: Validation

@@ -67,6 +67,7 @@ def classifier_card(
             "Research on, and demonstration of, expression recognition on small devices. The output says what "
             "annotators would call the look of a face; it does not say what a person feels.",
             *_weakness(evaluations),
+            _colour(export),
             export.limits,
         ),
         "Do not decide anything about a person with it. In the European Union, inferring emotions at work and in "
@@ -91,6 +92,17 @@ def _balance(export: Export) -> str:
         f"| rare expressions | named more often: {export.balance:g} of the log of each share is taken off its logit |\n"
     )
     return text if export.balance else ""
+
+
+def _colour(export: Export) -> str:
+    """A warning of a network that takes colour and has never seen any."""
+    if export.coloured != 0:
+        return ""
+    return (
+        f"It takes colour and has never seen any: all {export.calibration.faces:,} faces that its ranges were measured "
+        "on are grey, with red, green and blue the same. What it makes of colours is not known; train it on faces in "
+        "colour, or as a network that takes grey (`start.colour=grey`)."
+    )
 
 
 def _why(validation: Validation) -> str:

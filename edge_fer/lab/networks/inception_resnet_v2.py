@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 from torch import Tensor, nn
@@ -114,6 +115,7 @@ class InceptionResNetV2(Network):
 
     PURPOSE = "EmoNet's first network, whose published weights know objects, not faces; slow everywhere"
     PUBLICATION = "Inception-ResNet v2 (Szegedy et al., 2017)"
+    OPERATORS = MappingProxyType({"ADD": 40, "CONCATENATION": 43, "MAX_POOL_2D": 4, "MEAN": 1})
     INPUT = NetworkInput(side=139, colour="grey", mean=(0.5,) * 3, std=(0.5,) * 3)
     CAM_LAYERS = tuple(_CELLS)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from edge_fer.errors import ModelError
 from edge_fer.lab.arrays import NamedArrays, read_keras
 from edge_fer.lab.datasets.dataset import Colour
 from edge_fer.lab.networks.base import Network
@@ -88,7 +89,7 @@ class ResidualNetwork(Network):
         epsilon: float,
     ) -> None:
         super().__init__(width, resolution, colour)
-        self._keras = keras
+        self._keras, self._squeeze = keras, squeeze
         widths = [round(channels * width) for channels in (64, 128, 256, 512)]
         self.stem = ConvNorm(3, widths[0], 7, stride=2)
         inputs = widths[0]
@@ -147,6 +148,9 @@ class ResidualNetwork(Network):
             ModelError: when the file cannot be read, or an array is missing or has another shape.
         """
         arrays = NamedArrays(read_keras(path, owner), path, owner)
+        gate = next((name for name in arrays.arrays if name.endswith("1x1_down/kernel")), None)
+        if gate is not None and not self._squeeze:
+            raise ModelError(f"expected {owner} in {path}, found SENet-50, which has `{gate}`; give the other file")
         _fill_conv_norm(self.stem, arrays, "conv1/7x7_s2")
         for stage in (2, 3, 4, 5):
             for number, block in enumerate(self.get_submodule(f"stage{stage}").children(), 1):

@@ -35,8 +35,6 @@ class Variant:
 VARIANTS = {
     "edge-fer": Variant(),
     "vggface2": Variant(1e-4, True, (131.0912, 103.8827, 91.4953)),
-    # Of weights that earlier versions imported: their first kernels read blue, green and red, all one in grey faces.
-    "keras-vggface": Variant(1e-4, True, (91.4953, 103.8827, 131.0912)),
 }
 
 

@@ -60,23 +60,22 @@ class VGGFace(Network):
         self.head = new_head(dense)
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d | nn.Linear) and layer is not self.head:
-                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+                nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu")
                 nn.init.zeros_(layer.bias)
 
     def set_resolution(self, side: int) -> None:
         """See `Network.set_resolution`.
 
-        Where the last map becomes smaller or larger, each unit of `fc6` sums up its places as before: its weights, as a
-        picture of these places, are scaled to the new map, and by how many fewer places this has.
+        Where the last map becomes smaller or larger, each place of the new one takes over the weights in `fc6` of those
+        that it covers, in proportion to their area.
         """
         places, before = _places(side), _places(self.resolution)
         super().set_resolution(side)
         if places == before:
             return
-        old = self.fc6.weight
-        maps = old.detach().unflatten(1, (before, before, -1)).permute(0, 3, 1, 2)
-        maps = functional.adaptive_avg_pool2d(maps, places) * (before / places) ** 2
-        weight = maps.permute(0, 2, 3, 1).flatten(1).contiguous()
+        old, shares = self.fc6.weight, _shares(before, places)
+        maps = old.detach().unflatten(1, (before, before, -1))
+        weight = torch.einsum("ohwi,Hh,Ww->oHWi", maps, shares, shares).flatten(1)
         self.fc6.in_features = weight.shape[1]
         self.fc6.weight = nn.Parameter(weight, old.requires_grad)
 
@@ -123,6 +122,13 @@ def _block(inputs: int, outputs: int, count: int) -> nn.Sequential:
         block.add_module(f"conv{number}", nn.Conv2d(inputs if number == 1 else outputs, outputs, 3, padding=1))
         block.add_module(f"relu{number}", nn.ReLU())
     return block
+
+
+def _shares(before: int, after: int) -> Tensor:
+    """`(after, before)`: how much of each of `before` parts of a line lies in each of `after` parts of it."""
+    ends = torch.arange(1, after + 1)[:, None] * before / after
+    first, last = torch.arange(before), torch.arange(1, before + 1)
+    return (torch.minimum(ends, last) - torch.maximum(ends - before / after, first)).clamp(min=0)
 
 
 def _places(side: int) -> int:

@@ -25,6 +25,12 @@ def has_batch_norms(net: nn.Module) -> bool:
     return any(isinstance(layer, nn.BatchNorm2d) for layer in net.modules())
 
 
+def statistics(net: nn.Module) -> int:
+    """How many numbers the batch norms of a network keep: a mean and a variance for each channel."""
+    norms = (layer for layer in net.modules() if isinstance(layer, nn.BatchNorm2d | nn.BatchNorm1d))
+    return sum(2 * norm.num_features for norm in norms)
+
+
 def settle_statistics(net: nn.Module, batches: Iterable[Tensor]) -> None:
     """Give each batch norm the mean and variance of what it is given, and scales that undo them.
 

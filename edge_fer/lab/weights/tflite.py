@@ -71,8 +71,9 @@ def weights_from_tflite(path: Path, kind: type[Network]) -> Network:
             if layer.bias is None:
                 _unfold(layer, net.get_submodule(name.removesuffix("conv") + "bn"), weight, bias)
             else:
-                layer.weight.copy_(weight)
-                layer.bias.copy_(bias)
+                scale = getattr(layer, "scale", 1.0)  # the converter folded it, too
+                layer.weight.copy_(weight / scale)
+                layer.bias.copy_(bias / scale)
     return net.eval()
 
 

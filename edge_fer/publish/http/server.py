@@ -14,6 +14,7 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp
 
+from edge_fer.common.exhaustion import is_exhausted
 from edge_fer.common.log_limit import LogLimit
 from edge_fer.errors import OutputError
 from edge_fer.publish.http.limits import Limits
@@ -27,7 +28,8 @@ SERVER = "edge-fer"
 _START_S = 4.0  # longest wait for the server's thread to run
 _GRACE_S = 2
 
-_OUT_OF_PLACES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+_LATE_START = "._start_serving("
+"""asyncio's way to accept again after it had run out of files; it may come to that when the server has closed."""
 
 _log = logging.getLogger(__name__)
 _clients_log = logging.getLogger(f"{__name__}.clients")
@@ -193,7 +195,7 @@ def note_error(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         context: see `asyncio.loop.call_exception_handler`.
     """
     error = context.get("exception")
-    if isinstance(error, OSError) and error.errno in _OUT_OF_PLACES:
+    if isinstance(error, OSError) and is_exhausted(error):
         _clients_log.error("http: a client has to wait, found: %s", error.strerror)
-    else:
+    elif _LATE_START not in context["message"]:
         _clients_log.error("http: %s", context["message"], exc_info=error)

@@ -9,6 +9,7 @@ import uuid
 from pathlib import Path
 
 from edge_fer.common.secrets import keep_secret
+from edge_fer.common.tls import trust
 from edge_fer.errors import ConfigError
 from edge_fer.publish.secret import open_secret, read_secret
 from edge_fer.settings import MqttSettings
@@ -89,7 +90,7 @@ def tls_context(settings: MqttSettings) -> ssl.SSLContext:
     """
     name: Path | str | None = settings.ca_file
     try:
-        context = ssl.create_default_context(cafile=settings.ca_file)
+        context = trust(settings.ca_file)
         context.sslsocket_class = _Socket
         if settings.cert_file is not None:
             # OpenSSL does not say which of the two files it cannot open.

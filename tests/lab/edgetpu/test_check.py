@@ -153,6 +153,12 @@ def resizing(side: int = 16) -> One:
     return b.put("RESIZE_BILINEAR", 3, schema.ResizeBilinearOptionsT(), inputs, (1, side, side, 8))
 
 
+def enlarging(*, half_pixel_centers: bool = False) -> One:
+    b, options = One(), schema.ResizeNearestNeighborOptionsT()
+    options.halfPixelCenters = half_pixel_centers
+    return b.put("RESIZE_NEAREST_NEIGHBOR", 3, options, [b.tensor((1, 8, 8, 8)), b.integers([16, 16])], (1, 16, 16, 8))
+
+
 def splitting(shape: tuple[int, ...] = (1, 4, 4, 8)) -> One:
     b = One()
     return b.put("SPLIT", 2, schema.SplitOptionsT(), [b.integers([1]), b.tensor(shape)], (*shape[:-1], shape[-1] // 2))
@@ -191,6 +197,7 @@ CLEAN: dict[str, Callable[[], One]] = {
     "tanh": lambda: activation("TANH", 2),
     "reshape": reshaping,
     "resize": resizing,
+    "nearest neighbour": enlarging,
     "split": splitting,
 }
 
@@ -321,6 +328,7 @@ VIOLATIONS: list[tuple[str, str, Callable[[], One], str]] = [
     ("pack batch", "operator", lambda: with_axis(packing(), 0), "it packs along the batch"),
     ("pad batch", "operator", lambda: with_integers(padding(), 1, [0, 1, 0, 0, 0, 0, 0, 0]), "it pads the batch"),
     ("squeeze inside", "operator", lambda: with_dropped(squeezing(), [1]), "drops the dimensions [1], which are not"),
+    ("half pixels", "operator", lambda: enlarging(half_pixel_centers=True), "it takes the middles of pixels (half_pi"),
     ("strides", "operator", lambda: with_integers(slicing(), 3, [1, 2, 2, 1]), "its strides are (1, 2, 2, 1), not all"),
     ("pooled map", "confirm", lambda: with_shape(reduction("MEAN", [1, 2]), 0, 1, 256, 256, 16), "it pools 256x256"),
     ("rank of split", "confirm", lambda: splitting((1, 4, 8)), "its inputs have 3 dimensions"),

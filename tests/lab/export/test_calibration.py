@@ -9,7 +9,7 @@ from edge_fer.errors import SourceError
 from edge_fer.inference.manifest import CropSpec
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.lab.datasets.dataset import Dataset, Split, hard
-from edge_fer.lab.export.calibration import FEWEST, calibration_faces
+from edge_fer.lab.export.calibration import FEWEST, calibration_faces, coloured
 from edge_fer.types import Image
 from tests.lab.support.portraits import portrait_crop
 
@@ -75,3 +75,12 @@ def test_faces_that_were_cut_in_another_way_are_refused() -> None:
     other = CROP.model_copy(update={"detail": 112})
     with pytest.raises(SourceError, match=r"takes them \(.*detail=112\), found .*detail=64; cut them again"):
         calibration_faces(flat(41), ModelStore(), other, count=5, size=32, seed=0)
+
+
+def test_faces_with_any_colour_are_counted() -> None:
+    faces = np.full((4, 8, 8, 3), 100, np.uint8)
+    faces[0, 3, 3] = (100, 108, 100)  # as far as compression may round
+    faces[1, 3, 3] = (100, 109, 100)
+    faces[2, ..., 0] = 200
+    assert coloured(faces) == 2
+    assert coloured(faces[..., 0]) is None

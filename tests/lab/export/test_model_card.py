@@ -203,3 +203,9 @@ def test_times_on_boards_are_called_predictions(spec: ClassifierSpec, graph: Gra
     assert f"{work.macs / 1e9:.2f} G multiplications" in part
     for prediction in predict(work):
         assert f"| {prediction.board} | {prediction.milliseconds:.0f} ms |" in part
+
+
+def test_a_network_that_never_saw_colour_says_so(graph: Graph, spec: ClassifierSpec, export: Export) -> None:
+    for coloured, warned in ((None, False), (3, False), (0, True)):
+        card = classifier_card(NAME, spec, graph, export.model_copy(update={"coloured": coloured}))
+        assert ("takes colour and has never seen any: all 77 faces" in card) == warned

@@ -18,6 +18,7 @@ import torch
 import yaml
 from typer.testing import CliRunner
 
+from edge_fer import EdgeFer
 from edge_fer.errors import ConfigError, ModelError
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.lab import networks
@@ -33,6 +34,7 @@ from edge_fer.lab.weights.npz import load_weights
 from edge_fer.lab.weights.tflite import weights_from_tflite
 from edge_fer.types import LABELS
 from tests.lab.support.portraits import portrait_crop
+from tests.lab.support.tiny import add_detector
 
 # The converter and the quantizer warn of this and that, from half a dozen libraries.
 pytestmark = [pytest.mark.lab, pytest.mark.filterwarnings("ignore")]
@@ -50,6 +52,9 @@ class Case:
     width: float
     colour: str
 
+    def __str__(self) -> str:
+        return f"{self.network}-{self.colour}"
+
     @property
     def recipe(self) -> dict[str, Any]:
         stage = {"size": self.size, "batch": 7, "epochs": 2, "lr": 1e-3}
@@ -66,6 +71,9 @@ CASES = [
     Case("mobilenet_v1", 64, 0.25, "grey"),
     Case("mobilenet_v1", 64, 0.25, "rgb"),
     Case("tiny_net", 36, 1.0, "grey"),
+    pytest.param(Case("vgg_face", 56, 0.125, "rgb"), marks=pytest.mark.slow),
+    pytest.param(Case("resnet50", 65, 0.125, "grey"), marks=pytest.mark.slow),
+    pytest.param(Case("inception_resnet_v2", 107, 0.125, "grey"), marks=pytest.mark.slow),
 ]
 
 
@@ -118,7 +126,7 @@ class Journey:
         return self.folder / "models"
 
 
-@pytest.fixture(scope="module", params=CASES, ids=lambda case: f"{case.network}-{case.colour}")
+@pytest.fixture(scope="module", params=CASES, ids=str)
 def journey(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, faces: Path) -> Journey:
     case: Case = request.param
     journey = Journey(case, tmp_path_factory.mktemp("journey"))
@@ -148,6 +156,8 @@ def test_the_file_is_int8_and_gives_the_features_too(journey: Journey) -> None:
     assert sorted(graph.shape(tensor)[-1] for tensor in graph.outputs) == sorted([len(LABELS), net.head.in_features])
     assert "TRANSPOSE" not in {node.name for node in graph.nodes}
     assert f"{net.PUBLICATION} that names" in (journey.models / "mine.md").read_text()
+    coloured = json.loads((journey.models / "mine.export.json").read_text())["coloured"]
+    assert coloured is None if journey.case.colour == "grey" else 0 < coloured < 8
 
 
 def test_an_edge_tpu_would_take_all_of_it(journey: Journey) -> None:
@@ -162,6 +172,15 @@ def test_the_runtime_reads_with_it_what_the_network_reads(journey: Journey, face
     assert result["faces"] == FACES["valid"] * len(LABELS)
     export = json.loads((journey.models / "mine.export.json").read_text())
     assert result["accuracy"]["value"] == pytest.approx(export["validation"]["int8"])
+
+
+@pytest.mark.slow
+def test_it_runs_on_the_sample(journey: Journey, tmp_path: Path) -> None:
+    shutil.copytree(journey.models, tmp_path, dirs_exist_ok=True)
+    add_detector(tmp_path)
+    with EdgeFer(capture__source="sample", models=str(tmp_path), classify__model="mine") as fer:
+        faces = next(reading.faces for reading in fer if any(face.probabilities for face in reading.faces))
+    assert sum(faces[0].probabilities.values()) == pytest.approx(1)
 
 
 def test_its_answers_are_explained(journey: Journey, faces: Path) -> None:
@@ -193,10 +212,10 @@ def test_it_can_be_trained_further_from_its_file_or_the_refusal_is_one_line(jour
 
 def test_networks_are_listed_by_what_lies_in_the_package() -> None:
     assert {"mobilenet_v1", "resnet50", "se_resnet50", "tiny_net"} <= set(network_names())
-    lines = {line.split()[0]: line for line in run("networks").splitlines()}
+    lines = {line.split()[0]: line.split()[1:6] for line in run("networks").splitlines()[1:]}
     assert list(lines) == network_names()
-    assert "160x160 grey" in lines["mobilenet_v1"]
-    assert "3.2 M" in lines["mobilenet_v1"]
+    assert lines["mobilenet_v1"] == ["160x160", "grey", "3,203,207", "3,196,032", "0"]
+    assert lines["resnet50"] == ["197x197", "grey", "23,522,375", "23,508,032", "53,120"]
 
 
 @pytest.mark.parametrize("name", ["mobilnet_v1", "base", "mtcnn", "os", "../x"])

@@ -553,3 +553,18 @@ def test_what_strangers_cause_is_told_and_bounded(caplog: pytest.LogCaptureFixtu
     loop.close()
     assert 0 < caplog.text.count("a client has to wait, found: Too many open files") < 10
     assert "Traceback" not in caplog.text
+
+
+def test_accepting_again_after_the_end_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    async def accept_too_late() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(note_error)
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            pass
+        loop.call_soon(loop._start_serving, asyncio.Protocol, listener)  # type: ignore[attr-defined]
+        loop.call_soon(lambda: 1 / 0)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+    asyncio.run(accept_too_late())
+    assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [ZeroDivisionError]

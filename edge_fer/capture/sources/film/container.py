@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import av
 from av.container import InputContainer
@@ -13,6 +14,7 @@ from edge_fer.capture.sources import MAX_PIXELS
 from edge_fer.capture.sources.film.complaints import listen
 
 _SAFE_OPTIONS = (17, 1)
+_TOLERANT = (19, 0)
 
 
 def open_container(address: str, options: Mapping[str, str], timeouts_s: tuple[float, float] | None) -> InputContainer:
@@ -24,19 +26,22 @@ def open_container(address: str, options: Mapping[str, str], timeouts_s: tuple[f
         timeouts_s: for opening and for reading, seconds; None: none.
 
     Raises:
-        OSError: when it cannot be opened; the message is FFmpeg's.
+        OSError: when it cannot be opened; its text is FFmpeg's.
     """
     # The decoder that reads the first frames while opening refuses pictures that are too large, too; with an older
     # PyAV that crashes where streams appear late, as in MPEG.
     given = {"max_pixels": str(MAX_PIXELS), **options}
     both, container = (given, {}) if _version() >= _SAFE_OPTIONS else ({}, given)
     listen()
+    # Titles that are no UTF-8 are no reason to refuse a film; newer versions always bear them.
+    tolerant: dict[str, Any] = {} if _version() >= _TOLERANT else {"metadata_errors": "replace"}
     try:
-        return av.open(
-            address, options=both, container_options=container, timeout=timeouts_s, metadata_errors="replace"
+        opened: InputContainer = av.open(
+            address, options=both, container_options=container, timeout=timeouts_s, **tolerant
         )
     except av.FFmpegError as error:
-        raise OSError(error_text(error)) from error
+        raise OSError(error.errno, error_text(error)) from error
+    return opened
 
 
 def video_of(container: InputContainer) -> VideoStream:

@@ -174,10 +174,12 @@ class Film:
         try:
             return self._context.decode(packet)
         except av.EOFError:
-            return []
+            pass
         except av.FFmpegError as error:
             self._lose(error_text(error))
-            return []
+        except ValueError as error:  # of a decoder that could not be opened for the packet before
+            self._lose(str(error))
+        return []
 
     def _lose(self, reason: str) -> None:
         """Count a frame that gives no picture."""

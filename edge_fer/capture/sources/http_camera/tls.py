@@ -11,6 +11,8 @@ import ssl
 from http.client import HTTPConnection, HTTPSConnection
 from pathlib import Path
 
+from edge_fer.common.tls import trust
+
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
 
@@ -31,10 +33,10 @@ class CameraTls:
     def __init__(self, ca_file: str | None) -> None:
         self.known: frozenset[bytes] = frozenset()
         if ca_file is None:
-            self.context = ssl.create_default_context()
+            self.context = trust(None)
             return
         try:
-            self.context = ssl.create_default_context(cafile=ca_file)
+            self.context = trust(ca_file)
             found = _CERTIFICATE.findall(Path(ca_file).read_text("ascii", errors="replace"))
             self.known = frozenset(map(ssl.PEM_cert_to_DER_cert, found))
         except (OSError, ValueError) as error:

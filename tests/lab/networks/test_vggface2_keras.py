@@ -1,8 +1,9 @@
-"""keras-vggface's SENet-50 computes here what it computes in Keras."""
+"""keras-vggface's SENet-50 and ResNet-50 compute here what they compute in Keras."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ import pytest
 import torch
 
 from edge_fer.errors import ModelError
-from edge_fer.lab.networks.residual import GREY_MEAN, GREY_STD
+from edge_fer.lab.networks.resnet50 import ResNet50
 from edge_fer.lab.networks.se_resnet50 import SEResNet50
+from tests.lab.support.keras_files import Arrays, random_array, write_h5
 
-h5py = pytest.importorskip("h5py")
+pytest.importorskip("h5py")
 
 pytestmark = [
     pytest.mark.lab,
@@ -23,10 +25,26 @@ pytestmark = [
 
 BLOCKS = {2: (3, 64), 3: (4, 128), 4: (6, 256), 5: (3, 512)}
 BGR_MEANS = (91.4953, 103.8827, 131.0912)
-Arrays = dict[str, dict[str, np.ndarray]]
 
 
-def shapes() -> Iterator[tuple[str, dict[str, tuple[int, ...]]]]:
+@dataclass(frozen=True)
+class Case:
+    """A published network, and the class that takes its file."""
+
+    kind: type[SEResNet50] | type[ResNet50]
+    side: int
+    epsilon: float
+
+    @property
+    def gated(self) -> bool:
+        return self.kind is SEResNet50
+
+
+SENET50 = Case(SEResNet50, 224, 1e-4)
+RESNET50 = Case(ResNet50, 197, 1e-3)
+
+
+def shapes(gated: bool) -> Iterator[tuple[str, dict[str, tuple[int, ...]]]]:
     """The layers of the published file with the shapes of their arrays, in Keras's order."""
 
     def conv(name: str, kernel: int, inputs: int, outputs: int) -> Iterator[tuple[str, dict[str, tuple[int, ...]]]]:
@@ -41,38 +59,26 @@ def shapes() -> Iterator[tuple[str, dict[str, tuple[int, ...]]]]:
             yield from conv(f"{prefix}reduce", 1, inputs, width)
             yield from conv(f"conv{stage}_{number}_3x3", 3, width, width)
             yield from conv(f"{prefix}increase", 1, width, outputs)
-            yield f"{prefix}down", {"kernel": (1, 1, outputs, outputs // 16), "bias": (outputs // 16,)}
-            yield f"{prefix}up", {"kernel": (1, 1, outputs // 16, outputs), "bias": (outputs,)}
+            if gated:
+                yield f"{prefix}down", {"kernel": (1, 1, outputs, outputs // 16), "bias": (outputs // 16,)}
+                yield f"{prefix}up", {"kernel": (1, 1, outputs // 16, outputs), "bias": (outputs,)}
             if number == 1:
                 yield from conv(f"{prefix}proj", 1, inputs, outputs)
             inputs = outputs
 
 
-def random_array(name: str, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-    if name == "kernel":
-        return (rng.standard_normal(shape) * np.sqrt(2 / np.prod(shape[:3]))).astype(np.float32)
-    low, high = {"gamma": (0.5, 1), "moving_variance": (1e-4, 2)}.get(name, (-0.2, 0.2))
-    return rng.uniform(low, high, shape).astype(np.float32)
+def random_arrays(case: Case) -> Arrays:
+    rng = np.random.default_rng(0)
+    return {
+        layer: {name: random_array(name, shape, rng) for name, shape in inner.items()}
+        for layer, inner in shapes(case.gated)
+    }
 
 
 @pytest.fixture(scope="module")
 def arrays() -> Arrays:
-    rng = np.random.default_rng(0)
-    return {layer: {name: random_array(name, shape, rng) for name, shape in inner.items()} for layer, inner in shapes()}
-
-
-def write_h5(path: Path, arrays: Arrays, group: str = "") -> Path:
-    """Keras 2's layout: a group a layer, with its arrays under `layer/name:0` in it."""
-    with h5py.File(path, "w") as file:
-        root = file.create_group(group) if group else file
-        root.attrs["layer_names"] = [name.encode() for name in ("input_1", *arrays, "activation_1")]
-        for layer in ("input_1", *arrays, "activation_1"):
-            inner = root.require_group(layer)
-            names = [f"{layer}/{name}:0" for name in arrays.get(layer, {})]
-            inner.attrs["weight_names"] = [name.encode() for name in names]
-            for name, array in zip(names, arrays.get(layer, {}).values(), strict=True):
-                inner[name] = array
-    return path
+    """Of SENet-50."""
+    return random_arrays(SENET50)
 
 
 @pytest.fixture(scope="module")
@@ -80,13 +86,13 @@ def weights(arrays: Arrays, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_h5(tmp_path_factory.mktemp("vggface") / "senet50.h5", arrays)
 
 
-def in_keras(arrays: Arrays, images: np.ndarray) -> np.ndarray:
+def in_keras(case: Case, arrays: Arrays, images: np.ndarray) -> np.ndarray:
     """The published network, built with Keras's layers: pooled features of preprocessed BGR images."""
     import keras
     from keras import layers
 
     def norm(name: str, maps: Any) -> Any:
-        layer = layers.BatchNormalization(epsilon=1e-4)
+        layer = layers.BatchNormalization(epsilon=case.epsilon)
         layer.build(maps.shape)
         layer.set_weights([arrays[f"{name}/bn"][key] for key in ("gamma", "beta", "moving_mean", "moving_variance")])
         return layer(maps)
@@ -109,31 +115,34 @@ def in_keras(arrays: Arrays, images: np.ndarray) -> np.ndarray:
             x = layers.ReLU()(norm(f"{prefix}reduce", conv(f"{prefix}reduce", maps, stride)))
             x = layers.ReLU()(norm(three, conv(three, x, 1, "same")))
             x = norm(f"{prefix}increase", conv(f"{prefix}increase", x))
-            gate = layers.GlobalAveragePooling2D(keepdims=True)(x)
-            gate = layers.ReLU()(conv(f"{prefix}down", gate))
-            gate = layers.Activation("sigmoid")(conv(f"{prefix}up", gate))
+            if case.gated:
+                gate = layers.GlobalAveragePooling2D(keepdims=True)(x)
+                gate = layers.ReLU()(conv(f"{prefix}down", gate))
+                gate = layers.Activation("sigmoid")(conv(f"{prefix}up", gate))
+                x = layers.Multiply()([x, gate])
             shortcut = norm(f"{prefix}proj", conv(f"{prefix}proj", maps, stride)) if number == 1 else maps
-            maps = layers.ReLU()(layers.Add()([layers.Multiply()([x, gate]), shortcut]))
+            maps = layers.ReLU()(layers.Add()([x, shortcut]))
     outputs = layers.GlobalAveragePooling2D()(maps)
     return np.asarray(keras.Model(inputs, outputs)(images, training=False))
 
 
-def test_features_and_logits_are_those_of_keras(arrays: Arrays, weights: Path) -> None:
-    grey = np.random.default_rng(1).integers(0, 256, (2, 224, 224)).astype(np.float32)
-    expected = in_keras(arrays, grey[..., None] - np.array(BGR_MEANS, np.float32))
-    net = SEResNet50.load_foreign(weights)
+@pytest.mark.parametrize("case", [SENET50, pytest.param(RESNET50, marks=pytest.mark.slow)], ids=["senet50", "resnet50"])
+def test_features_and_logits_are_those_of_keras(case: Case, tmp_path: Path) -> None:
+    """In colour: a picture that is RGB here is BGR there."""
+    arrays = random_arrays(case)
+    rgb = np.random.default_rng(1).integers(0, 256, (2, case.side, case.side, 3)).astype(np.float32)
+    expected = in_keras(case, arrays, rgb[..., ::-1] - np.array(BGR_MEANS, np.float32))
+    net = case.kind.load_foreign(write_h5(tmp_path / "weights.h5", arrays))
     assert not net.training
-    pooled: list[torch.Tensor] = []
-    net.dense1000.register_forward_pre_hook(lambda _, inputs: pooled.append(inputs[0]))
-    ours = torch.from_numpy((grey / 255 - GREY_MEAN) / GREY_STD)[:, None].repeat(1, 3, 1, 1)
+    mean, std = (np.array(values, np.float32) for values in (net.input.mean, net.input.std))
+    ours = torch.from_numpy((rgb / 255 - mean) / std).permute(0, 3, 1, 2)
     with torch.no_grad():
-        logits = net(ours).numpy()
+        pooled, logits = net.pooled(ours), net(ours)
+        on_top = net.head(net.after_pool(torch.tensor(expected)))
     assert expected.std() > 0.1
     scale = np.abs(expected).max()
-    np.testing.assert_allclose(pooled[0].numpy() / scale, expected / scale, atol=2e-5)
-    hidden = np.maximum(expected @ net.dense1000.weight.detach().numpy().T + net.dense1000.bias.detach().numpy(), 0)
-    on_top = hidden @ net.head.weight.detach().numpy().T + net.head.bias.detach().numpy()
-    np.testing.assert_allclose(logits / scale, on_top / scale, atol=2e-5)
+    np.testing.assert_allclose(pooled.numpy() / scale, expected / scale, atol=2e-5)
+    np.testing.assert_allclose(logits.numpy() / scale, on_top.numpy() / scale, atol=2e-5)
 
 
 def test_a_whole_models_file_is_read_too(arrays: Arrays, weights: Path, tmp_path: Path) -> None:
@@ -153,3 +162,12 @@ def test_a_file_of_another_network_is_named(arrays: Arrays, tmp_path: Path) -> N
     stem["conv1/7x7_s2"] = {"kernel": np.zeros((3, 3, 3, 64), np.float32)}
     with pytest.raises(ModelError, match=r"expected `conv1/7x7_s2/kernel` of shape \(64, 3, 7, 7\) .* \(64, 3, 3, 3\)"):
         SEResNet50.load_foreign(write_h5(tmp_path / "b.h5", stem))
+
+
+def test_the_gates_of_senet50_are_not_left_out(weights: Path) -> None:
+    with pytest.raises(
+        ModelError, match=r"expected keras-vggface's ResNet-50 in .*, found SENet-50, which has `conv2_1"
+    ):
+        ResNet50.load_foreign(weights)
+    with pytest.raises(ModelError, match=r"expected keras-vggface's ResNet-50 \(\.h5\) in .*, found"):
+        ResNet50.load_foreign(weights.with_name("none.h5"))
