@@ -15,7 +15,7 @@ from edge_fer.expression.outputs import LabelOutput
 from edge_fer.expression.preprocessing import Preprocessor
 from edge_fer.expression.region import RegionFinder, corners_of, cut_out
 from edge_fer.inference import Backend, TensorSpec, open_backend
-from edge_fer.inference.manifest import ClassifierSpec, ModelFile
+from edge_fer.inference.manifest import ClassifierSpec
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.settings import ClassifySettings
 from edge_fer.types import AlignedFace, Expression, Image, Origin, Quadrilateral
@@ -57,29 +57,22 @@ def open_network(
         BackendError: when the device is missing or cannot run it.
     """
     spec = store.spec(model, "classify")
-    content = store.load(model, "classify")
+    content, where = store.load(model, "classify"), store.load_region(model)
     with ExitStack() as stack:
+        file, region = spec.file, None
         try:
             backend = stack.enter_context(open_backend(device, content, threads=threads))
+            if spec.region is not None and where is not None:
+                file = spec.region.file
+                finder = stack.enter_context(open_backend(device, where, threads=threads))
+                region = RegionFinder(model, spec.input, finder)
         except ModelError as error:
-            raise ModelError(f"`{model}`, {store.folder / spec.file}: {error}") from error
-        region = _open_region(store, model, spec, device, threads)
-        classifier = Classifier(model, spec, backend, reason, region and stack.enter_context(region))
+            raise ModelError(f"`{model}`, {store.folder / file}: {error}") from error
+        classifier = Classifier(model, spec, backend, reason, region)
         if backend.name != "fake":
             classifier.verify(golden_faces(spec))
         stack.pop_all()
     return classifier
-
-
-def _open_region(store: ModelStore, model: str, spec: ClassifierSpec, device: str, threads: int) -> RegionFinder | None:
-    """The network that says where a classifier looks; None where there is none."""
-    if spec.region is None:
-        return None
-    content = store.read(ModelFile(spec.region.file, spec.region.sha256))
-    try:
-        return RegionFinder(model, spec.input, open_backend(device, content, threads=threads))
-    except ModelError as error:
-        raise ModelError(f"`{model}`, {store.folder / spec.region.file}: {error}") from error
 
 
 class Classifier(ExpressionModel):

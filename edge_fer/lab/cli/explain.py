@@ -62,15 +62,17 @@ def layers(
     from edge_fer.inference.model_store import ModelStore
     from edge_fer.lab.console import ConsoleReporter
     from edge_fer.lab.export.layer_errors import compare_layers, write_report
+    from edge_fer.lab.export.region import view_of
 
     if (weights is None) == (float_file is None):
         raise ConfigError("expected either --weights or --float for the float network, found both or neither; give one")
     store = ModelStore(models)
     model = model_of(model, store)
-    spec = store.spec(model, "classify").input
-    assert spec.size is not None
+    spec, region = store.spec(model, "classify").input, store.load_region(model)
     int8_model = store.load(model, "classify") if int8 is None else _content(int8)
     pictures = _some_faces(data, layout, Split.VALIDATION, faces, seed, spec)
+    if region is not None:
+        pictures = view_of(region, spec)(pictures)
     report = ConsoleReporter()
     float_model = _converted(weights, network, report) if float_file is None else _content(float_file)
     with report.step(f"running both networks on {len(pictures)} faces") as progress:
@@ -91,12 +93,13 @@ def _content(path: Path) -> bytes:
 
 def _converted(weights: Path | None, network: str | None, report: Reporter) -> bytes:
     from edge_fer.lab.export.convert import convert
+    from edge_fer.lab.export.deployed import deployed
     from edge_fer.lab.weights.npz import load_weights
 
     assert weights is not None
     net = load_weights(weights, network).net
     report.say("converting the weights")
-    return convert(net, net.side, net.input.channels)
+    return convert(deployed(net, gives_features=False), net.side, net.input.channels)
 
 
 def _some_faces(data: Path, layout: str, split: Split, count: int, seed: int, spec: InputSpec) -> NDArray[np.uint8]:

@@ -16,7 +16,7 @@ from edge_fer.errors import ConfigError, ModelError
 from edge_fer.expression.classifier import Classifier
 from edge_fer.expression.region import RegionFinder
 from edge_fer.inference import open_backend
-from edge_fer.inference.manifest import ClassifierSpec, ModelFile
+from edge_fer.inference.manifest import ClassifierSpec
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.lab.console import Progress
 from edge_fer.lab.evaluation.metrics import NOT_FOUND, Labels, Logits
@@ -53,9 +53,7 @@ def find_artefact(store: ModelStore, name: str) -> Artefact:
     Raises:
         ModelError: when there is none of that name, or its file is missing or corrupt.
     """
-    spec = store.spec(name, "classify")
-    region = None if spec.region is None else store.read(ModelFile(spec.region.file, spec.region.sha256))
-    return Artefact(name, spec, store.load(name, "classify"), region)
+    return Artefact(name, store.spec(name, "classify"), store.load(name, "classify"), store.load_region(name))
 
 
 def find_rival(model: Artefact, against: str) -> Artefact:
