@@ -100,10 +100,14 @@ def open_region(
     if spec.region is None:
         return None
     content = store.read(ModelFile(spec.region.file, spec.region.sha256))
-    try:
-        return RegionFinder(model, spec.input, open_backend(device, content, threads=threads))
-    except ModelError as error:
-        raise ModelError(f"`{model}`, {store.folder / spec.region.file}: {error}") from error
+    with ExitStack() as stack:
+        try:
+            finder = stack.enter_context(open_backend(device, content, threads=threads))
+            region = RegionFinder(model, spec.input, finder)
+        except ModelError as error:
+            raise ModelError(f"`{model}`, {store.folder / spec.region.file}: {error}") from error
+        stack.pop_all()
+    return region
 
 
 class Classifier(ExpressionModel):

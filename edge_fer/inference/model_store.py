@@ -126,6 +126,15 @@ class ModelStore:
             )
         return self.read(ModelFile(spec.edgetpu.file, spec.edgetpu.sha256))
 
+    def load_region(self, name: str) -> bytes | None:
+        """The content of the network that says where a classifier looks; None for one that sees whole faces.
+
+        Raises:
+            ModelError: when it is missing, truncated or changed.
+        """
+        region = self.spec(name, "classify").region
+        return None if region is None else self.read(ModelFile(region.file, region.sha256))
+
     def read(self, file: ModelFile) -> bytes:
         """The content of one file of the folder, checked against its hash.
 

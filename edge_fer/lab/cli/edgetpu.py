@@ -107,7 +107,6 @@ def edgetpu_verify(
 
 def _read(model: str, folder: Path | None) -> dict[str, bytes]:
     """Content of a model, from a path or from the manifest, and perhaps of the one that says where it looks."""
-    from edge_fer.inference.manifest import ModelFile
     from edge_fer.inference.model_store import ModelStore
 
     path = Path(model)
@@ -119,9 +118,8 @@ def _read(model: str, folder: Path | None) -> dict[str, bytes]:
         known = ", ".join(sorted(store.networks))
         raise ModelError(f"expected a .tflite file or one of {known}, found `{model}`")
     parts = {model: store.load(model, spec.task)}
-    if spec.task == "classify" and spec.region is not None:
-        parts[spec.region.file] = store.read(ModelFile(spec.region.file, spec.region.sha256))
-    return parts
+    region = store.load_region(model) if spec.task == "classify" else None
+    return parts if region is None else {**parts, f"{model}.region": region}
 
 
 def _content(path: Path) -> bytes:

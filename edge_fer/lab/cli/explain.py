@@ -62,15 +62,18 @@ def layers(
     from edge_fer.inference.model_store import ModelStore
     from edge_fer.lab.console import ConsoleReporter
     from edge_fer.lab.export.layer_errors import compare_layers, write_report
+    from edge_fer.lab.export.region import view_of
 
     if (weights is None) == (float_file is None):
         raise ConfigError("expected either --weights or --float for the float network, found both or neither; give one")
     store = ModelStore(models)
     model = model_of(model, store)
-    entry = store.spec(model, "classify")
+    entry, region = store.spec(model, "classify"), store.load_region(model)
     spec = entry.input
     int8_model = store.load(model, "classify") if int8 is None else _content(int8)
     pictures = _some_faces(data, layout, Split.VALIDATION, faces, seed, spec)
+    if region is not None:
+        pictures = view_of(region, spec)(pictures)
     report = ConsoleReporter()
     features = entry.features is not None
     float_model = _content(float_file) if float_file else _converted(weights, network, report, features=features)

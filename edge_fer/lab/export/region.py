@@ -84,7 +84,7 @@ def views_of(net: Network, faces: Faces, report: Reporter) -> Views:
         f"where to look: float at most {difference:.1e} from PyTorch; INT8 {min(errors) * net.side / 2:.2f} pixels "
         f"from float on the mean; {graph.summary()}"
     )
-    return Views(_view(float_model, spec), _view(where, spec), where)
+    return Views(view_of(float_model, spec), view_of(where, spec), where)
 
 
 def thetas(model: bytes, faces: Faces, spec: InputSpec) -> Theta:
@@ -99,7 +99,14 @@ def thetas(model: bytes, faces: Faces, spec: InputSpec) -> Theta:
         return np.stack([finder.find(face) for face in faces])
 
 
-def _view(model: bytes, spec: InputSpec) -> View:
+def view_of(model: bytes, spec: InputSpec) -> View:
+    """What is seen of faces by the word of a network that says where to look.
+
+    Args:
+        model: the content of its .tflite file.
+        spec: how a pixel becomes an input.
+    """
+
     def view(faces: Faces) -> Faces:
         places = thetas(model, faces, spec)
         return np.stack([cut_out(face, theta, spec) for face, theta in zip(faces, places, strict=True)])
