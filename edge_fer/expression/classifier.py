@@ -17,7 +17,7 @@ from edge_fer.expression.outputs import LabelOutput
 from edge_fer.expression.preprocessing import Preprocessor
 from edge_fer.expression.region import RegionFinder, corners_of, cut_out
 from edge_fer.inference import Backend, TensorSpec, open_backend
-from edge_fer.inference.manifest import ClassifierSpec, ModelFile
+from edge_fer.inference.manifest import ClassifierSpec
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.settings import ClassifySettings
 from edge_fer.types import AlignedFace, Expression, Image, Origin, Quadrilateral
@@ -97,9 +97,9 @@ def open_region(
     Raises:
         ModelError: when it is missing, corrupt or not what was expected.
     """
-    if spec.region is None:
+    content = store.load_region(spec)
+    if spec.region is None or content is None:
         return None
-    content = store.read(ModelFile(spec.region.file, spec.region.sha256))
     with ExitStack() as stack:
         try:
             finder = stack.enter_context(open_backend(device, content, threads=threads))

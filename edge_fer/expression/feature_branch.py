@@ -21,7 +21,7 @@ from edge_fer.common.closeable import Closeable
 from edge_fer.errors import ModelError
 from edge_fer.expression.face_features import FEATURES, face_features, small_face
 from edge_fer.expression.landmarks import LandmarkNetwork, open_landmarks
-from edge_fer.inference.manifest import ClassifierSpec, ModelFile
+from edge_fer.inference.manifest import ClassifierSpec
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.types import Image
 
@@ -45,9 +45,10 @@ def open_branch(store: ModelStore, model: str, spec: ClassifierSpec) -> FeatureB
     Raises:
         ModelError: when its weights or its network of landmarks are missing, corrupt or not what was expected.
     """
-    if spec.branch is None:
+    content = store.load_branch(spec)
+    if spec.branch is None or content is None:
         return None
-    layers = read_layers(store.read(ModelFile(spec.branch.file, spec.branch.sha256)), model, spec)
+    layers = read_layers(content, model, spec)
     try:
         landmarks = open_landmarks(store, spec.branch.landmarks)
     except ModelError as error:

@@ -126,14 +126,27 @@ class ModelStore:
             )
         return self.read(ModelFile(spec.edgetpu.file, spec.edgetpu.sha256))
 
-    def load_region(self, name: str) -> bytes | None:
+    def load_region(self, spec: ClassifierSpec) -> bytes | None:
         """The content of the network that says where a classifier looks; None for one that sees whole faces.
+
+        Args:
+            spec: the classifier's entry.
 
         Raises:
             ModelError: when it is missing, truncated or changed.
         """
-        region = self.spec(name, "classify").region
-        return None if region is None else self.read(ModelFile(region.file, region.sha256))
+        return None if spec.region is None else self.read(ModelFile(spec.region.file, spec.region.sha256))
+
+    def load_branch(self, spec: ClassifierSpec) -> bytes | None:
+        """The content of the file with a classifier's second input; None for one that reads the picture alone.
+
+        Args:
+            spec: the classifier's entry.
+
+        Raises:
+            ModelError: when it is missing, truncated or changed.
+        """
+        return None if spec.branch is None else self.read(ModelFile(spec.branch.file, spec.branch.sha256))
 
     def read(self, file: ModelFile) -> bytes:
         """The content of one file of the folder, checked against its hash.

@@ -68,8 +68,8 @@ def layers(
         raise ConfigError("expected either --weights or --float for the float network, found both or neither; give one")
     store = ModelStore(models)
     model = model_of(model, store)
-    entry, region = store.spec(model, "classify"), store.load_region(model)
-    spec = entry.input
+    entry = store.spec(model, "classify")
+    spec, region = entry.input, store.load_region(entry)
     int8_model = store.load(model, "classify") if int8 is None else _content(int8)
     pictures = _some_faces(data, layout, Split.VALIDATION, faces, seed, spec)
     if region is not None:
