@@ -20,6 +20,7 @@ from edge_fer.lab.datasets.dataset import Colour, Dataset, Split
 from edge_fer.lab.training.recipe_files import recipe_names
 
 if TYPE_CHECKING:
+    from edge_fer.lab.networks.base import Network
     from edge_fer.lab.training.recipe import Recipe
     from edge_fer.lab.training.teachers import Teachers
 
@@ -92,6 +93,7 @@ def train(
     if slow:
         plan = plan.model_copy(update={"bf16": False})
     first = initial_weights(weights, plan)
+    _check_landmarks(first.net, landmarks or [])
     teachers = _teachers(plan, teacher or [], first.net.colour)
     sets = _datasets(plan, data, layout or [], landmarks or [])
     _study(plan, teachers, sets)
@@ -121,6 +123,18 @@ def _check_folder(folder: Path, *, resume: bool) -> None:
 
     if not resume and (folder / CHECKPOINT).exists():
         raise ConfigError(f"expected no run in {folder}, found {CHECKPOINT}; give --resume, or another --out")
+
+
+def _check_landmarks(net: Network, landmarks: list[str]) -> None:
+    from edge_fer.lab.networks.two_inputs import TwoInputs
+
+    if isinstance(net, TwoInputs) and not landmarks:
+        raise ConfigError(
+            f"expected --landmarks for {net.name()}, which reads hand-made features of the face, too, found none; "
+            "make the file with `edge-fer lab landmarks`"
+        )
+    if landmarks and not isinstance(net, TwoInputs):
+        raise ConfigError(f"expected no --landmarks for {net.name()}, which reads the picture alone, found some")
 
 
 def _device(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_fer.errors import SourceError
+from edge_fer.errors import ConfigError, SourceError
 from edge_fer.expression.face_features import face_features, hog
 from edge_fer.lab.datasets.dataset import Dataset, Split, hard
 from edge_fer.lab.datasets.landmarks import (
@@ -124,3 +125,14 @@ def test_statistics_are_those_of_the_features() -> None:
     rows = hand_made(data, range(len(data))).astype(np.float64)
     np.testing.assert_allclose(mean, rows.mean(axis=0), atol=1e-5)
     np.testing.assert_allclose(std, np.maximum(rows.std(axis=0), 1e-3), rtol=1e-3, atol=1e-5)
+
+
+def test_without_dlib_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    from edge_fer.lab.datasets import dlib_landmarks
+
+    monkeypatch.setitem(sys.modules, "dlib", None)
+    with pytest.raises(ConfigError, match=r"expected dlib, found none .*; pip install 'edge-fer\[landmarks\]'"):
+        dlib_landmarks.open_dlib()
+    monkeypatch.setattr(dlib_landmarks, "find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match="expected dlib's landmarks"):
+        dlib_landmarks.weights_file()

@@ -19,13 +19,14 @@ from typer.testing import CliRunner
 from edge_fer.errors import ConfigError, ModelError
 from edge_fer.expression.face_features import FEATURES, small_face
 from edge_fer.expression.feature_branch import BranchLayers
+from edge_fer.expression.landmarks import open_landmarks
 from edge_fer.expression.open_model import open_expression_model
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.lab import networks
 from edge_fer.lab.cli.app import app
 from edge_fer.lab.datasets import open_dataset
 from edge_fer.lab.datasets.dataset import Split, read_picture
-from edge_fer.lab.datasets.landmarks import find_landmarks, save_landmarks
+from edge_fer.lab.datasets.landmarks import find_landmarks, save_landmarks, with_landmarks
 from edge_fer.lab.datasets.pictures import resize
 from edge_fer.lab.edgetpu.rules import check_int8
 from edge_fer.lab.export.convert import parameters
@@ -265,9 +266,12 @@ def test_without_a_network_of_landmarks_it_is_refused_in_one_line(folder: Path, 
     assert "\n" not in str(one.value) + str(other.value)
 
 
-def test_a_training_needs_the_landmarks(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(Exception, match="give --landmarks"):
-        run("train", folder / "recipe.yaml", "--data", folder / "faces", "--device", "cpu", "--out", tmp_path / "run")
+def test_a_training_needs_the_landmarks_and_another_has_no_use_for_them(folder: Path, tmp_path: Path) -> None:
+    command = ("train", folder / "recipe.yaml", "--data", folder / "faces", "--device", "cpu", "--out", tmp_path)
+    with pytest.raises(ConfigError, match="expected --landmarks for tiny_inputs, which reads hand-made features"):
+        run(*command)
+    with pytest.raises(ConfigError, match="expected no --landmarks for tiny_net, which reads the picture alone"):
+        run(*command, "--set", "start.network=tiny_net", "--landmarks", folder / "points.npz")
 
 
 def test_a_run_goes_on_only_with_the_same_landmarks(folder: Path, tmp_path: Path) -> None:
@@ -378,3 +382,12 @@ def test_an_interrupted_training_ends_with_the_same_weights(tmp_path: Path) -> N
     rest = trainer(tmp_path / "parts", Options(workers=3), seed=9)
     rest.resume()
     check_same(finish(rest, tmp_path / "parts"), whole)
+
+
+def test_landmarks_of_a_data_set_are_found_as_a_board_finds_them(folder: Path, tmp_path: Path) -> None:
+    run("landmarks", folder / "faces", "--by", "lm68", "--models", folder / "models", "--out", tmp_path / "lm68.npz")
+    faces = with_landmarks(open_dataset(folder / "faces"), tmp_path / "lm68.npz")
+    with open_landmarks(ModelStore(folder / "models"), "lm68") as network:
+        found = network.find(small_face(faces.images[0]))
+    assert faces.landmarks is not None
+    np.testing.assert_allclose(faces.landmarks[0], found, atol=1e-4)
