@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_fer.common.closeable import Closeable
+from edge_fer.common.text import first_line
 from edge_fer.errors import ModelError
 from edge_fer.expression.face_features import FEATURES, face_features, small_face
 from edge_fer.expression.landmarks import LandmarkNetwork, open_landmarks
@@ -52,9 +53,8 @@ def open_branch(store: ModelStore, model: str, spec: ClassifierSpec) -> FeatureB
     try:
         landmarks = open_landmarks(store, spec.branch.landmarks)
     except ModelError as error:
-        raise ModelError(f"`{model}` reads 68 landmarks beside the picture: {error}; see docs/train-your-own.md") from (
-            error
-        )
+        needs = f"`{model}` reads 68 landmarks beside the picture"
+        raise ModelError(f"{needs}: {error}; see docs/train-your-own.md") from error
     return FeatureBranch(layers, landmarks)
 
 
@@ -163,13 +163,12 @@ def _read_arrays(content: bytes, model: str) -> dict[str, NDArray[np.float32]]:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             size = sum(entry.file_size for entry in archive.infolist())
         if size > _MOST_BYTES:
-            raise ValueError(f"{size} bytes of arrays")  # noqa: TRY301  told below like any other damage
+            raise ValueError(f"{size} bytes of arrays")
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             found = {name: arrays[name] for name in arrays.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, NotImplementedError) as error:
-        raise ModelError(f"expected the .npz of the second input of `{model}`, found: {error}; export it anew") from (
-            error
-        )
+    except Exception as error:  # the parsers of zip, numpy and Python raise a dozen kinds at damage
+        wanted = f"expected the .npz of the second input of `{model}`"
+        raise ModelError(f"{wanted}, found: {first_line(error)}; export it anew") from error
     for name, array in found.items():
         if array.dtype != np.float32 or not np.isfinite(array).all():
             raise ModelError(f"expected float32 numbers in `{name}` of `{model}`, found others; export it anew")

@@ -34,10 +34,9 @@ _PAIRS = (
     *((36, 45), (37, 44), (38, 43), (39, 42), (40, 47), (41, 46)),  # eyes
     *((48, 54), (49, 53), (50, 52), (55, 59), (56, 58), (60, 64), (61, 63), (65, 67)),  # mouth
 )
-MIRRORED = np.arange(68)
+_MIRROR = dict(_PAIRS) | {right: left for left, right in _PAIRS}
+MIRRORED = np.array([_MIRROR.get(point, point) for point in range(68)])
 """`(68,)`: which landmark of a mirrored face each one is."""
-for _one, _other in _PAIRS:
-    MIRRORED[[_one, _other]] = _other, _one
 
 
 @dataclass(frozen=True, slots=True)
