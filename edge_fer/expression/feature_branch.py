@@ -13,6 +13,7 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -159,13 +160,9 @@ def read_layers(content: bytes, model: str, spec: ClassifierSpec) -> BranchLayer
 
 
 def _read_arrays(content: bytes, model: str) -> dict[str, NDArray[np.float32]]:
+    """Every array of the file, float32 and finite."""
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            size = sum(entry.file_size for entry in archive.infolist())
-        if size > _MOST_BYTES:
-            raise ValueError(f"{size} bytes of arrays")
-        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            found = {name: arrays[name] for name in arrays.files}
+        found = _unpacked(content)
     except Exception as error:  # the parsers of zip, numpy and Python raise a dozen kinds at damage
         wanted = f"expected the .npz of the second input of `{model}`"
         raise ModelError(f"{wanted}, found: {first_line(error)}; export it anew") from error
@@ -173,3 +170,12 @@ def _read_arrays(content: bytes, model: str) -> dict[str, NDArray[np.float32]]:
         if array.dtype != np.float32 or not np.isfinite(array).all():
             raise ModelError(f"expected float32 numbers in `{name}` of `{model}`, found others; export it anew")
     return found
+
+
+def _unpacked(content: bytes) -> dict[str, NDArray[Any]]:
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        size = sum(entry.file_size for entry in archive.infolist())
+    if size > _MOST_BYTES:
+        raise ValueError(f"{size} bytes of arrays")
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in arrays.files}
