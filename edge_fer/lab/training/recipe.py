@@ -155,7 +155,7 @@ class Stage(_Section):
     name: str = Field(pattern=r"^[a-z0-9_-]+$")
     data: str = "faces"
     train: Literal["top", "all"] = "all"
-    size: int = Field(224, ge=32, le=512, multiple_of=2)
+    size: int = Field(224, ge=32, le=512)
     batch: int = Field(64, ge=2, le=4096)
     balance: float = Share
     epochs: int = Field(ge=1, le=10_000)
