@@ -73,7 +73,8 @@ class VGGFace(Network):
         super().set_resolution(side)
         if places == before:
             return
-        old, shares = self.fc6.weight, _shares(before, places)
+        old = self.fc6.weight
+        shares = _shares(before, places).to(old)
         maps = old.detach().unflatten(1, (before, before, -1))
         weight = torch.einsum("ohwi,Hh,Ww->oHWi", maps, shares, shares).flatten(1)
         self.fc6.in_features = weight.shape[1]
