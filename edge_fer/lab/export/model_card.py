@@ -94,17 +94,6 @@ def _balance(export: Export) -> str:
     return text if export.balance else ""
 
 
-def _colour(export: Export) -> str:
-    """A warning of a network that takes colour and has never seen any."""
-    if export.coloured != 0:
-        return ""
-    return (
-        f"It takes colour and has never seen any: all {export.calibration.faces:,} faces that its ranges were measured "
-        "on are grey, with red, green and blue the same. What it makes of colours is not known; train it on faces in "
-        "colour, or as a network that takes grey (`start.colour=grey`)."
-    )
-
-
 def _why(validation: Validation) -> str:
     """Where the threshold comes from, where it was not measured."""
     match validation.abstain_from:
@@ -273,6 +262,17 @@ def _weakness(evaluations: Sequence[Evaluation]) -> list[str]:
         return [f"Fewer than half of the faces of {_listed(weak)} get their name {where}."]
     recall, label = min(known)
     return [f"The expression read worst {where} is {label}: {recall:.1%} of its faces get their name."]
+
+
+def _colour(export: Export) -> str:
+    """A warning of a network that takes colour and has never seen any."""
+    if export.coloured != 0:
+        return ""
+    return (
+        f"It takes colour and has never seen any: all {export.calibration.faces:,} faces that its ranges were measured "
+        "on are grey, with red, green and blue the same. What it makes of colours is not known; train it on faces in "
+        "colour, or as a network that takes grey (`start.colour=grey`)."
+    )
 
 
 def _listed(names: list[str]) -> str:

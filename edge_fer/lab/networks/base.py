@@ -69,7 +69,8 @@ class Network(nn.Module):
         CAM_LAYERS: names of the layers whose maps Grad-CAM can show, from fine to coarse; none where no map lies over
             the whole face.
         OPERATORS: the operators without weights in the network's .tflite file, with their counts; by them a file is
-            told from one of another network. Empty: the network cannot be read from a .tflite file.
+            told from one of another network. RESHAPE and AVERAGE_POOL_2D are not counted. Empty: the network cannot
+            be read from a .tflite file.
         SETTINGS: names of the constructor's arguments, which are kept with the weights.
         head: the last layer, from features to logits. A subclass sets it.
         dropout: between features and head. A recipe sets its share.

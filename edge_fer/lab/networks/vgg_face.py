@@ -41,7 +41,7 @@ class VGGFace(Network):
 
     PURPOSE = "the thesis's other network, large and slow; SE-ResNet-50 is better at a fifth of the size"
     PUBLICATION = "VGG-Face (Parkhi et al., 2015: VGG16, Simonyan and Zisserman, 2015)"
-    OPERATORS = MappingProxyType({"MAX_POOL_2D": 5, "RESHAPE": 1})
+    OPERATORS = MappingProxyType({"MAX_POOL_2D": 5})
     INPUT = NetworkInput(
         side=224, colour="rgb", mean=(_MEANS[0] / 255, _MEANS[1] / 255, _MEANS[2] / 255), std=(_STD,) * 3
     )
@@ -73,7 +73,8 @@ class VGGFace(Network):
         super().set_resolution(side)
         if places == before:
             return
-        old, shares = self.fc6.weight, _shares(before, places)
+        old = self.fc6.weight
+        shares = _shares(before, places).to(old)
         maps = old.detach().unflatten(1, (before, before, -1))
         weight = torch.einsum("ohwi,Hh,Ww->oHWi", maps, shares, shares).flatten(1)
         self.fc6.in_features = weight.shape[1]
@@ -87,6 +88,11 @@ class VGGFace(Network):
         # Channels last before the flattening: without it the converter would transpose at run time.
         places = maps.permute(0, 2, 3, 1).flatten(1)
         return torch.relu(self.fc7(self.dropout(torch.relu(self.fc6(places)))))
+
+    def first_cell(self, layer: str) -> float:
+        """See `Network.first_cell`; each pool before the layer makes one of two places, with no zero before them."""
+        pools = int(layer.removeprefix("block")) - 1
+        return (2**pools - 1) / 2
 
     @classmethod
     def load_foreign(cls, path: Path) -> Self:

@@ -38,8 +38,8 @@ NEWEST_VERSION = {
 `lite/tools/versioning/runtime_version.cc`)."""
 
 INT8_VERSION = {
-    "ADD": 2, "AVERAGE_POOL_2D": 2, "CONV_2D": 3, "DEQUANTIZE": 2, "FULLY_CONNECTED": 4, "LOGISTIC": 2,
-    "MAX_POOL_2D": 2, "MEAN": 2, "MUL": 2, "PAD": 2, "PRELU": 1, "RESHAPE": 1, "SOFTMAX": 2,
+    "ADD": 2, "AVERAGE_POOL_2D": 2, "CONCATENATION": 2, "CONV_2D": 3, "DEQUANTIZE": 2, "FULLY_CONNECTED": 4,
+    "LOGISTIC": 2, "MAX_POOL_2D": 2, "MEAN": 2, "MUL": 2, "PAD": 2, "PRELU": 1, "RESHAPE": 1, "SOFTMAX": 2, "SUB": 2,
 }  # fmt: skip
 """The version of each operator that brought its INT8 form."""
 

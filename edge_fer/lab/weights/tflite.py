@@ -26,6 +26,7 @@ from edge_fer.lab.tflite.graph import Graph, Node
 
 _KINDS = {"CONV_2D": nn.Conv2d, "DEPTHWISE_CONV_2D": nn.Conv2d, "FULLY_CONNECTED": nn.Linear}
 _SHRINK = "AVERAGE_POOL_2D"
+_ANYWHERE = (*_KINDS, _SHRINK, "RESHAPE")  # what says nothing of the network; a map of one place is not reshaped
 
 
 def find_deployed(weights: Path) -> Path | None:
@@ -83,7 +84,7 @@ def _check_operators(graph: Graph, kind: type[Network], path: Path) -> None:
         raise ModelError(
             f"expected weights of {kind.name()} as an .npz file, found {path}; this network cannot be read from .tflite"
         )
-    found = Counter(node.name for node in graph.nodes if node.name not in (*_KINDS, _SHRINK))
+    found = Counter(node.name for node in graph.nodes if node.name not in _ANYWHERE)
     expected = Counter(kind.OPERATORS)
     if found != expected:
         name = min((found - expected) + (expected - found))

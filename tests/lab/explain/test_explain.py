@@ -158,6 +158,8 @@ def test_a_stage_that_is_none_is_named() -> None:
         ("mobilenet_v1", 150, "block5", {}),
         ("resnet50", 197, "stage3", {}),
         ("resnet50", 198, "stage2", {}),
+        ("vgg_face", 192, "block3", {}),
+        pytest.param("inception_resnet_v2", 459, "block35", {}, marks=pytest.mark.slow),
     ],
 )
 def test_a_map_lies_over_what_its_cells_see(name: str, resolution: int, layer: str, variant: dict[str, str]) -> None:
