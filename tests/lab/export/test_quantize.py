@@ -130,6 +130,13 @@ def test_a_percentile_narrows_ranges_but_for_input_and_output(made: Made) -> Non
     assert all(narrow[name] <= wide[name] * 1.001 for name in inner)
 
 
+def test_a_layer_that_has_died_has_a_range_all_the_same(made: Made) -> None:
+    zeros = np.zeros_like(made.extremes.least)
+    content = quantize_int8(made.float_model, replace(made.extremes, least=zeros, greatest=zeros), SPEC, 100.0)
+    assert {round(wide, 2) for wide in reaches(content, made.extremes).values()} == {1 / 0.25, 1.0}
+    assert np.isfinite(classify(content, made.faces, SPEC)).all(), "the CPU runs it"
+
+
 def test_one_odd_face_costs_all_others_under_min_max(made: Made) -> None:
     """Of the 12 calibration faces one needs ranges fifty times as wide; a percentile leaves it behind."""
     least, greatest = made.extremes.least.copy(), made.extremes.greatest.copy()

@@ -27,6 +27,7 @@ def dataset(labels: list[int], value: int = 200) -> Dataset:
     return Dataset("set", images, np.array(labels), targets, splits, np.full(count, -1))
 
 
+@pytest.mark.slow
 def test_each_expression_has_a_row_of_faces(tmp_path: Path) -> None:
     heights = []
     for name, labels in (("two.png", [0, 0, 3]), ("three.png", [0, 3, 6, 6])):
