@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -27,10 +26,7 @@ from edge_fer.lab.model_folder import update_manifest
 from edge_fer.settings import ClassifySettings
 from tests.lab.support.tiny import TINY, tiny_models
 
-pytestmark = [
-    pytest.mark.lab,
-    pytest.mark.skipif(find_spec("torch") is None, reason="needs the extra `lab`"),
-]
+pytestmark = pytest.mark.lab
 
 OTHER = "other"
 FACES = 30

@@ -31,7 +31,7 @@ def tiny_network(seed: int) -> bytes:
 def tiny_models(folder: Path, temperature: float = 2.0) -> ModelStore:
     """The packaged detector and a tiny classifier."""
     packaged = ModelStore()
-    detector = {name: spec for name, spec in packaged.specs.items() if spec.task != "classify"}
+    detector = {name: spec for name, spec in packaged.networks.items() if spec.task != "classify"}
     folder.mkdir(parents=True, exist_ok=True)
     for spec in detector.values():
         shutil.copy(packaged.folder / spec.file, folder / spec.file)
