@@ -77,7 +77,8 @@ def _open_ensemble(
             share = shares.get(member.name, ())
             if tpus and not share:
                 changes["backend"] = "cpu"
-                _log.info("`%s` of `%s` has no Edge TPU of its own: it runs on the CPU", member.name, settings.model)
+                why = "it was not compiled" if member.name not in shares else "there are fewer Edge TPUs than members"
+                _log.warning("`%s` of `%s` is read on the CPU: %s", member.name, settings.model, why)
             one = settings.model_copy(update=changes)
             models.append(stack.enter_context(_open_on(one, store, share, cancelled)))
         ensemble = Ensemble(settings.model, spec, models, is_hot)

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from edge_fer.errors import ModelError, OutputError
-from edge_fer.inference.manifest import ModelSpec, NetworkEntry, RegionSpec
+from edge_fer.inference.manifest import EntrySpec, ModelSpec, NetworkEntry, RegionSpec
 from edge_fer.inference.model_store import MANIFEST, ModelStore
 from edge_fer.lab.files import writing
 
@@ -151,7 +151,10 @@ def update_manifest(folder: Path, specs: Mapping[str, ModelSpec]) -> None:
 
 
 def _entry(spec: ModelSpec) -> dict[str, Any]:
-    return spec.model_dump(mode="json", exclude_defaults=True)
+    """An entry for people: what it is for comes first, where it comes from last."""
+    content = spec.model_dump(mode="json", exclude_defaults=True)
+    about = {name: content.pop(name) for name in EntrySpec.model_fields}
+    return {"task": content.pop("task"), **content, **about}
 
 
 def write_file(path: Path, content: bytes) -> None:

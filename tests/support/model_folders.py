@@ -23,7 +23,7 @@ def folder_with(folder: Path, name: str, entry: dict[str, Any], content: bytes) 
     folder.mkdir(parents=True, exist_ok=True)
     manifest = yaml.safe_load((packaged_folder() / MANIFEST).read_text())
     for shipped in manifest["models"].values():
-        shipped |= {part: str(packaged_folder() / shipped[part]) for part in ("file", "card")}
+        shipped |= {part: str(packaged_folder() / shipped[part]) for part in ("file", "card") if part in shipped}
     (folder / entry["file"]).write_bytes(content)
     (folder / entry["card"]).write_text("A network for tests.\n")
     manifest["models"][name] = {**entry, "sha256": hashlib.sha256(content).hexdigest()}

@@ -63,10 +63,13 @@ def test_two_devices_read_as_the_processor_does(tpu: FakeEdgeTpu, store: ModelSt
             assert ensemble.classify(face_of(seed)) == expected.classify(face_of(seed))
 
 
-def test_one_device_is_for_the_best_member_and_the_processor_for_the_other(tmp_path: Path, store: ModelStore) -> None:
+def test_one_device_is_for_the_best_member_and_the_processor_for_the_other(
+    tmp_path: Path, store: ModelStore, caplog: pytest.LogCaptureFixture
+) -> None:
     library()
     with FakeEdgeTpu(tmp_path / "tpu").present() as tpu:
         with opened(settings_for(tpu, model=ENSEMBLE), store) as ensemble:
+            assert "`lite` of `both` is read on the CPU: there are fewer Edge TPUs than members" in caplog.text
             assert ensemble.classify(face_of(1)).origin == ensemble.origin
             assert (ensemble.origin.backend, ensemble.origin.reason) == ("edgetpu:usb:0+cpu", None)
         tpu.fail_always("load", "abort")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -23,14 +22,11 @@ from edge_fer.lab.evaluation import run as evaluation
 from edge_fer.lab.evaluation.ensemble_record import EnsembleRecord
 from edge_fer.lab.export.ensemble import Plan, make_ensemble
 from edge_fer.lab.files import read_record
-from edge_fer.lab.model_folder import update_manifest
+from edge_fer.lab.model_folder import update_manifest, write_artefact
 from edge_fer.settings import ClassifySettings
-from tests.lab.support.tiny import TINY, tiny_models
+from tests.lab.support.tiny import TINY, tiny_models, tiny_network
 
-pytestmark = [
-    pytest.mark.lab,
-    pytest.mark.skipif(find_spec("torch") is None, reason="needs the extra `lab`"),
-]
+pytestmark = pytest.mark.lab
 
 OTHER = "other"
 FACES = 30
@@ -38,12 +34,15 @@ FACES = 30
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Models: a tiny classifier, and `other`, the same at another temperature; and faces with their labels."""
+    """Models: a tiny classifier, and `other`, which takes smaller faces; and faces with their labels."""
     folder = tmp_path_factory.mktemp("ensemble")
     store = tiny_models(folder / "members")
     spec = store.spec(TINY, "classify")
-    update_manifest(store.folder, {OTHER: spec.model_copy(update={"temperature": 0.5})})
-    (store.folder / spec.card).write_text("A card.\n")
+    smaller = {"input": spec.input.model_copy(update={"size": 32}), "temperature": 0.5}
+    artefact = write_artefact(store.folder, OTHER, tiny_network(1, 32))
+    update_manifest(store.folder, {OTHER: spec.model_copy(update={**smaller, **artefact})})
+    for card in (spec.card, artefact["card"]):
+        (store.folder / card).write_text("A card.\n")
     rng = np.random.default_rng(0)
     votes = np.zeros((FACES + 5, 10), np.uint8)
     votes[np.arange(FACES + 5), np.arange(FACES + 5) % 7] = 10

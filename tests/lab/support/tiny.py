@@ -15,8 +15,8 @@ TINY = "tiny"
 SIZE = 64
 
 
-def tiny_network(seed: int) -> bytes:
-    """One pooling and one dense layer, float32, `(1, 64, 64, 3)` to seven logits."""
+def tiny_network(seed: int, side: int = SIZE) -> bytes:
+    """One pooling and one dense layer, float32, `(1, side, side, 3)` to seven logits."""
     import torch
     from torch import nn
 
@@ -25,7 +25,7 @@ def tiny_network(seed: int) -> bytes:
 
     torch.manual_seed(seed)
     head = nn.Sequential(nn.Flatten(), nn.Linear(48, len(LABELS)))
-    return write_mtcnn(MtcnnNet(nn.Sequential(nn.MaxPool2d(16, 16)), {"logits": head}, SIZE).eval())
+    return write_mtcnn(MtcnnNet(nn.Sequential(nn.MaxPool2d(side // 4, side // 4)), {"logits": head}, side).eval())
 
 
 def tiny_models(folder: Path, temperature: float = 2.0) -> ModelStore:
@@ -43,7 +43,7 @@ def tiny_models(folder: Path, temperature: float = 2.0) -> ModelStore:
 def add_detector(folder: Path) -> None:
     """Copy the packaged detector into a folder of artefacts."""
     packaged = ModelStore()
-    detector = {name: spec for name, spec in packaged.specs.items() if spec.task != "classify"}
+    detector = {name: spec for name, spec in packaged.networks.items() if spec.task != "classify"}
     folder.mkdir(parents=True, exist_ok=True)
     for spec in detector.values():
         shutil.copy(packaged.folder / spec.file, folder / spec.file)

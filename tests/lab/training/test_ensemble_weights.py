@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-
-if find_spec("scipy") is None:
-    pytest.skip("needs the extra `lab`", allow_module_level=True)
 
 from edge_fer.errors import SourceError
 from edge_fer.lab.training.ensemble_weights import FOLDS, choose_weights, nested_folds, weighted_mean

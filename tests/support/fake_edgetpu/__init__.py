@@ -181,6 +181,7 @@ def twin_store(folder: Path, *, compiled: bool = True, ensemble: bool = False) -
     """
     packaged = ModelStore()
     content = yaml.safe_load((packaged.folder / MANIFEST).read_text())
+    content["models"] = {name: entry for name, entry in content["models"].items() if entry["task"] != "ensemble"}
     for entry in content["models"].values():
         entry["file"] = str(packaged.folder / entry["file"])
     classifier = content["models"]["se_resnet50"]
