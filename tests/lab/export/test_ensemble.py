@@ -25,6 +25,8 @@ from edge_fer.lab.files import read_record
 from edge_fer.lab.model_folder import update_manifest, write_artefact
 from edge_fer.settings import ClassifySettings
 from tests.lab.support.tiny import TINY, tiny_models, tiny_network
+from tests.support.two_inputs import NAME as TWO_INPUTS
+from tests.support.two_inputs import two_inputs_store
 
 pytestmark = pytest.mark.lab
 
@@ -171,3 +173,18 @@ def test_another_file_of_the_same_name_is_not_replaced(plan: Plan, record: Ensem
         make_ensemble(replace(plan, out=out), SilentReporter())
     assert [path.name for path in out.iterdir()] == [MANIFEST]
     assert record.name == "both"
+
+
+def test_a_member_that_reads_landmarks_brings_the_network_that_finds_them(
+    folder: Path, plan: Plan, tmp_path: Path
+) -> None:
+    (tmp_path / "members").mkdir()
+    store = two_inputs_store(tmp_path / "members")
+    for card in {spec.card for spec in store.networks.values()}:
+        (store.folder / card).write_text("A card.\n")
+    members = (plan.members[0], f"{store.folder}/{TWO_INPUTS}")
+    make_ensemble(replace(plan, members=members, out=tmp_path / "out", cache=tmp_path / "answers"), SilentReporter())
+    out = ModelStore(tmp_path / "out")
+    assert out.spec("points", "landmarks").sha256 == store.spec("points", "landmarks").sha256
+    with open_expression_model(ClassifySettings(model="both", backend="cpu"), out) as ensemble:
+        assert sum(ensemble.classify(ensemble.blank_face).probabilities) == pytest.approx(1)
