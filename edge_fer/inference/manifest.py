@@ -188,6 +188,12 @@ class NetworkSpec(EntrySpec):
         return (ModelFile(self.file, self.sha256), *compiled)
 
     @property
+    def hashes(self) -> frozenset[str]:
+        """The hashes of the files that decide what it gives: of all but what was compiled of them."""
+        compiled = {self.edgetpu.sha256} if self.edgetpu else set()
+        return frozenset(file.sha256 for file in self.files) - compiled
+
+    @property
     def summary(self) -> str:
         """Arithmetic and file."""
         return f"{self.quantization:8} {self.file}"

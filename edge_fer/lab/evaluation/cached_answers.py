@@ -26,8 +26,8 @@ from edge_fer.lab.evaluation.record import Data
 from edge_fer.lab.files import replacing
 from edge_fer.types import LABELS, AlignedFace
 
-_READ_AS = {"sha256", "input", "output", "labels", "label_map", "temperature"}
-"""The fields of a manifest entry that change what a classifier says of a face."""
+_READ_AS = {"input", "output", "labels", "label_map", "temperature"}
+"""The fields of a manifest entry that change what a classifier says of a face, beside its files."""
 
 
 def answers_of(
@@ -74,7 +74,7 @@ def answers_of(
 
 def _key(member: Artefact, how: str) -> str:
     entry = member.spec.model_dump_json(include=_READ_AS)
-    return hashlib.sha256(f"{entry} {how}".encode()).hexdigest()[:16]
+    return hashlib.sha256(f"{entry} {member.fingerprint} {how}".encode()).hexdigest()[:16]
 
 
 def _read(path: Path, faces: int) -> Answers | None:

@@ -6,7 +6,7 @@ import hashlib
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -40,12 +40,21 @@ class Artefact:
     name: str
     spec: ClassifierSpec
     content: bytes
-    store: ModelStore
+    store: ModelStore = field(compare=False, repr=False)
 
     @property
     def size(self) -> int:
         """Side of its input, pixels."""
         return self.spec.input.size
+
+    @property
+    def fingerprint(self) -> str:
+        """The hash of what decides its answers: that of its file where there is nothing beside it."""
+        further = self.spec.hashes - {self.spec.sha256}
+        if self.spec.branch is not None:
+            further |= {self.store.spec(self.spec.branch.landmarks, "landmarks").sha256}
+        whole = " ".join([self.spec.sha256, *sorted(further)])
+        return hashlib.sha256(whole.encode()).hexdigest() if further else self.spec.sha256
 
     @property
     def identity(self) -> Identity:
@@ -86,10 +95,15 @@ class EnsembleArtefact:
         return max(member.size for member in self.members)
 
     @property
+    def fingerprint(self) -> str:
+        """The hash of what decides its answers."""
+        return self.identity.sha256
+
+    @property
     def identity(self) -> Identity:
         """Which members it has, and with which weights."""
         weights = {member.name: member.weight for member in self.spec.members}
-        digest = hashlib.sha256("\n".join(f"{one.spec.sha256} {weights[one.name]}" for one in self.members).encode())
+        digest = hashlib.sha256("\n".join(f"{one.fingerprint} {weights[one.name]}" for one in self.members).encode())
         return Identity(
             name=self.name,
             file=" + ".join(member.spec.file for member in self.members),
@@ -142,7 +156,7 @@ def find_rival(model: Measurable, against: str) -> Measurable:
         ModelError: when its file is missing or corrupt.
     """
     rival = _find_rival(model, against)
-    if rival.identity.sha256 == model.identity.sha256:
+    if rival.fingerprint == model.fingerprint:
         raise ConfigError(
             f"expected --against another model than `{model.name}`, found the very same file; give the name of a "
             "model that edge-fer ships, or another .tflite file"

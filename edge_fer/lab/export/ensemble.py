@@ -263,7 +263,7 @@ def _copied(member: _Member, out: Path, folder: Path) -> dict[str, ModelSpec]:
     known = ModelStore(out).specs if (out / MANIFEST).exists() else {}
     for name, entry in needed.items():
         there = known.get(name)
-        if there is not None and not (isinstance(there, NetworkEntry) and there.sha256 == entry.sha256):
+        if there is not None and not (isinstance(there, NetworkEntry) and there.hashes == entry.hashes):
             raise ModelError(
                 f"expected the file of `{name}` or none of that name in {out}, found another; choose another --out"
             )

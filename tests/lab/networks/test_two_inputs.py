@@ -29,6 +29,7 @@ from edge_fer.lab.datasets.dataset import Split, read_picture
 from edge_fer.lab.datasets.landmarks import find_landmarks, save_landmarks, with_landmarks
 from edge_fer.lab.datasets.pictures import resize
 from edge_fer.lab.edgetpu.rules import check_int8
+from edge_fer.lab.evaluation.contenders import find_artefact
 from edge_fer.lab.export.convert import parameters
 from edge_fer.lab.networks import open_network
 from edge_fer.lab.networks.resnet50 import ResNet50
@@ -391,3 +392,11 @@ def test_landmarks_of_a_data_set_are_found_as_a_board_finds_them(folder: Path, t
         found = network.find(small_face(faces.images[0]))
     assert faces.landmarks is not None
     np.testing.assert_allclose(faces.landmarks[0], found, atol=1e-4)
+
+
+def test_other_dense_layers_behind_the_same_trunk_are_another_network(folder: Path, tmp_path: Path) -> None:
+    store = changed(folder, tmp_path / "models", **{"head.bias": np.arange(7, dtype=np.float32)})
+    one, other = find_artefact(ModelStore(folder / "models"), "mine"), find_artefact(store, "mine")
+    assert one.identity.sha256 == other.identity.sha256
+    assert one.fingerprint != other.fingerprint
+    assert one.fingerprint == find_artefact(ModelStore(folder / "models"), "mine").fingerprint
