@@ -147,6 +147,8 @@ def _statistics(
             (pixel / 255 - mean) / std for mean, std in zip(spec.means, spec.stds, strict=True) for pixel in (0, 255)
         ]
         low[column], high[column] = min(ends), max(ends)
+    # What is the same on every face, as behind units that have died, has no range; runtimes need one, and any will do.
+    high = np.where(high > low, high, low + 1)
     return {name: {"min": low[column], "max": high[column]} for column, name in enumerate(extremes.names)}
 
 
