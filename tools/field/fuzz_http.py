@@ -199,6 +199,9 @@ def attack(folder: Path, seconds: float, seed: int, threads: int, files: int | N
             time.sleep(0.5)
         attackers.end()
         time.sleep(11)  # what is held open has ended by then
+        if process.poll() is not None:
+            print(f"the run has ended with {process.returncode}: {log.read_text(errors='replace')[-2000:]}")
+            return False
         after, growth_kb = ask(port), peak_kb(process.pid) - before_kb
         process.terminate()
         code = process.wait(30)
