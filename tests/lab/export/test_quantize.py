@@ -326,3 +326,14 @@ def test_layers_from_the_command_line(models: Path) -> None:
         invoke(*command)
     with pytest.raises(ModelError, match=r"expected a \.tflite file at .*none\.tflite, found: No such file"):
         invoke(*command, "--float", models / "none.tflite")
+
+
+def test_a_map_that_is_zero_on_every_face_can_be_computed(made: Made) -> None:
+    """Its range would be none, and its scale so small that the CPU's library refused the layer."""
+    least, greatest = made.extremes.least.copy(), made.extremes.greatest.copy()
+    graph = Graph(made.float_model)
+    convolution = next(node for node in graph.nodes if node.name == "CONV_2D")
+    column = made.extremes.names.index(graph.name(convolution.outputs[0]))
+    least[:, column] = greatest[:, column] = 0
+    content = quantize_int8(made.float_model, replace(made.extremes, least=least, greatest=greatest), SPEC, 100)
+    assert np.isfinite(classify(content, made.faces, SPEC)).all()

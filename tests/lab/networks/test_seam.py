@@ -26,6 +26,7 @@ from edge_fer.lab.cli.app import app
 from edge_fer.lab.console import SilentReporter
 from edge_fer.lab.datasets import open_dataset
 from edge_fer.lab.edgetpu.rules import check_int8
+from edge_fer.lab.model_folder import update_manifest
 from edge_fer.lab.networks import network_names, open_network
 from edge_fer.lab.training.initial_weights import initial_model, initial_weights
 from edge_fer.lab.training.loop import LAST
@@ -34,7 +35,7 @@ from edge_fer.lab.weights.npz import load_weights
 from edge_fer.lab.weights.tflite import weights_from_tflite
 from edge_fer.types import LABELS
 from tests.lab.support.portraits import portrait_crop
-from tests.lab.support.tiny import add_detector
+from tests.lab.support.tiny import tiny_models
 
 # The converter and the quantizer warn of this and that, from half a dozen libraries.
 pytestmark = [pytest.mark.lab, pytest.mark.filterwarnings("ignore")]
@@ -176,8 +177,9 @@ def test_the_runtime_reads_with_it_what_the_network_reads(journey: Journey, face
 
 @pytest.mark.slow
 def test_it_runs_on_the_sample(journey: Journey, tmp_path: Path) -> None:
-    shutil.copytree(journey.models, tmp_path, dirs_exist_ok=True)
-    add_detector(tmp_path)
+    tiny_models(tmp_path)  # with a detector
+    shutil.copy(journey.models / "mine.tflite", tmp_path)
+    update_manifest(tmp_path, {"mine": ModelStore(journey.models).spec("mine", "classify")})
     with EdgeFer(capture__source="sample", models=str(tmp_path), classify__model="mine") as fer:
         faces = next(reading.faces for reading in fer if any(face.probabilities for face in reading.faces))
     assert sum(faces[0].probabilities.values()) == pytest.approx(1, abs=1e-3)

@@ -30,21 +30,15 @@ def tiny_network(seed: int, side: int = SIZE) -> bytes:
 
 def tiny_models(folder: Path, temperature: float = 2.0) -> ModelStore:
     """The packaged detector and a tiny classifier."""
-    add_detector(folder)
-    tiny = ClassifierSpec(
-        task="classify", input=InputSpec(size=SIZE, colour="grey", mean=0.5, std=0.25), quantization="float32",
-        labels=LABELS, crop=CropSpec(eye_distance=0.3, eye_y=0.37, detail=SIZE), temperature=temperature,
-        source="drawn at random", licence="none", **write_artefact(folder, TINY, tiny_network(0)),
-    )  # fmt: skip
-    update_manifest(folder, {TINY: tiny})
-    return ModelStore(folder)
-
-
-def add_detector(folder: Path) -> None:
-    """Copy the packaged detector into a folder of artefacts."""
     packaged = ModelStore()
     detector = {name: spec for name, spec in packaged.networks.items() if spec.task != "classify"}
     folder.mkdir(parents=True, exist_ok=True)
     for spec in detector.values():
         shutil.copy(packaged.folder / spec.file, folder / spec.file)
-    update_manifest(folder, detector)
+    tiny = ClassifierSpec(
+        task="classify", input=InputSpec(size=SIZE, colour="grey", mean=0.5, std=0.25), quantization="float32",
+        labels=LABELS, crop=CropSpec(eye_distance=0.3, eye_y=0.37, detail=SIZE), temperature=temperature,
+        source="drawn at random", licence="none", **write_artefact(folder, TINY, tiny_network(0)),
+    )  # fmt: skip
+    update_manifest(folder, {**detector, TINY: tiny})
+    return ModelStore(folder)
