@@ -249,6 +249,6 @@ def plot(report: LayerReport, marked: int = 10) -> Figure:
     axes.set_xlabel("operator, in the order in which they run")
     axes.set_ylabel("signal to noise (dB)")
     axes.set_title(f"INT8 against float32 on {report.faces} faces")
-    axes.legend()
+    axes.legend(loc="lower left")
     axes.grid(visible=True, alpha=0.3)
     return figure

@@ -121,5 +121,5 @@ def _draw(axes: Axes, rows: Sequence[Row], names: Mapping[str, str], label: str)
             axes.axvline(float(before["updates"]), color="grey", linestyle=":", linewidth=1)
     axes.set_xlabel("step")
     axes.set_ylabel(label)
-    axes.legend()
+    axes.legend(loc="upper left")  # the best place would be searched for, long on a busy machine
     axes.grid(visible=True, alpha=0.3)
