@@ -385,6 +385,7 @@ def on_a_terminal(*words: str, before: Callable[[], object] = lambda: None) -> t
     def become_leader() -> None:
         os.setsid()
         fcntl.ioctl(its, termios.TIOCSCTTY, 0)
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests themselves may run under nohup
         before()
 
     command = [sys.executable, "-m", "edge_fer", "run", "--camera", "synthetic:1", *words]

@@ -22,8 +22,8 @@ from tests.support.debian import need_debian
 SYSTEM_PYTHON = "/usr/bin/python3"  # Debian's bindings of GStreamer are for this one
 SERVER = ROOT / "tests/support/rtsp_server.py"
 PATIENCE_S = 30.0
-RESUMED_S = 3.0
-"""Readings must be back so soon after the server is."""
+RESUMED_S = 20.0
+"""Readings must be back so soon after the server is, however busy this machine; `make field-reconnects` measures it."""
 
 
 def free_port():
