@@ -15,7 +15,7 @@ from edge_fer.common.closeable import Closeable
 from edge_fer.types import AlignedFace
 
 if TYPE_CHECKING:
-    from edge_fer.inference.manifest import CropSpec
+    from edge_fer.inference.manifest_parts import CropSpec
     from edge_fer.inference.supervised import SupervisedBackend
     from edge_fer.types import Expression, Origin
 

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from edge_fer.errors import BackendError, ModelError
 from edge_fer.expression.feature_branch import FeatureBranch
 from edge_fer.inference import TensorSpec
-from edge_fer.inference.manifest import ClassifierSpec, FurtherOutput
+from edge_fer.inference.manifest import ClassifierSpec
+from edge_fer.inference.manifest_parts import FurtherOutput
 from edge_fer.inference.quantization import dequantize
 from edge_fer.types import LABELS, Image
 

@@ -12,11 +12,25 @@ Another task is another class, listed in `ModelSpec`. docs/bring-your-own-networ
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 from typing_extensions import Self
 
+from edge_fer.inference.manifest_parts import (
+    Accuracy,
+    BranchSpec,
+    CropSpec,
+    EdgeTpuFile,
+    FailoverSpec,
+    FileName,
+    FurtherOutput,
+    ModelFile,
+    Record,
+    RegionSpec,
+    Sha256,
+    ValenceArousal,
+)
 from edge_fer.inference.picture_spec import InputSpec, MtcnnInput
 from edge_fer.types import LABELS, Label
 
@@ -29,120 +43,8 @@ Task = NetworkTask | Literal["ensemble"]
 
 _SUM_TOLERANCE = 1e-3  # of the weights of an ensemble: they are rounded
 
-FileName = Annotated[str, Field(pattern=r"^[^\x00]+$")]
-"""Of a file in the folder of the manifest, or elsewhere by its whole path."""
 
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-
-
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class CropSpec(_Record):
-    """How a face is cut out for a classifier, as its training faces were.
-
-    The eyes are turned level and brought to `eye_y`, `eye_distance` apart, all as fractions
-    of the crop's side. The face is sampled at `detail` x `detail` pixels before it is enlarged
-    to the network's input. For the shipped networks chosen by measurement on validation faces.
-    """
-
-    eye_distance: float = Field(gt=0, lt=1)
-    eye_y: float = Field(gt=0, lt=1)
-    detail: int = Field(gt=0)
-
-
-class Accuracy(_Record):
-    """Figures that were measured on a named set; all 0..1."""
-
-    dataset: str
-    images: int
-    float32: float
-    int8: float
-    agreement: float
-
-
-class FurtherOutput(_Record):
-    """An output beside the labels.
-
-    Attributes:
-        width: how many values it has.
-        name: its name in the file; None: it is found by its width.
-    """
-
-    width: int = Field(gt=0)
-    name: str | None = None
-
-
-class ValenceArousal(FurtherOutput):
-    """Valence and arousal, each -1..1."""
-
-    width: Literal[2] = 2
-
-
-class FailoverSpec(_Record):
-    """When two devices read a face alike; see `edge_fer.expression.failover`.
-
-    Attributes:
-        tolerance: largest difference of a probability, 0..1. Of 2,000 answers of the shipped network made of random
-            numbers, 1 % came as near to a right one; the two golden faces' right answers are 0.5 apart.
-        golden_seeds: random seeds of the golden faces, which a device must read as the CPU does before it is used. The
-            network should read them differently: then a device that repeats its last answer fails.
-    """
-
-    tolerance: float = Field(0.2, gt=0, lt=1)
-    golden_seeds: tuple[int, ...] = Field((4, 12), min_length=2)
-
-
-class BranchSpec(_Record):
-    """The second input of a network: hand-made features of the face, which layers outside of its file read.
-
-    Attributes:
-        file: their weights (.npz) beside the manifest; see `edge_fer.expression.feature_branch`.
-        sha256: the file's hash.
-        landmarks: name of the entry, in the same manifest, that finds the 68 landmarks among the features.
-    """
-
-    file: FileName
-    sha256: Sha256
-    landmarks: str
-
-
-class EdgeTpuFile(_Record):
-    """The same network compiled for the Edge TPU.
-
-    Attributes:
-        file: its name beside the manifest.
-        sha256: the file's hash.
-        compiler: name and version of the compiler.
-    """
-
-    file: FileName
-    sha256: Sha256
-    compiler: str
-
-
-class RegionSpec(_Record):
-    """The network that says which part of a face the classifier looks at; see `edge_fer.expression.region`.
-
-    Attributes:
-        file: its name beside the manifest. It takes what the classifier takes, and gives the six numbers of an affine
-            map.
-        sha256: the file's hash.
-    """
-
-    file: FileName
-    sha256: Sha256
-
-
-class ModelFile(NamedTuple):
-    """A file beside the manifest, and its hash."""
-
-    file: str
-    sha256: str
-
-
-class EntrySpec(_Record):
+class EntrySpec(Record):
     """What every entry has.
 
     Attributes:
@@ -293,7 +195,7 @@ class ClassifierSpec(NetworkSpec):
         return f"{super().summary}{figures}"
 
 
-class LandmarkAccuracy(_Record):
+class LandmarkAccuracy(Record):
     """How far landmarks are from those that a network learned from, on a named set.
 
     Attributes:
@@ -328,7 +230,7 @@ class LandmarksSpec(NetworkSpec):
         return f"{super().summary}{figures}"
 
 
-class EnsembleMember(_Record):
+class EnsembleMember(Record):
     """A classifier of an ensemble.
 
     Attributes:
@@ -340,7 +242,7 @@ class EnsembleMember(_Record):
     weight: float = Field(gt=0, le=1)
 
 
-class NestedAccuracy(_Record):
+class NestedAccuracy(Record):
     """Accuracy of an ensemble whose weights were chosen, in turns, on the other faces of the set; 0..1."""
 
     dataset: str
@@ -402,7 +304,7 @@ ModelSpec = Annotated[ClassifierSpec | EnsembleSpec | LandmarksSpec | MtcnnSpec,
 """An entry of the manifest."""
 
 
-class Manifest(_Record):
+class Manifest(Record):
     """All entries of a folder, by name."""
 
     schema_: Literal["edge-fer/models/1"] = Field(alias="schema")

@@ -13,7 +13,6 @@ from edge_fer.inference.manifest import (
     ClassifierSpec,
     EnsembleSpec,
     LandmarksSpec,
-    ModelFile,
     ModelSpec,
     MtcnnSpec,
     MtcnnTask,
@@ -22,6 +21,7 @@ from edge_fer.inference.manifest import (
     Task,
 )
 from edge_fer.inference.manifest_parser import parse_manifest
+from edge_fer.inference.manifest_parts import ModelFile
 
 MANIFEST = "manifest.yaml"
 

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from edge_fer.errors import BackendError, ModelError
 from edge_fer.expression import ExpressionModel
 from edge_fer.expression.ensemble import Ensemble, combine
-from edge_fer.inference.manifest import CropSpec, EnsembleMember, EnsembleSpec
+from edge_fer.inference.manifest import EnsembleMember, EnsembleSpec
+from edge_fer.inference.manifest_parts import CropSpec
 from edge_fer.types import AlignedFace, Expression, Origin
 
 CROP = CropSpec(eye_distance=0.3, eye_y=0.37, detail=64)

@@ -21,7 +21,8 @@ from edge_fer.expression.scheduler import Classification
 from edge_fer.faces.align import align, eye_transform, places_in_picture
 from edge_fer.inference import TensorSpec
 from edge_fer.inference.fake import FakeBackend
-from edge_fer.inference.manifest import ClassifierSpec, CropSpec, EdgeTpuFile, RegionSpec
+from edge_fer.inference.manifest import ClassifierSpec
+from edge_fer.inference.manifest_parts import CropSpec, EdgeTpuFile, RegionSpec
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.inference.picture_spec import InputSpec
 from edge_fer.schema import to_dict

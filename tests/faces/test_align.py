@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_fer.faces.align import align, eye_transform
-from edge_fer.inference.manifest import CropSpec
+from edge_fer.inference.manifest_parts import CropSpec
 from tests.support.records import landmarks_at
 
 CROP = CropSpec(eye_distance=0.4, eye_y=0.4, detail=224)

@@ -14,8 +14,9 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from edge_fer.errors import ModelError
-from edge_fer.inference.manifest import ClassifierSpec, EnsembleSpec, FailoverSpec, Manifest, MtcnnSpec
+from edge_fer.inference.manifest import ClassifierSpec, EnsembleSpec, Manifest, MtcnnSpec
 from edge_fer.inference.manifest_parser import parse_manifest
+from edge_fer.inference.manifest_parts import FailoverSpec
 from edge_fer.inference.model_store import MANIFEST, ModelStore, packaged_folder
 from edge_fer.types import LABELS
 

@@ -30,7 +30,7 @@ from edge_fer.capture.sources import SourceFrame
 from edge_fer.expression.classifier import Classifier, open_classifier
 from edge_fer.expression.failover import Failover, agree
 from edge_fer.expression.open_model import open_expression_model
-from edge_fer.inference.manifest import FailoverSpec
+from edge_fer.inference.manifest_parts import FailoverSpec
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.pipeline import Pipeline
 from edge_fer.publish import Sink

@@ -23,7 +23,8 @@ import cv2
 
 from edge_fer.errors import OutputError, SourceError
 from edge_fer.faces.detectors import Detector, open_detector
-from edge_fer.inference.manifest import ClassifierSpec, CropSpec
+from edge_fer.inference.manifest import ClassifierSpec
+from edge_fer.inference.manifest_parts import CropSpec
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.lab.console import Reporter
 from edge_fer.lab.datasets.crops import CROPS, Crops

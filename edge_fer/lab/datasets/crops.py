@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edge_fer.common.text import first_problem
 from edge_fer.errors import SourceError
-from edge_fer.inference.manifest import CropSpec
+from edge_fer.inference.manifest_parts import CropSpec
 from edge_fer.lab.datasets.dataset import reading
 from edge_fer.types import Label
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from edge_fer.faces.align import align
 from edge_fer.faces.detectors import Detector
-from edge_fer.inference.manifest import CropSpec
+from edge_fer.inference.manifest_parts import CropSpec
 from edge_fer.types import Face, Image, Landmarks, Point
 
 _FRAMED, _BORDER = 300, 150  # long side of a photo in a border, and how wide that is, pixels

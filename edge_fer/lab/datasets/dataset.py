@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from edge_fer.capture.sources import picture
 from edge_fer.errors import SourceError
-from edge_fer.inference.manifest import CropSpec
+from edge_fer.inference.manifest_parts import CropSpec
 from edge_fer.types import LABELS, Box, Image
 
 SUFFIXES = frozenset(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from edge_fer.faces.align import align
 from edge_fer.faces.detectors import Detector
-from edge_fer.inference.manifest import CropSpec
+from edge_fer.inference.manifest_parts import CropSpec
 from edge_fer.lab.datasets.pictures import resize
 from edge_fer.types import Face, Image, Point
 

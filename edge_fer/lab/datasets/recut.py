@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from edge_fer.errors import OutputError, SourceError
 from edge_fer.faces.align import align
 from edge_fer.faces.detectors import Detector, open_detector
-from edge_fer.inference.manifest import CropSpec
+from edge_fer.inference.manifest_parts import CropSpec
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.lab.console import Progress, Reporter
 from edge_fer.lab.datasets.dataset import Split

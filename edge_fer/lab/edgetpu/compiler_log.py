@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_fer.errors import ModelError, OutputError
-from edge_fer.inference.manifest import EdgeTpuFile, NetworkEntry
+from edge_fer.inference.manifest import NetworkEntry
+from edge_fer.inference.manifest_parts import EdgeTpuFile
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.lab.edgetpu.check import COMPILED
 from edge_fer.lab.model_folder import update_manifest

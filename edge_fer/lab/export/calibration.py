@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from edge_fer.errors import SourceError
 from edge_fer.faces.detectors import open_detector
-from edge_fer.inference.manifest import CropSpec
+from edge_fer.inference.manifest_parts import CropSpec
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.lab.console import Progress, silent
 from edge_fer.lab.datasets.dataset import Dataset, Split, read_picture

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_fer.inference.manifest import Accuracy, BranchSpec, ClassifierSpec, FurtherOutput, RegionSpec
+from edge_fer.inference.manifest import ClassifierSpec
+from edge_fer.inference.manifest_parts import Accuracy, BranchSpec, FurtherOutput, RegionSpec
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.lab.console import Reporter
 from edge_fer.lab.datasets.dataset import Split

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from edge_fer.errors import ModelError, SourceError
 from edge_fer.expression.feature_branch import FeatureBranch
-from edge_fer.inference.manifest import CropSpec
+from edge_fer.inference.manifest_parts import CropSpec
 from edge_fer.inference.picture_spec import InputSpec
 from edge_fer.lab.datasets.dataset import Dataset, Split
 from edge_fer.lab.export import balance

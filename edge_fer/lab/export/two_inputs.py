@@ -12,7 +12,7 @@ import numpy as np
 from edge_fer.errors import ModelError
 from edge_fer.expression.feature_branch import BranchLayers, FeatureBranch
 from edge_fer.expression.landmarks import open_landmarks
-from edge_fer.inference.manifest import BranchSpec
+from edge_fer.inference.manifest_parts import BranchSpec
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.lab.model_folder import write_file
 from edge_fer.lab.networks.base import Network

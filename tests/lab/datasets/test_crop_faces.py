@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from edge_fer.errors import EdgeFerError, OutputError, SourceError
 from edge_fer.faces.align import align
 from edge_fer.faces.detectors import open_detector
-from edge_fer.inference.manifest import CropSpec
+from edge_fer.inference.manifest_parts import CropSpec
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.lab.cli.app import app
 from edge_fer.lab.datasets import open_dataset

@@ -9,7 +9,7 @@ import pytest
 
 from edge_fer.errors import OutputError, SourceError
 from edge_fer.faces.detectors import open_detector
-from edge_fer.inference.manifest import CropSpec
+from edge_fer.inference.manifest_parts import CropSpec
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.lab.console import silent
 from edge_fer.lab.datasets import open_dataset

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from edge_fer.errors import ModelError
-from edge_fer.inference.manifest import ClassifierSpec, CropSpec
+from edge_fer.inference.manifest import ClassifierSpec
+from edge_fer.inference.manifest_parts import CropSpec
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.inference.picture_spec import InputSpec
 from edge_fer.lab.edgetpu.compiler_log import CompilerLog, check_log, read_log, record

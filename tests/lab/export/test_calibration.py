@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edge_fer.errors import SourceError
-from edge_fer.inference.manifest import CropSpec
+from edge_fer.inference.manifest_parts import CropSpec
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.lab.datasets.dataset import Dataset, Split, hard
 from edge_fer.lab.export.calibration import FEWEST, calibration_faces, coloured

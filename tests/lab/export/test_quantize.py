@@ -18,7 +18,8 @@ from torch import nn
 from typer.testing import CliRunner
 
 from edge_fer.errors import ConfigError, EdgeFerError, ModelError
-from edge_fer.inference.manifest import ClassifierSpec, CropSpec
+from edge_fer.inference.manifest import ClassifierSpec
+from edge_fer.inference.manifest_parts import CropSpec
 from edge_fer.inference.picture_spec import InputSpec
 from edge_fer.lab.cli.app import app
 from edge_fer.lab.edgetpu.rules import check_int8
