@@ -113,7 +113,10 @@ class Site:
         assert self._token is not None
         if request.method != "POST":
             return RedirectResponse("/", 303)
-        given = await _token_in_form(request)
+        try:
+            given = await _token_in_form(request)
+        except ClientDisconnect:  # in the middle of the form: it has given no token, not a wrong one
+            return Response(status_code=400)
         verdict = self._token.verify(given.strip(), address_of(request))
         if verdict != "right":
             return self._guard.unauthorised(request, verdict)
@@ -130,9 +133,13 @@ class Site:
 
 
 async def _token_in_form(request: Request) -> str:
-    """The field `token` of a form; empty where there is none, or where the form is too long."""
+    """The field `token` of a form; empty where there is none, or where the form is too long.
+
+    Raises:
+        ClientDisconnect: when the form is not sent to its end.
+    """
     body = b""
-    with suppress(ClientDisconnect, ValueError):
+    with suppress(ValueError):
         async for part in request.stream():
             body += part
             if len(body) > MAX_BODY_BYTES:

@@ -402,17 +402,17 @@ def test_many_refused_upgrades_of_which_nothing_is_read_keep_nobody_out(tmp_path
 
 
 @pytest.mark.parametrize("pause", [False, True])
-def test_a_broken_body_is_no_fault_of_the_server(
-    sites: tuple[HttpSink, HttpSink, Errors], pause: bool, caplog: pytest.LogCaptureFixture
+def test_a_broken_body_is_no_fault_of_the_server_and_no_wrong_token(
+    pause: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     head = LOGIN + b"Transfer-Encoding: chunked\r\n\r\n1\r\nt\r\n"
-    for bad in (b"zz\r\n", b"f" * 40 + b"\r\n", b"1\r\nab"):
-        with raw(sites[1], head if pause else head + bad) as connection:
-            if pause:
-                connection.sendall(bad)
-            assert is_cut_off(connection)
+    with serving(token_file=write_token(tmp_path)) as sink:  # one that has not warned yet, which it does seldom
+        for bad in (b"zz\r\n", b"f" * 40 + b"\r\n", b"1\r\nab"):
+            with raw(sink, head if pause else head + bad) as connection:
+                if pause:
+                    connection.sendall(bad)
+                assert is_cut_off(connection)
     assert caplog.text == ""
-    assert sites[2].heard == []
 
 
 def test_a_message_that_is_no_text_ends_its_web_socket(locked: HttpSink, caplog: pytest.LogCaptureFixture) -> None:
