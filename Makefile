@@ -17,7 +17,7 @@ demo: $(RUN)/.installed  ## read the sample clip, print its labels, write the an
 	$(RUN)/bin/edge-fer run --camera sample --record out/sample.mp4 --format text
 	@echo "The annotated video is out/sample.mp4"
 
-test: $(RUN)/.installed-test  ## the quick tests of the runtime, with coverage (about three minutes)
+test: $(RUN)/.installed-test  ## the quick tests of the runtime, with coverage (about four minutes)
 	$(RUN)/bin/coverage erase
 	$(RUN)/bin/coverage run -m pytest --numprocesses $(WORKERS) --dist loadfile --ignore=tests/lab -m 'not slow' $(SLOWEST) $(TEST_ARGS)
 	$(RUN)/bin/coverage combine -q

@@ -97,9 +97,9 @@ def open_region(
     Raises:
         ModelError: when it is missing, corrupt or not what was expected.
     """
-    content = store.load_region(spec)
-    if spec.region is None or content is None:
+    if spec.region is None:
         return None
+    content = store.read(spec.region)
     with ExitStack() as stack:
         try:
             finder = stack.enter_context(open_backend(device, content, threads=threads))

@@ -47,10 +47,9 @@ def open_branch(store: ModelStore, model: str, spec: ClassifierSpec) -> FeatureB
     Raises:
         ModelError: when its weights or its network of landmarks are missing, corrupt or not what was expected.
     """
-    content = store.load_branch(spec)
-    if spec.branch is None or content is None:
+    if spec.branch is None:
         return None
-    layers = read_layers(content, model, spec)
+    layers = read_layers(store.read(spec.branch), model, spec)
     try:
         landmarks = open_landmarks(store, spec.branch.landmarks)
     except ModelError as error:

@@ -86,8 +86,8 @@ class NetworkSpec(EntrySpec):
     @property
     def files(self) -> tuple[ModelFile, ...]:
         """The network, and what was compiled of it."""
-        compiled = (ModelFile(self.edgetpu.file, self.edgetpu.sha256),) if self.edgetpu else ()
-        return (ModelFile(self.file, self.sha256), *compiled)
+        compiled = (self.edgetpu,) if self.edgetpu else ()
+        return (ModelFile(file=self.file, sha256=self.sha256), *compiled)
 
     @property
     def hashes(self) -> frozenset[str]:
@@ -185,7 +185,7 @@ class ClassifierSpec(NetworkSpec):
     @property
     def files(self) -> tuple[ModelFile, ...]:
         """The network, what was compiled of it, the one that says where it looks, and weights of a second input."""
-        further = (ModelFile(part.file, part.sha256) for part in (self.region, self.branch) if part)
+        further = (part for part in (self.region, self.branch) if part)
         return (*super().files, *further)
 
     @property

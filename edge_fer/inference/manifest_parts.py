@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -59,6 +59,18 @@ class ValenceArousal(FurtherOutput):
     width: Literal[2] = 2
 
 
+class ModelFile(Record):
+    """A file beside the manifest.
+
+    Attributes:
+        file: its name.
+        sha256: its hash.
+    """
+
+    file: FileName
+    sha256: Sha256
+
+
 class FailoverSpec(Record):
     """When two devices read a face alike; see `edge_fer.expression.failover`.
 
@@ -73,49 +85,30 @@ class FailoverSpec(Record):
     golden_seeds: tuple[int, ...] = Field((4, 12), min_length=2)
 
 
-class BranchSpec(Record):
+class BranchSpec(ModelFile):
     """The second input of a network: hand-made features of the face, which layers outside of its file read.
 
+    The file holds their weights (.npz); see `edge_fer.expression.feature_branch`.
+
     Attributes:
-        file: their weights (.npz) beside the manifest; see `edge_fer.expression.feature_branch`.
-        sha256: the file's hash.
         landmarks: name of the entry, in the same manifest, that finds the 68 landmarks among the features.
     """
 
-    file: FileName
-    sha256: Sha256
     landmarks: str
 
 
-class EdgeTpuFile(Record):
+class EdgeTpuFile(ModelFile):
     """The same network compiled for the Edge TPU.
 
     Attributes:
-        file: its name beside the manifest.
-        sha256: the file's hash.
         compiler: name and version of the compiler.
     """
 
-    file: FileName
-    sha256: Sha256
     compiler: str
 
 
-class RegionSpec(Record):
+class RegionSpec(ModelFile):
     """The network that says which part of a face the classifier looks at; see `edge_fer.expression.region`.
 
-    Attributes:
-        file: its name beside the manifest. It takes what the classifier takes, and gives the six numbers of an affine
-            map.
-        sha256: the file's hash.
+    It takes what the classifier takes, and gives the six numbers of an affine map.
     """
-
-    file: FileName
-    sha256: Sha256
-
-
-class ModelFile(NamedTuple):
-    """A file beside the manifest, and its hash."""
-
-    file: str
-    sha256: str

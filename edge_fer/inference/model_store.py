@@ -110,7 +110,7 @@ class ModelStore:
             ModelError: when it is missing, truncated or changed.
         """
         spec = self.spec(name, task)
-        return self.read(ModelFile(spec.file, spec.sha256))
+        return self.read(spec.files[0])
 
     def load_compiled(self, name: str, task: NetworkTask) -> bytes:
         """The content of the same network compiled for the Edge TPU, checked against its hash.
@@ -124,29 +124,7 @@ class ModelStore:
                 f"expected `{name}` compiled for the Edge TPU, found no `edgetpu` in its entry of "
                 f"{self.folder / MANIFEST}; {_how_to_compile(spec)}"
             )
-        return self.read(ModelFile(spec.edgetpu.file, spec.edgetpu.sha256))
-
-    def load_region(self, spec: ClassifierSpec) -> bytes | None:
-        """The content of the network that says where a classifier looks; None for one that sees whole faces.
-
-        Args:
-            spec: the classifier's entry.
-
-        Raises:
-            ModelError: when it is missing, truncated or changed.
-        """
-        return None if spec.region is None else self.read(ModelFile(spec.region.file, spec.region.sha256))
-
-    def load_branch(self, spec: ClassifierSpec) -> bytes | None:
-        """The content of the file with a classifier's second input; None for one that reads the picture alone.
-
-        Args:
-            spec: the classifier's entry.
-
-        Raises:
-            ModelError: when it is missing, truncated or changed.
-        """
-        return None if spec.branch is None else self.read(ModelFile(spec.branch.file, spec.branch.sha256))
+        return self.read(spec.edgetpu)
 
     def read(self, file: ModelFile) -> bytes:
         """The content of one file of the folder, checked against its hash.

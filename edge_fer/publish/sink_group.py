@@ -18,7 +18,7 @@ from edge_fer.types import Image
 Unsent: TypeAlias = dict[str, Sequence[Any]]
 """Records that have not reached whom they are for, by sink; see `edge_fer.publish.Sink.take_unsent`."""
 
-_FREE = frozenset({"stdout", "python"})
+_MAY_LAG = frozenset({"stdout", "python"})
 
 _log = logging.getLogger(__name__)
 
@@ -89,7 +89,7 @@ class SinkGroup(Closeable):
         Standard output is left out: when it takes no more, that is an error, or its reader's wish. So is a program
         that iterates over the readings: it gets the newest.
         """
-        found = {name: sink for name, sink in self.conditions.items() if name not in _FREE}
+        found = {name: sink for name, sink in self.conditions.items() if name not in _MAY_LAG}
         return +Counter({name: sink.dropped + sink.waiting for name, sink in found.items()})
 
     def close(self) -> None:

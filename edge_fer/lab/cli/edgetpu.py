@@ -118,7 +118,7 @@ def _read(model: str, folder: Path | None) -> dict[str, bytes]:
         known = ", ".join(sorted(store.networks))
         raise ModelError(f"expected a .tflite file or one of {known}, found `{model}`")
     parts = {model: store.load(model, spec.task)}
-    region = store.load_region(spec) if spec.task == "classify" else None
+    region = store.read(spec.region) if spec.task == "classify" and spec.region else None
     return parts if region is None else {**parts, f"{model}.region": region}
 
 

@@ -69,7 +69,7 @@ def layers(
     store = ModelStore(models)
     model = model_of(model, store)
     entry = store.spec(model, "classify")
-    spec, region = entry.input, store.load_region(entry)
+    spec, region = entry.input, store.read(entry.region) if entry.region else None
     int8_model = store.load(model, "classify") if int8 is None else _content(int8)
     pictures = _some_faces(data, layout, Split.VALIDATION, faces, seed, spec)
     if region is not None:

@@ -23,7 +23,7 @@ def filter_(
     layout: Annotated[str, typer.Option(help=LAYOUT_HELP)] = "affectnet-automatic",
     threads: Annotated[int, typer.Option(min=1, help="Processor threads of a classification.")] = 2,
 ) -> None:
-    """Keep the faces of a noisy data set whose labels a teacher believes.
+    """Keep the faces of a noisy data set whose labels a teacher finds probable.
 
     In: faces that were labelled automatically. Out: the list of those that are kept, for `edge-fer lab train --data
     noisy=OUT`; filter.json, how many were kept and dropped of each expression; dropped.txt, which. Pictures stay where

@@ -1,4 +1,4 @@
-"""Labels that a teacher doubts: faces are kept where it gives their label more than a least probability.
+"""Labels that a teacher finds improbable: faces are kept where it gives their label more than a least probability.
 
 Labels that a network or a search engine made are wrong for many faces. A trained classifier, or an ensemble, reads each
 face once; what it finds improbable is left out, counted and listed.
@@ -33,7 +33,7 @@ class FilterRecord(Record):
         above: probability of their label that faces were kept above, 0..1.
         faces: faces that there were.
         kept: faces that were kept, by label.
-        dropped: faces whose label the teacher doubts, by label.
+        dropped: faces whose label the teacher finds improbable, by label.
         unreadable: pictures that could not be read; they are dropped, too.
     """
 
@@ -50,7 +50,7 @@ class FilterRecord(Record):
 def filter_labels(
     dataset: Dataset, teacher: ExpressionModel, above: float, out: Path, progress: Progress
 ) -> FilterRecord:
-    """Keep the faces whose labels a teacher believes, as a list of AffectNet's kind.
+    """Keep the faces whose labels a teacher finds probable, as a list of AffectNet's kind.
 
     Args:
         dataset: faces in files, cut out by their owner.

@@ -211,7 +211,7 @@ class Teacher(ExpressionModel):
         pass
 
 
-def test_labels_that_a_teacher_doubts_are_dropped_and_counted(tmp_path: Path) -> None:
+def test_labels_that_a_teacher_finds_improbable_are_dropped_and_counted(tmp_path: Path) -> None:
     folder = automatic_affectnet(tmp_path / "all", 24)  # grey 0, 10, ... 230; neutral, happiness, sadness, ...
     pictures = folder / "Automatically_Annotated_Images/1"
     (pictures / "16.jpg").write_bytes(b"no picture")

@@ -173,7 +173,7 @@ class Film:
     def _decode(self, packet: av.Packet[Any]) -> list[av.VideoFrame]:
         try:
             return self._context.decode(packet)
-        except av.EOFError:
+        except av.EOFError:  # the decoder has given its last frame
             pass
         except av.FFmpegError as error:
             self._lose(error_text(error))
