@@ -182,7 +182,8 @@ def _annotated(folder: Path, split: Split) -> Iterator[_Face]:
         if name not in pictures:
             raise SourceError(f"expected the picture {name} of {path} below {folder / 'images'}, found none")
         try:
-            code = str(np.load(path).item())
+            with path.open("rb") as file:
+                code = str(np.lib.format.read_array(file).item())
         except (OSError, EOFError, ValueError) as error:
             raise SourceError(f"expected one number from 0 to 10 in {path}, found: {error}") from error
         yield pictures[name], _expression(code, str(path)), split

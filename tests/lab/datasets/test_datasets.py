@@ -247,6 +247,16 @@ def test_the_filter_from_the_command_line(tmp_path: Path) -> None:
     assert f"{'neutral':12}{record.kept['neutral']:>10} kept" in result.output
 
 
+def test_an_annotation_that_is_an_archive_is_refused_in_a_line(tmp_path: Path) -> None:
+    for name in ("images", "annotations"):
+        (tmp_path / "train_set" / name).mkdir(parents=True)
+    picture(tmp_path / "train_set" / "images" / "0.jpg", 50)
+    with (tmp_path / "train_set" / "annotations" / "0_exp.npy").open("wb") as file:
+        np.savez(file, code=np.array("1"))
+    with pytest.raises(SourceError, match=r"expected one number from 0 to 10 in .*0_exp\.npy, found: the magic"):
+        open_dataset(tmp_path)
+
+
 @pytest.mark.parametrize("folders", [True, False])
 def test_affectnet_annotation_files(tmp_path: Path, folders: bool) -> None:
     for name, codes in {"train_set": [0, 1, 6, 7], "val_set": [5]}.items():

@@ -12,6 +12,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from edge_fer.lab.arrays import read_npz
 from edge_fer.lab.cli.app import app
 from edge_fer.lab.datasets import open_dataset
 from edge_fer.lab.datasets.landmarks import save_landmarks
@@ -75,7 +76,7 @@ def test_every_stage_is_trained_and_the_first_is_of_the_top(tmp_path: Path, case
         rows = list(csv.DictReader(file))
     assert [row["stage"] for row in rows] == [stage.name for stage in stages]
     assert [float(row["lr"]) for row in rows] == [stage.lr for stage in stages]
-    first, last = (np.load(out / f"{stage.name}.npz") for stage in (stages[0], stages[-1]))
+    first, last = (read_npz(out / f"{stage.name}.npz") for stage in (stages[0], stages[-1]))
     torch.manual_seed(recipe.seed)
     start = open_network(recipe.start.network)(0.125).state_dict()[case.frozen].half().numpy()
     assert np.array_equal(first[case.frozen], start)

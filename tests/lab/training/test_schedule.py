@@ -12,6 +12,7 @@ import torch
 from pydantic import ValidationError
 
 from edge_fer.errors import ConfigError
+from edge_fer.lab.arrays import read_npz
 from edge_fer.lab.datasets.dataset import Dataset, Split
 from edge_fer.lab.training.loop import BEST, LAST, Trainer
 from edge_fer.lab.training.objective import effective_number, inverse_frequency, label_weights, make_optimizer
@@ -111,7 +112,7 @@ def test_the_best_weights_are_those_of_the_lowest_loss(tmp_path: Path) -> None:
     Trainer(tiny(), simple(epochs=9, best_by="loss", patience=2), {"faces": misleading()}, tmp_path).fit()
     losses = [float(row["val_loss"]) for row in log(tmp_path)]
     assert len(losses) == np.argmin(losses) + 1 + 2
-    best, last = (np.load(tmp_path / name)["head_ferplus.weight"] for name in (BEST, LAST))
+    best, last = (read_npz(tmp_path / name)["head_ferplus.weight"] for name in (BEST, LAST))
     assert not np.array_equal(best, last)
 
 
