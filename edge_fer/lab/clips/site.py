@@ -9,7 +9,11 @@ from __future__ import annotations
 import json
 import logging
 import secrets
+import signal
 import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import uvicorn
@@ -84,15 +88,29 @@ class LabellingServer:
         self._server = uvicorn.Server(config)
 
     def run(self) -> None:
-        """Serve until Ctrl-C, or until `stop` is called."""
+        """Serve until Ctrl-C or SIGTERM, or until `stop` is called."""
         try:
-            self._server.run(sockets=[self._listener])
+            with suppress(KeyboardInterrupt), _terminating():
+                self._server.run(sockets=[self._listener])
         finally:
             self._listener.close()
 
     def stop(self) -> None:
         """Let `run` end; for any thread."""
         self._server.should_exit = True
+
+
+@contextmanager
+def _terminating() -> Iterator[None]:
+    """SIGTERM, which uvicorn raises again when it has ended, is no reason to leave frames behind."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def site(labelling: Labelling, key: str, unauthenticated: UnauthenticatedConnections) -> ASGIApp:
