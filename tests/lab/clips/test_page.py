@@ -49,6 +49,8 @@ def site(browser: Browser, folder: Path) -> Iterator[LabellingServer]:
         asked = [urlsplit(address) for address in browser.requests]
         assert {address.hostname for address in asked if address.scheme not in ("data", "blob")} == {"127.0.0.1"}
         assert [told for told in browser.complaints if "getImageData" not in told] == []  # that is this test's
+        browser.call("Page.navigate", url="about:blank")  # else it asks for frames when the server has gone
+        browser.until("location.href === 'about:blank'")
 
 
 def press(browser: Browser, *keys: str) -> None:
