@@ -100,3 +100,64 @@ def label(
         typer.echo(f"{len(labelling)} clips; open {server.url}")
         typer.echo("Ctrl-C ends it; what is saved stays.")
         server.run()
+
+
+@clips.command()
+def trim(
+    folder: Annotated[Path, typer.Argument(help="Folder of the clips.")] = Path("clips"),
+    out: Annotated[Path, typer.Option(help="Where the faces go: a new folder, or one of an earlier run.")] = Path(
+        "tracks"
+    ),
+    labeller: Annotated[str | None, typer.Option(help="Whose marks; default: those beside the clips.")] = None,
+    whole: Annotated[bool, typer.Option("--whole", help="Whole pictures instead of faces.")] = False,
+    keep_non_correlating: Annotated[
+        bool, typer.Option("--keep-non-correlating", help="Also clips that do not show what was expected (G).")
+    ] = False,
+    keep_heavy: Annotated[bool, typer.Option("--keep-heavy", help="Also mostly covered faces (P).")] = False,
+    keep_other: Annotated[bool, typer.Option("--keep-other", help="Also clips marked as other (X).")] = False,
+    classifier: Annotated[
+        str | None, typer.Option(help="Cut as this one takes faces; default: as `--model` of a run.")
+    ] = None,
+    models: Annotated[
+        Path | None, typer.Option(help="Folder with manifest.yaml; default: the models that edge-fer ships.")
+    ] = None,
+) -> None:
+    """Take the faces of labelled clips, from the start of the expression to its end.
+
+    The runtime finds, follows and cuts them out: one track a clip, the one that the clip was cut for, or the largest.
+    OUT gets a folder for each expression, in it one for each clip, in it a picture for each frame, named by its number;
+    and clips.json: where each is from, its peak, and which clips were left out and why.
+
+    Example: edge-fer lab clips trim clips --out tracks
+    """
+    from edge_fer.inference.model_store import ModelStore
+    from edge_fer.lab.cli.options import model_of
+    from edge_fer.lab.clips.trimming import TrimOptions, trim_clips
+    from edge_fer.lab.console import ConsoleReporter
+
+    kept = {"non_correlating": keep_non_correlating, "heavy": keep_heavy, "other": keep_other}
+    excluded = tuple(flag for flag, is_kept in kept.items() if not is_kept)
+    chosen = model_of(classifier, ModelStore(models))
+    trim_clips(folder, out, TrimOptions(labeller, whole, excluded, chosen, models), ConsoleReporter())
+
+
+@clips.command()
+def agree(
+    first: Annotated[Path, typer.Argument(help="Folder of the marks of one labeller: clips/marks/anna.")],
+    second: Annotated[Path, typer.Argument(help="Folder of the marks of another.")],
+) -> None:
+    """Compare the marks of two labellers: Cohen's kappa of each flag, and how far apart their frames are.
+
+    Example: edge-fer lab clips agree clips/marks/anna clips/marks/ben
+    """
+    from edge_fer.lab.clips.agreement import compare
+
+    agreement = compare(first, second)
+    typer.echo(f"{agreement.clips} clips that both have labelled")
+    for line in agreement.lines():
+        typer.echo(line)
+    for place, count in zip((first, second), agreement.only, strict=True):
+        if count:
+            typer.echo(f"left out: {count} clips that only {place} has")
+    for why in agreement.unread:
+        typer.echo(f"left out: {why}")
