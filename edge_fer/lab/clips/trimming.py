@@ -20,7 +20,7 @@ from edge_fer.lab.clips.cutting import frames_of
 from edge_fer.lab.clips.marks import FLAG_NAMES, Marks
 from edge_fer.lab.clips.saved import Place, Saved, expected_in_name, find_places, read_saved, sha256_of
 from edge_fer.lab.console import Reporter
-from edge_fer.lab.datasets.clips import person_in_name
+from edge_fer.lab.datasets.clips import SUBJECTS, person_finder
 from edge_fer.lab.datasets.clips_record import CLIPS, TrimmedClip, TrimmedClips
 from edge_fer.lab.files import write_record
 from edge_fer.settings import ClassifySettings, Settings
@@ -66,6 +66,7 @@ def trim_clips(folder: Path, out: Path, options: TrimOptions, report: Reporter) 
         BackendError: when the detector fails.
     """
     places, cuts = find_places(folder, options.labeller), read_cuts(folder)
+    person_of = person_finder(folder / SUBJECTS)
     names = Counter(place.clip.stem for place in places)
     clips: list[TrimmedClip] = []
     left_out: dict[str, str] = {}
@@ -74,8 +75,9 @@ def trim_clips(folder: Path, out: Path, options: TrimOptions, report: Reporter) 
             inside = place.clip.relative_to(folder)
             is_alone = names[place.clip.stem] == 1
             name = place.clip.stem if is_alone else "-".join([place.clip.stem, *inside.parent.parts])
+            trimming = _Trimming(place, folder, options, cuts.get(place.clip.stem), report)
             try:
-                clips.append(_Trimming(place, folder, options, cuts.get(place.clip.stem), report).write(partial, name))
+                clips.append(trimming.write(partial, name, person_of(place.clip.stem)))
             except SourceError as why:
                 left_out[inside.as_posix()] = str(why)
             progress(number, len(places))
@@ -104,8 +106,8 @@ class _Trimming:
     def __init__(self, place: Place, folder: Path, options: TrimOptions, cut: CutClip | None, report: Reporter) -> None:
         self._place, self._folder, self._options, self._cut, self._report = place, folder, options, cut, report
 
-    def write(self, out: Path, name: str) -> TrimmedClip:
-        """Write what is taken into a folder of that name, in the one of its label."""
+    def write(self, out: Path, name: str, person: str) -> TrimmedClip:
+        """Write what is taken into a folder of that name, in the one of its label; `person` is who is seen."""
         saved = self._saved()
         label = self._label(saved)
         start, end, peak = _stamps(saved.marks)
@@ -124,7 +126,7 @@ class _Trimming:
         return TrimmedClip(
             folder=f"{label}/{name}",
             label=label,
-            person=person_in_name(self._place.clip.stem),
+            person=person,
             sha256=sha256,
             start=start,
             end=end,

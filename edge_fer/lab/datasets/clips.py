@@ -161,14 +161,19 @@ def load_clips(folder: Path, *, by: SplitBy = "person", subjects: Path | None = 
         raise SourceError(f"expected a folder of label folders with clips at {folder}, found none; check the path")
     record = read_clips_record(folder)
     known = {clip.folder: clip for clip in record.clips} if record else {}
-    person_of = _person_finder(folder, subjects, known)
+    table = subjects or folder / SUBJECTS
+    if subjects is not None:
+        read_subjects(subjects)  # it must be there
+    people = {} if subjects or table.is_file() else {name: clip.person for name, clip in known.items()}
+    person_of = person_finder(table)
     parts = {path: split for path in _folders(folder) if (split := find_split(path.name)) is not None}
     found: list[tuple[Clip, Split]] = []
     for part, split in (parts or {folder: Split.TRAINING}).items():
         for label_folder, label in _label_folders(part):
             for path in _clip_folders(label_folder):
                 name = path.relative_to(folder).as_posix()
-                found.append((_load(path, label, person_of(name), known.get(name)), split))
+                person = people.get(name) or person_of(path.name)
+                found.append((_load(path, label, person, known.get(name)), split))
     if not found:
         raise SourceError(
             f"expected folders named by label ({', '.join(LABELS)}) in {folder}, with a folder of pictures for each "
@@ -202,15 +207,17 @@ def read_subjects(path: Path) -> dict[str, str]:
         return {row["clip"]: row["person"] for row in table if row["clip"] and row["person"]}
 
 
-def _person_finder(folder: Path, subjects: Path | None, known: Mapping[str, TrimmedClip]) -> Callable[[str], str]:
-    """What tells who is seen in the clip of a folder, `happiness/p017_003`."""
-    path = subjects or folder / SUBJECTS
-    if subjects is None and not path.is_file():
-        return lambda name: known[name].person if name in known else person_in_name(Path(name).name)
+def person_finder(path: Path) -> Callable[[str], str]:
+    """What tells who is seen in a clip, by its name: the table at this path, or where there is none, the name itself.
+
+    Raises:
+        SourceError: when the table cannot be read; what it returns raises it for a clip that the table lacks.
+    """
+    if not path.is_file():
+        return person_in_name
     table = read_subjects(path)
 
-    def find(name: str) -> str:
-        clip = Path(name).name
+    def find(clip: str) -> str:
         if clip not in table:
             raise SourceError(f"expected the clip {clip} in {path}, found it missing; add who is seen in it")
         return table[clip]

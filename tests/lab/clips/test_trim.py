@@ -106,6 +106,14 @@ def test_marks_of_a_labeller_and_plain_marks_files_are_enough(folder: Path, tmp_
     assert trim_clips(folder, tmp_path / "out", WHOLE, SilentReporter()).clips[0].folder == "happiness/p01_002"
 
 
+def test_a_table_beside_the_clips_says_who_is_who(folder: Path, tmp_path: Path) -> None:
+    mark(folder, {name: Marks(1, 5, 3) for name in ("p01_001", "p01_002", "p01_003")})
+    (folder / "subjects.csv").write_text("clip,person\np01_001,anna\np01_002,ben\n")
+    record = trim_clips(folder, tmp_path / "out", WHOLE, SilentReporter())
+    assert [clip.person for clip in record.clips] == ["anna", "ben"]
+    assert record.left_out["p01_003.mp4"].startswith("expected the clip p01_003 in")
+
+
 def test_nobody_s_files_are_replaced(folder: Path, tmp_path: Path) -> None:
     mark(folder, {"p01_001": Marks(1, 5, 3)})
     (tmp_path / "out").mkdir()

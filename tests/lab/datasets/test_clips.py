@@ -76,6 +76,8 @@ def test_a_table_says_who_is_who(tmp_path: Path) -> None:
     (tmp_path / "subjects.csv").write_text("clip,person\na_1,anna\n")
     with pytest.raises(SourceError, match="expected the clip b_1 in"):
         load_clips(tmp_path)
+    with pytest.raises(SourceError, match="a table with the columns"):
+        load_clips(tmp_path, subjects=tmp_path / "who.csv")
     (tmp_path / "subjects.csv").write_text("file,who\n")
     with pytest.raises(SourceError, match="expected the columns clip and person"):
         load_clips(tmp_path)
