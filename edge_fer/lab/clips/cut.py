@@ -24,7 +24,7 @@ from edge_fer.lab.console import Reporter
 from edge_fer.lab.datasets.labels import NOT_OURS, index_of
 from edge_fer.lab.files import write_record
 from edge_fer.publish.recording.provenance import Provenance, parse_comment
-from edge_fer.types import LABELS, Label
+from edge_fer.types import LABELS, Image, Label
 
 _GAP_MS = 1000.0  # a face that was not seen for longer begins a new clip
 _VARIABLE = 1.5  # times the median step, beyond which a film has no constant rate
@@ -74,13 +74,14 @@ def cut_recording(recording: Path, out: Path, options: CutOptions, report: Repor
         raise ConfigError("expected --every or --runs, found both; cut by time, or by tracks")
     person = _person(options.person, recording)
     provenance = _provenance(recording)
-    spans, plan = _plan(recording, options, provenance, report)
+    spans, size, plan = _plan(recording, options, provenance, report)
     count = len(spans) if isinstance(spans, list) else None
     expected = itertools.chain(_expected(options.expected, count), itertools.repeat(None))
     with clips_folder(out, person) as folder, open_recording(recording, report.say) as video:
         cutter = Cutter(folder, person, zip(spans, expected, strict=False))
         with closing(cutter), report.step("cutting") as progress:
             for image, at_ms in frames_of(video, report.say):
+                _check_size(image, size, recording)
                 cutter.add(image, at_ms)
                 progress(cutter.begun, count or cutter.begun + 1)
         if not cutter.clips:
@@ -97,13 +98,13 @@ def cut_recording(recording: Path, out: Path, options: CutOptions, report: Repor
 
 def _plan(
     recording: Path, options: CutOptions, provenance: Provenance | None, report: Reporter
-) -> tuple[list[Span] | Iterator[Span], Cut]:
-    """What the clips show, in the order of their beginnings, and the record without them."""
+) -> tuple[list[Span] | Iterator[Span], tuple[int, int] | None, Cut]:
+    """What the clips show, in the order of their beginnings; the size of its pictures; the record without clips."""
     plan = Cut(recording=recording.name, size=recording.stat().st_size, by="beeps", clips=(), left_out=())
     if options.readings is not None:
         return _by_tracks(recording, options, provenance, plan)
     if options.every_s is not None:
-        return evenly(options.every_s), plan.model_copy(update={"by": "time"})
+        return evenly(options.every_s), None, plan.model_copy(update={"by": "time"})
     sound = read_sound(options.sound or recording)
     beeps = find_beeps(sound.samples, options.frequency_hz, options.gap_s)
     if not beeps.times_s:
@@ -116,12 +117,12 @@ def _plan(
     again = ", ".join(f"{time:.1f} s" for time in beeps.repeated_s[:5])
     told = (f"{len(beeps.repeated_s)} beeps sooner than {options.gap_s:g} s after another: {again}",) if again else ()
     update = {"frequency_hz": round(beeps.frequency_hz, 1), "left_out": told}
-    return at_beeps(beeps.times_s, options.seconds), plan.model_copy(update=update)
+    return at_beeps(beeps.times_s, options.seconds), None, plan.model_copy(update=update)
 
 
 def _by_tracks(
     recording: Path, options: CutOptions, provenance: Provenance | None, plan: Cut
-) -> tuple[list[Span], Cut]:
+) -> tuple[list[Span], tuple[int, int], Cut]:
     """A clip or several for each face."""
     assert options.readings is not None
     if provenance is not None and recording.suffix.lower() == ".avi":
@@ -139,7 +140,17 @@ def _by_tracks(
         raise SourceError(f"expected faces in the readings of {recording.name}, found none in {options.readings}")
     told = (f"{tracks.unread} lines of {options.readings.name} that are no record",) if tracks.unread else ()
     spans.sort(key=lambda span: span.start_ms)
-    return spans, plan.model_copy(update={"by": "tracks", "left_out": told})
+    return spans, tracks.size, plan.model_copy(update={"by": "tracks", "left_out": told})
+
+
+def _check_size(image: Image, size: tuple[int, int] | None, recording: Path) -> None:
+    """Whether a picture has the size of those that were read; films have even sides."""
+    found = image.shape[1], image.shape[0]
+    if size is not None and not all(0 <= have - want <= 1 for have, want in zip(found, size, strict=True)):
+        raise SourceError(
+            f"expected pictures of {size[0]}x{size[1]} in {recording}, as they were read, found {found[0]}x{found[1]}; "
+            "name the readings of this film"
+        )
 
 
 def _provenance(recording: Path) -> Provenance | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
@@ -21,21 +21,25 @@ _LONGEST_LINE = 1 << 20  # bytes; a reading of a hundred faces has 100 kB
 _READING = TypeAdapter(Reading)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Tracks:
     """The faces of a recording over time.
 
     Attributes:
         places: by track id: its box by presentation time in the recording, milliseconds, growing.
-        times_ms: of all readings that belong to the recording.
         size: width and height of the pictures that were read, pixels.
-        unread: lines of the file that are no readings and no other record.
+        unread: lines of the file that are no record.
     """
 
-    places: dict[int, list[tuple[float, Box]]]
-    times_ms: tuple[float, ...]
-    size: tuple[int, int]
-    unread: int
+    places: dict[int, list[tuple[float, Box]]] = field(default_factory=dict)
+    size: tuple[int, int] = (0, 0)
+    unread: int = 0
+
+    def add(self, at_ms: float, reading: Reading) -> None:
+        """Take a reading whose picture is shown at this time, milliseconds."""
+        self.size = reading.size
+        for face in reading.faces:
+            self.places.setdefault(face.id, []).append((at_ms, face.box))
 
 
 def read_tracks(readings: Path, recording: Path, provenance: Provenance | None) -> Tracks:
@@ -53,51 +57,41 @@ def read_tracks(readings: Path, recording: Path, provenance: Provenance | None) 
         SourceError: when the file cannot be read, or none of its readings belongs to the film.
     """
     unread: Counter[str] = Counter()
-    found = _of_recording(readings, provenance, unread) if provenance else _of_film(readings, recording, unread)
-    places: dict[int, list[tuple[float, Box]]] = {}
-    times: list[float] = []
-    size = 0, 0
-    for at_ms, reading in found:
-        times.append(at_ms)
-        size = reading.size
-        for face in reading.faces:
-            places.setdefault(face.id, []).append((at_ms, face.box))
-    return Tracks(places, tuple(times), size, unread["lines"])
+    tracks = _of_recording(readings, provenance, unread) if provenance else _of_film(readings, recording, unread)
+    tracks.unread = unread["lines"]
+    return tracks
 
 
-def _of_recording(
-    path: Path, provenance: Provenance, unread: Counter[str]
-) -> Iterator[tuple[float, Reading]]:  # fmt: skip
-    """The readings of a recording of the runtime, with the times that its pictures have."""
-    timeline = Timeline()
-    count = 0
+def _of_recording(path: Path, provenance: Provenance, unread: Counter[str]) -> Tracks:
+    """The faces of a recording of the runtime, at the times that its pictures have."""
+    timeline, tracks = Timeline(), Tracks()
     for reading in _readings(path, unread):
         if reading.run == provenance.run and reading.frame >= provenance.frame:
-            count += 1
-            yield timeline.at(reading), reading
-    if not count:
+            tracks.add(timeline.at(reading), reading)
+    if tracks.size == (0, 0):
         raise SourceError(
             f"expected readings of the run {provenance.run} in {path}, which the recording is of, found none; name the "
             "file that this run wrote"
         )
+    return tracks
 
 
-def _of_film(path: Path, recording: Path, unread: Counter[str]) -> Iterator[tuple[float, Reading]]:
-    """The readings of a film, with their positions in it; of several runs, those of the last one."""
-    by_run: dict[str, list[tuple[float, Reading]]] = {}
+def _of_film(path: Path, recording: Path, unread: Counter[str]) -> Tracks:
+    """The faces of a film that was read, at their positions in it; of several runs, those of the last one."""
+    by_run: dict[str, Tracks] = {}
     files: set[str] = set()
     for reading in _readings(path, unread):
         if reading.position_ms is not None and reading.source_file is not None:
             files.add(reading.source_file)
             if Path(reading.source_file).name in (recording.name, recording.stem):
-                by_run.setdefault(reading.run, []).append((reading.position_ms, reading))
+                by_run.setdefault(reading.run, Tracks()).add(reading.position_ms, reading)
     if not by_run:
         found = ", ".join(sorted(files)[:3]) or "a camera's, or none"
         raise SourceError(
             f"expected readings of the film {recording.name} in {path}, found those of: {found}; of a camera, name its "
             "recording (publish.record, with publish.record_plain: true)"
         )
-    yield from by_run[list(by_run)[-1]]
+    return by_run[list(by_run)[-1]]
 
 
 def _readings(path: Path, unread: Counter[str]) -> Iterator[Reading]:

@@ -152,12 +152,15 @@ def save(place: Place, marks: Marks, record: MarksRecord) -> None:
 def expected_in_name(clip: Path, folder: Path) -> Label | None:
     """The expression that the names of a clip's folders or its own name say; None where they say none.
 
+    What stands before the first underscore is the person's name, who may be called Joy.
+
     Args:
         clip: the clip's file.
         folder: the folder of the clips, whose own name does not count.
     """
     inside = clip.relative_to(folder)
-    for word in (*reversed(inside.parts[:-1]), *reversed(re.split(r"[_\W]+", clip.stem))):
+    _, underscore, rest = clip.stem.partition("_")
+    for word in (*reversed(inside.parts[:-1]), *reversed(re.split(r"[_\W]+", rest if underscore else clip.stem))):
         try:
             index = index_of(word)
         except KeyError:

@@ -252,3 +252,10 @@ def test_readings_of_a_later_version_are_read(tmp_path: Path) -> None:
         readings.read_text().replace('"fps"', '"mood":{"a":1},"fps"').replace('"score"', '"x":1,"score"')
     )
     assert len(cut_recording(film, tmp_path / "c", CutOptions(readings=readings), SilentReporter()).clips) == 2
+
+
+def test_a_film_of_another_size_than_was_read_is_refused(tmp_path: Path) -> None:
+    _, readings = run_of(tmp_path, "run.mp4", file="party.mp4")
+    film = write_recording(tmp_path / "party.mp4", [numbered(number) for number in range(60)])
+    with pytest.raises(SourceError, match=r"expected pictures of 320x240 in .*, found 128x64"):
+        cut_recording(film, tmp_path / "clips", CutOptions(readings=readings), SilentReporter())

@@ -166,7 +166,8 @@ def test_what_is_no_clip_is_told(tmp_path: Path, folder: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "expected"),
     [("a.mp4", None), ("happy/a.mp4", "happiness"), ("p1_003_sadness.mp4", "sadness"), ("fear/p1_angry.mp4", "fear"),
-     ("contempt/a.mp4", None), ("p01-Surprised-2.mp4", "surprise"), ("sadly.mp4", None)],
+     ("contempt/a.mp4", None), ("p01-Surprised-2.mp4", "surprise"), ("sadly.mp4", None),
+     ("joy_001.mp4", None), ("joy_001_fear.mp4", "fear")],
 )  # fmt: skip
 def test_the_expected_expression_is_in_the_name(name: str, expected: str | None) -> None:
     assert expected_in_name(Path("/clips/anger") / name, Path("/clips/anger")) == expected
