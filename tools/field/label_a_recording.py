@@ -1,4 +1,4 @@
-"""From a camera to labelled tracks, in one go: records the sample, cuts it by track, labels it in a browser, trims it.
+"""From a recording to labelled tracks: records the sample, cuts it by track, labels it in a browser, trims it.
 
 python -m tools.field.label_a_recording --out out/label
 
@@ -125,13 +125,12 @@ def check(clips: Path, tracks: Path) -> Clips:
     return loaded
 
 
-def main() -> None:
-    """Do all of it, and tell what came out."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("out/label"), help="folder of all that is made; replaced")
-    out = parser.parse_args().out
-    shutil.rmtree(out, ignore_errors=True)
-    out.mkdir(parents=True)
+def labelled_tracks(out: Path) -> Path:
+    """From the sample to labelled tracks; the folder that a network is trained on.
+
+    Args:
+        out: folder of all that is made.
+    """
     film, readings = record(out)
     call("lab", "clips", "cut", film, "--runs", readings, "--seconds", str(SECONDS), "--out", out / "clips")
     people = portraits(read_cuts(out / "clips"))
@@ -144,7 +143,17 @@ def main() -> None:
     call("lab", "clips", "trim", out / "clips", "--out", out / "tracks")
     loaded = check(out / "clips", out / "tracks")
     print(f"{len(loaded)} tracks of {len(set(loaded.subjects))} persons, {sum(map(len, loaded.clips))} faces")
-    print(f"to train on them: edge-fer lab train fan --data {out / 'tracks'}")
+    return out / "tracks"
+
+
+def main() -> None:
+    """Do all of it, and tell what came out."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("out/label"), help="folder of all that is made; replaced")
+    out = parser.parse_args().out
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
+    labelled_tracks(out)
 
 
 if __name__ == "__main__":

@@ -89,12 +89,12 @@ def label(
     from edge_fer.lab.clips.labelling import Labelling
 
     try:
-        from edge_fer.lab.clips.site import LabellingServer
+        from edge_fer.lab.clips.site import LabellingServer, until_ended
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"expected the library `{error.name}` for the page, found none: pip install '.[http]' in its checkout"
         ) from error
-    with FrameCache(cache_mb) as cache:
+    with until_ended(), FrameCache(cache_mb) as cache:
         labelling = Labelling(folder, cache, labeller)
         server = LabellingServer(labelling, port)
         typer.echo(f"{len(labelling)} clips; open {server.url}")

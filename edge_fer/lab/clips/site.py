@@ -11,7 +11,6 @@ import logging
 import secrets
 import signal
 import socket
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -88,10 +87,9 @@ class LabellingServer:
         self._server = uvicorn.Server(config)
 
     def run(self) -> None:
-        """Serve until Ctrl-C or SIGTERM, or until `stop` is called."""
+        """Serve until `stop` is called; see `until_ended` for Ctrl-C."""
         try:
-            with suppress(KeyboardInterrupt), _terminating():
-                self._server.run(sockets=[self._listener])
+            self._server.run(sockets=[self._listener])
         finally:
             self._listener.close()
 
@@ -101,14 +99,15 @@ class LabellingServer:
 
 
 @contextmanager
-def _terminating() -> Iterator[None]:
-    """SIGTERM, which uvicorn raises again when it has ended, is no reason to leave frames behind."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
+def until_ended() -> Iterator[None]:
+    """Ctrl-C and SIGTERM end what is within, which cleans up behind itself, and are no error.
+
+    uvicorn raises a signal again once it has ended, so it arrives here, too. For the main thread.
+    """
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        yield
+        with suppress(KeyboardInterrupt):
+            yield
     finally:
         signal.signal(signal.SIGTERM, before)
 
