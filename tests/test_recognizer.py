@@ -73,6 +73,7 @@ def test_grey_and_colour_cameras_read_alike(two_faces: list[Image]) -> None:
         assert max(differences) < 0.3, "the detector sees colours, so crops differ by a pixel, and no more"
 
 
+@pytest.mark.slow
 def test_what_is_known_of_faces_that_left_is_forgotten(two_faces: list[Image]) -> None:
     empty = np.full_like(two_faces[0], 90)
     with recognizer_of() as recognizer:

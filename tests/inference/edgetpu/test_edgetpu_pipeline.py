@@ -129,6 +129,7 @@ def run(tmp_path: Path, tpu: FakeEdgeTpu, *arguments: str) -> subprocess.Complet
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_named_device_that_does_not_open_ends_with_5_and_one_line(tmp_path: Path) -> None:
     twin_store(tmp_path)
     with FakeEdgeTpu(tmp_path / "tpu").present() as tpu:
