@@ -55,7 +55,7 @@ class Kept(Sink):
 def settings_for(tpu: FakeEdgeTpu, store: ModelStore) -> Settings:
     flags = {
         "backend": "edgetpu", "edgetpu_library": str(library()), "sysfs": str(tpu.sysfs), "dev": str(tpu.dev),
-        "deadline_ms": 2000, "retry_s": 0.01, "fallback_model": "lite",
+        "deadline_ms": 2000, "retry_s": 0.01, "model": "se_resnet50", "fallback_model": "lite",
     }  # fmt: skip
     dotted: dict[str, Any] = {f"classify.{name}": value for name, value in flags.items()}
     return load_settings(
