@@ -226,8 +226,8 @@ class PublishSettings(Section):
     )
     record_plain: bool = Field(
         False,
-        description="record what the camera saw, with nothing drawn in, as raw material for training; see `edge-fer lab "
-        "clips cut`",
+        description="record what the camera saw, with nothing drawn in, as raw material for training: see "
+        "`edge-fer lab clips cut`",
     )
     record_segment: str | None = Field(
         None, description="length at which a video ends and the next begins: 10 min, 1 h, 500 MB, 2 GB; null: never"
