@@ -6,6 +6,8 @@ import shutil
 import tempfile
 import threading
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,6 +89,7 @@ class FrameCache(Closeable):
         self._limit = limit_mb * 1e6
         self._lock = threading.Lock()
         self._known: OrderedDict[Path, ClipFrames] = OrderedDict()
+        self._turns: dict[Path, threading.Lock] = {}  # while a clip is decoded, others are shown
         try:
             self._home = tempfile.TemporaryDirectory(prefix="edge-fer-frames-", ignore_cleanup_errors=True)
         except OSError as error:
@@ -100,12 +103,17 @@ class FrameCache(Closeable):
             OutputError: when they cannot be written.
         """
         with self._lock:
-            if clip not in self._known:
-                self._known[clip] = self._decoded(clip)
-            self._known.move_to_end(clip)
-            while sum(one.taken for one in self._known.values()) > self._limit and len(self._known) > 1:
-                shutil.rmtree(self._known.popitem(last=False)[1].folder, ignore_errors=True)
-            return self._known[clip]
+            turn = self._turns.setdefault(clip, threading.Lock())
+        with turn:
+            with self._lock:
+                known = self._known.get(clip)
+            frames = known or self._decoded(clip)
+            with self._lock:
+                self._known[clip] = frames
+                self._known.move_to_end(clip)
+                while sum(one.taken for one in self._known.values()) > self._limit and len(self._known) > 1:
+                    shutil.rmtree(self._known.popitem(last=False)[1].folder, ignore_errors=True)
+            return frames
 
     def close(self) -> None:
         """Delete all frames; may be called again."""
@@ -115,12 +123,22 @@ class FrameCache(Closeable):
 
     def _decoded(self, clip: Path) -> ClipFrames:
         told: list[str] = []
-        folder = Path(tempfile.mkdtemp(dir=self._home.name))
+        with closing(Video(clip, warn=told.append)) as video:
+            try:
+                folder = Path(tempfile.mkdtemp(dir=self._home.name))
+                return self._written(folder, clip, frames_of(video, told.append), told)
+            except SourceError:
+                raise
+            except OSError as error:
+                raise OutputError(f"expected to keep frames of {clip}, found: {error.strerror}; make room") from error
+
+    def _written(self, folder: Path, clip: Path, frames: Iterator[tuple[Image, float]], told: list[str]) -> ClipFrames:
+        """Keep all frames of a clip in a folder, or none of them."""
         times: list[float] = []
         taken, size = 0, (0, 0)
-        video = Video(clip, warn=told.append)
-        try:
-            for image, at_ms in frames_of(video, told.append):
+        with ExitStack() as stack:
+            stack.callback(shutil.rmtree, folder, ignore_errors=True)
+            for image, at_ms in frames:
                 jpeg = _jpeg(image)
                 (folder / f"{len(times):06d}.jpg").write_bytes(jpeg)
                 times.append(at_ms)
@@ -130,15 +148,9 @@ class FrameCache(Closeable):
                         f"expected a clip of {MOST_FRAMES} frames and {self._limit / 1e6:.0f} MB as JPEG at most, "
                         f"found more in {clip}; cut it: edge-fer lab clips cut"
                     )
-        except OSError as error:
-            shutil.rmtree(folder, ignore_errors=True)
-            if isinstance(error, SourceError):
-                raise
-            raise OutputError(f"expected to keep frames in {folder}, found: {error.strerror}; make room") from error
-        finally:
-            video.close()
-        note = told[0] if told else ""
-        return ClipFrames(folder, tuple(time - times[0] for time in times), size, sha256_of(clip), taken, note)
+            stack.pop_all()
+        at = tuple(time - times[0] for time in times)
+        return ClipFrames(folder, at, size, sha256_of(clip), taken, told[0] if told else "")
 
 
 def _jpeg(image: Image) -> bytes:

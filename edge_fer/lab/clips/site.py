@@ -6,6 +6,7 @@ are refused, and so is whoever has no session. A session begins with the key in 
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import secrets
@@ -89,9 +90,18 @@ class LabellingServer:
     def run(self) -> None:
         """Serve until `stop` is called; see `until_ended` for Ctrl-C."""
         try:
-            self._server.run(sockets=[self._listener])
+            asyncio.run(self._serve())
         finally:
             self._listener.close()
+
+    async def _serve(self) -> None:
+        try:
+            await self._server.serve(sockets=[self._listener])
+        finally:  # uvicorn leaves open what was still busy after its grace
+            for connection in list(self._server.server_state.connections):
+                if connection.transport is not None:
+                    connection.transport.abort()
+            await asyncio.sleep(0)
 
     def stop(self) -> None:
         """Let `run` end; for any thread."""

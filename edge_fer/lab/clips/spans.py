@@ -14,6 +14,7 @@ SHORTEST_MS = 500.0
 SLACK_MS = 1.0
 """By how much the times of a recording's frames may differ from those of its readings, milliseconds."""
 
+_LEAST = 16  # pixels of a clip's side
 _MARGIN = 1.0  # around a track's boxes, in widths and heights of the largest: room for hands
 
 
@@ -46,11 +47,18 @@ class Span:
             return 0, 0, width, height
         boxes = [box for _, box in self.boxes]
         across, down = (_MARGIN * max(sizes) for sizes in ([box.width for box in boxes], [box.height for box in boxes]))
-        left = max(int(min(box.x for box in boxes) - across), 0)
-        top = max(int(min(box.y for box in boxes) - down), 0)
-        right = min(int(max(box.x + box.width for box in boxes) + across), width)
-        bottom = min(int(max(box.y + box.height for box in boxes) + down), height)
-        return left, top, right - (right - left) % 2, bottom - (bottom - top) % 2
+        left, right = _even(
+            min(box.x for box in boxes) - across, max(box.x + box.width for box in boxes) + across, width
+        )
+        top, bottom = _even(min(box.y for box in boxes) - down, max(box.y + box.height for box in boxes) + down, height)
+        return left, top, right, bottom
+
+
+def _even(first: float, end: float, size: int) -> tuple[int, int]:
+    """A range of whole pixels within a side of the picture, an even number of them and some at least."""
+    start = min(max(int(first), 0), max(size - _LEAST, 0))
+    stop = min(max(int(end), start + _LEAST), size)
+    return start, stop - (stop - start) % 2
 
 
 def at_beeps(times_s: Sequence[float], seconds: float) -> list[Span]:

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from edge_fer.errors import ConfigError, EdgeFerError, OutputError, SourceError
 from edge_fer.lab.clips.cut import CutOptions, cut_recording
 from edge_fer.lab.clips.cut_record import read_cuts
+from edge_fer.lab.clips.spans import Span
 from edge_fer.lab.console import SilentReporter
 from edge_fer.publish.recording import Recording
+from edge_fer.publish.recording.film import Film
+from edge_fer.publish.recording.new_file import FileMaker
+from edge_fer.publish.recording.provenance import Provenance
 from edge_fer.schema import to_json
 from edge_fer.settings import PublishSettings
+from edge_fer.settings.recording_name import RecordingName
 from edge_fer.types import Box
 from tests.lab.clips.recordings import frames_in, number_in, numbered, write_recording
 from tests.lab.clips.test_beeps import sound
@@ -157,6 +165,16 @@ def drawn(tmp_path: Path) -> tuple[Path, CutOptions]:
     return film, CutOptions(readings=readings)
 
 
+def hidden(tmp_path: Path) -> tuple[Path, CutOptions]:
+    """A recording without recognisable faces."""
+    comment = Provenance(run="a-run", frame=7, content="hidden").comment()
+    film = Film(FileMaker(RecordingName(str(tmp_path / "a.mp4"))).make(datetime(2026, 1, 1)), (128, 64), comment)
+    for number in range(30):
+        film.write(numbered(number), number * 40, 40)
+    film.close()
+    return tmp_path / "a.mp4", CutOptions(every_s=1)
+
+
 def another_run(tmp_path: Path) -> tuple[Path, CutOptions]:
     film, readings = run_of(tmp_path, "run.mp4")
     readings.write_text("\n".join(line for line in readings.read_text().splitlines() if "a-run" not in line))
@@ -203,6 +221,7 @@ def no_expression(tmp_path: Path) -> tuple[Path, CutOptions]:
     ("make", "error", "words"),
     [
         (drawn, SourceError, "boxes and labels drawn into them; record with publish.record_plain: true"),
+        (hidden, SourceError, "faces that were made unrecognisable"),
         (another_run, SourceError, "expected readings of the run a-run"),
         (an_avi, SourceError, "an AVI has none; record .mkv or .mp4"),
         (another_film, SourceError, "expected readings of the film b.mp4"),
@@ -259,3 +278,17 @@ def test_a_film_of_another_size_than_was_read_is_refused(tmp_path: Path) -> None
     film = write_recording(tmp_path / "party.mp4", [numbered(number) for number in range(60)])
     with pytest.raises(SourceError, match=r"expected pictures of 320x240 in .*, found 128x64"):
         cut_recording(film, tmp_path / "clips", CutOptions(readings=readings), SilentReporter())
+
+
+COORDINATE, SIDE = st.floats(-500, 900), st.floats(0, 400)
+
+
+@given(st.lists(st.builds(Box, COORDINATE, COORDINATE, SIDE, SIDE), min_size=1, max_size=5))
+def test_a_window_is_in_the_picture_and_even_wherever_the_face_is(boxes: list[Box]) -> None:
+    left, top, right, bottom = Span("a", 0, 1, 3, tuple((0.0, box) for box in boxes)).window(321, 241)
+    assert 0 <= left < right <= 321
+    assert 0 <= top < bottom <= 241
+    assert (right - left) % 2 == (bottom - top) % 2 == 0
+    for box in boxes:
+        assert left <= max(box.x, 0) or left == 321 - 16
+        assert right >= min(box.x + box.width, 320)
