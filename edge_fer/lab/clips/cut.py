@@ -211,6 +211,7 @@ def _left_out(cutter: Cutter, skipped: int, planned: int | None) -> list[str]:
     if planned is not None and planned > cutter.begun:
         told += [f"{planned - cutter.begun} clips that would begin after the last frame"]
     told += [f"{cutter.short} clips shorter than {SHORTEST_MS / 1000:g} s"] if cutter.short else []
+    told += [f"{cutter.missed} pictures that the recording lacks, of those that were read"] if cutter.missed else []
     return told + ([f"{skipped} frames that cannot be decoded"] if skipped else [])
 
 

@@ -58,6 +58,11 @@ class OpenClip:
         """Whether it is too short to show an expression."""
         return not self._times or self._times[-1] < SHORTEST_MS
 
+    @property
+    def missed(self) -> int:
+        """In how many readings the face was seen of which the recording has no picture."""
+        return len(self._span.boxes) - sum(box is not None for box in self._boxes)
+
     def close(self) -> CutClip:
         """Complete it."""
         self._film.close()
@@ -94,6 +99,7 @@ class Cutter:
         clips: those that are complete.
         short: how many were left out because they are too short.
         begun: how many spans the recording has reached.
+        missed: how many pictures the recording lacks, of those in which the faces of the clips were seen.
         outside_ms: how long the recording shows what no clip shows, milliseconds.
         steps_ms: the times between its frames, milliseconds.
     """
@@ -104,7 +110,7 @@ class Cutter:
         self._next = next(self._waiting, None)
         self._open: list[tuple[Span, OpenClip]] = []
         self.clips: list[CutClip] = []
-        self.short = self.begun = 0
+        self.short = self.begun = self.missed = 0
         self.outside_ms = 0.0
         self.steps_ms: list[float] = []
         self._last_ms: float | None = None
@@ -144,6 +150,7 @@ class Cutter:
             self.short += 1
         else:
             self.clips.append(record)
+            self.missed += clip.missed
 
 
 def frames_of(video: Video, tell: Callable[[str], None]) -> Iterator[tuple[Image, float]]:

@@ -97,7 +97,9 @@ def test_the_expected_expressions_are_in_the_names(film: Path, tmp_path: Path) -
     assert [clip.name for clip in cut.clips] == ["anna_001_happiness", "anna_002", "anna_003_sadness"]
 
 
-def run_of(folder: Path, name: str, *, plain: bool = True, file: str | None = None) -> tuple[Path, Path]:
+def run_of(
+    folder: Path, name: str, *, plain: bool = True, file: str | None = None, dropped: range = range(0)
+) -> tuple[Path, Path]:
     """A run that records 60 numbered pictures of 320x240; face 3 moves through them all, face 5 through 30 to 49."""
     record = Recording(PublishSettings(record=str(folder / name), record_plain=plain))
     lines = ["{}", '{"schema":"edge-fer/status/1"}']
@@ -111,7 +113,8 @@ def run_of(folder: Path, name: str, *, plain: bool = True, file: str | None = No
         reading = replace(reading, size=(320, 240), run="a-run")
         if file:
             reading = replace(reading, source_file=file, position_ms=frame * 40.0)
-        record.publish(reading, numbered(frame, 100, 80, (240, 320)))
+        if frame not in dropped:
+            record.publish(reading, numbered(frame, 100, 80, (240, 320)))
         lines += [to_json(replace(reading, run="another")), to_json(reading)]
     record.close()
     (folder / "readings.jsonl").write_text("\n".join(lines) + '\n{"schema":"edge-fer/rea')
@@ -150,6 +153,18 @@ def test_a_track_that_was_away_or_stays_long_becomes_several_clips(tmp_path: Pat
     assert all(
         20 <= after - before - length <= 50 for before, after, length in zip(starts, starts[1:], lengths, strict=False)
     )
+
+
+def test_pictures_that_the_recording_has_lost_are_told_and_shift_nothing(tmp_path: Path) -> None:
+    film, readings = run_of(tmp_path, "run.mkv", dropped=range(20, 35))
+    report = Heard()
+    cut = cut_recording(film, tmp_path / "clips", CutOptions(readings=readings), report)
+    first = cut.clips[0]
+    left, top, *_ = first.window
+    kept = [number for number in range(60) if not 20 <= number < 35]
+    assert numbers(tmp_path / "clips" / "run_t0003-01.mp4", 100 - left, 80 - top) == kept
+    assert [box[0] + left - 100 for box in first.boxes if box is not None] == kept  # each is at its own place
+    assert "left out: 20 pictures that the recording lacks, of those that were read" in report.lines
 
 
 def test_the_film_that_was_read_is_cut_by_the_positions_in_it(tmp_path: Path) -> None:
