@@ -20,8 +20,8 @@ from edge_fer.lab.clips.cutting import frames_of
 from edge_fer.lab.clips.marks import FLAG_NAMES, Marks
 from edge_fer.lab.clips.saved import Place, Saved, expected_in_name, find_places, read_saved, sha256_of
 from edge_fer.lab.console import Reporter
-from edge_fer.lab.datasets.clips import SUBJECTS, person_finder
 from edge_fer.lab.datasets.clips_record import CLIPS, TrimmedClip, TrimmedClips
+from edge_fer.lab.datasets.subjects import SUBJECTS, person_finder
 from edge_fer.lab.files import write_record
 from edge_fer.settings import ClassifySettings, Settings
 from edge_fer.types import LABELS, Label

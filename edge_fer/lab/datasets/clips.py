@@ -9,11 +9,10 @@ trained on recognises them, not their expressions.
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -24,12 +23,10 @@ from numpy.typing import NDArray
 from edge_fer.errors import SourceError
 from edge_fer.inference.manifest_parts import CropSpec
 from edge_fer.lab.datasets.clips_record import TrimmedClip, TrimmedClips, read_clips_record
-from edge_fer.lab.datasets.dataset import SPLITS, FileImages, Images, Split, find_split, pictures_below, reading
+from edge_fer.lab.datasets.dataset import SPLITS, FileImages, Images, Split, find_split, pictures_below
 from edge_fer.lab.datasets.labels import NOT_OURS, index_of
+from edge_fer.lab.datasets.subjects import SUBJECTS, person_finder, read_subjects
 from edge_fer.types import LABELS, Image
-
-SUBJECTS = "subjects.csv"
-"""Who is seen in which clip: a table with the columns `clip` and `person`."""
 
 SplitBy = Literal["person", "clip"]
 """What stays together when splits are drawn."""
@@ -184,45 +181,6 @@ def load_clips(folder: Path, *, by: SplitBy = "person", subjects: Path | None = 
     if by == "person":
         _check_apart(clips, splits, folder)
     return Clips(folder.resolve().name, clips, splits, _reasons(record), record.crop if record else None)
-
-
-def person_in_name(clip: str) -> str:
-    """Who is seen in a clip, by its name: what stands before the first underscore."""
-    return clip.partition("_")[0]
-
-
-def read_subjects(path: Path) -> dict[str, str]:
-    """Who is seen in which clip.
-
-    Args:
-        path: a table (CSV) with the columns `clip` and `person`.
-
-    Raises:
-        SourceError: when it cannot be read, or has other columns.
-    """
-    with reading(path, "a table with the columns clip and person"), path.open(encoding="utf-8-sig", newline="") as file:
-        table = csv.DictReader(file)
-        if not {"clip", "person"} <= set(table.fieldnames or ()):
-            raise SourceError(f"expected the columns clip and person in {path}, found {table.fieldnames}; name them so")
-        return {row["clip"]: row["person"] for row in table if row["clip"] and row["person"]}
-
-
-def person_finder(path: Path) -> Callable[[str], str]:
-    """What tells who is seen in a clip, by its name: the table at this path, or where there is none, the name itself.
-
-    Raises:
-        SourceError: when the table cannot be read; what it returns raises it for a clip that the table lacks.
-    """
-    if not path.is_file():
-        return person_in_name
-    table = read_subjects(path)
-
-    def find(clip: str) -> str:
-        if clip not in table:
-            raise SourceError(f"expected the clip {clip} in {path}, found it missing; add who is seen in it")
-        return table[clip]
-
-    return find
 
 
 def _load(path: Path, label: int, subject: str, facts: TrimmedClip | None) -> Clip:
