@@ -113,7 +113,10 @@ class Heartbeat(Periodic):
 
     def update(self, record: Record) -> None:
         """See `Topic`."""
-        self._state = "running" if isinstance(record, Reading) else record.state
+        if isinstance(record, Reading):
+            self._state = "running"
+        elif isinstance(record, Status):
+            self._state = record.state
 
     def on_link_up(self) -> None:
         """See `Topic`; the heartbeat that follows also shows whether the link accepts packets."""
