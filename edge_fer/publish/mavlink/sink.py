@@ -115,6 +115,8 @@ class Mavlink(Sink):
         os.close(self._woken)
         if left_out := self._scheduler.left_out:  # the thread has ended, so no lock is needed
             _log.info("mavlink: %d faces were left out, as the budget had no room for them", left_out)
+        if left_out := self._scheduler.left_out_tracks:
+            _log.info("mavlink: what was seen of %d faces that had left was not sent: there was no time", left_out)
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -142,6 +144,7 @@ class Mavlink(Sink):
                 elif content := link.read():
                     with self._scheduler_lock:
                         self._scheduler.receive(content)
+        self._send_due(link)  # what the run said last, as far as the budget goes
 
     def _send_due(self, link: Link) -> float:
         """Send the packets that are due, and return the seconds after which there may be more."""
