@@ -238,8 +238,8 @@ class Pipeline(Closeable):
         self.monitor.tick()
         now_ns = time.monotonic_ns()
         recognized = self._recognizer.result(found, now_ns)
-        self._publish(self._reporter.reading(found.frame, recognized, now_ns), found.frame.image)
         self._tracks.add(found, recognized)
+        self._publish(self._reporter.reading(found.frame, recognized, now_ns), found.frame.image)
 
     def _publish_tracks(self, alive: frozenset[int] = frozenset()) -> None:
         """Publish what was seen of each face whose track has ended: of all but these."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from edge_fer.faces.quality import readability
@@ -117,11 +117,11 @@ class TrackHistory:
             track.model = recognized.origin.model
             track.add(moment, frame.id, face, reading, lasted_ns)
 
-    def take_ended(self, alive: Iterable[int] = ()) -> list[SeenTrack]:
-        """Take the tracks that have ended, in order of id.
+    def take_ended(self, alive: Iterable[int] = ()) -> Iterator[SeenTrack]:
+        """Take the tracks that have ended, one by one, in order of id.
 
         Args:
             alive: the ids of those that go on.
         """
-        ended = sorted(self._tracks.keys() - set(alive))
-        return [self._tracks.pop(key) for key in ended]
+        for key in sorted(self._tracks.keys() - set(alive)):
+            yield self._tracks.pop(key)
