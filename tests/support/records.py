@@ -71,7 +71,7 @@ def make_status(state: str = "running", message: str = "reading frames") -> Stat
 
 def make_track(number: int = 7, label: str | None = "happiness") -> TrackRecord:
     """A face that was in view for 4.2 s, 93 % of the probability on happiness; a tenth of the time without a label."""
-    probabilities = {name: 0.93 if name == "happiness" else 0.07 / 6 for name in LABELS}
+    probabilities = {name: 0.93 if name == "happiness" else 0.0117 for name in LABELS}
     shares = {name: {"happiness": 0.65, "surprise": 0.25}.get(name, 0.0) for name in LABELS}
     return TrackRecord(
         device="drone-7",
