@@ -84,7 +84,7 @@ def test_the_schema_is_a_json_schema() -> None:
 
 def test_the_schema_of_records_is_documented() -> None:
     schema = json.loads(edge_fer_cli("config", "schema", "--records").stdout)
-    assert set(schema) == {"edge-fer/reading/1", "edge-fer/status/1", "edge-fer/face/1"}
+    assert set(schema) == {"edge-fer/reading/1", "edge-fer/status/1", "edge-fer/track/1", "edge-fer/face/1"}
 
 
 @pytest.mark.slow

@@ -25,7 +25,7 @@ import yaml
 
 from tests.support.cut_scenes import FACES, cut_scenes
 
-FPS, FRAMES = 30, 6  # of the film; of each of its scenes
+FPS, FRAMES = 30, 3  # of the film; of each of its scenes
 
 Face = tuple[str, int]
 """Run and id."""
@@ -101,21 +101,21 @@ def write_film(path: Path, tracks: int) -> None:
     writer.release()
 
 
-def write_settings(path: Path, film: Path, case: Case, device: str, backend: str) -> None:
-    """The settings of a run; another device is a change, as a reload needs it."""
+def write_settings(path: Path, film: Path, case: Case, device: str, how: tuple[str, str]) -> None:
+    """The settings of a run by a backend and a model; another device is a change, as a reload needs it."""
     content = {
         "device": device,
         "capture": {"source": str(film), **dict(case.settings)},
-        "classify": {"backend": backend},
+        "classify": dict(zip(("backend", "model"), how, strict=True)),
         "publish": {"file": {"path": str(path.with_suffix(".jsonl")), "max_mb": 1000}},
     }
     path.write_text(yaml.safe_dump(content))
 
 
-def read_film(film: Path, case: Case, tracks: int, backend: str) -> tuple[Tally, Tally, int]:
+def read_film(film: Path, case: Case, tracks: int, how: tuple[str, str]) -> tuple[Tally, Tally, int]:
     """Read it once: what came on standard output, what is in the file, and the exit code."""
     config = film.with_name(f"{CASES.index(case)}.yaml")
-    write_settings(config, film, case, "one", backend)
+    write_settings(config, film, case, "one", how)
     command = [sys.executable, "-m", "edge_fer", "run", "--config", str(config), "--format", "json"]
     heard, due = Tally(), list(case.signals)
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -123,7 +123,7 @@ def read_film(film: Path, case: Case, tracks: int, backend: str) -> tuple[Tally,
         for line in process.stdout:
             heard.add(line)
             if due and heard.tracks.total() >= due[0][0] * tracks:
-                write_settings(config, film, case, "two", backend)
+                write_settings(config, film, case, "two", how)
                 process.send_signal(due.pop(0)[1])
     written = Tally()
     with config.with_suffix(".jsonl").open() as file:
@@ -137,6 +137,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tracks", type=int, default=1000)
     parser.add_argument("--backend", default="cpu", help="what classifies: cpu, or fake to save time")
+    parser.add_argument("--model", default="se_resnet50", help="the classifier")
     options = parser.parse_args()
     well = True
     with tempfile.TemporaryDirectory() as folder:
@@ -144,7 +145,7 @@ def main() -> int:
         write_film(film, options.tracks)
         for case in CASES:
             began = time.monotonic()
-            heard, written, code = read_film(film, case, options.tracks, options.backend)
+            heard, written, code = read_film(film, case, options.tracks, (options.backend, options.model))
             faults = heard.faults + [f"in the file: {fault}" for fault in written.faults]
             if heard.tracks != written.tracks:
                 faults.append("the file has others")
