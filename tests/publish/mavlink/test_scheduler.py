@@ -429,6 +429,14 @@ def test_a_face_that_has_left_is_told_once_before_those_in_view(line: Line) -> N
     assert line.scheduler.left_out_tracks == 0
 
 
+def test_a_face_that_has_left_says_nothing_of_the_box(line: Line) -> None:
+    line.scheduler.update(make_status("waiting_for_camera", "no camera"))
+    line.scheduler.update(make_track())
+    line.run(3, record=None)
+    assert {message.system_status for message in line.all("HEARTBEAT")} == {common.MAV_STATE_STANDBY}
+    assert [message.text for message in line.all("STATUSTEXT")] == ["FER camera lost: no camera"]
+
+
 def test_more_faces_leave_than_the_budget_has_room_for(line: Line) -> None:
     for number in range(100):
         line.scheduler.update(make_track(number))
