@@ -106,7 +106,9 @@ class Recognizer(Closeable):
             model = stack.enter_context(
                 model or open_expression_model(settings.classify, store, cancelled, is_hot=lambda: duty_cycle() < 1)
             )
-            self.model = SequenceModel(model, settings.attend, settings.smooth, attention=None)
+            self.model = SequenceModel(
+                model, settings.attend, settings.smooth, attention=None, attention_of=settings.classify.model
+            )
             self._scheduler = ClassificationScheduler(self.model, stage, wake_up or threading.Event(), duty_cycle)
             stack.callback(self._scheduler.stop)
             self._opened = stack.pop_all()

@@ -116,10 +116,7 @@ class Failover(ExpressionModel):
     def _read_on_cpu(self, face: AlignedFace, reason: str | None) -> Expression:
         with self._cpu:  # an interpreter is for one thread
             expression = self._fallback.classify(fit(face, self._fallback.size, colour=self.colour))
-        # Another network's features mean something else: what reads those of a track must not mix them.
-        features = expression.features if self._fallback.model == self._readers[0][0].model else None
-        origin = Origin(self._fallback.model, self._fallback.backend, reason)
-        return replace(expression, origin=origin, features=features)
+        return replace(expression, origin=Origin(self._fallback.model, self._fallback.backend, reason))
 
 
 def agree(one: Expression, other: Expression, tolerance: float) -> bool:

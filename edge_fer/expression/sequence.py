@@ -134,6 +134,8 @@ class SequenceModel(ExpressionModel):
         settings: how many of the last pictures count.
         limits: which pictures are good enough, and which labels would be guesses.
         attention: weighs the pictures of a track; None: those that are good enough count alike.
+        attention_of: name of the classifier whose features it reads: those of another one, which may read while a
+            device is away, mean something else.
 
     The attributes are those of the model.
     """
@@ -144,11 +146,13 @@ class SequenceModel(ExpressionModel):
         settings: AttendSettings,
         limits: SmoothSettings,
         attention: AttentionNetwork | None = None,
+        attention_of: str | None = None,
     ) -> None:
         self.size, self.colour, self.crop = model.size, model.colour, model.crop
         self.parallel, self.devices = model.parallel, model.devices
         self._model, self._settings, self._limits = model, settings, limits
         self._attention = attention if settings.enabled else None
+        self._attention_of = attention_of
         self._lock = threading.Lock()  # guards the memories
         self._tracks: dict[int, _Memory] = {}
 
@@ -163,13 +167,14 @@ class SequenceModel(ExpressionModel):
         The same picture again, or an older one, changes nothing.
         """
         expression = self._model.classify(face)
+        origin = expression.origin or self.origin
         answer = _Answer(
             face.frame,
             face.scene_ns,
             poor_picture(face.quality, self._limits) is None,
             expression.probabilities,
             expression.abstain_below,
-            expression.features if self._attention is not None else None,
+            expression.features if self._attention is not None and origin.model == self._attention_of else None,
         )
         with self._lock:
             memory = self._tracks.setdefault(face.track.id, _Memory(self._settings.frames))

@@ -103,7 +103,8 @@ def main() -> int:
     for width in (0, 512, 1024):
         features = np.random.default_rng(1).normal(0, 1, width).astype(np.float32) if width else None
         answer = replace(expression, features=features)
-        model = SequenceModel(Known(network, answer), settings, limits, StandIn(width) if width else None)
+        attention = StandIn(width) if width else None
+        model = SequenceModel(Known(network, answer), settings, limits, attention, attention_of=network.model)
         took = median_ms(model.classify, face, 20 * options.count)
         worst = max(worst, took)
         print(f"{f'attention, {width:,} features' if width else 'mean'}: {took:.3f} ms more")

@@ -10,7 +10,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -423,20 +422,6 @@ def test_another_model_may_stand_in_and_is_named(tpu: FakeEdgeTpu, store: ModelS
         expression = failover.classify(face_of(1))
         assert (read_from(expression).model, read_from(expression).backend) == ("lite", "cpu")
         assert sum(expression.probabilities) == pytest.approx(1)
-
-
-@pytest.mark.parametrize(("stand_in", "kept"), [(None, True), ("lite", False)])
-def test_features_of_another_model_are_not_taken_for_its_own(
-    tpu: FakeEdgeTpu, store: ModelStore, monkeypatch: pytest.MonkeyPatch, stand_in: str | None, kept: bool
-) -> None:
-    answer, features = Classifier.classify, np.ones(4, np.float32)
-    monkeypatch.setattr(Classifier, "classify", lambda self, face: replace(answer(self, face), features=features))
-    with opened(tpu, store, fallback_model=stand_in) as failover:
-        assert failover.classify(face_of(1)).features is features
-        tpu.fail("infer", "error")
-        expression = failover.classify(face_of(1))
-        assert read_from(expression).backend == "cpu"
-        assert (expression.features is features) == kept
 
 
 def test_each_model_brings_its_own_threshold(tpu: FakeEdgeTpu, tmp_path: Path) -> None:
