@@ -206,7 +206,7 @@ class Recognizer(Closeable):
         model = self.model
         crop = align(image, track.face.landmarks, model.crop, model.size, colour=model.colour)
         quality = measure_quality(crop, track.face)
-        return AlignedFace(track, crop, quality, frame.captured_ns, frame.scene_ns, frame.id)
+        return AlignedFace(track, crop, quality, frame.captured_ns, frame.scene_ns, frame=frame.id)
 
     def _reading(self, face: AlignedFace, last: Classification | None, now_ns: int) -> FaceReading:
         if last is None:

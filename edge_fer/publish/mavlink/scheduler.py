@@ -71,6 +71,11 @@ class MessageScheduler:
         return self._faces.left_out
 
     @property
+    def has_tracks(self) -> bool:
+        """Whether records of faces that have left are still to be sent."""
+        return self._tracks.waiting > 0
+
+    @property
     def left_out_tracks(self) -> int:
         """Records of faces that have left that were not sent because the budget had no room."""
         return self._tracks.left_out + self._tracks.waiting
