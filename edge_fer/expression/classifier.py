@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from edge_fer.expression import ExpressionModel
 from edge_fer.expression.feature_branch import FeatureBranch, open_branch
 from edge_fer.expression.golden_faces import golden_faces
 from edge_fer.expression.outputs import LabelOutput
-from edge_fer.expression.preprocessing import Preprocessor
+from edge_fer.expression.preprocessing import Preprocessor, as_sampled, crop_tensor
 from edge_fer.expression.region import RegionFinder, corners_of, cut_out
 from edge_fer.inference import Backend, TensorSpec, open_backend
 from edge_fer.inference.manifest import ClassifierSpec
@@ -149,7 +149,10 @@ class Classifier(ExpressionModel):
         self.model, self.branch = model, branch
         self._reason = reason
         self.size, self.crop, self.colour = spec.input.size, spec.crop, spec.input.colour != "grey"
-        self._preprocessor = Preprocessor(model, spec.input, backend.inputs)
+        crop = crop_tensor(spec)
+        self._takes_crops = [(one.shape, one.dtype) for one in backend.inputs] == [(crop.shape, crop.dtype)]
+        self._side = crop.shape[0]
+        self._preprocessor = None if self._takes_crops else Preprocessor(model, spec.input, backend.inputs)
         self._labels = LabelOutput(model, spec, backend.outputs, branch)
         self._abstain_below = spec.abstain_below
         self._picture, self._region, self._backend = spec.input, region, backend
@@ -177,6 +180,8 @@ class Classifier(ExpressionModel):
     def classify(self, face: AlignedFace) -> Expression:
         """Read one face; see `ExpressionModel.classify`."""
         seen, region = self._look(face.image)
+        if self._takes_crops and face.sampled is not None:
+            seen = face.sampled
         probabilities = self._labels.probabilities(self._values(seen, face.image))
         return Expression(probabilities, self.origin, self._abstain_below, region)
 
@@ -225,4 +230,8 @@ class Classifier(ExpressionModel):
         return cut_out(face, theta, self._picture), corners_of(theta)
 
     def _values(self, seen: Image, face: Image) -> NDArray[np.float64]:
-        return self._labels.values(self._backend.infer(self._preprocessor.prepare(seen)), face)
+        if self._preprocessor is None:
+            prepared: NDArray[Any] = as_sampled(seen, self._side)
+        else:
+            prepared = self._preprocessor.prepare(seen)
+        return self._labels.values(self._backend.infer(prepared), face)

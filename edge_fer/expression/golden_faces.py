@@ -5,6 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from edge_fer.common.picture import enlarge
+from edge_fer.expression.preprocessing import as_sampled
 from edge_fer.inference.manifest import ClassifierSpec
 from edge_fer.types import AlignedFace
 
@@ -26,3 +28,14 @@ def golden_faces(spec: ClassifierSpec) -> tuple[AlignedFace, ...]:
         AlignedFace.of_crop(np.asarray(cv2.resize(patch, (size, size), interpolation=cv2.INTER_CUBIC), np.uint8))
         for patch in patches
     )
+
+
+def sampled_golden_faces(spec: ClassifierSpec) -> tuple[AlignedFace, ...]:
+    """The golden faces as a camera's faces come: sampled, and enlarged. Another OpenCV may enlarge differently.
+
+    Args:
+        spec: the classifier's manifest entry.
+    """
+    size = spec.input.size
+    sampled = (as_sampled(face.image, spec.crop.sampled_side(size)) for face in golden_faces(spec))
+    return tuple(AlignedFace.of_crop(enlarge(face, size), face) for face in sampled)

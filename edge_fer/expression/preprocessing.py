@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from edge_fer.errors import ModelError
 from edge_fer.inference import TensorSpec
+from edge_fer.inference.manifest import ClassifierSpec
 from edge_fer.inference.picture_spec import InputSpec
 from edge_fer.types import AlignedFace, Image
 
@@ -59,6 +60,27 @@ class Preprocessor:
         return np.stack(values, axis=self._axis - 1)[np.newaxis]
 
 
+def crop_tensor(spec: ClassifierSpec) -> TensorSpec:
+    """What a device takes that enlarges and standardises faces itself, as one behind a network connection does.
+
+    Args:
+        spec: the network's manifest entry.
+
+    Returns:
+        uint8, `(side, side)` grey, or `(side, side, 3)` BGR: a face as it was sampled.
+    """
+    side = spec.crop.sampled_side(spec.input.size)
+    shape = (side, side) if spec.input.colour == "grey" else (side, side, 3)
+    return TensorSpec("face", shape, np.dtype(np.uint8))
+
+
+def as_sampled(image: Image, side: int) -> Image:
+    """A face that was enlarged already, as nearly as it was sampled as can be."""
+    if image.shape[0] == side:
+        return image
+    return np.asarray(cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
+
+
 def fit(face: AlignedFace, size: int, *, colour: bool) -> AlignedFace:
     """A face for a network that takes less: smaller pictures, or none in colour.
 
@@ -72,7 +94,7 @@ def fit(face: AlignedFace, size: int, *, colour: bool) -> AlignedFace:
         image = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
     if image.shape[0] != size:
         image = np.asarray(cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA), np.uint8)
-    return face if image is face.image else replace(face, image=image)
+    return face if image is face.image else replace(face, image=image, sampled=None)
 
 
 def quantization_table(picture: InputSpec, tensor: TensorSpec, channel: int = 0) -> NDArray[Any]:
