@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from edge_fer.expression import ExpressionModel
 from edge_fer.expression.feature_branch import FeatureBranch, open_branch
 from edge_fer.expression.golden_faces import golden_faces
 from edge_fer.expression.outputs import LabelOutput
-from edge_fer.expression.preprocessing import Preprocessor, as_sampled, crop_tensor
+from edge_fer.expression.preprocessing import CropSampler, Preprocessor, crop_tensor
 from edge_fer.expression.region import RegionFinder, corners_of, cut_out
 from edge_fer.inference import Backend, TensorSpec, open_backend
 from edge_fer.inference.manifest import ClassifierSpec
@@ -151,8 +151,9 @@ class Classifier(ExpressionModel):
         self.size, self.crop, self.colour = spec.input.size, spec.crop, spec.input.colour != "grey"
         crop = crop_tensor(spec)
         self._takes_crops = [(one.shape, one.dtype) for one in backend.inputs] == [(crop.shape, crop.dtype)]
-        self._side = crop.shape[0]
-        self._preprocessor = None if self._takes_crops else Preprocessor(model, spec.input, backend.inputs)
+        self._preprocessor = (
+            CropSampler(crop.shape[0]) if self._takes_crops else Preprocessor(model, spec.input, backend.inputs)
+        )
         self._labels = LabelOutput(model, spec, backend.outputs, branch)
         self._abstain_below = spec.abstain_below
         self._picture, self._region, self._backend = spec.input, region, backend
@@ -230,8 +231,4 @@ class Classifier(ExpressionModel):
         return cut_out(face, theta, self._picture), corners_of(theta)
 
     def _values(self, seen: Image, face: Image) -> NDArray[np.float64]:
-        if self._preprocessor is None:
-            prepared: NDArray[Any] = as_sampled(seen, self._side)
-        else:
-            prepared = self._preprocessor.prepare(seen)
-        return self._labels.values(self._backend.infer(prepared), face)
+        return self._labels.values(self._backend.infer(self._preprocessor.prepare(seen)), face)

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from edge_fer.common.picture import enlarge
-from edge_fer.expression.preprocessing import as_sampled
+from edge_fer.expression.preprocessing import CropSampler
 from edge_fer.inference.manifest import ClassifierSpec
 from edge_fer.types import AlignedFace
 
@@ -37,5 +37,6 @@ def sampled_golden_faces(spec: ClassifierSpec) -> tuple[AlignedFace, ...]:
         spec: the classifier's manifest entry.
     """
     size = spec.input.size
-    sampled = (as_sampled(face.image, spec.crop.sampled_side(size)) for face in golden_faces(spec))
+    sampler = CropSampler(spec.crop.sampled_side(size))
+    sampled = (sampler.prepare(face.image) for face in golden_faces(spec))
     return tuple(AlignedFace.of_crop(enlarge(face, size), face) for face in sampled)

@@ -74,11 +74,25 @@ def crop_tensor(spec: ClassifierSpec) -> TensorSpec:
     return TensorSpec("face", shape, np.dtype(np.uint8))
 
 
-def as_sampled(image: Image, side: int) -> Image:
-    """A face that was enlarged already, as nearly as it was sampled as can be."""
-    if image.shape[0] == side:
-        return image
-    return np.asarray(cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
+class CropSampler:
+    """Makes the input of such a device out of aligned faces.
+
+    Args:
+        side: side of what it takes, pixels.
+    """
+
+    def __init__(self, side: int) -> None:
+        self._side = side
+
+    def prepare(self, face: Image) -> Image:
+        """A face as it was sampled; one that was enlarged already is averaged down, which comes near to that.
+
+        Args:
+            face: uint8, square.
+        """
+        if face.shape[0] == self._side:
+            return face
+        return np.asarray(cv2.resize(face, (self._side, self._side), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def fit(face: AlignedFace, size: int, *, colour: bool) -> AlignedFace:
