@@ -23,7 +23,6 @@ _HELP = {
     Cause.SERVICE: "install the same version of edge-fer on both computers",
     Cause.FULL: "raise serve.max_clients there",
     Cause.MALFORMED: "install the same version of edge-fer on both computers",
-    Cause.STOPPING: "it is tried again",
 }
 """What helps where a server refuses a connection."""
 

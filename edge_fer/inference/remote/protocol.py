@@ -77,7 +77,7 @@ SERVICES: tuple[Service, ...] = get_args(Service)
 
 
 class Cause(enum.IntEnum):
-    """Why a server refuses; of the last three, one request only, and the connection goes on."""
+    """Why a server refuses; of the last two, one request only, and the connection goes on."""
 
     VERSION = 1
     TOKEN = 2
@@ -86,10 +86,8 @@ class Cause(enum.IntEnum):
     SERVICE = 5
     FULL = 6
     MALFORMED = 7
-    STOPPING = 8
-    AWAY = 9
-    LATE = 10
-    FAILED = 11
+    AWAY = 8
+    LATE = 9
 
 
 class Header(NamedTuple):

@@ -1,0 +1,167 @@
+"""Who may come in: the token, how many clients, and who gives way."""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from edge_fer.common.log_limit import LogLimit
+from edge_fer.common.rate_limiter import RateLimiter
+from edge_fer.common.unauthenticated import UnauthenticatedConnections
+from edge_fer.inference.remote import protocol
+from edge_fer.inference.remote.protocol import Cause, Refusal
+
+_WRONG_TOKENS_A_SECOND, _WRONG_TOKENS_AT_ONCE = 1.0, 10.0
+
+_log = logging.getLogger(__name__)
+"""What strangers can cause as often as they like."""
+_log.addFilter(LogLimit())
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds that no setting changes; tests hand in smaller ones. Times in seconds.
+
+    Attributes:
+        hello_s: a client must have said what it wants so long after it has connected.
+        message_s: a message must be complete so long after its first byte.
+        stalled_s: a client must have taken its answer within so long.
+        unauthenticated: connections of one address that have not shown the token.
+        stop_s: the server's thread must end within so long.
+    """
+
+    hello_s: float = 5.0
+    message_s: float = 5.0
+    stalled_s: float = 5.0
+    unauthenticated: int = 32
+    stop_s: float = 4.0
+
+
+@dataclass(slots=True)
+class Counts:
+    """What has happened since the start; written in the event loop's thread, read in any.
+
+    Attributes:
+        clients: connections that have shown the token, now.
+        faces: requests that were answered.
+        late: requests whose deadline passed before a device was free.
+        away: requests that no device could answer.
+        refused: connections that were refused, or ended for what they sent, by the reason.
+    """
+
+    clients: int = 0
+    faces: int = 0
+    late: int = 0
+    away: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
+
+
+class Guest:
+    """A client that has come in.
+
+    Args:
+        address: its address and port, for people.
+        leave: ends its connection.
+        now: seconds of the doorway's clock.
+
+    Attributes:
+        address: see above.
+        leave: see above.
+        active_at: when it was last heard of, seconds of the doorway's clock.
+    """
+
+    def __init__(self, address: str, leave: Callable[[], None], now: float) -> None:
+        self.address, self.leave, self.active_at = address, leave, now
+
+
+class Doorway:
+    """Lets clients in; in the event loop's thread.
+
+    Args:
+        token: the secret that they must know; None: none.
+        max_clients: how many may be in at once.
+        idle_s: while it is full, one that was silent for so long gives way to a new one, seconds.
+        limits: other bounds.
+        counts: what is counted.
+        clock: seconds that never go backwards.
+
+    Attributes:
+        limits: see above.
+        counts: see above.
+        outside: connections that have not shown the token yet.
+    """
+
+    def __init__(
+        self,
+        token: str | None,
+        max_clients: int,
+        idle_s: float,
+        limits: Limits,
+        counts: Counts,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.limits, self.counts = limits, counts
+        self.outside = UnauthenticatedConnections(limits.unauthenticated)
+        self._token, self._max_clients, self._idle_s, self._clock = token, max_clients, idle_s, clock
+        self._failures = RateLimiter(_WRONG_TOKENS_A_SECOND, _WRONG_TOKENS_AT_ONCE, clock)
+        self._guests: list[Guest] = []
+
+    def verify(self, proof: bytes, nonce: bytes, address: str) -> Refusal | None:
+        """Check whether a client knows the token; None: it does.
+
+        Args:
+            proof: what it has sent.
+            nonce: what it was sent.
+            address: its IP address.
+        """
+        if self._token is None:
+            return None
+        if self._failures.wait_s(address):
+            return Refusal(0, Cause.TOO_SOON, "too many wrong tokens came from this address")
+        if hmac.compare_digest(proof, protocol.prove(self._token, nonce)):
+            return None
+        self._failures.allow(address)
+        return Refusal(0, Cause.TOKEN, "another token than this server's" if any(proof) else "no token")
+
+    def enter(self, address: str, leave: Callable[[], None]) -> Guest | Refusal:
+        """Let a client in, in the place of a silent one where need be.
+
+        Args:
+            address: its address and port, for people.
+            leave: ends its connection.
+        """
+        now = self._clock()
+        if len(self._guests) >= self._max_clients:
+            oldest = min(self._guests, key=lambda guest: guest.active_at)
+            if now - oldest.active_at < self._idle_s:
+                return Refusal(0, Cause.FULL, f"{len(self._guests)} clients, as many as it serves at once")
+            self.refuse(oldest.address, "silent while others wait")
+            self.exit(oldest)
+            oldest.leave()
+        guest = Guest(address, leave, now)
+        self._guests.append(guest)
+        self.counts.clients = len(self._guests)
+        return guest
+
+    def heard(self, guest: Guest) -> None:
+        """Note that a client has sent something."""
+        guest.active_at = self._clock()
+
+    def exit(self, guest: Guest) -> None:
+        """Note that a client has gone; again is no error."""
+        self._guests = [one for one in self._guests if one is not guest]
+        self.counts.clients = len(self._guests)
+
+    def refuse(self, address: str, reason: str) -> None:
+        """Count and log what ended a connection, or kept it from coming in.
+
+        Args:
+            address: the client's address, for people.
+            reason: a few words, of a fixed set as far as the text before a colon goes.
+        """
+        self.counts.refused[reason.partition(":")[0]] += 1
+        _log.warning("serve: %s was sent away: %s", address, reason)

@@ -1,0 +1,194 @@
+"""The event loop that all connections share, in a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import socket
+import ssl
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, suppress
+from typing import Any
+
+from edge_fer.common.closeable import Closeable
+from edge_fer.common.deadline import Deadline, Heartbeat
+from edge_fer.common.exhaustion import is_exhausted
+from edge_fer.common.log_limit import LogLimit
+from edge_fer.errors import OutputError
+from edge_fer.serve.doorway import Doorway
+from edge_fer.serve.networks import ServedNetwork
+from edge_fer.serve.session import Served, Session
+from edge_fer.serve.turns import Turns
+from edge_fer.settings.addresses import Place
+
+_BACKLOG = 64
+_BEAT_S = 0.5
+
+_log = logging.getLogger(__name__)
+_log.addFilter(LogLimit())
+
+
+def listen(place: Place) -> socket.socket:
+    """Open a socket that listens.
+
+    Args:
+        place: an IP address of this computer, and a port.
+
+    Raises:
+        OutputError: when it cannot listen there.
+    """
+    family = socket.AF_INET6 if ":" in place.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(place)
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        advice = {
+            errno.EADDRINUSE: "another program has that port: end it, or choose another one",
+            errno.EADDRNOTAVAIL: "this box has no such address: see `ip address`",
+            errno.EACCES: "ports below 1024 are for root: choose another one",
+        }.get(error.errno or 0, "choose another address or port")
+        raise OutputError(
+            f"expected to listen at {place.host} port {place.port} (serve.listen), found: {error.strerror}; {advice}"
+        ) from error
+    return listener
+
+
+class Server(Closeable):
+    """Serves networks to whoever connects, until it is closed.
+
+    Args:
+        listener: a socket that listens; closed with the server.
+        networks: what is served; they are not closed with it.
+        doorway: who may come in.
+        tls: for connections with TLS; None: without.
+        stage: times each inference; see `Monitor.stage`.
+        deadline: of the inferences under way.
+        heartbeat: of the event loop.
+
+    Attributes:
+        port: the port that it listens at.
+    """
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        networks: Sequence[ServedNetwork],
+        doorway: Doorway,
+        tls: ssl.SSLContext | None,
+        stage: Callable[[str], AbstractContextManager[None]],
+        deadline: Deadline,
+        heartbeat: Heartbeat,
+    ) -> None:
+        self._listener, self._networks, self._doorway, self._tls, self._stage = listener, networks, doorway, tls, stage
+        self.port: int = listener.getsockname()[1]
+        self._deadline, self._heartbeat = deadline, heartbeat
+        self._sessions: set[asyncio.Task[None]] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopping: asyncio.Event | None = None
+        self._running = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="serve", daemon=True)
+        self._thread.start()
+        self._running.wait(doorway.limits.stop_s)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it serves."""
+        return self._thread.is_alive()
+
+    def close(self) -> None:
+        """End every connection, and the thread.
+
+        Raises:
+            OutputError: when that does not end in time.
+        """
+        loop, stopping = self._loop, self._stopping
+        if loop is not None and stopping is not None:
+            with suppress(RuntimeError):  # it has ended by itself, and its loop with it
+                loop.call_soon_threadsafe(stopping.set)
+        self._thread.join(self._doorway.limits.stop_s)
+        if self._thread.is_alive():
+            raise OutputError(
+                f"expected the server to end within {self._doorway.limits.stop_s:g} s, found it stuck; restart edge-fer"
+            )
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._serve())
+        except Exception:
+            _log.exception("serve: the server failed unexpectedly; it is started again")
+        finally:
+            self._listener.close()
+            self._running.set()
+
+    async def _serve(self) -> None:
+        self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
+        self._loop.set_exception_handler(_note_error)
+        count = sum(len(network.devices) for network in self._networks)
+        executor = ThreadPoolExecutor(count, thread_name_prefix="device")
+        served = {
+            bytes.fromhex(network.sha256): (network, Turns(network, executor, self._stage, self._deadline))
+            for network in self._networks
+        }
+        working = [asyncio.create_task(turns.run()) for _, turns in served.values()]
+        tls_options: dict[str, Any] = {} if self._tls is None else {
+            "ssl": self._tls, "ssl_handshake_timeout": self._doorway.limits.hello_s,
+            "ssl_shutdown_timeout": self._doorway.limits.stalled_s,
+        }  # fmt: skip
+        if sys.version_info < (3, 11):
+            tls_options.pop("ssl_shutdown_timeout", None)
+        server = await asyncio.start_server(
+            lambda reader, writer: self._welcome(reader, writer, served), sock=self._listener, **tls_options
+        )
+        try:
+            async with server:
+                self._running.set()
+                await self._beat_until_stopped(working)
+                server.close()
+                await self._end_sessions()
+        finally:
+            for task in working:
+                task.cancel()
+            executor.shutdown(wait=False, cancel_futures=True)
+
+    async def _beat_until_stopped(self, working: Sequence[asyncio.Task[None]]) -> None:
+        """Show that the loop turns; raises what ended one of the tasks, which none should."""
+        assert self._stopping is not None
+        while not self._stopping.is_set():
+            self._heartbeat.beat()
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), _BEAT_S)
+            for task in working:
+                if task.done():
+                    task.result()
+
+    async def _welcome(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, served: Served) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._sessions.add(task)
+        try:
+            await Session(reader, writer, self._doorway, served).run()
+        finally:
+            self._sessions.discard(task)
+
+    async def _end_sessions(self) -> None:
+        for task in self._sessions:
+            task.cancel()
+        await asyncio.gather(*self._sessions, return_exceptions=True)
+
+
+def _note_error(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log what failed in the event loop; asyncio's own handler has no bound."""
+    error = context.get("exception")
+    if isinstance(error, OSError) and is_exhausted(error):
+        _log.error("serve: a client has to wait, found: %s", error.strerror)
+    elif isinstance(error, OSError):
+        _log.warning("serve: a connection failed: %s", error)
+    else:
+        _log.error("serve: %s", context["message"], exc_info=error)
