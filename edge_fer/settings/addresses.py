@@ -130,17 +130,18 @@ class Place(NamedTuple):
 _PLACE = re.compile(r"(?:\[([0-9A-Fa-f:.%\w]+)\]|([^\s:@/\[\]]+)):(\d{1,5})")
 
 
-def parse_place(text: str) -> Place:
+def parse_place(text: str, lowest: int = 1) -> Place:
     """Parse `HOST:PORT`, or `[IPV6]:PORT`.
 
     Args:
         text: the address.
+        lowest: the lowest port; 0 where that means any free one.
 
     Raises:
         ValueError: when it is no such address.
     """
     match = _PLACE.fullmatch(text)
-    if match is None or not 0 < int(match[3]) <= 65_535:
+    if match is None or not lowest <= int(match[3]) <= 65_535:
         raise ValueError(f"expected HOST:PORT, such as 192.168.100.2:9010 or [fe80::2]:9010, found {text!r}")
     return Place(match[1] or match[2], int(match[3]))
 

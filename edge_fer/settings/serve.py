@@ -18,7 +18,8 @@ class ServeSettings(Section):
 
     listen: str = Field(
         "127.0.0.1:9010",
-        description="IP address and TCP port to listen on; an address that other machines reach needs token_file",
+        description="IP address and TCP port to listen on; an address that other machines reach needs token_file; "
+        "port 0: any free one",
     )
     token_file: Path | None = Field(
         None,
@@ -44,7 +45,7 @@ class ServeSettings(Section):
     @field_validator("listen")
     @classmethod
     def _check_address(cls, text: str) -> str:
-        host, _ = parse_place(text)
+        host, _ = parse_place(text, lowest=0)
         try:
             ip_address(host)
         except ValueError as error:
@@ -63,4 +64,4 @@ class ServeSettings(Section):
     @property
     def place(self) -> Place:
         """The address and the port."""
-        return parse_place(self.listen)
+        return parse_place(self.listen, lowest=0)
