@@ -101,5 +101,5 @@ def _ping(server: Server, options: RemoteOptions, name: str, sha256: str) -> Fin
 
 def _failed(error: Exception) -> Finding:
     """What does not work; most messages end with what to do."""
-    found, _, mend = str(error).rpartition("; ")
-    return fail(found, mend) if found else fail(mend, _LOOK)
+    found, _, mend = str(error).partition("; ")
+    return fail(found, mend or _LOOK)

@@ -80,7 +80,7 @@ class Session:
             known = ", ".join(
                 f"`{network.model}` {sha256.hex()[:12]}..." for sha256, (network, _) in self._served.items()
             )
-            text = f"another model, {hello.model.hex()[:12]}...; it serves {known}"
+            text = f"another model, {hello.model.hex()[:12]}..., and it serves {known}"
             await self._send_away(Refusal(0, Cause.MODEL, text), f"another model: {hello.model.hex()[:12]}...")
             return None
         network, turns = self._served[hello.model]

@@ -188,7 +188,7 @@ def test_the_token_lets_in_and_nothing_else_does() -> None:
 
 
 def test_another_model_is_told() -> None:
-    with real() as there, pytest.raises(BackendError, match=r"another model, abababababab\.\.\.; it serves `net`"):
+    with real() as there, pytest.raises(BackendError, match=r"another model, abababababab\.\.\., and it serves `net`"):
         connect(there.address())
 
 
