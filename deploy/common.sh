@@ -62,14 +62,14 @@ up_s() {
     echo "${seconds%.*}"
 }
 
-# copy_tree FOLDER: units, rules, scripts, and docs/install.md and remote.md with what they link to.
+# copy_tree FOLDER: units, rules, scripts, and docs/install.md with what it links to.
 copy_tree() {
     act mkdir -p "$1/deploy" "$1/docs"
     act cp -R "$tree/systemd" "$1/"
     act cp -R "$tree/deploy/udev" "$tree"/deploy/common.sh "$tree"/deploy/*install.sh "$tree"/deploy/upgrade.sh \
         "$tree"/deploy/healthz.py "$tree"/deploy/requirements*.txt "$tree"/deploy/edge-fer-* "$1/deploy/"
     act cp -R "$tree"/deploy/*.md "$tree/deploy/Containerfile" "$tree/deploy/grafana" "$tree/deploy/recorded" "$1/deploy/"
-    act cp "$tree/docs/install.md" "$tree/docs/remote.md" "$1/docs/"
+    act cp "$tree/docs/install.md" "$1/docs/"
 }
 
 # record KIND NAME: remember what uninstall.sh shall take away.

@@ -174,6 +174,8 @@ class Server(Closeable):
         self._sessions.add(task)
         try:
             await Session(reader, writer, self._doorway, served).run()
+        except asyncio.CancelledError:
+            return  # the server ends; before Python 3.12, asyncio takes a task that was cancelled for one that failed
         finally:
             self._sessions.discard(task)
 

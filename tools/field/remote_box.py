@@ -211,6 +211,8 @@ class Cable:
             if wire.is_cut:
                 await tasks[0]  # the client has to give up
             await asyncio.sleep(self.delay_s + 0.05)
+        except asyncio.CancelledError:
+            return
         finally:
             for task in tasks:
                 task.cancel()
