@@ -38,11 +38,8 @@ class Clients:
 
     @property
     def condition(self) -> tuple[str, str]:
-        """Whether clients can come in, and how many are in."""
-        if self.waiting is not None:
-            return "degraded", self.waiting
-        count = self._counts.clients
-        return "running", f"reading faces for {count} client{'s' * (count != 1)}"
+        """Whether clients can come in; how many are in changes too often for a sentence."""
+        return ("running", "reading faces for other computers") if self.waiting is None else ("degraded", self.waiting)
 
     def changes(self) -> Sequence[tuple[str, str]]:
         """None: whether clients come and go is no change of state."""

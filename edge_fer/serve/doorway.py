@@ -8,8 +8,8 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Literal
 
-from edge_fer.common.log_limit import LogLimit
 from edge_fer.common.rate_limiter import RateLimiter
 from edge_fer.common.unauthenticated import UnauthenticatedConnections
 from edge_fer.inference.remote import protocol
@@ -17,9 +17,12 @@ from edge_fer.inference.remote.protocol import Cause, Refusal
 
 _WRONG_TOKENS_A_SECOND, _WRONG_TOKENS_AT_ONCE = 1.0, 10.0
 
+_LINES_A_SECOND, _LINES_AT_ONCE = 1 / 60, 3.0
+
+Reason = Literal["version", "token", "too_soon", "model", "service", "full", "malformed", "slow", "idle"]
+"""Why a connection was refused or ended: a cause of the protocol, or what the client did not do in time."""
+
 _log = logging.getLogger(__name__)
-"""What strangers can cause as often as they like."""
-_log.addFilter(LogLimit())
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,7 @@ class Counts:
         faces: requests that were answered.
         late: requests whose deadline passed before a device was free.
         away: requests that no device could answer.
-        refused: connections that were refused, or ended for what they sent, by the reason.
+        refused: connections that were refused or ended, by `Reason`.
     """
 
     clients: int = 0
@@ -108,6 +111,7 @@ class Doorway:
         self.outside = UnauthenticatedConnections(limits.unauthenticated)
         self._token, self._max_clients, self._idle_s, self._clock = token, max_clients, idle_s, clock
         self._failures = RateLimiter(_WRONG_TOKENS_A_SECOND, _WRONG_TOKENS_AT_ONCE, clock)
+        self._lines, self._told = RateLimiter(_LINES_A_SECOND, _LINES_AT_ONCE, clock), Counter[str]()
         self._guests: list[Guest] = []
 
     def verify(self, proof: bytes, nonce: bytes, address: str) -> Refusal | None:
@@ -139,7 +143,7 @@ class Doorway:
             oldest = min(self._guests, key=lambda guest: guest.active_at)
             if now - oldest.active_at < self._idle_s:
                 return Refusal(0, Cause.FULL, f"{len(self._guests)} clients, as many as it serves at once")
-            self.refuse(oldest.address, "silent while others wait")
+            self.refuse(oldest.address, "idle", "it was silent while others wait")
             self.exit(oldest)
             oldest.leave()
         guest = Guest(address, leave, now)
@@ -156,12 +160,17 @@ class Doorway:
         self._guests = [one for one in self._guests if one is not guest]
         self.counts.clients = len(self._guests)
 
-    def refuse(self, address: str, reason: str) -> None:
-        """Count and log what ended a connection, or kept it from coming in.
+    def refuse(self, address: str, reason: Reason, text: str) -> None:
+        """Count and log what ended a connection, or kept it from coming in; of each reason a few lines a minute.
 
         Args:
             address: the client's address, for people.
-            reason: a few words, of a fixed set as far as the text before a colon goes.
+            reason: for a program.
+            text: for a person.
         """
-        self.counts.refused[reason.partition(":")[0]] += 1
-        _log.warning("serve: %s was sent away: %s", address, reason)
+        self.counts.refused[reason] += 1
+        if self._lines.allow(reason):
+            more = self.counts.refused[reason] - self._told[reason] - 1
+            self._told[reason] = self.counts.refused[reason]
+            others = f" (and {more} before it for such a reason)" if more else ""
+            _log.warning("serve: %s was sent away: %s%s", address, text, others)

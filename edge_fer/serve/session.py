@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from edge_fer.inference.remote import protocol
 from edge_fer.inference.remote.connection import prepare
 from edge_fer.inference.remote.protocol import HEADER_BYTES, Answer, Cause, Hello, Kind, Refusal, Welcome
-from edge_fer.serve.doorway import Doorway, Guest
+from edge_fer.serve.doorway import Doorway, Guest, Reason
 from edge_fer.serve.networks import Program, ServedNetwork
 from edge_fer.serve.turns import Turns
 
@@ -52,10 +52,10 @@ class Session:
                 guest, network, turns = entered
                 await self._serve(guest, network, turns, network.programs[hello.service])
         except protocol.ProtocolError as error:
-            await self._send_away(Refusal(0, _cause(error), str(error)), str(error))
+            await self._send_away(Refusal(0, _cause(error), str(error)))
         except (OSError, asyncio.IncompleteReadError):  # it has gone, or was too slow
             if self._late is not None:
-                self._doorway.refuse(self._address, f"too slow: with {self._late}")
+                self._doorway.refuse(self._address, "slow", f"it was too slow with {self._late}")
         finally:
             self._doorway.outside.discard(self._client)
             if guest is not None:
@@ -70,7 +70,7 @@ class Session:
         hello = protocol.parse_hello(await self._reader.readexactly(head.length))
         refusal = self._doorway.verify(hello.proof, nonce, self._client[0])
         if refusal is not None:
-            await self._send_away(refusal, f"token: {refusal.text}")
+            await self._send_away(refusal)
             return None
         self._doorway.outside.discard(self._client)
         return hello
@@ -81,12 +81,12 @@ class Session:
                 f"`{network.model}` {sha256.hex()[:12]}..." for sha256, (network, _) in self._served.items()
             )
             text = f"another model, {hello.model.hex()[:12]}..., and it serves {known}"
-            await self._send_away(Refusal(0, Cause.MODEL, text), f"another model: {hello.model.hex()[:12]}...")
+            await self._send_away(Refusal(0, Cause.MODEL, text))
             return None
         network, turns = self._served[hello.model]
         guest = self._doorway.enter(self._address, self._writer.transport.abort)
         if isinstance(guest, Refusal):
-            await self._send_away(guest, f"full: {guest.text}")
+            await self._send_away(guest)
             return None
         inputs = network.programs[hello.service].inputs
         try:
@@ -124,9 +124,9 @@ class Session:
         self._writer.write(message)
         await self._writer.drain()
 
-    async def _send_away(self, refusal: Refusal, reason: str) -> None:
+    async def _send_away(self, refusal: Refusal) -> None:
         """Tell a client, and the log, why it is not served any longer."""
-        self._doorway.refuse(self._address, reason)
+        self._doorway.refuse(self._address, _REASONS[refusal.cause], refusal.text)
         try:
             with self._within(self._limits.stalled_s, "taking a refusal"):
                 await self._send(protocol.refusal(refusal))
@@ -148,5 +148,18 @@ class Session:
             timer.cancel()
 
 
+_REASONS: dict[Cause, Reason] = {
+    Cause.VERSION: "version",
+    Cause.TOKEN: "token",
+    Cause.TOO_SOON: "too_soon",
+    Cause.MODEL: "model",
+    Cause.SERVICE: "service",
+    Cause.FULL: "full",
+    Cause.MALFORMED: "malformed",
+}
+"""Of the causes that end a connection."""
+
+
 def _cause(error: protocol.ProtocolError) -> Cause:
-    return Cause.VERSION if isinstance(error, protocol.OtherVersion) else Cause.MALFORMED
+    causes = {protocol.OtherVersion: Cause.VERSION, protocol.UnknownService: Cause.SERVICE}
+    return causes.get(type(error), Cause.MALFORMED)

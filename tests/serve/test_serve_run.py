@@ -93,7 +93,7 @@ def test_it_reports_what_it_does_for_whom(tmp_path: Path) -> None:
     assert (busy.state, busy.source, busy.model, busy.backend) == ("running", "serve:127.0.0.1:0", "lite", "fake")
     assert (busy.served.clients, busy.served.late, busy.served.away, busy.served.refused) == (1, 0, 0, {})
     assert busy.stages["classify"].count == 3
-    assert "reading faces for 1 client" in summary(busy)
+    assert summary(busy) == f"1 client, {busy.fps:.1f} faces a second on fake; reading faces for other computers"
     states = [status.state for status in kept.told]
     assert (states[0], states[-1]) == ("starting", "stopping")
     assert kept.told[-1].message == "asked to stop"

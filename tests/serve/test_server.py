@@ -127,7 +127,7 @@ REQUEST = protocol.request(Request(1, 20.0, (ZEROS,)))
         (protocol.greeting(bytes(32))[:4] + b"\x02" + bytes(7), Cause.VERSION, "found version 2"),
         (REQUEST, Cause.MALFORMED, "expected hello, found request"),
         (protocol.hello(Hello("faces", bytes(32), bytes(32)))[:8] + b"\xff" * 4, Cause.MALFORMED, "at most 65536"),
-        (protocol.hello(Hello("faces", bytes(32), bytes(32)))[:12] + b"\x09" + bytes(64), Cause.MALFORMED, "number 9"),
+        (protocol.hello(Hello("faces", bytes(32), bytes(32)))[:12] + b"\x09" + bytes(64), Cause.SERVICE, "number 9"),
         (protocol.hello(Hello("faces", bytes(32), bytes(32))), Cause.TOKEN, "no token"),
         (protocol.hello(Hello("faces", bytes(32), b"x" * 32)), Cause.TOKEN, "another token"),
     ],
@@ -149,7 +149,7 @@ def test_a_client_that_is_too_slow_with_a_request_is_sent_away(there: FaceServer
     slow = Raw(there, let_in=True)
     slow.socket.sendall(sent)
     assert slow.is_ended
-    until(lambda: there.counts.refused == {"too slow": 1})
+    until(lambda: there.counts.refused == {"slow": 1})
     assert there.counts.clients == 0
 
 
@@ -195,7 +195,7 @@ def test_when_it_is_full_the_one_that_was_silent_longest_gives_way() -> None:
     door.heard(first)
     now[0] = 31.0
     assert isinstance(enter("third"), Guest)
-    assert (left, counts.clients, counts.refused) == (["second"], 2, {"silent while others wait": 1})
+    assert (left, counts.clients, counts.refused) == (["second"], 2, {"idle": 1})
     door.exit(second)
     assert counts.clients == 2, "it has gone already"
 
@@ -305,3 +305,18 @@ def test_a_port_that_is_taken_is_told() -> None:
         listen(Place("127.0.0.1", taken.getsockname()[1]))
     with pytest.raises(OutputError, match="this box has no such address"):
         listen(Place("192.0.2.1", 9010))
+
+
+def test_of_each_reason_a_few_lines_are_logged(caplog: pytest.LogCaptureFixture) -> None:
+    now, counts = [0.0], Counts()
+    door = Doorway(None, 2, 30.0, Limits(), counts, lambda: now[0])
+    for _ in range(100):
+        door.refuse("192.0.2.1:7", "malformed", "expected a hello")
+    door.refuse("192.0.2.1:8", "slow", "it was too slow with its hello")
+    now[0] = 61.0
+    door.refuse("192.0.2.1:9", "malformed", "expected a hello")
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == 5
+    assert said[3] == "serve: 192.0.2.1:8 was sent away: it was too slow with its hello"
+    assert said[4].endswith("expected a hello (and 97 before it for such a reason)")
+    assert counts.refused == {"malformed": 101, "slow": 1}

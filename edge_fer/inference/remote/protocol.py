@@ -59,6 +59,10 @@ class OtherVersion(ProtocolError):
     """The other end speaks another version of the protocol."""
 
 
+class UnknownService(ProtocolError):
+    """The client asks for what this version does not do."""
+
+
 class Kind(enum.IntEnum):
     """What a message is."""
 
@@ -220,7 +224,7 @@ def parse_hello(body: bytes) -> Hello:
     """What a client wants."""
     service, model, proof = _unpack(_HELLO, body)
     if not 1 <= service <= len(SERVICES):
-        raise ProtocolError(f"expected one of the services {', '.join(SERVICES)}, found number {service}")
+        raise UnknownService(f"expected one of the services {', '.join(SERVICES)}, found number {service}")
     return Hello(SERVICES[service - 1], model, proof)
 
 
