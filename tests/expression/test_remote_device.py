@@ -141,13 +141,10 @@ def test_an_ensemble_has_a_connection_for_each_member(tmp_path: Path) -> None:
 
 
 def test_what_only_a_cpu_runs_is_refused(store: ModelStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    regions = [name for name, spec in store.specs.items() if getattr(spec, "region", None) is not None]
-    if not regions:
-        spec = store.spec(MODEL, "classify")
-        with_region = spec.model_copy(update={"region": spec.files[0]})
-        monkeypatch.setattr(ModelStore, "spec", lambda *_: with_region)
+    spec = store.spec(MODEL, "classify")
+    monkeypatch.setattr(ModelStore, "spec", lambda *_: spec.model_copy(update={"region": spec.files[0]}))
     with pytest.raises(ModelError, match=r"another computer can run, found .*; choose `classify.backend: cpu`"):
-        open_expression_model(settings(9, model=regions[0] if regions else MODEL), store)
+        open_expression_model(settings(9), store)
 
 
 def test_a_token_that_cannot_be_read_is_an_error_at_once(store: ModelStore, tmp_path: Path) -> None:
