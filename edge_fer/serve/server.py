@@ -155,7 +155,7 @@ class Server(Closeable):
         finally:
             for task in working:
                 task.cancel()
-            executor.shutdown(wait=False, cancel_futures=True)
+            executor.shutdown(cancel_futures=True)  # the devices are closed next, by another thread
 
     async def _beat_until_stopped(self, working: Sequence[asyncio.Task[None]]) -> None:
         """Show that the loop turns; raises what ended one of the tasks, which none should."""

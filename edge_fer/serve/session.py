@@ -33,7 +33,7 @@ class Session:
     ) -> None:
         self._reader, self._writer, self._doorway, self._served = reader, writer, doorway, served
         self._limits = doorway.limits
-        host, port = writer.get_extra_info("peername")[:2]
+        host, port = (writer.get_extra_info("peername") or ("an address that has gone", 0))[:2]
         self._client = (str(host), int(port))
         self._address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self._late: str | None = None  # what the client was too slow with

@@ -31,7 +31,7 @@ class RemoteSettings(Section):
         description="where a face is not answered within this time, the CPU reads it, milliseconds",
     )
     connect_s: float = Field(
-        3.0, gt=0, le=60, description="a server that takes longer to accept the connection is away, seconds"
+        3.0, gt=0, le=8, description="a server that takes longer to accept the connection is away, seconds"
     )
 
     @model_validator(mode="after")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import struct
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -298,6 +299,27 @@ def test_the_end_of_the_server_is_told_to_its_clients(gate: Gate) -> None:
         served = client(there)
     with served, pytest.raises(BackendError, match="to hold, found:"):
         served.infer(ZEROS)
+
+
+def test_clients_that_reset_their_connection_at_once_are_no_error(
+    there: FaceServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(50):
+        sock = socket.create_connection(("127.0.0.1", there.server.port))
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        sock.close()
+    with client(there) as served:
+        served.infer(ZEROS)
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+def test_it_ends_after_the_inference_under_way() -> None:
+    gate = Gate(is_open=False)
+    with serving([network_of(gate)], token=TOKEN) as there:
+        Raw(there, let_in=True).socket.sendall(REQUEST)
+        until(lambda: gate.is_asked)
+        threading.Timer(0.1, gate.may.release).start()
+    assert gate.order == [0]
 
 
 def test_a_port_that_is_taken_is_told() -> None:

@@ -34,7 +34,8 @@ from edge_fer.schema import Reading, Record
 from edge_fer.settings import load_settings
 from edge_fer.synthetic.scenes import crowd_scene
 from edge_fer.types import Image
-from tools.field.remote_box import MODEL, STORE, Cable, ServerProcess, client_settings, face, free_port
+from tools.field.remote_box import MODEL, STORE, ServerProcess, client_settings, face, free_port
+from tools.field.remote_cable import Cable
 
 MOST_MS = 2.0  # of the way there and back, in the median
 SHARE = 0.1  # that two clients' shares may differ by

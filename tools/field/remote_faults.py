@@ -2,7 +2,7 @@
 
     make field-remote_faults ARGS='--faces 10000 --faults 200'
 
-A client as in `edge-fer run` reads faces through a cable (`remote_box.py`) by a real `edge-fer serve`; each answer is
+A client as in `edge-fer run` reads faces through a cable (`remote_cable.py`) by a real `edge-fer serve`; each answer is
 compared with the CPU's. Ends with 1 when a promise is broken: every face answered, in order, exactly as the CPU reads
 it, within the deadline and 250 ms, less what other programs took from this one; and nothing leaked on either side.
 """
@@ -28,7 +28,6 @@ from tools.field.remote_box import (
     MODEL,
     OTHER_MODEL,
     STORE,
-    Cable,
     Flood,
     ServerProcess,
     client_settings,
@@ -36,6 +35,7 @@ from tools.field.remote_box import (
     free_port,
     wait_for,
 )
+from tools.field.remote_cable import Cable
 
 ON_THE_CABLE = ("cut", "reset", "half", "garbage", "garbage_up", "trickle")
 FAULTS = (*ON_THE_CABLE, "kill", "freeze", "model", "version", "flood")
