@@ -120,6 +120,7 @@ def test_text_can_be_asked_for() -> None:
     assert "enhance" in stages
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("source", "words"),
     [
@@ -141,6 +142,7 @@ def test_a_broken_picture_and_a_broken_video_end_with_3(tmp_path: Path) -> None:
         failed_with(edge_fer_cli("run", "--camera", str(path)), 3, name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "words"),
     [
