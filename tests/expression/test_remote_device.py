@@ -55,7 +55,7 @@ def face(spec: ClassifierSpec, seed: int) -> AlignedFace:
 
 
 def settings(port: int, **changes: object) -> ClassifySettings:
-    remote = {"deadline_ms": 4000, "connect_s": 10}
+    remote = {"deadline_ms": 4000, "connect_s": 8}
     return ClassifySettings.model_validate(
         {"model": MODEL, "backend": f"remote:127.0.0.1:{port}", "retry_s": 0.01, "retry_max_s": 0.02, "check_every": 1,
          "remote": remote, **changes}

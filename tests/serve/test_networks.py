@@ -44,7 +44,7 @@ def test_an_edge_tpu_that_fails_is_replaced_by_the_clients_cpu_and_comes_back(
         assert there.networks[0].origin.backend == "edgetpu:usb:0"
         client = ClassifySettings.model_validate({
             "backend": f"remote:127.0.0.1:{there.server.port}", "retry_s": 0.01, "retry_max_s": 0.02,
-            "remote": {"deadline_ms": 4000, "connect_s": 10},
+            "remote": {"deadline_ms": 4000, "connect_s": 8},
         })  # fmt: skip
         with open_expression_model(client, store) as model, open_network(store, client.model) as twin:
             face = model.blank_face
