@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from edge_fer.inference.supervised import SupervisedBackend
-from edge_fer.serve.doorway import Counts
+from edge_fer.serve.admission import Counts
 from edge_fer.serve.networks import ServedNetwork
 from edge_fer.types import Origin
 
 
 class Clients:
-    """The clients as statuses see them; see `edge_fer.status.run_condition.Feed`.
+    """The clients as statuses see them; see `edge_fer.status.run_condition.RunSource`.
 
     Args:
-        name: of the place where they come in.
+        name: of the place where they connect.
         counts: what they have done.
 
     Attributes:
         name: see above.
         restarts: how often the server was started again.
-        waiting: why they cannot come in; None while they can.
+        waiting: why they cannot connect; None while they can.
     """
 
     blind: str | None = None
@@ -38,7 +38,7 @@ class Clients:
 
     @property
     def condition(self) -> tuple[str, str]:
-        """Whether clients can come in; how many are in changes too often for a sentence."""
+        """Whether clients can connect; how many do changes too often for a sentence."""
         return ("running", "reading faces for other computers") if self.waiting is None else ("degraded", self.waiting)
 
     def changes(self) -> Sequence[tuple[str, str]]:
@@ -47,7 +47,7 @@ class Clients:
 
 
 class Devices:
-    """All devices of all networks; see `edge_fer.status.run_condition.Reads`.
+    """All devices of all networks; see `edge_fer.status.run_condition.FaceReader`.
 
     Args:
         model: the name of the classifier or ensemble.

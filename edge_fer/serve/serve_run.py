@@ -21,8 +21,8 @@ from edge_fer.publish import Sink
 from edge_fer.publish.configured import configured_sinks
 from edge_fer.publish.sink_group import SinkGroup, Unsent
 from edge_fer.schema import ServedStatus, State
+from edge_fer.serve.admission import Admission, Counts, Limits
 from edge_fer.serve.condition import Clients, Devices
-from edge_fer.serve.doorway import Counts, Doorway, Limits
 from edge_fer.serve.networks import open_networks
 from edge_fer.serve.server import Server, listen
 from edge_fer.settings import Settings
@@ -76,7 +76,7 @@ class ServeRun(Closeable):
         token = None if serve.token_file is None else read_token(serve.token_file, "serve.token_file")
         certificate = serve.cert_file if serve.tls else None
         self._tls = None if certificate is None else server_context(certificate, serve.key_file, serve.ca_file)
-        self._doorway = Doorway(token, serve.max_clients, serve.idle_s, limits or Limits(), self._counts)
+        self._admission = Admission(token, serve.max_clients, serve.idle_s, limits or Limits(), self._counts)
         self._clients = Clients(f"serve:{serve.listen}", self._counts)
         self._server: Server | None = None
         self._retry = Backoff(_RETRY_S, _RETRY_MAX_S)
@@ -176,7 +176,7 @@ class ServeRun(Closeable):
             self._wait(str(error))
             return
         self._server = Server(
-            listener, self._networks, self._doorway, self._tls, self._monitored, self._deadline, self._heartbeat
+            listener, self._networks, self._admission, self._tls, self._monitored, self._deadline, self._heartbeat
         )
         self._retry.reset()
         self._clients.waiting = None

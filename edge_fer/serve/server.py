@@ -19,10 +19,10 @@ from edge_fer.common.deadline import Deadline, Heartbeat
 from edge_fer.common.exhaustion import is_exhausted
 from edge_fer.common.log_limit import LogLimit
 from edge_fer.errors import OutputError
-from edge_fer.serve.doorway import Doorway
+from edge_fer.serve.admission import Admission
+from edge_fer.serve.dispatcher import Dispatcher
 from edge_fer.serve.networks import ServedNetwork
 from edge_fer.serve.session import Served, Session
-from edge_fer.serve.turns import Turns
 from edge_fer.settings.addresses import Place
 
 _BACKLOG = 64
@@ -66,7 +66,7 @@ class Server(Closeable):
     Args:
         listener: a socket that listens; closed with the server.
         networks: what is served; they are not closed with it.
-        doorway: who may come in.
+        admission: which clients are served.
         tls: for connections with TLS; None: without.
         stage: times each inference; see `Monitor.stage`.
         deadline: of the inferences under way.
@@ -80,13 +80,14 @@ class Server(Closeable):
         self,
         listener: socket.socket,
         networks: Sequence[ServedNetwork],
-        doorway: Doorway,
+        admission: Admission,
         tls: ssl.SSLContext | None,
         stage: Callable[[str], AbstractContextManager[None]],
         deadline: Deadline,
         heartbeat: Heartbeat,
     ) -> None:
-        self._listener, self._networks, self._doorway, self._tls, self._stage = listener, networks, doorway, tls, stage
+        self._listener, self._networks, self._admission = listener, networks, admission
+        self._tls, self._stage = tls, stage
         self.port: int = listener.getsockname()[1]
         self._deadline, self._heartbeat = deadline, heartbeat
         self._sessions: set[asyncio.Task[None]] = set()
@@ -95,7 +96,7 @@ class Server(Closeable):
         self._running = threading.Event()
         self._thread = threading.Thread(target=self._run, name="serve", daemon=True)
         self._thread.start()
-        self._running.wait(doorway.limits.stop_s)
+        self._running.wait(admission.limits.stop_s)
 
     @property
     def is_alive(self) -> bool:
@@ -112,11 +113,10 @@ class Server(Closeable):
         if loop is not None and stopping is not None:
             with suppress(RuntimeError):  # it has ended by itself, and its loop with it
                 loop.call_soon_threadsafe(stopping.set)
-        self._thread.join(self._doorway.limits.stop_s)
+        self._thread.join(self._admission.limits.stop_s)
         if self._thread.is_alive():
-            raise OutputError(
-                f"expected the server to end within {self._doorway.limits.stop_s:g} s, found it stuck; restart edge-fer"
-            )
+            limit = f"{self._admission.limits.stop_s:g} s"
+            raise OutputError(f"expected the server to end within {limit}, found it stuck; restart edge-fer")
 
     def _run(self) -> None:
         try:
@@ -133,13 +133,13 @@ class Server(Closeable):
         count = sum(len(network.devices) for network in self._networks)
         executor = ThreadPoolExecutor(count, thread_name_prefix="device")
         served = {
-            bytes.fromhex(network.sha256): (network, Turns(network, executor, self._stage, self._deadline))
+            bytes.fromhex(network.sha256): (network, Dispatcher(network, executor, self._stage, self._deadline))
             for network in self._networks
         }
-        working = [asyncio.create_task(turns.run()) for _, turns in served.values()]
+        working = [asyncio.create_task(dispatcher.run()) for _, dispatcher in served.values()]
         tls_options: dict[str, Any] = {} if self._tls is None else {
-            "ssl": self._tls, "ssl_handshake_timeout": self._doorway.limits.hello_s,
-            "ssl_shutdown_timeout": self._doorway.limits.stalled_s,
+            "ssl": self._tls, "ssl_handshake_timeout": self._admission.limits.hello_s,
+            "ssl_shutdown_timeout": self._admission.limits.stalled_s,
         }  # fmt: skip
         if sys.version_info < (3, 11):
             tls_options.pop("ssl_shutdown_timeout", None)
@@ -173,7 +173,7 @@ class Server(Closeable):
         assert task is not None
         self._sessions.add(task)
         try:
-            await Session(reader, writer, self._doorway, served).run()
+            await Session(reader, writer, self._admission, served).run()
         except asyncio.CancelledError:
             return  # the server ends; before Python 3.12, asyncio takes a task that was cancelled for one that failed
         finally:

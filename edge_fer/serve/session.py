@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from edge_fer.inference.remote import protocol
 from edge_fer.inference.remote.connection import prepare
 from edge_fer.inference.remote.protocol import HEADER_BYTES, Answer, Cause, Hello, Kind, Refusal, Welcome
-from edge_fer.serve.doorway import Doorway, Guest, Reason
+from edge_fer.serve.admission import Admission, AdmittedClient, Reason
+from edge_fer.serve.dispatcher import Dispatcher
 from edge_fer.serve.networks import Program, ServedNetwork
-from edge_fer.serve.turns import Turns
 
-Served = Mapping[bytes, tuple[ServedNetwork, Turns]]
+Served = Mapping[bytes, tuple[ServedNetwork, Dispatcher]]
 """The networks, by SHA-256."""
 
 
@@ -24,15 +24,15 @@ class Session:
     Args:
         reader: gives what the client sends.
         writer: takes what it gets.
-        doorway: who may come in.
+        admission: which clients are served.
         served: the networks.
     """
 
     def __init__(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, doorway: Doorway, served: Served
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, admission: Admission, served: Served
     ) -> None:
-        self._reader, self._writer, self._doorway, self._served = reader, writer, doorway, served
-        self._limits = doorway.limits
+        self._reader, self._writer, self._admission, self._served = reader, writer, admission, served
+        self._limits = admission.limits
         host, port = (writer.get_extra_info("peername") or ("an address that has gone", 0))[:2]
         self._client = (str(host), int(port))
         self._address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
@@ -40,42 +40,42 @@ class Session:
 
     async def run(self) -> None:
         """Serve it to its end."""
-        guest: Guest | None = None
+        client: AdmittedClient | None = None
         try:
             prepare(self._writer.get_extra_info("socket"))
-            self._doorway.outside.add(self._client, self._writer.transport.abort)
-            self._doorway.outside.close_excess(self._client[0])
+            self._admission.unauthenticated.add(self._client, self._writer.transport.abort)
+            self._admission.unauthenticated.close_excess(self._client[0])
             with self._within(self._limits.hello_s, "its hello"):
                 hello = await self._greet()
-                entered = None if hello is None else await self._let_in(hello)
-            if entered is not None and hello is not None:
-                guest, network, turns = entered
-                await self._serve(guest, network, turns, network.programs[hello.service])
+                admitted = None if hello is None else await self._admit(hello)
+            if admitted is not None and hello is not None:
+                client, network, dispatcher = admitted
+                await self._serve(client, dispatcher, network.programs[hello.service])
         except protocol.ProtocolError as error:
             await self._send_away(Refusal(0, _cause(error), str(error)))
         except (OSError, asyncio.IncompleteReadError):  # it has gone, or was too slow
             if self._late is not None:
-                self._doorway.refuse(self._address, "slow", f"it was too slow with {self._late}")
+                self._admission.refuse(self._address, "slow", f"it was too slow with {self._late}")
         finally:
-            self._doorway.outside.discard(self._client)
-            if guest is not None:
-                self._doorway.exit(guest)
+            self._admission.unauthenticated.discard(self._client)
+            if client is not None:
+                self._admission.release(client)
             self._writer.close()
 
     async def _greet(self) -> Hello | None:
-        """Learn what the client wants; None where it may not come in."""
+        """Learn what the client asks for; None where it is refused."""
         nonce = secrets.token_bytes(protocol.NONCE_BYTES)
         await self._send(protocol.greeting(nonce))
         head = protocol.header(await self._reader.readexactly(HEADER_BYTES), Kind.HELLO)
         hello = protocol.parse_hello(await self._reader.readexactly(head.length))
-        refusal = self._doorway.verify(hello.proof, nonce, self._client[0])
+        refusal = self._admission.verify(hello.proof, nonce, self._client[0])
         if refusal is not None:
             await self._send_away(refusal)
             return None
-        self._doorway.outside.discard(self._client)
+        self._admission.unauthenticated.discard(self._client)
         return hello
 
-    async def _let_in(self, hello: Hello) -> tuple[Guest, ServedNetwork, Turns] | None:
+    async def _admit(self, hello: Hello) -> tuple[AdmittedClient, ServedNetwork, Dispatcher] | None:
         if hello.model not in self._served:
             known = ", ".join(
                 f"`{network.model}` {sha256.hex()[:12]}..." for sha256, (network, _) in self._served.items()
@@ -83,20 +83,20 @@ class Session:
             text = f"another model, {hello.model.hex()[:12]}..., and it serves {known}"
             await self._send_away(Refusal(0, Cause.MODEL, text))
             return None
-        network, turns = self._served[hello.model]
-        guest = self._doorway.enter(self._address, self._writer.transport.abort)
-        if isinstance(guest, Refusal):
-            await self._send_away(guest)
+        network, dispatcher = self._served[hello.model]
+        client = self._admission.admit(self._address, self._writer.transport.abort)
+        if isinstance(client, Refusal):
+            await self._send_away(client)
             return None
         inputs = network.programs[hello.service].inputs
         try:
             await self._send(protocol.welcome(Welcome(network.origin.backend, inputs, network.outputs)))
         except BaseException:
-            self._doorway.exit(guest)
+            self._admission.release(client)
             raise
-        return guest, network, turns
+        return client, network, dispatcher
 
-    async def _serve(self, guest: Guest, network: ServedNetwork, turns: Turns, program: Program) -> None:
+    async def _serve(self, client: AdmittedClient, dispatcher: Dispatcher, program: Program) -> None:
         """Answer its requests, one after the other."""
         most = protocol.request_bytes(program.inputs)
         while True:
@@ -105,14 +105,14 @@ class Session:
                 data = first + await self._reader.readexactly(HEADER_BYTES - 1)
                 head = protocol.header(data, Kind.REQUEST, most=most)
                 body = await self._reader.readexactly(head.length)
-            self._doorway.heard(guest)
-            reply = await turns.take(protocol.parse_request(body, program.inputs), program)
+            self._admission.note_activity(client)
+            reply = await dispatcher.submit(protocol.parse_request(body, program.inputs), program)
             self._count(reply)
             with self._within(self._limits.stalled_s, "taking an answer"):
                 await self._send(protocol.answer(reply) if isinstance(reply, Answer) else protocol.refusal(reply))
 
     def _count(self, reply: Answer | Refusal) -> None:
-        counts = self._doorway.counts
+        counts = self._admission.counts
         if isinstance(reply, Answer):
             counts.faces += 1
         elif reply.cause is Cause.LATE:
@@ -125,8 +125,8 @@ class Session:
         await self._writer.drain()
 
     async def _send_away(self, refusal: Refusal) -> None:
-        """Tell a client, and the log, why it is not served any longer."""
-        self._doorway.refuse(self._address, _REASONS[refusal.cause], refusal.text)
+        """Tell a client, and the log, why it is not served."""
+        self._admission.refuse(self._address, _REASONS[refusal.cause], refusal.text)
         try:
             with self._within(self._limits.stalled_s, "taking a refusal"):
                 await self._send(protocol.refusal(refusal))

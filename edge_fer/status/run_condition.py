@@ -13,8 +13,8 @@ from edge_fer.status.health import Health
 from edge_fer.types import Origin
 
 
-class Feed(Protocol):
-    """What a run lives on: the camera of `edge-fer run`, or the clients of `edge-fer serve`."""
+class RunSource(Protocol):
+    """Where the work of a run comes from: the camera of `edge-fer run`, or the clients of `edge-fer serve`."""
 
     @property
     def name(self) -> str:
@@ -51,7 +51,7 @@ class Feed(Protocol):
         ...
 
 
-class Reads(Protocol):
+class FaceReader(Protocol):
     """What reads faces."""
 
     @property
@@ -69,7 +69,7 @@ class RunCondition:
     """How the parts of a run are now.
 
     Args:
-        camera: what the run lives on, such as the camera that frames come from.
+        camera: where the work of the run comes from.
         model: what reads expressions.
         health: how hot the box is.
         deadlines: the deadlines of the calls under way, by loop.
@@ -80,7 +80,7 @@ class RunCondition:
     """
 
     def __init__(
-        self, camera: Feed, model: Reads, health: Health, deadlines: Mapping[Loop, Deadline | Heartbeat]
+        self, camera: RunSource, model: FaceReader, health: Health, deadlines: Mapping[Loop, Deadline | Heartbeat]
     ) -> None:
         self.camera, self.health = camera, health
         self._model, self._deadlines = model, deadlines

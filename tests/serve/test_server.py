@@ -22,10 +22,10 @@ from edge_fer.inference.fake import FakeBackend
 from edge_fer.inference.remote import protocol
 from edge_fer.inference.remote.backend import RemoteBackend, RemoteOptions
 from edge_fer.inference.remote.protocol import HEADER_BYTES, Cause, Hello, Kind, Refusal, Request
-from edge_fer.serve.doorway import Counts, Doorway, Guest, Limits
+from edge_fer.serve.admission import Admission, AdmittedClient, Counts, Limits
+from edge_fer.serve.dispatcher import Dispatcher
 from edge_fer.serve.networks import Program
 from edge_fer.serve.server import listen
-from edge_fer.serve.turns import Turns
 from edge_fer.settings.addresses import Place
 from tests.support.face_server import TOKEN, FaceServer, network_of, serving
 from tests.support.waiting import wait_until as until
@@ -164,7 +164,7 @@ def test_a_frame_that_is_too_long_is_refused_before_it_is_read(there: FaceServer
 def test_idle_strangers_are_bounded_and_ended(there: FaceServer) -> None:
     with client(there) as served:
         idle = [Raw(there) for _ in range(20)]
-        assert there.doorway.outside.closed >= 16, "the oldest give way at once"
+        assert there.admission.unauthenticated.closed >= 16, "the oldest give way at once"
         served.infer(ZEROS)
         assert all(one.is_ended for one in idle), "the others when they have said nothing for too long"
         served.infer(ZEROS)
@@ -181,23 +181,23 @@ def test_a_client_may_be_idle_for_as_long_as_it_likes(there: FaceServer) -> None
 def test_when_it_is_full_the_one_that_was_silent_longest_gives_way() -> None:
     now, counts = [0.0], Counts()
     left: list[str] = []
-    door = Doorway(None, 2, 30.0, Limits(), counts, lambda: now[0])
+    admission = Admission(None, 2, 30.0, Limits(), counts, lambda: now[0])
 
-    def enter(name: str) -> Guest | Refusal:
-        return door.enter(name, lambda: left.append(name))
+    def admit(name: str) -> AdmittedClient | Refusal:
+        return admission.admit(name, lambda: left.append(name))
 
-    first, second = enter("first"), enter("second")
-    assert isinstance(first, Guest)
-    assert isinstance(second, Guest)
-    refused = enter("third")
+    first, second = admit("first"), admit("second")
+    assert isinstance(first, AdmittedClient)
+    assert isinstance(second, AdmittedClient)
+    refused = admit("third")
     assert isinstance(refused, Refusal)
     assert (refused.cause, refused.text) == (Cause.FULL, "2 clients, as many as it serves at once")
     now[0] = 20.0
-    door.heard(first)
+    admission.note_activity(first)
     now[0] = 31.0
-    assert isinstance(enter("third"), Guest)
+    assert isinstance(admit("third"), AdmittedClient)
     assert (left, counts.clients, counts.refused) == (["second"], 2, {"idle": 1})
-    door.exit(second)
+    admission.release(second)
     assert counts.clients == 2, "it has gone already"
 
 
@@ -212,17 +212,17 @@ def test_the_place_of_a_client_that_has_gone_is_free_again(gate: Gate) -> None:
 
 
 def test_clients_take_turns(gate: Gate) -> None:
-    async def ask(turns: Turns, program: Program, name: int, times: int) -> None:
+    async def ask(dispatcher: Dispatcher, program: Program, name: int, times: int) -> None:
         for number in range(times):
-            await turns.take(Request(number + 1, 60.0, (ZEROS + np.uint8(name),)), program)
+            await dispatcher.submit(Request(number + 1, 60.0, (ZEROS + np.uint8(name),)), program)
 
     async def run() -> None:
         network = network_of(gate)
         with ThreadPoolExecutor(1) as executor:
-            turns = Turns(network, executor, lambda _: nullcontext(), Deadline())
-            working = asyncio.create_task(turns.run())
+            dispatcher = Dispatcher(network, executor, lambda _: nullcontext(), Deadline())
+            working = asyncio.create_task(dispatcher.run())
             program = network.programs["faces"]
-            await asyncio.gather(*(ask(turns, program, name, 10) for name in range(3)))
+            await asyncio.gather(*(ask(dispatcher, program, name, 10) for name in range(3)))
             working.cancel()
 
     asyncio.run(run())
@@ -331,12 +331,12 @@ def test_a_port_that_is_taken_is_told() -> None:
 
 def test_of_each_reason_a_few_lines_are_logged(caplog: pytest.LogCaptureFixture) -> None:
     now, counts = [0.0], Counts()
-    door = Doorway(None, 2, 30.0, Limits(), counts, lambda: now[0])
+    admission = Admission(None, 2, 30.0, Limits(), counts, lambda: now[0])
     for _ in range(100):
-        door.refuse("192.0.2.1:7", "malformed", "expected a hello")
-    door.refuse("192.0.2.1:8", "slow", "it was too slow with its hello")
+        admission.refuse("192.0.2.1:7", "malformed", "expected a hello")
+    admission.refuse("192.0.2.1:8", "slow", "it was too slow with its hello")
     now[0] = 61.0
-    door.refuse("192.0.2.1:9", "malformed", "expected a hello")
+    admission.refuse("192.0.2.1:9", "malformed", "expected a hello")
     said = [record.getMessage() for record in caplog.records]
     assert len(said) == 5
     assert said[3] == "serve: 192.0.2.1:8 was sent away: it was too slow with its hello"

@@ -12,7 +12,7 @@ from edge_fer.common.deadline import Deadline, Heartbeat
 from edge_fer.inference import Backend
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.inference.remote.connection import Server as Address
-from edge_fer.serve.doorway import Counts, Doorway, Limits
+from edge_fer.serve.admission import Admission, Counts, Limits
 from edge_fer.serve.networks import Program, ServedNetwork, open_networks
 from edge_fer.serve.server import Server, listen
 from edge_fer.settings import ClassifySettings
@@ -29,13 +29,13 @@ class FaceServer:
         server: it.
         networks: what it serves.
         counts: what it has done.
-        doorway: who may come in.
+        admission: who may come in.
     """
 
     server: Server
     networks: tuple[ServedNetwork, ...]
     counts: Counts
-    doorway: Doorway
+    admission: Admission
 
     def address(self, tls: ssl.SSLContext | None = None) -> Address:
         """Where it is."""
@@ -60,15 +60,15 @@ def serving(
 ) -> Iterator[FaceServer]:
     """Serve networks, which are closed afterwards."""
     counts = Counts()
-    doorway = Doorway(token, max_clients, idle_s, limits or Limits(), counts)
+    admission = Admission(token, max_clients, idle_s, limits or Limits(), counts)
     with ExitStack() as stack:
         for network in networks:
             stack.enter_context(network)
         server = Server(
-            listen(Place("127.0.0.1", port)), networks, doorway, tls, lambda _: nullcontext(), Deadline(), Heartbeat()
+            listen(Place("127.0.0.1", port)), networks, admission, tls, lambda _: nullcontext(), Deadline(), Heartbeat()
         )
         stack.enter_context(server)
-        yield FaceServer(server, tuple(networks), counts, doorway)
+        yield FaceServer(server, tuple(networks), counts, admission)
 
 
 def network_of(*devices: Backend, content: bytes = b"a network") -> ServedNetwork:

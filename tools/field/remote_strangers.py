@@ -1,4 +1,4 @@
-"""Strangers at the door of `edge-fer serve`, while a client that may be there goes on.
+"""Strangers at the admission of `edge-fer serve`, while a client that may be there goes on.
 
     make field-remote_strangers ARGS='--connections 200 --seconds 60'
 

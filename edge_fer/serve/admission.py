@@ -1,4 +1,4 @@
-"""Who may come in: the token, how many clients, and who gives way."""
+"""Which clients are served: the token, how many at once, and which one gives way."""
 
 from __future__ import annotations
 
@@ -63,30 +63,30 @@ class Counts:
     refused: Counter[str] = field(default_factory=Counter)
 
 
-class Guest:
-    """A client that has come in.
+class AdmittedClient:
+    """A client that is served.
 
     Args:
         address: its address and port, for people.
-        leave: ends its connection.
-        now: seconds of the doorway's clock.
+        disconnect: ends its connection.
+        now: seconds of that clock.
 
     Attributes:
         address: see above.
-        leave: see above.
-        active_at: when it was last heard of, seconds of the doorway's clock.
+        disconnect: see above.
+        active_at: when it was last heard of, seconds of that clock.
     """
 
-    def __init__(self, address: str, leave: Callable[[], None], now: float) -> None:
-        self.address, self.leave, self.active_at = address, leave, now
+    def __init__(self, address: str, disconnect: Callable[[], None], now: float) -> None:
+        self.address, self.disconnect, self.active_at = address, disconnect, now
 
 
-class Doorway:
-    """Lets clients in; in the event loop's thread.
+class Admission:
+    """Admits clients; in the event loop's thread.
 
     Args:
         token: the secret that they must know; None: none.
-        max_clients: how many may be in at once.
+        max_clients: how many are served at once.
         idle_s: while it is full, one that was silent for so long gives way to a new one, seconds.
         limits: other bounds.
         counts: what is counted.
@@ -95,7 +95,7 @@ class Doorway:
     Attributes:
         limits: see above.
         counts: see above.
-        outside: connections that have not shown the token yet.
+        unauthenticated: connections that have not shown the token yet.
     """
 
     def __init__(
@@ -108,11 +108,11 @@ class Doorway:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.limits, self.counts = limits, counts
-        self.outside = UnauthenticatedConnections(limits.unauthenticated)
+        self.unauthenticated = UnauthenticatedConnections(limits.unauthenticated)
         self._token, self._max_clients, self._idle_s, self._clock = token, max_clients, idle_s, clock
         self._failures = RateLimiter(_WRONG_TOKENS_A_SECOND, _WRONG_TOKENS_AT_ONCE, clock)
         self._lines, self._told = RateLimiter(_LINES_A_SECOND, _LINES_AT_ONCE, clock), Counter[str]()
-        self._guests: list[Guest] = []
+        self._clients: list[AdmittedClient] = []
 
     def verify(self, proof: bytes, nonce: bytes, address: str) -> Refusal | None:
         """Check whether a client knows the token; None: it does.
@@ -131,37 +131,37 @@ class Doorway:
         self._failures.allow(address)
         return Refusal(0, Cause.TOKEN, "another token than this server's" if any(proof) else "no token")
 
-    def enter(self, address: str, leave: Callable[[], None]) -> Guest | Refusal:
-        """Let a client in, in the place of a silent one where need be.
+    def admit(self, address: str, disconnect: Callable[[], None]) -> AdmittedClient | Refusal:
+        """Admit a client, in the place of a silent one where need be.
 
         Args:
             address: its address and port, for people.
-            leave: ends its connection.
+            disconnect: ends its connection.
         """
         now = self._clock()
-        if len(self._guests) >= self._max_clients:
-            oldest = min(self._guests, key=lambda guest: guest.active_at)
+        if len(self._clients) >= self._max_clients:
+            oldest = min(self._clients, key=lambda client: client.active_at)
             if now - oldest.active_at < self._idle_s:
-                return Refusal(0, Cause.FULL, f"{len(self._guests)} clients, as many as it serves at once")
+                return Refusal(0, Cause.FULL, f"{len(self._clients)} clients, as many as it serves at once")
             self.refuse(oldest.address, "idle", "it was silent while others wait")
-            self.exit(oldest)
-            oldest.leave()
-        guest = Guest(address, leave, now)
-        self._guests.append(guest)
-        self.counts.clients = len(self._guests)
-        return guest
+            self.release(oldest)
+            oldest.disconnect()
+        client = AdmittedClient(address, disconnect, now)
+        self._clients.append(client)
+        self.counts.clients = len(self._clients)
+        return client
 
-    def heard(self, guest: Guest) -> None:
+    def note_activity(self, client: AdmittedClient) -> None:
         """Note that a client has sent something."""
-        guest.active_at = self._clock()
+        client.active_at = self._clock()
 
-    def exit(self, guest: Guest) -> None:
+    def release(self, client: AdmittedClient) -> None:
         """Note that a client has gone; again is no error."""
-        self._guests = [one for one in self._guests if one is not guest]
-        self.counts.clients = len(self._guests)
+        self._clients = [one for one in self._clients if one is not client]
+        self.counts.clients = len(self._clients)
 
     def refuse(self, address: str, reason: Reason, text: str) -> None:
-        """Count and log what ended a connection, or kept it from coming in; of each reason a few lines a minute.
+        """Count and log why a connection was refused or ended; of each reason a few lines a minute.
 
         Args:
             address: the client's address, for people.

@@ -43,7 +43,7 @@ class Job:
     reply: asyncio.Future[Answer | Refusal]
 
 
-class Turns:
+class Dispatcher:
     """The requests of all clients of one network; in the event loop's thread.
 
     Those that wait are run in the order in which they came. A client sends its next request once it has its answer, and
@@ -69,7 +69,7 @@ class Turns:
         self._freed = asyncio.Event()
         self._running: set[asyncio.Task[None]] = set()
 
-    async def take(self, request: Request, program: Program) -> Answer | Refusal:
+    async def submit(self, request: Request, program: Program) -> Answer | Refusal:
         """Wait for a device, and for its answer."""
         loop = asyncio.get_running_loop()
         job = Job(request, program, loop.time() + request.deadline_s, loop.create_future())
