@@ -1,4 +1,4 @@
-"""Strangers at the admission of `edge-fer serve`, while a client that may be there goes on.
+"""Strangers who connect to `edge-fer serve`, while a client that knows the token goes on.
 
     make field-remote_strangers ARGS='--connections 200 --seconds 60'
 
