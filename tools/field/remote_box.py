@@ -58,6 +58,36 @@ def client_settings(port: int, folder: Path, deadline_ms: float, **changes: obje
     })  # fmt: skip
 
 
+def faketime() -> Path | None:
+    """The library of Debian's package faketime, with which a process's wall clock jumps; None where it is missing."""
+    return next(iter(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")), None)
+
+
+class WallClock:
+    """The wall clock of a process, which jumps when it is told to; CLOCK_MONOTONIC stays as it is.
+
+    Args:
+        file: that the library reads; it is made.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self.set("+0")
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """For a process with this clock; nothing where the library is missing."""
+        library = faketime()
+        if library is None:
+            return {}
+        return {"LD_PRELOAD": str(library), "FAKETIME_TIMESTAMP_FILE": str(self._file), "FAKETIME_NO_CACHE": "1",
+                "FAKETIME_DONT_FAKE_MONOTONIC": "1"}  # fmt: skip
+
+    def set(self, offset: str) -> None:
+        """Let it jump, such as by `+3d` or `-90m`."""
+        self._file.write_text(offset)
+
+
 class ServerProcess:
     """`edge-fer serve` in a process of its own.
 
@@ -70,6 +100,7 @@ class ServerProcess:
     def __init__(self, folder: Path, port: int, **settings: object) -> None:
         self.port, self._folder, self._token = port, folder, token_file(folder)
         self._settings = {f"EDGE_FER_{name}": str(value) for name, value in settings.items()}
+        self.clock = WallClock(folder / "clock")
         self._process: subprocess.Popen[bytes] | None = None
         self.starts = 0
 
@@ -78,7 +109,7 @@ class ServerProcess:
         command = [sys.executable, "-m", "edge_fer", "serve", "--listen", f"127.0.0.1:{self.port}", "--backend", "cpu",
                    "--model", model, "--format", "none"]  # fmt: skip
         environment = {**os.environ, "EDGE_FER_SERVE__TOKEN_FILE": str(self._token), "EDGE_FER_CLASSIFY__THREADS": "1",
-                       **self._settings}  # fmt: skip
+                       **self._settings, **self.clock.environment}  # fmt: skip
         with (self._folder / "server.log").open("ab") as log:
             self._process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
         self.starts += 1

@@ -32,13 +32,14 @@ from tools.field.remote_box import (
     ServerProcess,
     client_settings,
     face,
+    faketime,
     free_port,
     wait_for,
 )
 from tools.field.remote_cable import Cable
 
 ON_THE_CABLE = ("cut", "reset", "half", "garbage", "garbage_up", "trickle")
-FAULTS = (*ON_THE_CABLE, "kill", "freeze", "model", "version", "flood")
+FAULTS = (*ON_THE_CABLE, "kill", "freeze", "model", "version", "flood", *(["clock"] if faketime() else []))
 GRACE_MS = 250.0
 AWAY_FACES = 6  # read while the server is away, before the next wait
 BESIDE = 1 << 30  # numbers of faces that are read while something is broken, beside those that are counted
@@ -148,6 +149,9 @@ class Trial:
             self._read(model, twin, seeds, fault)
             self._server.kill()
             self._server.start()
+        elif fault == "clock":
+            self._server.clock.set(f"{self._random.randrange(-400, 400):+d}d")
+            self._read(model, twin, seeds * 2, fault)
         elif fault == "version":
             cable.spoil_greetings(2)
             cable.break_once("reset")
@@ -193,6 +197,8 @@ def main() -> int:
     parser.add_argument("--deadline-ms", type=float, default=200.0)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
+    if "clock" not in FAULTS:
+        print("left out: a clock that jumps, for which Debian's package faketime is needed")
     logging.getLogger("edge_fer").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as folder:
         outcome = Trial(Path(folder), options.deadline_ms, options.seed).run(options.faces, options.faults)
