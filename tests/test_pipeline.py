@@ -344,7 +344,7 @@ def test_every_record_is_one_line_of_json(two_faces: Path) -> None:
     for record in sink.records:
         text = to_json(record)
         assert "\n" not in text
-        assert json.loads(text)["schema"] in {"edge-fer/reading/1", "edge-fer/status/1"}
+        assert json.loads(text)["schema"] in {"edge-fer/reading/1", "edge-fer/status/1", "edge-fer/track/1"}
 
 
 class Hot:

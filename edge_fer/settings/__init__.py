@@ -19,6 +19,7 @@ from edge_fer.settings.remote import RemoteSettings
 from edge_fer.settings.serve import ServeSettings
 from edge_fer.settings.settings import Settings
 from edge_fer.settings.stages import (
+    AttendSettings,
     ClassifySettings,
     DetectSettings,
     EnhanceSettings,
@@ -31,6 +32,7 @@ from edge_fer.settings.stages import (
 
 __all__ = [
     "ENVIRONMENT_PREFIX",
+    "AttendSettings",
     "CaptureSettings",
     "ClassifySettings",
     "DetectSettings",

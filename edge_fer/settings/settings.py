@@ -14,6 +14,7 @@ from edge_fer.settings.outputs import LogSettings, PrivacySettings, PublishSetti
 from edge_fer.settings.section import Section
 from edge_fer.settings.serve import ServeSettings
 from edge_fer.settings.stages import (
+    AttendSettings,
     ClassifySettings,
     DetectSettings,
     EnhanceSettings,
@@ -39,6 +40,7 @@ class Settings(Section):
     keyframe: KeyframeSettings = KeyframeSettings()
     classify: ClassifySettings = ClassifySettings()
     smooth: SmoothSettings = SmoothSettings()
+    attend: AttendSettings = AttendSettings()
     monitor: MonitorSettings = MonitorSettings()
     health: HealthSettings = HealthSettings()
     publish: PublishSettings = PublishSettings()
