@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
 
+from edge_fer.common.closeable import Closeable
 from edge_fer.errors import BackendError, ModelError
 from edge_fer.expression import ExpressionModel
 from edge_fer.expression.classifier import Classifier, open_classifier, open_network
@@ -122,10 +123,8 @@ def _open_on(
     def supervise(tpu: Tpu, twin: Classifier, check: Check) -> SupervisedBackend:
         return supervise_tpu(tpu, settings, compiled, (twin.inputs, twin.outputs), check)
 
-    with ExitStack() as held:
-        held.enter_context(compiled)
-        openers = [partial(supervise, tpu) for tpu in tpus]
-        failover = _open_failover(settings, store, openers, golden_faces, held, cancelled)
+    openers = [partial(supervise, tpu) for tpu in tpus]
+    failover = _open_failover(settings, store, openers, golden_faces, cancelled, held=(compiled,))
     origin = failover.origin
     if cancelled():
         return failover
@@ -150,8 +149,7 @@ def _open_remote(
     def supervise(twin: Classifier, check: Check) -> SupervisedBackend:
         return supervise_remote(server, settings, spec, twin, check)
 
-    with ExitStack() as held:
-        failover = _open_failover(settings, store, [supervise], sampled_golden_faces, held, cancelled)
+    failover = _open_failover(settings, store, [supervise], sampled_golden_faces, cancelled)
     if not cancelled():
         _tell_replacement(failover.origin)
     return failover
@@ -167,8 +165,8 @@ def _open_failover(
     store: ModelStore,
     openers: Sequence[Callable[[Classifier, Check], SupervisedBackend]],
     golden: Callable[[ClassifierSpec], Sequence[AlignedFace]],
-    held: ExitStack,
     cancelled: Callable[[], bool],
+    held: Sequence[Closeable] = (),
 ) -> Failover:
     """Open devices, each behind its supervisor, and the CPU behind them.
 
@@ -177,11 +175,13 @@ def _open_failover(
         store: the folder of networks.
         openers: open a device each, given the network on the CPU, and a check.
         golden: what the devices must read as the CPU does.
-        held: closed after the devices, or where that fails; it is emptied.
         cancelled: asked while devices are opened; when true, nothing is waited for.
+        held: closed after the devices, and where that fails.
     """
     spec = store.spec(settings.model, "classify")
-    with held.pop_all() as stack:
+    with ExitStack() as stack:
+        for one in held:
+            stack.enter_context(one)
         twin = stack.enter_context(_open_on_cpu(settings, store, settings.model))
         branch = open_branch(store, settings.model, spec)
         if branch is not None:
