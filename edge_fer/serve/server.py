@@ -25,7 +25,7 @@ from edge_fer.serve.networks import ServedNetwork
 from edge_fer.serve.session import Served, Session
 from edge_fer.settings.addresses import Place
 
-_BACKLOG = 64
+_BACKLOG = 32  # connections that are accepted at a time, before the first of them is counted
 _BEAT_S = 0.5
 
 _log = logging.getLogger(__name__)
@@ -137,15 +137,12 @@ class Server(Closeable):
             for network in self._networks
         }
         working = [asyncio.create_task(dispatcher.run()) for _, dispatcher in served.values()]
-        tls_options: dict[str, Any] = {} if self._tls is None else {
-            "ssl": self._tls, "ssl_handshake_timeout": self._admission.limits.hello_s,
-            "ssl_shutdown_timeout": self._admission.limits.stalled_s,
-        }  # fmt: skip
-        if sys.version_info < (3, 11):
-            tls_options.pop("ssl_shutdown_timeout", None)
-        server = await asyncio.start_server(
-            lambda reader, writer: self._welcome(reader, writer, served), sock=self._listener, **tls_options
-        )
+
+        async def welcome(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await self._welcome(reader, writer, served)
+
+        options = {} if self._tls is None else self._tls_options(self._tls)
+        server = await asyncio.start_server(welcome, sock=self._listener, backlog=_BACKLOG, **options)
         try:
             async with server:
                 self._running.set()
@@ -156,6 +153,14 @@ class Server(Closeable):
             for task in working:
                 task.cancel()
             executor.shutdown(cancel_futures=True)  # the devices are closed next, by another thread
+
+    def _tls_options(self, tls: ssl.SSLContext) -> dict[str, Any]:
+        """What asyncio needs for TLS."""
+        limits = self._admission.limits
+        options = {"ssl": tls, "ssl_handshake_timeout": limits.hello_s}
+        if sys.version_info >= (3, 11):
+            options["ssl_shutdown_timeout"] = limits.stalled_s
+        return options
 
     async def _beat_until_stopped(self, working: Sequence[asyncio.Task[None]]) -> None:
         """Show that the loop turns; raises what ended one of the tasks, which none should."""

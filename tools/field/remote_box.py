@@ -94,13 +94,15 @@ class ServerProcess:
     Args:
         folder: for its token, settings and log.
         port: to listen at.
+        clock_jumps: whether its wall clock can be set, which costs it time.
         settings: further settings, as environment variables have them: `SERVE__MAX_CLIENTS`.
     """
 
-    def __init__(self, folder: Path, port: int, **settings: object) -> None:
+    def __init__(self, folder: Path, port: int, *, clock_jumps: bool = False, **settings: object) -> None:
         self.port, self._folder, self._token = port, folder, token_file(folder)
         self._settings = {f"EDGE_FER_{name}": str(value) for name, value in settings.items()}
         self.clock = WallClock(folder / "clock")
+        self._clock_environment = self.clock.environment if clock_jumps else {}
         self._process: subprocess.Popen[bytes] | None = None
         self.starts = 0
 
@@ -109,7 +111,7 @@ class ServerProcess:
         command = [sys.executable, "-m", "edge_fer", "serve", "--listen", f"127.0.0.1:{self.port}", "--backend", "cpu",
                    "--model", model, "--format", "none"]  # fmt: skip
         environment = {**os.environ, "EDGE_FER_SERVE__TOKEN_FILE": str(self._token), "EDGE_FER_CLASSIFY__THREADS": "1",
-                       **self._settings, **self.clock.environment}  # fmt: skip
+                       **self._settings, **self._clock_environment}  # fmt: skip
         with (self._folder / "server.log").open("ab") as log:
             self._process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
         self.starts += 1

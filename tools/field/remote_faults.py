@@ -79,7 +79,7 @@ class Trial:
     def __init__(self, folder: Path, deadline_ms: float, seed: int) -> None:
         self._random, self._deadline_ms = random.Random(seed), deadline_ms
         self._folder, self._bag = folder, list[str]()
-        self._server = ServerProcess(folder, free_port())
+        self._server = ServerProcess(folder, free_port(), clock_jumps="clock" in FAULTS)
         self.outcome = Outcome()
 
     def run(self, faces: int, faults: int) -> Outcome:

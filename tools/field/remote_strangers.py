@@ -31,9 +31,20 @@ from edge_fer.inference.remote import protocol
 from edge_fer.inference.remote.backend import RemoteBackend, RemoteOptions
 from edge_fer.inference.remote.connection import Server
 from edge_fer.inference.remote.protocol import HEADER_BYTES, Hello, Kind, Request
-from tools.field.remote_box import MODEL, SPEC, STORE, TOKEN, ServerProcess, client_settings, face, free_port
+from tools.field.remote_box import (
+    MODEL,
+    SPEC,
+    STORE,
+    TOKEN,
+    ServerProcess,
+    client_settings,
+    face,
+    free_port,
+    wait_for,
+)
 
 PATIENCE_S = 15.0
+BOUND = 32 + 32 + 16  # those that may wait, those that are accepted at a time, and those that are being closed
 LOG_LINES = 120
 MEMORY_MIB = 12.0
 SLOWER = 5.0  # times that a face may take at the median while all strangers are there; they share two cores
@@ -213,7 +224,8 @@ def serve(folder: Path, idle: int, seconds: float) -> tuple[dict[str, object], l
                     strangers.start()
             there = server.use()
             strangers.stop()
-            time.sleep(6)  # until those who are too slow are ended
+            with suppress(TimeoutError):  # those who are too slow are ended
+                wait_for(lambda: server.use().descriptors <= before.descriptors, 2 * PATIENCE_S, "they are gone")
             after = server.use()
     finally:
         code = server.end()
@@ -230,7 +242,7 @@ def serve(folder: Path, idle: int, seconds: float) -> tuple[dict[str, object], l
         "each face as the CPU reads it": wrong == 0,
         "no face was left to the CPU": replaced == 0,
         "every stranger was refused or ended": not sum(strangers.unrefused.values()),
-        "idle connections are bounded": there.descriptors <= before.descriptors + 64,
+        "idle connections are bounded": there.descriptors <= before.descriptors + BOUND,
         "nothing is left of them": after.descriptors <= before.descriptors,
         "memory": after.rss_mib - before.rss_mib < MEMORY_MIB,
         f"at most {LOG_LINES} lines in the log": len(log) <= LOG_LINES,
