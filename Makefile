@@ -53,9 +53,11 @@ check: $(RUN)/.installed-test  ## style, types, the layers of the imports, and n
 	$(RUN)/bin/mypy
 	$(RUN)/bin/lint-imports
 
-config: $(RUN)/.installed  ## the service's configuration, from the settings
+config: $(RUN)/.installed  ## the services' configurations, from the settings
 	$(RUN)/bin/python deploy/default_config.py >systemd/config.yaml.new
 	mv systemd/config.yaml.new systemd/config.yaml
+	$(RUN)/bin/python deploy/default_config.py serve >systemd/serve.yaml.new
+	mv systemd/serve.yaml.new systemd/serve.yaml
 
 settings-docs: $(RUN)/.installed  ## docs/settings.md, from the settings
 	$(RUN)/bin/python -m tools.settings_docs

@@ -71,12 +71,14 @@ collect_wheels() {
 copy_files() {
     mkdir -p "$share/wheels" "$package/usr/bin" "$package/usr/share/doc/edge-fer"
     copy_tree "$share"
-    for unit in edge-fer.service edge-fer-usb.socket edge-fer-usb@.service; do
+    for unit in edge-fer.service edge-fer-serve.service edge-fer-usb.socket edge-fer-usb@.service; do
         install -D -m 644 "$tree/systemd/$unit" "$package/usr/lib/systemd/system/$unit"
     done
     install -D -m 644 "$tree/systemd/edge-fer.sysusers.conf" "$package/usr/lib/sysusers.d/edge-fer.conf"
     install -D -m 644 "$tree/deploy/udev/60-edge-fer.rules" "$package/usr/lib/udev/rules.d/60-edge-fer.rules"
-    install -D -m 644 "$tree/systemd/config.yaml" "$package/etc/edge-fer/config.yaml"
+    for name in config.yaml serve.yaml; do
+        install -D -m 644 "$tree/systemd/$name" "$package/etc/edge-fer/$name"
+    done
     ln -s /opt/edge-fer/current/bin/edge-fer "$package/usr/bin/edge-fer"
     cp "$tree/deploy/debian/copyright" "$package/usr/share/doc/edge-fer/"
 }

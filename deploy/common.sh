@@ -5,7 +5,7 @@
 #   /opt/edge-fer/releases/VERSION-HASH-PYTHON   a virtual environment; its share/edge-fer holds units, rules, scripts
 #   /opt/edge-fer/current                        link to the release in use; switching back is one rename
 #   /opt/edge-fer/installed                      what was put elsewhere, a line each: uninstall.sh goes by it
-#   /etc/edge-fer/config.yaml                    never overwritten
+#   /etc/edge-fer/config.yaml, serve.yaml        never overwritten
 
 root='' dry_run='' # --root: as if that folder were /, for tests
 

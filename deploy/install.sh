@@ -12,7 +12,8 @@
 # DIR as if it were /, for tests. --package leaves to dpkg what is dpkg's: units, rules, user, configuration.
 #
 # Run it again to repair or to change drop-ins; upgrade.sh goes back when a new version does not get well. The
-# configuration, /etc/edge-fer/config.yaml, is written once and kept.
+# configuration, /etc/edge-fer/config.yaml, is written once and kept, as is serve.yaml, that of edge-fer-serve.service,
+# which reads faces for other computers and is not started by this.
 # Exit code: 0 installed; 1 something is missing or failed; 2 wrong use.
 
 set -eu
@@ -176,11 +177,13 @@ make_user() {
 
 make_config() {
     act install -d -m 750 "$etc"
-    if [ -e "$etc/config.yaml" ]; then
-        say "keeping $etc/config.yaml"
-    else
-        act install -m 644 "$folder/share/edge-fer/systemd/config.yaml" "$etc/config.yaml"
-    fi
+    for name in config.yaml serve.yaml; do
+        if [ -e "$etc/$name" ]; then
+            say "keeping $etc/$name"
+        elif [ -f "$folder/share/edge-fer/systemd/$name" ] || [ -n "$dry_run" ]; then # an older release has one only
+            act install -m 644 "$folder/share/edge-fer/systemd/$name" "$etc/$name"
+        fi
+    done
     # Passwords and tokens may be in there.
     gid=$(awk -F : '$1 == "edge-fer" { print $3 }' "$root/etc/group" 2>/dev/null || true)
     act chgrp "${gid:-edge-fer}" "$etc"
@@ -206,12 +209,18 @@ is_in() {
 
 place_drop_ins() {
     for name in $drop_ins; do
+        units=edge-fer
+        case $name in
+            edgetpu-pcie | pi-health) units='edge-fer edge-fer-serve' ;; # which has no camera and no MAVLink
+        esac
         path=/etc/systemd/system/edge-fer.service.d/$name.conf
         if is_in "$name" "$without"; then
-            act rm -f "$root$path"
+            for unit in $units; do act rm -f "$root/etc/systemd/system/$unit.service.d/$name.conf"; done
         elif is_in "$name" "$with" || [ -e "$root$path" ] || has_hardware "$name"; then
             say "switched on: $name"
-            place "systemd/edge-fer.service.d/$name.conf" "$path"
+            for unit in $units; do
+                place "systemd/edge-fer.service.d/$name.conf" "/etc/systemd/system/$unit.service.d/$name.conf"
+            done
         fi
     done
 }
@@ -221,8 +230,10 @@ place_files() {
     [ -e "$list" ] || first=yes
     place systemd/edge-fer.sysusers.conf /etc/sysusers.d/edge-fer.conf
     place deploy/udev/60-edge-fer.rules /etc/udev/rules.d/60-edge-fer.rules
-    for unit in edge-fer.service edge-fer-usb.socket edge-fer-usb@.service; do
-        place "systemd/$unit" "/etc/systemd/system/$unit"
+    for unit in edge-fer.service edge-fer-serve.service edge-fer-usb.socket edge-fer-usb@.service; do
+        if [ -f "$folder/share/edge-fer/systemd/$unit" ] || [ -n "$dry_run" ]; then # an older release has fewer
+            place "systemd/$unit" "/etc/systemd/system/$unit"
+        fi
     done
     place_drop_ins
     link /opt/edge-fer/current/bin/edge-fer /usr/local/bin/edge-fer
@@ -271,5 +282,6 @@ if [ -n "$start" ] && ! is_live; then
     say "systemd does not run here: nothing is started"
 elif [ -n "$start" ]; then
     systemd --no-block restart edge-fer.service
+    systemd --no-block try-restart edge-fer-serve.service # it is started by its owner only
 fi
 [ -n "$dry_run" ] || say "$release is installed; settings: $etc/config.yaml; how it is: systemctl status edge-fer"

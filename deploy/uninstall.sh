@@ -46,7 +46,7 @@ found=''
 if [ -e "$list" ] || [ -d "$prefix" ]; then
     found=yes
     say "removing $prefix, and what install.sh put elsewhere"
-    systemd disable --now edge-fer.service
+    systemd disable --now edge-fer.service edge-fer-serve.service
     systemd stop edge-fer-usb.socket
     if [ -e "$list" ]; then
         tac "$list" | while read -r kind name; do
@@ -58,7 +58,7 @@ if [ -e "$list" ] || [ -d "$prefix" ]; then
 fi
 if [ -n "$purge" ]; then
     # Tokens and passwords may lie elsewhere, and other programs may read them there.
-    grep -hos '_file: *"\{0,1\}/[^]},"# ]*' "$etc/config.yaml" | sed 's/.*_file: *"\{0,1\}//' | while read -r file; do
+    grep -hos '_file: *"\{0,1\}/[^]},"# ]*' "$etc/config.yaml" "$etc/serve.yaml" | sed 's/.*_file: *"\{0,1\}//' | while read -r file; do
         case $file in
             /etc/edge-fer/*) ;;
             *) [ ! -e "$root$file" ] || say "not removed, though the configuration names it: $file" ;;

@@ -47,14 +47,29 @@ in_use() { basename "$(readlink "$prefix/current")"; }
 healthz() { "$prefix/current/bin/python" "$tree/deploy/healthz.py" "$etc/config.yaml" 2>/dev/null || echo silent; }
 
 is_well() {
-    systemctl is-active --quiet edge-fer.service && { [ "$health_before" != 200 ] || [ "$(healthz)" = 200 ]; }
+    for service in $running; do
+        systemctl is-active --quiet "$service" || return 1
+    done
+    [ "$health_before" != 200 ] || [ "$(healthz)" = 200 ]
 }
 
-# Wait until the service has been well for a while, with the same process.
+pids() {
+    for service in $running; do
+        systemctl show --value --property MainPID "$service"
+    done
+}
+
+restart() {
+    for service in $running; do
+        systemd --no-block restart "$service"
+    done
+}
+
+# Wait until every service that ran has been well for a while, with the same process.
 gets_well() {
     end=$(($(up_s) + timeout_s)) pid='' since=0
     while [ "$(up_s)" -lt "$end" ]; do
-        found=$(systemctl show --value --property MainPID edge-fer.service)
+        found=$(pids)
         if ! is_well; then
             pid=''
         elif [ "$found" != "$pid" ]; then
@@ -82,7 +97,7 @@ go_back() {
     tree=$prefix/releases/$before/share/edge-fer
     install --no-start --release "$before"
     if [ -n "$running" ]; then
-        systemd --no-block restart edge-fer.service
+        restart
         gets_well || die 1 "$before is back, but is not well either"
     fi
     die 1 "$before is back${running:+ in service}"
@@ -90,7 +105,10 @@ go_back() {
 
 before=$(in_use) health_before=off running=''
 if is_live && systemctl is-active --quiet edge-fer.service; then
-    running=yes health_before=$(healthz)
+    running=edge-fer.service health_before=$(healthz)
+fi
+if is_live && systemctl is-active --quiet edge-fer-serve.service; then # which may be the only one, on another box
+    running="$running edge-fer-serve.service"
 fi
 if ! install --no-start "$@"; then
     [ "$(in_use)" != "$before" ] || die 1 "nothing was switched: $before stays${running:+ in service}"
@@ -98,7 +116,7 @@ if ! install --no-start "$@"; then
 fi
 if [ -n "$dry_run" ]; then
     if [ -n "$running" ]; then
-        systemd --no-block restart edge-fer.service
+        restart
         say "would watch it for $timeout_s s, and go back to $before if it does not get well"
     fi
     say "would keep $before, too, and remove older releases"
@@ -110,7 +128,7 @@ if [ "$before" = "$after" ]; then
     exit 0
 fi
 if [ -n "$running" ]; then
-    systemd --no-block restart edge-fer.service
+    restart
     gets_well || go_back "$after did not get well within $timeout_s s (journalctl -u edge-fer)"
 fi
 drop_old_releases

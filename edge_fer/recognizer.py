@@ -22,13 +22,14 @@ import cv2
 
 from edge_fer.common.closeable import Closeable
 from edge_fer.common.deadline import Deadline
+from edge_fer.common.picture import enlarge
 from edge_fer.expression import ExpressionModel
 from edge_fer.expression.face_reading import classified_reading, pending_reading
 from edge_fer.expression.open_model import open_expression_model
 from edge_fer.expression.scheduler import Classification, ClassificationScheduler
 from edge_fer.expression.sequence import SequenceModel, WholeTrack
 from edge_fer.expression.smoother import Smoother
-from edge_fer.faces.align import align, places_in_picture
+from edge_fer.faces.align import places_in_picture, sample
 from edge_fer.faces.enhance import Enhancer
 from edge_fer.faces.finder import open_finder
 from edge_fer.faces.quality import measure_quality
@@ -204,9 +205,10 @@ class Recognizer(Closeable):
 
     def _aligned(self, image: Image, track: Track, frame: Frame) -> AlignedFace:
         model = self.model
-        crop = align(image, track.face.landmarks, model.crop, model.size, colour=model.colour)
+        sampled = sample(image, track.face.landmarks, model.crop, model.size, colour=model.colour)
+        crop = enlarge(sampled, model.size)
         quality = measure_quality(crop, track.face)
-        return AlignedFace(track, crop, quality, frame.captured_ns, frame.scene_ns, frame=frame.id)
+        return AlignedFace(track, crop, quality, frame.captured_ns, frame.scene_ns, frame=frame.id, sampled=sampled)
 
     def _reading(self, face: AlignedFace, last: Classification | None, now_ns: int) -> FaceReading:
         if last is None:

@@ -197,8 +197,29 @@ class SinkStatus:
     reason: str | None = None
 
 
-Loop = Literal["camera", "labels", "search"]
-"""What turns beside the main loop: taking pictures, reading faces, and looking for them."""
+@dataclass(frozen=True, slots=True)
+class ServedStatus:
+    """What `edge-fer serve` does for other computers.
+
+    Attributes:
+        listening: whether clients can connect.
+        clients: connections in service.
+        faces: faces that were read since the start.
+        late: faces that were not read, since no device was free before their deadline.
+        away: faces that were not read, since every device was away.
+        refused: connections that were refused, or ended for what they sent or did not send, by the reason.
+    """
+
+    listening: bool
+    clients: int
+    faces: int
+    late: int
+    away: int
+    refused: dict[str, int]
+
+
+Loop = Literal["camera", "labels", "search", "clients"]
+"""What turns beside the main loop: taking pictures, reading faces, looking for them, and serving clients."""
 
 
 State = Literal["starting", "running", "waiting_for_camera", "degraded", "stopping"]
@@ -220,13 +241,16 @@ class Status:
         throttled: what a Raspberry Pi reports of its supply and clock: `under_voltage`, `capped`, `throttled`,
             `soft_limit`, each also with `_since_boot`; empty where all is well or nothing is known.
         label_rate: share of a camera's labels that are read: 1, or 0.5 or 0.25 while the box is too hot.
-        recovery: how often each step of the Edge TPU's recovery was tried: `restart`, `usb_reset`, `reauthorise`,
-            `port_power`, `parked`; empty while it never failed.
+        recovery: how often each step of a device's recovery was tried: of an Edge TPU `restart`, `usb_reset`,
+            `reauthorise`, `port_power`, `parked`, of another computer `reconnect`; empty while it never failed.
         abandoned: child processes that not even SIGKILL ends, stuck in a driver: a sign to restart the box.
-        stuck: what is in a call that has outlived its deadline and cannot be ended: `camera`, `labels` or `search`; the
-            service's watchdog starts the program anew. Null when all turn.
+        stuck: what is in a call that has outlived its deadline and cannot be ended: `camera`, `labels`, `search` or
+            `clients`; the service's watchdog starts the program anew. Null when all turn.
         degraded_s: how long something was replaced or missing since the start, or fewer labels were read, seconds.
         sinks: where records go, by name: how each is, and what was sent, dropped and is waiting.
+        served: what `edge-fer serve` does for other computers, whose statuses have faces for frames: `fps` is faces a
+            second, `source` is `serve:` and where it listens. Null in those of a camera, and in records that were made
+            without it.
         message: one sentence for a person.
         (the others are those of `Reading`)
     """
@@ -251,6 +275,7 @@ class Status:
     stuck: Loop | None = None
     degraded_s: float = 0.0
     sinks: dict[str, SinkStatus] = field(default_factory=dict)
+    served: ServedStatus | None = None
     message: str
 
 

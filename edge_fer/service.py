@@ -13,7 +13,10 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from types import FrameType
+from types import FrameType, TracebackType
+from typing import Protocol
+
+from typing_extensions import Self
 
 from edge_fer.common.memory import give_back, limit_arenas
 from edge_fer.common.terminal import Terminal
@@ -32,8 +35,55 @@ _SIGINT_EXIT = 130
 _log = logging.getLogger(__name__)
 
 
+class Run(Protocol):
+    """What a service runs: a `Pipeline`, or a server of faces."""
+
+    @property
+    def has_read(self) -> bool:
+        """Whether there was a reading."""
+        ...
+
+    @property
+    def lost(self) -> Counter[str]:
+        """See `Pipeline.lost`."""
+        ...
+
+    def run(self, max_frames: int | None = None, duration_s: float | None = None) -> None:
+        """Run to the end."""
+        ...
+
+    def say(self, message: str) -> None:
+        """Publish a sentence as a status."""
+        ...
+
+    def resume(self, unsent: Unsent) -> None:
+        """See `Pipeline.resume`."""
+        ...
+
+    def take_unsent(self) -> Unsent:
+        """See `Pipeline.take_unsent`."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+OpenRun = Callable[[Settings, Sequence[Sink], threading.Event, Callable[[], None]], Run]
+"""Opens a run: its settings, its sinks beside those that the settings name, what ends it, and its heartbeat."""
+
+
+def open_pipeline(
+    settings: Settings, sinks: Sequence[Sink], stopping: threading.Event, beat: Callable[[], None]
+) -> Run:
+    """Open a run that reads a camera; see `Pipeline`."""
+    return Pipeline(settings, sinks, stopping, beat=beat)
+
+
 class Service:
-    """Runs pipelines until a signal ends it; for the main thread, as signals are.
+    """Runs pipelines, or what else there is, until a signal ends it; for the main thread, as signals are.
 
     Args:
         settings: the settings of the first run.
@@ -42,6 +92,7 @@ class Service:
         notifier: notifies systemd; None: the notifier that the environment names.
         max_frames: each run ends after so many readings; None: no limit.
         duration_s: each run ends after so many seconds; None: no limit.
+        open_run: opens a run.
     """
 
     def __init__(
@@ -52,7 +103,9 @@ class Service:
         notifier: Notifier | None = None,
         max_frames: int | None = None,
         duration_s: float | None = None,
+        open_run: OpenRun = open_pipeline,
     ) -> None:
+        self._open_run = open_run
         self._settings, self._load, self._open_sinks = settings, load, open_sinks
         self._notifier = notifier or Notifier()
         self._limits = max_frames, duration_s
@@ -61,7 +114,7 @@ class Service:
         self._hung_up = False
         self._terminal = Terminal()
         self._next: Settings | None = None
-        self._pipeline: Pipeline | None = None
+        self._pipeline: Run | None = None
         self._made_from: object = None  # fingerprint of the run's settings
         self._unsent: Unsent = {}  # by the sinks of earlier runs
         self._lost: Counter[str] = Counter()  # by sink
@@ -111,7 +164,7 @@ class Service:
             before = settings
             pipeline, settings = self._open_one_of(following, before)
 
-    def _run_one(self, pipeline: Pipeline) -> Settings | None:
+    def _run_one(self, pipeline: Run) -> Settings | None:
         """Run until the end; the settings to go on with, if any."""
         self._pipeline = pipeline
         try:
@@ -133,24 +186,24 @@ class Service:
         give_back()
         self._notifier.beat()
 
-    def _open(self, settings: Settings) -> Pipeline:
+    def _open(self, settings: Settings) -> Run:
         self._stopping = threading.Event()
         if self._ended_by is not None:  # by a signal that came in between
             self._stopping.set()
         sinks = [SystemdSink(self._notifier), *self._open_sinks(settings, self._stopping.is_set)]
         self._made_from = fingerprint(settings)
-        pipeline = Pipeline(settings, sinks, self._stopping, beat=self._beat)
+        pipeline = self._open_run(settings, sinks, self._stopping, self._beat)
         pipeline.resume(self._unsent)
         return pipeline
 
-    def _open_one_of(self, settings: Settings, before: Settings) -> tuple[Pipeline, Settings]:
+    def _open_one_of(self, settings: Settings, before: Settings) -> tuple[Run, Settings]:
         """A run with new settings; where these turn out not to work, with those before."""
         try:
             return self._open(settings), settings
         except EdgeFerError as error:
             return self._go_back(before, error), before
 
-    def _go_back(self, before: Settings, error: EdgeFerError) -> Pipeline:
+    def _go_back(self, before: Settings, error: EdgeFerError) -> Run:
         """A run with the settings before, which says why."""
         _log.error("the new settings do not work, the old ones are kept: %s", error)
         pipeline = self._open(before)

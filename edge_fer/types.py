@@ -113,6 +113,7 @@ class AlignedFace:
         captured_ns: capture time of the frame, CLOCK_MONOTONIC, nanoseconds.
         scene_ns: time of the frame in the scene, nanoseconds; see `Frame`.
         frame: id of the frame.
+        sampled: the same as `image`, before it was enlarged to the network's input; None where it is not known.
     """
 
     track: Track
@@ -121,17 +122,19 @@ class AlignedFace:
     captured_ns: int = 0
     scene_ns: int = 0
     frame: int = 0
+    sampled: Image | None = None
 
     @classmethod
-    def of_crop(cls, image: Image) -> AlignedFace:
+    def of_crop(cls, image: Image, sampled: Image | None = None) -> AlignedFace:
         """A face that is known by its crop alone, as data sets have them: its box, landmarks and quality are zeros.
 
         Args:
             image: aligned, uint8: `(size, size)` grey, or `(size, size, 3)` BGR.
+            sampled: the same before it was enlarged, where that is known.
         """
         origin = Point(0.0, 0.0)
         face = Face(Box(0.0, 0.0, 0.0, 0.0), 1.0, Landmarks(origin, origin, origin, origin, origin))
-        return cls(Track(0, face), image, Quality(0.0, 0.0, 0.0, 0.0))
+        return cls(Track(0, face), image, Quality(0.0, 0.0, 0.0, 0.0), sampled=sampled)
 
 
 @dataclass(frozen=True, slots=True)

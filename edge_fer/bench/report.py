@@ -151,6 +151,8 @@ def _show_simulation(simulation: Simulation, console: Console) -> None:
     profile = simulation.profile
     _say(console, f"PREDICTIONS for {profile.title}; nothing was measured on one")
     _say(console, f"accelerator: {profile.label_ms:g} ms a face: {profile.label_source}")
+    if profile.network_ms:
+        _say(console, f"network: {profile.network_ms:g} ms a face: {profile.network_source}")
     _say(console, f"processor: every stage x {profile.stretch:g}: {profile.stretch_source}\n")
     table = _table(
         "predicted", "source", "faces", "FPS", "captured", "labels a second", "p95 ms", "label age p95 ms", "binds",
@@ -171,6 +173,8 @@ def _show_simulation(simulation: Simulation, console: Console) -> None:
             f"{found.share:.1%}",
         )
     console.print(table)
+    if profile.published:
+        _say(console, f"published, measured: {profile.published}\n")
     for found in simulation.predictions:
         console.print(_stage_table(f"predicted stages, {found.live.source}", found.live.stages))
 

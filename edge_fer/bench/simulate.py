@@ -1,7 +1,8 @@
 """Predictions: the runtime with a simulated accelerator, on a processor that is slower than this one.
 
-The run waits for the accelerator (`edge_fer/inference/simulated.py`) and, within each stage, for the slower processor
-(`monitor.py`). The work between the stages, above all publishing, takes the same time as on this machine.
+The run waits for the accelerator (`edge_fer/inference/simulated.py`), for the network where that is another board's,
+and, within each stage, for the slower processor (`monitor.py`). The work between the stages, above all publishing,
+takes the same time as on this machine.
 
 What limits a run: the frame rate is at most that of the camera, and at most what the processor can do. Each frame
 gives one crop for each face, and the accelerator classifies at most as many crops as its latency allows. Where crops
@@ -12,6 +13,7 @@ camera and processor is the limit, and the measure is frames a second.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from edge_fer.bench.live import Length, run_live
 from edge_fer.bench.monitor import BenchMonitor
@@ -26,15 +28,24 @@ from edge_fer.inference.manifest import EnsembleSpec
 from edge_fer.inference.model_store import ModelStore
 
 
-def profile_of(name: str) -> Profile:
-    """The profile of a board.
+def profile_of(name: str, network_ms: float | None = None) -> Profile:
+    """The profile of a board, or of two.
+
+    Args:
+        name: its name.
+        network_ms: how long a face is on its way between two boards, milliseconds; None: as the profile assumes.
 
     Raises:
-        ConfigError: when there is no board of that name.
+        ConfigError: when there is no board of that name, or there is no network that could take so long.
     """
     if name not in PROFILES:
         raise ConfigError(f"expected a board out of {', '.join(PROFILES)}, found `{name}`; see --simulate")
-    return PROFILES[name]
+    profile = PROFILES[name]
+    if network_ms is None:
+        return profile
+    if not profile.network_ms:
+        raise ConfigError(f"expected --network-ms with two boards, found it with `{name}`; leave it out")
+    return replace(profile, network_ms=network_ms, network_source="as stated by --network-ms")
 
 
 def predict_live(scene: Scene, profile: Profile, length: Length, progress: Callable[[float], None]) -> Prediction:
@@ -52,7 +63,7 @@ def predict_live(scene: Scene, profile: Profile, length: Length, progress: Calla
     store, name = ModelStore(scene.settings.models), scene.settings.classify.model
     if isinstance(store.expression_model(name), EnsembleSpec):
         raise ConfigError(f"expected one network for --simulate, found the ensemble `{name}`; simulate its members")
-    backend = simulated.open_backend(store.load(name, "classify"), profile.label_ms / 1e3)
+    backend = simulated.open_backend(store.load(name, "classify"), profile.face_ms / 1e3)
     spec = store.spec(name, "classify")
     classifier = Classifier(name, spec, backend, branch=open_branch(store, name, spec))
     live = run_live(scene, length, progress, BenchMonitor(profile.stretch), classifier)
@@ -61,7 +72,7 @@ def predict_live(scene: Scene, profile: Profile, length: Length, progress: Calla
 
 def predict(live: Live, profile: Profile) -> Prediction:
     """What limits a simulated run, and how close the run came to the limit."""
-    accelerator = 1e3 / profile.label_ms
+    accelerator = 1e3 / profile.face_ms
     processor = 1e3 / live.find_ms if live.find_ms else float("inf")
     frames = min(live.captured_fps, processor)
     binding: Binding

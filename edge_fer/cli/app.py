@@ -26,6 +26,7 @@ from edge_fer.cli.cameras import cameras
 from edge_fer.cli.doctor import doctor
 from edge_fer.cli.options import say
 from edge_fer.cli.run import run
+from edge_fer.cli.serve import serve
 from edge_fer.common.command_line import App, CameraCommand, Group
 from edge_fer.common.secrets import hide_secrets
 from edge_fer.common.text import redact
@@ -61,6 +62,7 @@ def _plugins() -> dict[str, Any]:
 
 app = App(cls=_Commands, no_args_is_help=True, pretty_exceptions_enable=False, help=HELP)
 app.command(cls=CameraCommand)(run)
+app.command()(serve)
 app.command()(cameras)
 app.command()(doctor)
 app.command(help=BENCH_HELP, cls=CameraCommand)(bench)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # OpenCV and the interpreter are imported when something is m
     from edge_fer.bench import Plan
     from edge_fer.bench.records import Report
     from edge_fer.bench.reference import Row
+    from edge_fer.common.machine import Profile
     from edge_fer.settings import Settings
 
 HELP = (
@@ -39,6 +40,7 @@ Examples:
   edge-fer bench --models my-models --model ensemble --against se_resnet50,lite
   edge-fer bench --faces 0,1,4,8,16 --plot bench.png   how the time grows with faces
   edge-fer bench --simulate dev-board --faces 1,4      a board that you do not have
+  edge-fer bench --simulate two-boards --network-ms 5  one with the camera, one with the accelerator
   edge-fer bench --save before.csv                     keep the figures, and
   edge-fer bench --reference before.csv                compare later ones with them
 """
@@ -95,7 +97,13 @@ def bench(
     ] = "",
     board: Annotated[
         str | None,
-        typer.Option("--simulate", help="Predict another board instead: dev-board, usb3 or pi4.", metavar="BOARD"),
+        typer.Option(
+            "--simulate", help="Predict another board instead: dev-board, usb3, pi4 or two-boards.", metavar="BOARD"
+        ),
+    ] = None,
+    network_ms: Annotated[
+        float | None,
+        typer.Option(help="With two boards: how long a face is on its way there and back, milliseconds.", min=0),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
     save: Annotated[Path | None, typer.Option(help="Save the figures as a reference (CSV).", metavar="FILE")] = None,
@@ -112,7 +120,16 @@ def bench(
         raise ConfigError("expected --simulate without --against, --save and --reference: predictions are no reference")
     flags = {"capture.source": camera, "detect.min_face": min_face, "classify.model": model}
     settings = load_settings(config, flags={**flags, "models": str(models) if models else None})
-    plan = _plan(settings, _names(against), _length(frames, seconds), warm_up, turns, size, _crowds(faces), board)
+    plan = _plan(
+        settings,
+        _names(against),
+        _length(frames, seconds),
+        warm_up,
+        turns,
+        size,
+        _crowds(faces),
+        _profile(board, network_ms),
+    )
     load_opencv()
     from edge_fer.bench import run_bench
 
@@ -139,17 +156,26 @@ def _plan(
     turns: int,
     size: int,
     crowds: tuple[int, ...],
-    board: str | None,
+    profile: Profile | None,
 ) -> Plan:
     from edge_fer.bench import Plan
     from edge_fer.bench.compare import find_rivals
     from edge_fer.bench.live import Length
-    from edge_fer.bench.simulate import profile_of
 
     find_rivals(settings, against)
-    profile = profile_of(board) if board is not None else None
     frames, seconds = length
     return Plan(against, frames, turns, size, _WARM_UP_FRAMES, Length(warm_up_s, seconds), crowds, profile)
+
+
+def _profile(board: str | None, network_ms: float | None) -> Profile | None:
+    """What to predict; None: this machine is measured."""
+    from edge_fer.bench.simulate import profile_of
+
+    if board is not None:
+        return profile_of(board, network_ms)
+    if network_ms is not None:
+        raise ConfigError("expected --network-ms with --simulate two-boards, found it alone; leave it out")
+    return None
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ import typer
 from edge_fer.errors import EdgeFerError
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.settings import Settings
+from edge_fer.settings.addresses import REMOTE
 
 _SOURCES = ("sample", "synthetic:1", "picamera2")
 _BACKENDS = ("auto", "cpu", "edgetpu", "edgetpu:usb:0", "edgetpu:pci:0", "fake")
@@ -34,7 +35,12 @@ def source_completer(dev: Path = Path("/dev")) -> Callable[[str], list[str]]:
 
 
 def complete_backend(incomplete: str) -> list[str]:
-    """The names of devices."""
+    """The names of devices, those of other computers too."""
+    return _starting(incomplete, (*_BACKENDS, REMOTE))
+
+
+def complete_device(incomplete: str) -> list[str]:
+    """The names of devices of this computer."""
     return _starting(incomplete, _BACKENDS)
 
 

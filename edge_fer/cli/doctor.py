@@ -18,7 +18,7 @@ def doctor(
         Path("/")
     ),
 ) -> None:
-    """Examine this machine: cameras, accelerators, libraries and permissions; what is wrong, and what to type.
+    """Examine this machine: cameras, accelerators, libraries, permissions and servers; what is wrong, and what to type.
 
     Exit code: 0 all is well, 1 something may be wrong, 2 something is wrong.
 
@@ -28,6 +28,6 @@ def doctor(
     from edge_fer.doctor.host import Host
     from edge_fer.doctor.report import to_json, to_text
 
-    findings = examine(Host(root), load_settings(config).models)
+    findings = examine(Host(root), load_settings(config))
     say(to_json(findings) if as_json else to_text(findings))
     raise typer.Exit(exit_code(findings))

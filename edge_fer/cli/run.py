@@ -40,7 +40,8 @@ def run(
     backend: Annotated[
         str | None,
         typer.Option(
-            help="Device: auto, edgetpu, edgetpu:usb:0, edgetpu:pci:0, cpu or fake.", autocompletion=complete_backend
+            help="Device: auto, edgetpu, edgetpu:usb:0, edgetpu:pci:0, cpu, remote:HOST:PORT or fake.",
+            autocompletion=complete_backend,
         ),
     ] = None,
     models: ModelFolder = None,
@@ -107,12 +108,18 @@ def run(
 
     settings = load()
     set_up_logs(settings.log.format)
-    open_sinks = partial(_stdout_sinks, Stdout())
+    open_sinks = partial(stdout_sinks, Stdout())
     raise typer.Exit(Service(settings, load, open_sinks, max_frames=max_frames, duration_s=duration).run())
 
 
-def _stdout_sinks(stdout: Stdout, settings: Settings, is_stopping: Callable[[], bool]) -> list[Sink]:
-    """What goes to standard output: readings for a program or a person; without them, status changes to the log."""
+def stdout_sinks(stdout: Stdout, settings: Settings, is_stopping: Callable[[], bool]) -> list[Sink]:
+    """What goes to standard output: readings for a program or a person; without them, status changes to the log.
+
+    Args:
+        stdout: standard output.
+        settings: the run's settings.
+        is_stopping: whether the run shall stop.
+    """
     from edge_fer.publish.jsonl import JsonLines
     from edge_fer.publish.text import TextLine
     from edge_fer.status.logs import StatusLog

@@ -43,3 +43,25 @@ class Deadline:
         now = self._clock()
         with self._lock:
             return any(due < now for due in self._due.values())
+
+
+class Heartbeat:
+    """Shows that a loop in another thread turns; set by that loop, read in any thread.
+
+    Args:
+        patience_s: a loop that has not turned for so long is stuck, seconds.
+        clock: seconds that never go backwards.
+    """
+
+    def __init__(self, patience_s: float = 10.0, clock: Callable[[], float] = time.monotonic) -> None:
+        self._patience_s, self._clock = patience_s, clock
+        self._turned = clock()
+
+    def beat(self) -> None:
+        """Note that the loop has turned."""
+        self._turned = self._clock()
+
+    @property
+    def missed(self) -> bool:
+        """Whether the loop should have turned by now."""
+        return self._clock() - self._turned > self._patience_s

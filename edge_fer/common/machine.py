@@ -23,6 +23,10 @@ class Profile:
         label_source: where `label_ms` comes from.
         stretch: how many times as long as on this machine each stage on the processor takes.
         stretch_source: where `stretch` comes from.
+        network_ms: how long a face is on its way to the accelerator and back, milliseconds, where that is another
+            board's; 0 where it is not.
+        network_source: where `network_ms` comes from.
+        published: what a published system reached on such boards; empty where there is none.
     """
 
     name: str
@@ -31,6 +35,14 @@ class Profile:
     label_source: str
     stretch: float
     stretch_source: str
+    network_ms: float = 0.0
+    network_source: str = ""
+    published: str = ""
+
+    @property
+    def face_ms(self) -> float:
+        """From handing in a face to its answer, milliseconds."""
+        return self.label_ms + self.network_ms
 
 
 _STREAMED = (
@@ -66,6 +78,19 @@ PROFILES = {
             5.7,
             "ResNet-50 at 224x224 takes its four cores 263 ms in float32 (ncnn); "
             "a network of that size takes the development machine's two cores 46 ms",
+        ),
+        Profile(
+            "two-boards",
+            "Raspberry Pi 4 (4x Cortex-A72) with the camera, Coral Dev Board with the Edge TPU",
+            52.0,
+            _STREAMED.format("380"),
+            5.7,
+            "as for the pi4: its processor does all but the classification",
+            network_ms=2.0,
+            network_source="an assumption: 4 kB at 100 Mbit/s (0.3 ms), both systems' network code and a switch "
+            "(0.7 ms), and the server's own work (1 ms); on one machine all of it took less than 1 ms",
+            published="2.5 to 3 FPS: the thesis's system on a Raspberry Pi and a Coral Dev Board, one face, every step "
+            "after the other (Manczak 2020, 4.3)",
         ),
     )
 }

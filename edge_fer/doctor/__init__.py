@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 from edge_fer.doctor.accelerator import check_accelerator
 from edge_fer.doctor.box import check_box
@@ -18,21 +17,26 @@ from edge_fer.doctor.finding import LEVELS, Finding
 from edge_fer.doctor.host import Host
 from edge_fer.doctor.library import check_library
 from edge_fer.doctor.networks import check_networks, open_store
+from edge_fer.doctor.remote import check_remote, check_serving
 from edge_fer.doctor.software import check_software
+from edge_fer.settings import Settings
 
 
-def examine(host: Host, models: Path | None = None) -> tuple[Finding, ...]:
+def examine(host: Host, settings: Settings | None = None) -> tuple[Finding, ...]:
     """Examine all subjects.
 
     Args:
         host: the machine.
-        models: folder of networks, with a manifest.yaml; None: the networks that come with edge-fer.
+        settings: the folder of networks, and other computers; None: the defaults.
     """
-    store, broken = open_store(models)
+    settings = settings or Settings()
+    store, broken = open_store(settings.models)
     checks: dict[str, Callable[[], Iterable[Finding]]] = {
         "software": partial(check_software, host),
         "accelerator": partial(check_accelerator, host, store),
         "library": partial(check_library, host, store),
+        "remote": partial(check_remote, settings.classify, store),
+        "serve": partial(check_serving, settings.serve),
         "cameras": partial(check_cameras, host),
         "box": partial(check_box, host),
         "models": partial(check_networks, store) if store else lambda: broken,

@@ -14,7 +14,7 @@ from edge_fer.expression import ExpressionModel
 from edge_fer.expression.feature_branch import FeatureBranch, open_branch
 from edge_fer.expression.golden_faces import golden_faces
 from edge_fer.expression.outputs import FeaturesOutput, LabelOutput
-from edge_fer.expression.preprocessing import Preprocessor
+from edge_fer.expression.preprocessing import CropSampler, Preprocessor, crop_tensor
 from edge_fer.expression.region import RegionFinder, corners_of, cut_out
 from edge_fer.inference import Backend, TensorSpec, open_backend
 from edge_fer.inference.manifest import ClassifierSpec
@@ -149,7 +149,11 @@ class Classifier(ExpressionModel):
         self.model, self.branch = model, branch
         self._reason = reason
         self.size, self.crop, self.colour = spec.input.size, spec.crop, spec.input.colour != "grey"
-        self._preprocessor = Preprocessor(model, spec.input, backend.inputs)
+        crop = crop_tensor(spec)
+        self._takes_crops = [(one.shape, one.dtype) for one in backend.inputs] == [(crop.shape, crop.dtype)]
+        self._preprocessor = (
+            CropSampler(crop.shape[0]) if self._takes_crops else Preprocessor(model, spec.input, backend.inputs)
+        )
         self._labels = LabelOutput(model, spec, backend.outputs, branch)
         self._features = FeaturesOutput(model, spec, backend.outputs) if spec.features else None
         self._abstain_below = spec.abstain_below
@@ -178,6 +182,8 @@ class Classifier(ExpressionModel):
     def classify(self, face: AlignedFace) -> Expression:
         """Read one face; see `ExpressionModel.classify`."""
         seen, region = self._look(face.image)
+        if self._takes_crops and face.sampled is not None:
+            seen = face.sampled
         answers = self._infer(seen)
         probabilities = self._labels.probabilities(self._labels.values(answers, face.image))
         features = self._features.features(answers) if self._features else None

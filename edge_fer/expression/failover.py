@@ -1,12 +1,12 @@
 """Which device reads faces, and what happens when it fails: the CPU reads the same face at once.
 
-    face -> a free Edge TPU in service -> expression
+    face -> a free device in service -> expression
                  | away, failed now, or caught at a wrong answer
-                 '-> the CPU           -> expression with the reason in its `origin`
+                 '-> the CPU         -> expression with the reason in its `origin`
 
-An Edge TPU is in service once it has read its golden faces as the CPU does, so that garbage is not trusted; after
-that, one face in `classify.check_every` is read on both. The CPU's network is kept ready, so that the first face
-without the Edge TPU does not wait for it.
+A device, an Edge TPU or another computer, is in service once it has read its golden faces as the CPU does, so that
+garbage is not trusted; after that, one face in `classify.check_every` is read on both. The CPU's network is kept ready,
+so that the first face without the device does not wait for it.
 """
 
 from __future__ import annotations

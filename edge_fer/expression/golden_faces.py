@@ -5,6 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from edge_fer.common.picture import enlarge
+from edge_fer.expression.preprocessing import CropSampler
 from edge_fer.inference.manifest import ClassifierSpec
 from edge_fer.inference.picture_spec import InputSpec
 from edge_fer.types import AlignedFace
@@ -34,3 +36,15 @@ def golden_face(spec: InputSpec, seed: int) -> AlignedFace:
     patches = np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
     image = cv2.resize(patches, (spec.size, spec.size), interpolation=cv2.INTER_CUBIC)
     return AlignedFace.of_crop(np.asarray(image, np.uint8))
+
+
+def sampled_golden_faces(spec: ClassifierSpec) -> tuple[AlignedFace, ...]:
+    """The golden faces as a camera's faces come: sampled, and enlarged. Another OpenCV may enlarge differently.
+
+    Args:
+        spec: the classifier's manifest entry.
+    """
+    size = spec.input.size
+    sampler = CropSampler(spec.crop.sampled_side(size))
+    sampled = (sampler.prepare(face.image) for face in golden_faces(spec))
+    return tuple(AlignedFace.of_crop(enlarge(face, size), face) for face in sampled)

@@ -5,23 +5,25 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 
-from edge_fer.common.backoff import Backoff
+from edge_fer.common.closeable import Closeable
 from edge_fer.errors import BackendError, ModelError
 from edge_fer.expression import ExpressionModel
 from edge_fer.expression.classifier import Classifier, open_classifier, open_network
+from edge_fer.expression.devices import Check, golden_check, server_of, supervise_remote, supervise_tpu
 from edge_fer.expression.ensemble import Ensemble
-from edge_fer.expression.failover import Failover, agree
+from edge_fer.expression.failover import Failover
 from edge_fer.expression.feature_branch import open_branch
-from edge_fer.expression.golden_faces import golden_faces
-from edge_fer.inference import Backend, TensorSpec
-from edge_fer.inference.edgetpu.backend import CompiledModel, EdgeTpuBackend, EdgeTpuOptions, find_tpus
-from edge_fer.inference.edgetpu.devices import Tpu, device_number, list_tpus
-from edge_fer.inference.edgetpu.recovery import RecoveryPolicy, usb_steps
-from edge_fer.inference.manifest import EnsembleSpec
+from edge_fer.expression.golden_faces import golden_faces, sampled_golden_faces
+from edge_fer.inference.edgetpu.backend import CompiledModel, find_tpus
+from edge_fer.inference.edgetpu.devices import Tpu, list_tpus
+from edge_fer.inference.manifest import ClassifierSpec, EnsembleSpec
 from edge_fer.inference.model_store import ModelStore
+from edge_fer.inference.remote.connection import Server
 from edge_fer.inference.supervised import SupervisedBackend
 from edge_fer.settings import ClassifySettings
+from edge_fer.types import AlignedFace, Origin
 
 _log = logging.getLogger(__name__)
 
@@ -35,8 +37,8 @@ def open_expression_model(
     """Open the devices that the settings name, with whatever brings them back.
 
     `auto` takes all Edge TPUs where there is one, and else the CPU; where an Edge TPU cannot be used it says so. A
-    device that is named must be there and work; from then on it is brought back like auto's. Once it is `cancelled`
-    nothing is waited for, and what is returned is only good to be closed.
+    device that is named must be there and work; from then on it is brought back like auto's. Another computer may come
+    later. Once it is `cancelled` nothing is waited for, and what is returned is only good to be closed.
 
     Args:
         settings: devices, model and deadlines.
@@ -47,6 +49,7 @@ def open_expression_model(
     Raises:
         ModelError: when a model is missing, corrupt or no classifier of this runtime.
         BackendError: when a device that is named does not work, or its network was not compiled.
+        ConfigError: when a file of `classify.remote` cannot be used.
     """
     spec = store.expression_model(settings.model)
     if settings.fallback_model is not None:
@@ -69,7 +72,7 @@ def _open_ensemble(
     is_hot: Callable[[], bool],
 ) -> Ensemble:
     """Open every member, on Edge TPUs of its own as far as they go round, and else on the CPU."""
-    shares = _share_out(tpus, spec, store)
+    shares = share_out(tpus, spec, store)
     with ExitStack() as stack:
         models = []
         for place, member in enumerate(spec.members):
@@ -86,8 +89,14 @@ def _open_ensemble(
     return ensemble
 
 
-def _share_out(tpus: Sequence[Tpu], spec: EnsembleSpec, store: ModelStore) -> dict[str, Sequence[Tpu]]:
-    """Which Edge TPUs each member gets: in turns, the best member first, among those that were compiled."""
+def share_out(tpus: Sequence[Tpu], spec: EnsembleSpec, store: ModelStore) -> dict[str, Sequence[Tpu]]:
+    """Which Edge TPUs each member of an ensemble gets: in turns, the best first, among those that were compiled.
+
+    Args:
+        tpus: the Edge TPUs.
+        spec: the ensemble.
+        store: the folder of networks.
+    """
     compiled = [member.name for member in spec.members if store.spec(member.name, "classify").edgetpu is not None]
     takers = compiled or [spec.members[0].name]  # which then says that it was not compiled
     return {name: tpus[place :: len(takers)] for place, name in enumerate(takers)}
@@ -96,7 +105,10 @@ def _share_out(tpus: Sequence[Tpu], spec: EnsembleSpec, store: ModelStore) -> di
 def _open_on(
     settings: ClassifySettings, store: ModelStore, tpus: Sequence[Tpu], cancelled: Callable[[], bool]
 ) -> ExpressionModel:
-    """Open one classifier on Edge TPUs, or where there are none on the device that the settings name."""
+    """Open one classifier on the computer that the settings name, on Edge TPUs, or on this computer's CPU."""
+    server = server_of(settings)
+    if server is not None:
+        return _open_remote(settings, store, server, cancelled)
     if not tpus:
         return open_classifier(settings, store)
     named = settings.backend.partition(":")[0] == "edgetpu"
@@ -107,85 +119,81 @@ def _open_on(
             raise BackendError(str(error)) from error
         _log.warning("there is an Edge TPU, but faces are read on the CPU: %s", error)
         return _open_on_cpu(settings, store, settings.fallback_model or settings.model, str(error))
-    failover = _open_failover(settings, store, tpus, compiled, cancelled)
+
+    def supervise(tpu: Tpu, twin: Classifier, check: Check) -> SupervisedBackend:
+        return supervise_tpu(tpu, settings, compiled, (twin.inputs, twin.outputs), check)
+
+    openers = [partial(supervise, tpu) for tpu in tpus]
+    failover = _open_failover(settings, store, openers, golden_faces, cancelled, held=(compiled,))
     origin = failover.origin
     if cancelled():
         return failover
     if origin.backend == "cpu" and named:
         failover.close()
         raise BackendError(origin.reason)
+    _tell_replacement(origin)
+    return failover
+
+
+def _open_remote(
+    settings: ClassifySettings, store: ModelStore, server: Server, cancelled: Callable[[], bool]
+) -> ExpressionModel:
+    """Open a classifier on another computer, which may start later than this one: until then the CPU reads faces."""
+    spec = store.spec(settings.model, "classify")
+    if spec.region is not None:
+        raise ModelError(
+            f"expected a network that another computer can run, found `{settings.model}`, two networks with a cut "
+            "between them, for the CPU; choose `classify.backend: cpu`"
+        )
+
+    def supervise(twin: Classifier, check: Check) -> SupervisedBackend:
+        return supervise_remote(server, settings, spec, twin, check)
+
+    failover = _open_failover(settings, store, [supervise], sampled_golden_faces, cancelled)
+    if not cancelled():
+        _tell_replacement(failover.origin)
+    return failover
+
+
+def _tell_replacement(origin: Origin) -> None:
     if origin.reason is not None:
         _log.warning("faces are read on %s until all devices are well: %s", origin.backend, origin.reason)
-    return failover
 
 
 def _open_failover(
     settings: ClassifySettings,
     store: ModelStore,
-    tpus: Sequence[Tpu],
-    compiled: CompiledModel,
+    openers: Sequence[Callable[[Classifier, Check], SupervisedBackend]],
+    golden: Callable[[ClassifierSpec], Sequence[AlignedFace]],
     cancelled: Callable[[], bool],
+    held: Sequence[Closeable] = (),
 ) -> Failover:
-    """Open Edge TPUs, each behind its supervisor, and the CPU behind them; `compiled` is closed with them."""
+    """Open devices, each behind its supervisor, and the CPU behind them.
+
+    Args:
+        settings: of the classifier.
+        store: the folder of networks.
+        openers: open a device each, given the network on the CPU, and a check.
+        golden: what the devices must read as the CPU does.
+        cancelled: asked while devices are opened; when true, nothing is waited for.
+        held: closed after the devices, and where that fails.
+    """
     spec = store.spec(settings.model, "classify")
-    tolerance = spec.failover.tolerance
     with ExitStack() as stack:
-        stack.enter_context(compiled)
+        for one in held:
+            stack.enter_context(one)
         twin = stack.enter_context(_open_on_cpu(settings, store, settings.model))
-        golden = [(face, twin.classify(face)) for face in golden_faces(spec)]
-        fallback = stack.enter_context(_open_fallback(settings, store, twin))
         branch = open_branch(store, settings.model, spec)
         if branch is not None:
             stack.enter_context(branch)
-
-        def check(backend: Backend) -> None:
-            candidate = Classifier(settings.model, spec, backend, branch=branch)
-            if not all(agree(candidate.classify(face), expected, tolerance) for face, expected in golden):
-                raise BackendError(
-                    f"expected {backend.name} to read the golden faces as the CPU does, found other answers"
-                )
-
-        devices = [
-            stack.enter_context(supervise(tpu, settings, compiled, (twin.inputs, twin.outputs), check)) for tpu in tpus
-        ]
+        check = golden_check(spec, twin, branch, golden(spec))
+        fallback = stack.enter_context(_open_fallback(settings, store, twin))
+        devices = [stack.enter_context(opener(twin, check)) for opener in openers]
         for device in devices:
             device.wait_until_opened(cancelled)
         readers = [(Classifier(settings.model, spec, device, branch=branch), device) for device in devices]
         check_every = settings.check_every if fallback is twin else 0
-        return Failover(readers, fallback, check_every, tolerance, stack.pop_all())
-
-
-def supervise(
-    tpu: Tpu,
-    settings: ClassifySettings,
-    compiled: CompiledModel,
-    specs: tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]],
-    check: Callable[[Backend], None],
-) -> SupervisedBackend:
-    """Open one Edge TPU behind its supervisor.
-
-    Args:
-        tpu: the device.
-        settings: of the classifier.
-        compiled: its network.
-        specs: its inputs and its outputs.
-        check: raises BackendError when the device's answers are wrong.
-    """
-    options = EdgeTpuOptions(
-        settings.edgetpu_library, settings.performance, settings.deadline_ms / 1e3, settings.start_deadline_s
-    )
-    usb = usb_steps(tpu.path, settings.dev, settings.usb_helper, power=settings.usb_power)
-    steps = usb if tpu.kind == "usb" else ()
-    policy = RecoveryPolicy(steps, Backoff(settings.retry_s, settings.retry_max_s), settings.park_s, settings.steady_s)
-    return SupervisedBackend(
-        f"edgetpu:{tpu.name}",
-        *specs,
-        connect=lambda cancelled: EdgeTpuBackend(tpu, compiled, options, cancelled),
-        check=check,
-        policy=policy,
-        presence=lambda: device_number(tpu.path),
-        idle_s=settings.idle_s,
-    )
+        return Failover(readers, fallback, check_every, spec.failover.tolerance, stack.pop_all())
 
 
 def _open_fallback(settings: ClassifySettings, store: ModelStore, twin: Classifier) -> Classifier:

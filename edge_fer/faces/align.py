@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_fer.common.picture import enlarge
 from edge_fer.inference.manifest_parts import CropSpec
 from edge_fer.types import Image, Landmarks, Point, Quadrilateral
 
@@ -24,22 +25,38 @@ a pixel's centre: with one sample for a pixel, a shift by a tenth of a pixel cha
 
 
 def align(image: Image, landmarks: Landmarks, crop: CropSpec, size: int, *, colour: bool = False) -> Image:
-    """Cut out one face.
-
-    The face is sampled twice as finely as the training faces were (`crop.detail`), averaged down to
-    that, and then enlarged to the network's input, so that sharp and coarse cameras give the network the same detail.
+    """Cut out one face, and enlarge it to a network's input.
 
     Args:
-        image: `(height, width, 3)` uint8, BGR.
-        landmarks: the face's landmarks, in pixels of `image`.
-        crop: where the eyes go, and how fine the face is sampled.
+        image: see `sample`.
+        landmarks: see `sample`.
+        crop: see `sample`.
         size: side of the result, pixels.
         colour: whether to keep the colours.
 
     Returns:
         uint8: `(size, size)` grey, or `(size, size, 3)` BGR. Where the crop leaves the picture its edge is repeated.
     """
-    sampled = min(crop.detail, size)
+    return enlarge(sample(image, landmarks, crop, size, colour=colour), size)
+
+
+def sample(image: Image, landmarks: Landmarks, crop: CropSpec, size: int, *, colour: bool = False) -> Image:
+    """Cut out one face as finely as the training faces were, or as the network's input where that is coarser.
+
+    The face is sampled twice as finely as the training faces were (`crop.detail`) and averaged down to that, so that
+    sharp and coarse cameras give the network the same detail.
+
+    Args:
+        image: `(height, width, 3)` uint8, BGR.
+        landmarks: the face's landmarks, in pixels of `image`.
+        crop: where the eyes go, and how fine the face is sampled.
+        size: side of the network's input, pixels.
+        colour: whether to keep the colours.
+
+    Returns:
+        uint8: `(side, side)` grey, or `(side, side, 3)` BGR, for the `sampled_side` of the two.
+    """
+    sampled = crop.sampled_side(size)
     fine = _OVERSAMPLING * sampled
     patch, transform = _shrunk_patch(image, eye_transform(landmarks, crop, fine), fine)
     face = cv2.warpAffine(
@@ -50,8 +67,6 @@ def align(image: Image, landmarks: Landmarks, crop: CropSpec, size: int, *, colo
         borderMode=cv2.BORDER_REPLICATE,
     )
     face = cv2.resize(face, (sampled, sampled), interpolation=cv2.INTER_AREA)
-    if sampled < size:
-        face = cv2.resize(face, (size, size), interpolation=cv2.INTER_CUBIC)
     return np.asarray(face, dtype=np.uint8)
 
 

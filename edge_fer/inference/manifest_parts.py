@@ -30,6 +30,10 @@ class CropSpec(Record):
     eye_y: float = Field(gt=0, lt=1)
     detail: int = Field(gt=0)
 
+    def sampled_side(self, size: int) -> int:
+        """Side of the face as it is sampled, for a network with an input of that side, pixels."""
+        return min(self.detail, size)
+
 
 class Accuracy(Record):
     """Figures that were measured on a named set; all 0..1."""

@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from edge_fer.common.closeable import Closeable
 from edge_fer.errors import BackendError, WorkerCrashed, WorkerError, WorkerTimeout
 from edge_fer.inference import Backend, TensorSpec, check_inputs
-from edge_fer.inference.edgetpu.recovery import STEP_S, RecoveryPolicy
+from edge_fer.inference.edgetpu.recovery import STEP_S
+from edge_fer.inference.recovery_attempt import Policy
 
 STOP_S = 2 * STEP_S + 2
 """`close` waits so long for the thread to end, seconds, and raises when it has not. A recovery step is not cut short: a
@@ -70,7 +71,7 @@ class SupervisedBackend(Closeable):
         outputs: tuple[TensorSpec, ...],
         connect: Callable[[Callable[[], bool]], Backend],
         check: Callable[[Backend], None],
-        policy: RecoveryPolicy,
+        policy: Policy,
         presence: Callable[[], object] = lambda: None,
         idle_s: float = 0.0,
     ) -> None:

@@ -117,6 +117,9 @@ def summary(record: Reading | Status) -> str:
         count = f"{len(record.faces)} face{'s' * (len(record.faces) != 1)}"
         wrong = f"; degraded: {record.reason}" if record.degraded else ""
         return f"{record.fps:.1f} FPS on {record.backend}, {count}{wrong}"
+    if (served := record.served) is not None and served.listening:
+        count = f"{served.clients} client{'s' * (served.clients != 1)}"
+        return printable(f"{count}, {record.fps:.1f} faces a second on {record.backend}; {record.message}")
     return printable(f"{record.state}: {record.message}")
 
 

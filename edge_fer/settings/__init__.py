@@ -15,6 +15,8 @@ from edge_fer.settings.outputs import (
     PrivacySettings,
     PublishSettings,
 )
+from edge_fer.settings.remote import RemoteSettings
+from edge_fer.settings.serve import ServeSettings
 from edge_fer.settings.settings import Settings
 from edge_fer.settings.stages import (
     AttendSettings,
@@ -46,6 +48,8 @@ __all__ = [
     "PrivacySettings",
     "PublishSettings",
     "RawSettings",
+    "RemoteSettings",
+    "ServeSettings",
     "Settings",
     "SmoothSettings",
     "TrackSettings",

@@ -120,5 +120,34 @@ def parse_url(text: str) -> Url:
     )
 
 
+class Place(NamedTuple):
+    """Where a server is: a host name or IP address, and a TCP port."""
+
+    host: str
+    port: int
+
+
+_PLACE = re.compile(r"(?:\[([0-9A-Fa-f:.%\w]+)\]|([^\s:@/\[\]]+)):(\d{1,5})")
+
+
+def parse_place(text: str, lowest: int = 1) -> Place:
+    """Parse `HOST:PORT`, or `[IPV6]:PORT`.
+
+    Args:
+        text: the address.
+        lowest: the lowest port; 0 where that means any free one.
+
+    Raises:
+        ValueError: when it is no such address.
+    """
+    match = _PLACE.fullmatch(text)
+    if match is None or not lowest <= int(match[3]) <= 65_535:
+        raise ValueError(f"expected HOST:PORT, such as 192.168.100.2:9010 or [fe80::2]:9010, found {text!r}")
+    return Place(match[1] or match[2], int(match[3]))
+
+
+REMOTE = "remote:"
+"""How the name of a device begins that another computer has; its address follows."""
+
 BACKEND_PATTERN = r"auto|cpu|fake|edgetpu(:(usb|pci):\d+)?"
 """Regular expression for names of devices: `edgetpu` is all Edge TPUs, `edgetpu:usb:0` the first one on USB."""

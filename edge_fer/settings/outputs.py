@@ -14,6 +14,7 @@ from typing_extensions import Self
 from edge_fer.settings.addresses import parse_url
 from edge_fer.settings.recording_name import RecordingName, parse_segment
 from edge_fer.settings.section import Section
+from edge_fer.settings.tls import check_certificates
 
 
 class FileSettings(Section):
@@ -101,11 +102,7 @@ class MqttSettings(Section):
 
     @model_validator(mode="after")
     def _check_certificates_have_tls(self) -> Self:
-        given = [name for name in ("ca_file", "cert_file", "key_file") if getattr(self, name) is not None]
-        if given and not self.tls:
-            raise ValueError(f"{given[0]} needs `tls: true`")
-        if self.key_file is not None and self.cert_file is None:
-            raise ValueError("key_file needs cert_file")
+        check_certificates(self)
         return self
 
 

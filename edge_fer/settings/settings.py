@@ -12,6 +12,7 @@ from edge_fer.settings.addresses import path_of
 from edge_fer.settings.capture import CaptureSettings
 from edge_fer.settings.outputs import LogSettings, PrivacySettings, PublishSettings
 from edge_fer.settings.section import Section
+from edge_fer.settings.serve import ServeSettings
 from edge_fer.settings.stages import (
     AttendSettings,
     ClassifySettings,
@@ -44,6 +45,7 @@ class Settings(Section):
     health: HealthSettings = HealthSettings()
     publish: PublishSettings = PublishSettings()
     privacy: PrivacySettings = PrivacySettings()
+    serve: ServeSettings = ServeSettings()
     log: LogSettings = LogSettings()
 
     @model_validator(mode="after")

@@ -9,7 +9,8 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 from typing_extensions import Self
 
-from edge_fer.settings.addresses import BACKEND_PATTERN
+from edge_fer.settings.addresses import BACKEND_PATTERN, REMOTE, Place, parse_place
+from edge_fer.settings.remote import RemoteSettings
 from edge_fer.settings.section import Section, Share
 
 
@@ -137,14 +138,15 @@ class ClassifySettings(Section):
 
     backend: str = Field(
         "auto",
-        description="device: auto, edgetpu (all there are), edgetpu:usb:0, edgetpu:pci:0, cpu, or fake (for tests)",
+        description="device: auto, edgetpu (all there are), edgetpu:usb:0, edgetpu:pci:0, cpu, remote:HOST:PORT (a "
+        "computer that runs `edge-fer serve`), or fake (for tests)",
     )
     model: str = Field(
         "se_resnet50", description="name of the classifier, or of an ensemble; see `edge-fer models list`"
     )
     fallback_model: str | None = Field(
         None,
-        description="classifier on the CPU while the Edge TPU is away; null: the same model; another model switches "
+        description="classifier on the CPU while the device is away; null: the same model; another model switches "
         "check_every off",
     )
     threads: int = Field(2, ge=1, le=64, description="processor threads of the classifier")
@@ -165,20 +167,16 @@ class ClassifySettings(Section):
         100, ge=0, description="one face in this many is also read on the CPU, and both must agree; 0: never"
     )
     idle_s: float = Field(
-        10.0, ge=0, le=3600, description="an Edge TPU that read no face for this long is tested, seconds; 0: never"
+        10.0, ge=0, le=3600, description="a device that read no face for this long is tested, seconds; 0: never"
     )
     retry_s: float = Field(
-        0.1, gt=0, le=60, description="pause before an Edge TPU is opened again, seconds; doubles with each attempt"
+        0.1, gt=0, le=60, description="pause before a device is opened again, seconds; doubles with each attempt"
     )
-    retry_max_s: float = Field(
-        10.0, gt=0, le=600, description="longest pause before the next recovery step of an Edge TPU, seconds"
-    )
+    retry_max_s: float = Field(10.0, gt=0, le=600, description="longest pause before a device is opened again, seconds")
     park_s: float = Field(
         600.0, gt=0, le=86_400, description="pause after all recovery steps of an Edge TPU have failed, seconds"
     )
-    steady_s: float = Field(
-        10.0, ge=0, le=3600, description="an Edge TPU that works for this long has recovered, seconds"
-    )
+    steady_s: float = Field(10.0, ge=0, le=3600, description="a device that works for this long has recovered, seconds")
     usb_power: bool = Field(
         False, description="let recovery switch the USB port off and on; some hubs switch all their ports at once"
     )
@@ -187,13 +185,23 @@ class ClassifySettings(Section):
     )
     sysfs: Path = Field(Path("/sys"), description="folder of the kernel's devices; tests use another one")
     dev: Path = Field(Path("/dev"), description="folder of the device nodes; tests use another one")
+    remote: RemoteSettings = RemoteSettings()
 
     @field_validator("backend")
     @classmethod
     def _check_device(cls, name: str) -> str:
-        if not re.fullmatch(BACKEND_PATTERN, name):
-            raise ValueError(f"expected auto, edgetpu, edgetpu:usb:0, edgetpu:pci:0, cpu or fake, found {name!r}")
+        if name.startswith(REMOTE):
+            parse_place(name.removeprefix(REMOTE))
+        elif not re.fullmatch(BACKEND_PATTERN, name):
+            raise ValueError(
+                f"expected auto, edgetpu, edgetpu:usb:0, edgetpu:pci:0, cpu, remote:HOST:PORT or fake, found {name!r}"
+            )
         return name
+
+    @property
+    def server(self) -> Place | None:
+        """The computer whose device reads faces; None: this one's."""
+        return parse_place(self.backend.removeprefix(REMOTE)) if self.backend.startswith(REMOTE) else None
 
 
 class SmoothSettings(Section):

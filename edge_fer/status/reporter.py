@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timezone
 
@@ -13,7 +14,7 @@ from edge_fer.expression.sequence import WholeTrack
 from edge_fer.process.running_child import abandoned
 from edge_fer.publish.sink_group import SinkGroup
 from edge_fer.recognizer import RecognizedFaces
-from edge_fer.schema import Reading, State, Status, TrackRecord
+from edge_fer.schema import Reading, ServedStatus, State, Status, TrackRecord
 from edge_fer.status.monitor import Monitor, clock_synced
 from edge_fer.status.run_condition import RunCondition
 from edge_fer.status.track_history import SeenTrack
@@ -28,11 +29,19 @@ class Reporter:
         condition: how the parts of the run are.
         monitor: rate and stage times.
         sinks: where records go.
+        served: what is done for other computers; gives None where there are none.
     """
 
-    def __init__(self, device: str, condition: RunCondition, monitor: Monitor, sinks: SinkGroup) -> None:
+    def __init__(
+        self,
+        device: str,
+        condition: RunCondition,
+        monitor: Monitor,
+        sinks: SinkGroup,
+        served: Callable[[], ServedStatus | None] = lambda: None,
+    ) -> None:
         self._identity = Identity(device, condition.camera.name)
-        self._condition, self._monitor, self._sinks = condition, monitor, sinks
+        self._condition, self._monitor, self._sinks, self._served = condition, monitor, sinks, served
 
     def reading(self, frame: Frame, recognized: RecognizedFaces, now_ns: int) -> Reading:
         """What was recognized in a frame.
@@ -115,6 +124,7 @@ class Reporter:
             stuck=condition.stuck,
             degraded_s=round(self._monitor.degraded_s(degraded=trouble is not None), 1),
             sinks={name: replace(sink, reason=_safe(sink.reason)) for name, sink in self._sinks.conditions.items()},
+            served=self._served(),
             message=redact(message),
         )
 

@@ -3,22 +3,73 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol
 
-from edge_fer.capture.camera import Camera
-from edge_fer.common.deadline import Deadline, stuck_sentence
-from edge_fer.expression import ExpressionModel
-from edge_fer.inference.supervised import Change
+from edge_fer.common.deadline import Deadline, Heartbeat, stuck_sentence
+from edge_fer.inference.supervised import Change, SupervisedBackend
 from edge_fer.schema import Loop
 from edge_fer.status.health import Health
 from edge_fer.types import Origin
+
+
+class RunSource(Protocol):
+    """Where the work of a run comes from: the camera of `edge-fer run`, or the clients of `edge-fer serve`."""
+
+    @property
+    def name(self) -> str:
+        """Its name in records."""
+        ...
+
+    @property
+    def restarts(self) -> int:
+        """How often it was opened again."""
+        ...
+
+    @property
+    def blind(self) -> str | None:
+        """Why nothing can be seen, in words; else None."""
+        ...
+
+    @property
+    def dropped(self) -> int:
+        """Frames that were overwritten by newer ones."""
+        ...
+
+    @property
+    def drops_frames(self) -> bool:
+        """Whether it goes on by itself; if not, it is a file."""
+        ...
+
+    @property
+    def condition(self) -> tuple[str, str]:
+        """Its state and a sentence; the state `ended` is no state of a status."""
+        ...
+
+    def changes(self) -> Sequence[tuple[str, str]]:
+        """All conditions since the last call, oldest first."""
+        ...
+
+
+class FaceReader(Protocol):
+    """What reads faces."""
+
+    @property
+    def origin(self) -> Origin:
+        """What reads faces now, and why it is not what should, if so."""
+        ...
+
+    @property
+    def devices(self) -> Sequence[SupervisedBackend]:
+        """The devices that may fail and come back."""
+        ...
 
 
 class RunCondition:
     """How the parts of a run are now.
 
     Args:
-        camera: where frames come from.
+        camera: where the work of the run comes from.
         model: what reads expressions.
         health: how hot the box is.
         deadlines: the deadlines of the calls under way, by loop.
@@ -29,7 +80,7 @@ class RunCondition:
     """
 
     def __init__(
-        self, camera: Camera, model: ExpressionModel, health: Health, deadlines: Mapping[Loop, Deadline]
+        self, camera: RunSource, model: FaceReader, health: Health, deadlines: Mapping[Loop, Deadline | Heartbeat]
     ) -> None:
         self.camera, self.health = camera, health
         self._model, self._deadlines = model, deadlines

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from edge_fer.common.deadline import stuck_sentence
 from edge_fer.errors import OutputError
@@ -71,7 +71,7 @@ class StatusScheduler:
 
     def unless_waiting(self, state: State) -> State:
         """That state, unless the camera is away, which is worse."""
-        return "waiting_for_camera" if self._camera.state == "waiting_for_camera" else state
+        return "waiting_for_camera" if self._camera.condition[0] == "waiting_for_camera" else state
 
     def _of_loops(self) -> Iterator[StatusChange]:
         """What is stuck, and what turns again."""
@@ -85,13 +85,13 @@ class StatusScheduler:
         """Every change of its condition, and its condition at times."""
         for state, message in self._camera.changes():
             if state != "ended":
-                yield StatusChange(state, message)
+                yield StatusChange(cast(State, state), message)
         state, message = self._camera.condition
         now = self._clock()
         is_quiet = not got_frame and now - self._published_at >= _QUIET_S
         is_due = self._camera.drops_frames and now - self._status_at >= _LONGEST_S
         if state != "ended" and (is_quiet or is_due):
-            yield StatusChange(state, "; ".join([message, *self._standing(message)]))
+            yield StatusChange(cast(State, state), "; ".join([message, *self._standing(message)]))
 
     def _standing(self, told: str) -> Iterator[str]:
         """What is wrong for as long as it is, besides what is told already."""

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 from edge_fer.bench.live import Length
+from edge_fer.bench.records import Simulation
+from edge_fer.bench.report import to_text
 from edge_fer.bench.simulate import predict, predict_live, profile_of
 from edge_fer.bench.source import crowd, scene_of
 from edge_fer.common.machine import PROFILES
@@ -20,7 +22,7 @@ from edge_fer.inference import Backend
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.inference.simulated import SimulatedBackend, open_backend
 from edge_fer.settings import load_settings
-from tests.support.bench_made import LIVE
+from tests.support.bench_made import LIVE, PREDICTED
 from tests.support.fake_edgetpu import ENSEMBLE, twin_store
 
 DEV_BOARD = PROFILES["dev-board"]
@@ -90,7 +92,7 @@ def test_an_answer_comes_after_the_accelerators_latency(backend: Backend) -> Non
 
 def test_an_unknown_board_names_the_known_ones() -> None:
     assert profile_of("pi4").label_ms == 80
-    with pytest.raises(ConfigError, match="out of dev-board, usb3, pi4, found `pi5`"):
+    with pytest.raises(ConfigError, match="out of dev-board, usb3, pi4, two-boards, found `pi5`"):
         profile_of("pi5")
 
 
@@ -120,6 +122,17 @@ def test_else_the_slower_one_of_camera_and_processor_binds(
     found = predict(live, DEV_BOARD)
     assert (found.binding, found.bound, found.reached) == (binding, bound, fps)
     assert found.share == pytest.approx(fps / bound, abs=1e-4)
+
+
+def test_between_two_boards_the_way_takes_time_too() -> None:
+    profile = profile_of("two-boards")
+    assert profile.face_ms == profile.label_ms + profile.network_ms > profile.label_ms
+    assert len(profile.network_source) > 20
+    found = predict(replace(LIVE, faces=1.0, find_ms=25.0), profile_of("two-boards", 48.0))
+    assert (found.binding, found.accelerator_bound) == ("accelerator", 10.0)
+    text = to_text(replace(PREDICTED, simulation=Simulation(profile, (found,))))
+    assert "network: 2 ms a face: an assumption" in text
+    assert "published, measured: 2.5 to 3 FPS" in text
 
 
 def test_without_frames_nothing_is_reached() -> None:

@@ -71,6 +71,10 @@ def test_every_option_reaches_the_plan(plans: list[tuple[Settings, Plan]]) -> No
     profile = plans[1][1].profile
     assert profile is not None
     assert profile.name == "usb3"
+    run("--simulate", "two-boards", "--network-ms", "5")
+    profile = plans[2][1].profile
+    assert profile is not None
+    assert (profile.network_ms, profile.face_ms) == (5, 57)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +85,9 @@ def test_every_option_reaches_the_plan(plans: list[tuple[Settings, Plan]]) -> No
         (["--faces", "100"], "0 to 99"),
         (["--faces", ","], "found `,`"),
         (["--faces", "-1"], "found `-1`"),
-        (["--simulate", "pi5"], "out of dev-board, usb3, pi4, found `pi5`"),
+        (["--simulate", "pi5"], "out of dev-board, usb3, pi4, two-boards, found `pi5`"),
+        (["--simulate", "pi4", "--network-ms", "3"], "expected --network-ms with two boards, found it with `pi4`"),
+        (["--network-ms", "3"], "expected --network-ms with --simulate two-boards, found it alone"),
         (["--simulate", "pi4", "--save", "x.csv"], "predictions are no reference"),
         (["--simulate", "pi4", "--against", "plain-litert"], "without --against"),
         (["--against", "fast"], "found `fast`"),

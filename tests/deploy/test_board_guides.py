@@ -17,6 +17,7 @@ PAGES = sorted(GUIDES.glob("*.md"))
 def test_there_is_one_for_every_board() -> None:
     assert [path.stem for path in PAGES] == [
         "coral-dev-board", "raspberry-pi-camera-module", "raspberry-pi-coral-usb", "raspberry-pi-usb-camera",
+        "two-boards",
     ]  # fmt: skip
 
 

@@ -28,7 +28,7 @@ from tests.support import ROOT
 
 CHECKOUT = ROOT
 DEPLOY = CHECKOUT / "deploy"
-CONFIG = "etc/edge-fer/config.yaml"
+CONFIG, SERVE_CONFIG = "etc/edge-fer/config.yaml", "etc/edge-fer/serve.yaml"
 
 pytestmark = [
     pytest.mark.slow,
@@ -48,6 +48,8 @@ SYSTEMCTL = """
 in_use=$(basename "$(readlink "$ROOT/opt/edge-fer/current")")
 case "$*" in
     "is-active --quiet edge-fer.service") grep -qx "$in_use" "$STUB/well" ;;
+    "is-active --quiet edge-fer-serve.service") grep -qx "$in_use" "$STUB/serves" 2>/dev/null ;;
+    "show --value --property MainPID edge-fer-serve.service") echo 4243 ;;
     "show --value --property MainPID edge-fer.service") echo 4242 ;;
     *) echo "$*" >>"$STUB/systemctl.log" ;;
 esac
@@ -229,7 +231,7 @@ def test_uninstalling_leaves_the_configuration_only(installed: Box) -> None:
     assert "would run" in installed.do("uninstall.sh", "--dry-run")
     script = installed.root / "opt/edge-fer/current/share/edge-fer"
     assert "kept" in installed.do("uninstall.sh", tree=script)
-    assert installed.files() == {CONFIG}
+    assert installed.files() == {CONFIG, SERVE_CONFIG}
     assert {path.name for path in installed.root.iterdir()} == {"etc", "opt"}
     assert not list((installed.root / "opt").iterdir())
     for database in ("passwd", "group"):
@@ -277,6 +279,33 @@ def test_drop_ins_follow_the_hardware_and_the_options(box: Box) -> None:
     assert switched_on("--without", "picamera2") == {"edgetpu-pcie"}
     assert switched_on("--with", "mavlink-serial") == {"edgetpu-pcie", "picamera2", "mavlink-serial"}
     assert switched_on("--without", "mavlink-serial,picamera2") == {"edgetpu-pcie"}
+
+
+def test_the_server_of_faces_is_installed_and_not_started(installed: Box) -> None:
+    assert {SERVE_CONFIG, "etc/systemd/system/edge-fer-serve.service"} <= installed.files()
+    assert not (installed.root / "etc/systemd/system/multi-user.target.wants/edge-fer-serve.service").exists()
+    (installed.root / SERVE_CONFIG).write_text("# mine\n")
+    (installed.root / "sys/class/apex/apex_0").mkdir(parents=True)
+    installed.start_systemd()
+    installed.do("install.sh", "--wheels", installed.wheels)
+    assert (installed.root / SERVE_CONFIG).read_text() == "# mine\n"
+    assert "etc/systemd/system/edge-fer-serve.service.d/edgetpu-pcie.conf" in installed.files()
+    assert "--no-block try-restart edge-fer-serve.service" in installed.calls
+
+
+def test_an_upgrade_watches_a_server_of_faces_that_runs_alone(installed: Box) -> None:
+    installed.start_systemd()
+    old = installed.in_use
+    (installed.stub / "serves").write_text(old)
+    (installed.stub / "well").write_text("")
+    installed.wheel("2.0.0")
+    done = installed.run("upgrade.sh", "--timeout", "2", "--wheels", installed.wheels)
+    assert (done.returncode, installed.in_use) == (1, old)
+    (installed.stub / "serves").write_text(f"{old}\n{installed.next_release}\n")
+    installed.do("upgrade.sh", "--timeout", "3", "--wheels", installed.wheels)
+    assert installed.in_use == installed.release("2.0.0")
+    assert "--no-block restart edge-fer-serve.service" in installed.calls
+    assert "--no-block restart edge-fer.service" not in installed.calls
 
 
 def test_a_service_that_was_disabled_stays_so(installed: Box) -> None:

@@ -19,6 +19,8 @@ UNITS, DEPLOY = CHECKOUT / "systemd", CHECKOUT / "deploy"
 DROP_INS = sorted((UNITS / "edge-fer.service.d").glob("*.conf"))
 CONFIG_MAKER = runpy.run_path(str(DEPLOY / "default_config.py"))
 RELEASE = "/opt/edge-fer/current"
+SERVICES = ("edge-fer.service", "edge-fer-serve.service")
+SERVES_WITH = ("edgetpu-pcie", "pi-health")  # the drop-ins that a server of faces may need, which has no camera
 
 
 def installed(root: Path, drop_ins: list[Path]) -> Path:
@@ -29,11 +31,14 @@ def installed(root: Path, drop_ins: list[Path]) -> Path:
         command.write_text("#!/bin/sh\n")
         command.chmod(0o755)
     units = root / "units"
-    (units / "edge-fer.service.d").mkdir(parents=True)
+    for service in SERVICES:
+        (units / f"{service}.d").mkdir(parents=True)
     for unit in (*UNITS.glob("*.service"), *UNITS.glob("*.socket")):
         (units / unit.name).write_text(unit.read_text().replace(RELEASE, str(root)))
     for drop_in in drop_ins:
-        shutil.copy(drop_in, units / "edge-fer.service.d")
+        for service in SERVICES:
+            if service == "edge-fer.service" or drop_in.stem in SERVES_WITH:
+                shutil.copy(drop_in, units / f"{service}.d")
     return units
 
 
@@ -49,7 +54,7 @@ def analyze(*arguments: str | Path) -> str:
 @pytest.mark.parametrize("drop_ins", [[], *([one] for one in DROP_INS), DROP_INS], ids=len)
 def test_systemd_finds_nothing_to_complain_about(drop_ins: list[Path], tmp_path: Path) -> None:
     units = installed(tmp_path, drop_ins)
-    names = [units / name for name in ("edge-fer.service", "edge-fer-usb.socket", "edge-fer-usb@.service")]
+    names = [units / name for name in (*SERVICES, "edge-fer-usb.socket", "edge-fer-usb@.service")]
     said = analyze("verify", "--man=no", "--recursive-errors=yes", *names)
     assert "edge-fer" not in said
 
@@ -65,8 +70,11 @@ def test_a_mistake_in_a_drop_in_would_be_found(tmp_path: Path) -> None:
 @pytest.mark.debian("systemd")
 @pytest.mark.parametrize(
     ("unit", "drop_ins", "most"),
-    [("edge-fer.service", [], 20), ("edge-fer.service", DROP_INS, 20), ("edge-fer-usb@.service", [], 25)],
-    ids=["service", "service with all drop-ins", "USB helper"],
+    [
+        *((service, drop_ins, 20) for service in SERVICES for drop_ins in ([], DROP_INS)),
+        ("edge-fer-usb@.service", [], 25),
+    ],
+    ids=["service", "service with all drop-ins", "server", "server with its drop-ins", "USB helper"],
 )
 def test_the_sandbox_is_tight(unit: str, drop_ins: list[Path], most: int, tmp_path: Path) -> None:
     units = installed(tmp_path, drop_ins)
@@ -76,6 +84,32 @@ def test_the_sandbox_is_tight(unit: str, drop_ins: list[Path], most: int, tmp_pa
 
 def test_the_configuration_is_made_from_the_settings() -> None:
     assert (UNITS / "config.yaml").read_text() == CONFIG_MAKER["default_config"](), "run: make config"
+    assert (UNITS / "serve.yaml").read_text() == CONFIG_MAKER["serve_config"](), "run: make config"
+
+
+def settings_of(unit: str) -> set[str]:
+    lines = (UNITS / unit).read_text().splitlines()
+    return {line for line in lines if line and not line.startswith(("#", "Description=", "Documentation="))}
+
+
+def test_the_server_is_confined_like_the_service_but_for_what_it_does() -> None:
+    service, server = map(settings_of, SERVICES)
+    assert server - service == {
+        "ExecStart=/opt/edge-fer/current/bin/edge-fer serve --config /etc/edge-fer/serve.yaml",
+        "SupplementaryGroups=plugdev",
+        "RuntimeDirectory=edge-fer-serve",
+    }
+    assert {line.partition("=")[0] for line in service - server} == {
+        "ExecStart", "SupplementaryGroups", "RuntimeDirectory", "DeviceAllow",
+    }  # fmt: skip
+
+
+def test_a_server_listens_to_nobody_else_until_it_is_told_to() -> None:
+    active = load_settings(UNITS / "serve.yaml", environment={})
+    assert active == changed_settings(Settings(), CONFIG_MAKER["SERVE_ACTIVE"])
+    assert active.serve.place.host == "127.0.0.1"
+    assert active.publish.keep_going
+    assert active.publish.http.port != load_settings(UNITS / "config.yaml", environment={}).publish.http.port
 
 
 def test_the_configuration_differs_from_the_defaults_where_a_service_must() -> None:
@@ -85,10 +119,11 @@ def test_the_configuration_differs_from_the_defaults_where_a_service_must() -> N
     assert active.publish.keep_going
 
 
-def test_every_line_of_the_configuration_can_be_made_active(tmp_path: Path) -> None:
-    path = tmp_path / "config.yaml"
-    path.write_text(re.sub(r"^( *)#(?=\w+:)", r"\1", (UNITS / "config.yaml").read_text(), flags=re.MULTILINE))
-    assert load_settings(path, environment={}) == load_settings(UNITS / "config.yaml", environment={})
+@pytest.mark.parametrize("name", ["config.yaml", "serve.yaml"])
+def test_every_line_of_the_configuration_can_be_made_active(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_text(re.sub(r"^( *)#(?=\w+:)", r"\1", (UNITS / name).read_text(), flags=re.MULTILINE))
+    assert load_settings(path, environment={}) == load_settings(UNITS / name, environment={})
 
 
 class Backoff:

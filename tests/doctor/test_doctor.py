@@ -18,6 +18,7 @@ from edge_fer.doctor.finding import Finding, fail, ok, warn
 from edge_fer.doctor.library import pairs
 from edge_fer.doctor.report import to_json, to_text
 from edge_fer.inference.model_store import MANIFEST
+from edge_fer.settings import Settings
 from tests.support.trees import lay_out
 
 HEALTHY = ("pi4_stick", "pi5_card", "dev_board", "computer")
@@ -69,7 +70,7 @@ def file(folder: str, **changed: str | None) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", HEALTHY)
 def test_a_healthy_box_has_no_fault(name: str, tmp_path: Path, models: Path) -> None:
-    findings = examine(lay_out(name, tmp_path / "box", {}), models)
+    findings = examine(lay_out(name, tmp_path / "box", {}), Settings(models=models))
     assert troubles(findings) == []
     assert exit_code(findings) == 0
 
@@ -178,7 +179,7 @@ FAULTS = {
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_is_named_and_nothing_else(fault: str, tmp_path: Path, models: Path) -> None:
     name, changes, expected = FAULTS[fault]
-    findings = examine(lay_out(name, tmp_path / "box", changes), models)
+    findings = examine(lay_out(name, tmp_path / "box", changes), Settings(models=models))
     found = troubles(findings)
     assert [(finding.subject, finding.level) for finding in found] == [each[:2] for each in expected]
     for finding, (_, _, words, mend) in zip(found, expected, strict=True):
@@ -190,7 +191,7 @@ def test_a_fault_is_named_and_nothing_else(fault: str, tmp_path: Path, models: P
 
 
 def test_a_box_with_many_faults_names_them_all(tmp_path: Path, models: Path) -> None:
-    found = troubles(examine(lay_out("broken_stick", tmp_path / "box"), models))
+    found = troubles(examine(lay_out("broken_stick", tmp_path / "box"), Settings(models=models)))
     words = " | ".join(finding.found for finding in found)
     for expected in ("not used yet, 480 Mbit/s", "may not open /dev/bus/usb/001/004", "Google's build", "may not open",
                      "voltage is too low, now", "throttled, now", "soft temperature limit", "MB of memory",
@@ -208,7 +209,7 @@ def test_a_box_with_many_faults_names_them_all(tmp_path: Path, models: Path) -> 
 )
 def test_a_broken_network_is_named(damage: Any, found: str, mend: str, tmp_path: Path, models: Path) -> None:
     damage(models)
-    (finding,) = troubles(examine(lay_out("computer", tmp_path / "box"), models))
+    (finding,) = troubles(examine(lay_out("computer", tmp_path / "box"), Settings(models=models)))
     assert (finding.subject, finding.level) == ("models", "fail")
     assert found in finding.found
     assert mend in (finding.mend or "")
@@ -216,7 +217,7 @@ def test_a_broken_network_is_named(damage: Any, found: str, mend: str, tmp_path:
 
 def test_a_compiled_network_that_was_changed_is_found(tmp_path: Path, models: Path) -> None:
     (models / "net_edgetpu.tflite").write_bytes(b"junk")
-    (finding,) = troubles(examine(lay_out("computer", tmp_path / "box"), models))
+    (finding,) = troubles(examine(lay_out("computer", tmp_path / "box"), Settings(models=models)))
     assert (finding.subject, finding.level) == ("models", "fail")
     assert "net_edgetpu.tflite" in finding.found
 
@@ -225,7 +226,7 @@ def test_without_a_compiled_network_it_says_how_to_get_one(tmp_path: Path, model
     manifest = yaml.safe_load((models / MANIFEST).read_text())
     del manifest["models"]["net"]["edgetpu"]  # the file alone is nothing that the runtime would use
     (models / MANIFEST).write_text(yaml.safe_dump(manifest))
-    (finding,) = troubles(examine(lay_out("pi4_stick", tmp_path / "box"), models))
+    (finding,) = troubles(examine(lay_out("pi4_stick", tmp_path / "box"), Settings(models=models)))
     assert finding.level == "warn"
     assert "deploy/compile_edgetpu.sh" in (finding.mend or "")
 
@@ -233,9 +234,9 @@ def test_without_a_compiled_network_it_says_how_to_get_one(tmp_path: Path, model
 def test_the_library_is_tried_with_a_device_that_is_free_and_only_then(tmp_path: Path, models: Path) -> None:
     free = lay_out("dev_board", tmp_path / "free")
     held = lay_out("dev_board", tmp_path / "held", {"links": {"proc/77/fd/9": "/dev/apex_0"}})
-    assert not troubles(examine(free, models))
+    assert not troubles(examine(free, Settings(models=models)))
     assert free.tried == [models / "net_edgetpu.tflite"]
-    assert any("in use by edge-fer (77)" in finding.found for finding in examine(held, models))
+    assert any("in use by edge-fer (77)" in finding.found for finding in examine(held, Settings(models=models)))
     assert held.tried == [None]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,8 +13,9 @@ import pytest
 from edge_fer.expression import ExpressionModel
 from edge_fer.expression.classifier import open_network
 from edge_fer.expression.open_model import open_expression_model
-from edge_fer.settings import ClassifySettings
+from edge_fer.settings import ClassifySettings, RemoteSettings
 from edge_fer.types import LABELS, AlignedFace
+from tests.support.face_server import served_model, serving
 from tests.support.fake_edgetpu import ENSEMBLE, FakeEdgeTpu, library
 from tests.support.two_inputs import NAME as TWO_INPUTS
 from tests.support.two_inputs import two_inputs_store
@@ -23,7 +25,10 @@ CASES = [
     ("se_resnet50", "fake", 0),
     ("se_resnet50", "edgetpu", 1),
     (TWO_INPUTS, "edgetpu", 1),
+    ("se_resnet50", "remote", 0),
+    (TWO_INPUTS, "remote", 0),
     (ENSEMBLE, "cpu", 0),
+    (ENSEMBLE, "remote", 0),
     (ENSEMBLE, "edgetpu", 1),
     (ENSEMBLE, "edgetpu", 2),
     pytest.param((ENSEMBLE, "edgetpu", 4), marks=pytest.mark.slow),
@@ -37,10 +42,14 @@ def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         library()  # where it cannot be compiled, the test is skipped here and not in a child
     folder = tmp_path_factory.mktemp("models")
     store = two_inputs_store(folder)
-    with FakeEdgeTpu(folder / "tpu", [f"2-{port + 1}" for port in range(tpus)]).present() as tpu:
+    with ExitStack() as stack:
+        tpu = stack.enter_context(FakeEdgeTpu(folder / "tpu", [f"2-{port + 1}" for port in range(tpus)]).present())
+        if backend == "remote":
+            there = stack.enter_context(serving(served_model(name, store)))
+            backend = f"remote:127.0.0.1:{there.server.port}"
         settings = ClassifySettings(
             model=name, backend=backend, edgetpu_library=str(library()) if tpus else "none", sysfs=tpu.sysfs,
-            dev=tpu.dev, deadline_ms=4000,
+            dev=tpu.dev, deadline_ms=4000, remote=RemoteSettings(deadline_ms=4000),
         )  # fmt: skip
         with open_expression_model(settings, store) as opened:
             yield opened

@@ -9,14 +9,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from edge_fer.common.picture import enlarge
 from edge_fer.errors import ModelError
-from edge_fer.expression.classifier import open_classifier
+from edge_fer.expression.classifier import open_classifier, open_network
 from edge_fer.expression.open_model import open_expression_model
 from edge_fer.expression.verify import verify_classifier
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.settings import ClassifySettings
 from edge_fer.types import LABELS, AlignedFace, Image
 from tests.support import onnx_networks, tflite_networks
+from tests.support.face_server import served_model, serving
 from tests.support.model_folders import folder_with
 
 NAME = "foreign"
@@ -218,3 +220,22 @@ def test_a_file_of_another_hash_has_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "foreign.onnx").write_bytes(onnx_networks.classifier(7, side=SIDE))
     with pytest.raises(ModelError, match=r"foreign\.onnx with sha256 .*; the file is corrupt or was replaced"):
         verify_classifier(store, NAME)
+
+
+def test_another_computer_reads_faces_in_colour_with_further_outputs(tmp_path: Path) -> None:
+    crop = {"eye_distance": 0.35, "eye_y": 0.4, "detail": SIDE // 2}
+    content = onnx_networks.classifier(8, features=24)
+    store = store_of(tmp_path, content, crop=crop, features={"width": 24})
+    sampled = face()[::2, ::2]
+    one = AlignedFace.of_crop(enlarge(sampled, SIDE), sampled)
+    with serving(served_model(NAME, store)) as there, open_network(store, NAME) as twin:
+        settings = ClassifySettings.model_validate({
+            "model": NAME, "backend": f"remote:127.0.0.1:{there.server.port}",
+            "remote": {"deadline_ms": 4000, "connect_s": 8},
+        })  # fmt: skip
+        with open_expression_model(settings, store) as model:
+            assert model.classify(one) == twin.classify(one)
+            assert model.origin.reason is None
+            (device,) = model.devices
+            assert device.inputs[0].shape == (SIDE // 2, SIDE // 2, 3)
+            assert len(device.outputs) == 2

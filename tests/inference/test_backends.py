@@ -6,6 +6,7 @@ import builtins
 import itertools
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,12 +21,14 @@ from edge_fer.inference.edgetpu.backend import CompiledModel, EdgeTpuBackend, Ed
 from edge_fer.inference.edgetpu.devices import list_tpus
 from edge_fer.inference.edgetpu.recovery import RecoveryPolicy
 from edge_fer.inference.model_store import ModelStore
+from edge_fer.inference.remote.backend import RemoteBackend, RemoteOptions
 from edge_fer.inference.supervised import SupervisedBackend
 from tests.support import onnx_networks
+from tests.support.face_server import network_of, serving
 from tests.support.fake_edgetpu import FakeEdgeTpu, library, twins
 
 IN_PROCESS = ("cpu", "fake", "simulated")
-DEVICES = (*IN_PROCESS, "edgetpu", "supervised")
+DEVICES = (*IN_PROCESS, "remote", "edgetpu", "supervised")
 TWO_INPUTS = 5  # values of the vector beside the picture
 ONNX = {
     "onnx_float": onnx_networks.classifier(8),
@@ -49,12 +52,16 @@ def network(name: str, device: str) -> bytes:
     if shipped is not None:
         return ModelStore().load(name, shipped.task)
     cpu_file, compiled = twins(vector=TWO_INPUTS if name == "two_inputs" else 0)
-    return cpu_file if device in IN_PROCESS else compiled
+    return cpu_file if device in (*IN_PROCESS, "remote") else compiled
 
 
 @pytest.fixture(scope="module")
 def open_device(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Open]:
-    """Loads a network, by name or as a file's content, onto a device; a supervised one is a supervised Edge TPU."""
+    """Loads a network, by name or as a file's content, onto a device.
+
+    A supervised one is a supervised Edge TPU; a remote one is the CPU behind a server.
+    """
+    servers = ExitStack()
     tpu = FakeEdgeTpu(tmp_path_factory.mktemp("tpu"))
     device = list_tpus(tpu.sysfs)[0]
     models: list[CompiledModel] = []
@@ -78,6 +85,10 @@ def open_device(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Open]:
         content = model if isinstance(model, bytes) else network(model, name)
         if name == "simulated":
             return simulated.open_backend(content, 0.001)
+        if name == "remote":
+            there = network_of(open_backend("cpu", content, threads=2), content=content)
+            served = servers.enter_context(serving([there]))
+            return RemoteBackend(served.address(), served.model, "tensors", RemoteOptions(deadline_s=10.0))
         if name == "edgetpu":
             return edgetpu(content)
         if name == "supervised":
@@ -85,7 +96,7 @@ def open_device(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Open]:
                 return supervised(twin, content)
         return open_backend(name, content, threads=2)
 
-    with tpu.present():
+    with tpu.present(), servers:
         yield opened
     for model in models:
         model.close()
@@ -93,7 +104,7 @@ def open_device(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Open]:
 
 CASES = [
     *((device, network) for device in DEVICES for network in ("one_input", "two_inputs")),
-    *((device, network) for device in IN_PROCESS for network in ("mtcnn_rnet", "se_resnet50", *ONNX)),
+    *((device, network) for device in (*IN_PROCESS, "remote") for network in ("mtcnn_rnet", "se_resnet50", *ONNX)),
 ]
 
 
@@ -156,7 +167,7 @@ def test_each_input_counts(backend: Backend) -> None:
         assert any((a != b).any() for a, b in zip(one, two, strict=True))
 
 
-@pytest.mark.parametrize("device", ["cpu", "edgetpu", "supervised"])
+@pytest.mark.parametrize("device", ["cpu", "remote", "edgetpu", "supervised"])
 def test_two_inputs_come_in_their_order(device: str, open_device: Open) -> None:
     with open_device(device, "two_inputs") as backend:
         picture, vector = random_inputs(backend, 3)

@@ -20,6 +20,7 @@ CONFIG = Path("/etc/edge-fer/config.yaml")
 READINGS = Path("/var/lib/edge-fer/readings.jsonl")
 TREE = "/root/edge-fer"
 UNIT = "edge-fer.service"
+SERVER, SERVED = "edge-fer-serve.service", "remote:127.0.0.1:9010"
 # adjtimex(2) asked, and then told to set the clock's frequency to what it is.
 CLOCK = (
     "import ctypes; timex = (ctypes.c_long * 64)(); ask = ctypes.CDLL(None).adjtimex; found = ask(timex); "
@@ -148,6 +149,38 @@ def watchdog() -> None:
     print("\n".join(line for line in journal(since).splitlines() if "]:   File" not in line))
     expect("the watchdog did it", "Watchdog timeout" in journal(since))
     expect("Python says where each thread stood", "Thread 0x" in journal(since))
+
+
+def serve() -> None:
+    head("faces are read by the server, edge-fer-serve.service, here of the same box")
+    expect("it was not started", sh(f"systemctl is-enabled {SERVER}; systemctl is-active {SERVER}").split() == [
+        "disabled", "inactive",
+    ])  # fmt: skip
+    sh(f"systemctl enable --now {SERVER}; systemctl status --no-pager --lines 5 {SERVER}")
+    text = f"systemctl show --value --property StatusText {SERVER}"
+    expect("it is ready, and says how many clients it has", "0 clients, " in sh(text, quiet=True))
+    good = CONFIG.read_text()
+    CONFIG.write_text(json.dumps({**json.loads(good), "classify": {"backend": SERVED, "retry_max_s": 1}}))
+    sh(f"systemctl reload {UNIT}")
+
+    def newest() -> tuple[str, bool]:
+        record = readings()[-1]
+        return record["backend"], record["degraded"]
+
+    within(60, "it reads the faces", lambda: newest() == (SERVED, False))
+    within(20, "it says so", lambda: "1 client, " in sh(text, quiet=True))
+    sh(f"systemctl kill --kill-who=main --signal=STOP {SERVER}")
+    within(20, "while it is stuck, the CPU reads them", lambda: newest() == ("cpu", True))
+    print(readings()[-1]["reason"])
+    within(90, "its watchdog starts it again, and it reads them again", lambda: newest() == (SERVED, False))
+    sh(f"systemctl reload {SERVER}; sleep 5; systemctl status --no-pager --lines 5 {SERVER}")
+    main = sh(f"systemctl show --value --property MainPID {SERVER}", quiet=True)
+    expect("it runs as its own user", sh(f"ps -o user= -p {main}", quiet=True) == "edge-fer")
+    print(sh(f"systemd-analyze security --no-pager {SERVER}", quiet=True).splitlines()[-1])
+    sh(f"systemctl disable --now {SERVER}")
+    CONFIG.write_text(good)
+    sh(f"systemctl reload {UNIT}")
+    within(60, "without it, the CPU reads them as before", lambda: newest() == ("cpu", False))
 
 
 def failures() -> None:

@@ -22,7 +22,7 @@ from pathlib import Path
 CHECKOUT = Path(__file__).resolve().parents[2]
 PACKAGES = "systemd-sysv,udev,dbus,kmod,python3,python3-venv,procps"
 KERNEL_PACKAGE = ",linux-image-amd64"
-STEPS = "boot,clock,reload_settings,watchdog,failures,no_camera,drop_ins,upgrade,root_directory,uninstall"
+STEPS = "boot,clock,reload_settings,watchdog,serve,failures,no_camera,drop_ins,upgrade,root_directory,uninstall"
 QEMU_STEPS = "boot,camera,devices"
 OUTPUT = "root/output"
 GUEST = """\

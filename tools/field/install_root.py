@@ -20,7 +20,7 @@ from tools.field.debian_root import make_root, run_inside
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PACKAGES = "python3,python3-venv,systemd,udev"
-CONFIG = {"etc/edge-fer", "etc/edge-fer/config.yaml"}
+CONFIG = {"etc/edge-fer", "etc/edge-fer/config.yaml", "etc/edge-fer/serve.yaml"}
 # Written anew by useradd, dpkg and ldconfig whenever they run; none belongs to a package.
 CHURN = (
     *("proc", "run", "tmp", "var/log", "var/cache/ldconfig", "var/lib/dpkg", "var/lib/systemd/deb-systemd"),

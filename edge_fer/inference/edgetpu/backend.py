@@ -12,18 +12,17 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from fcntl import F_ADD_SEALS, F_SEAL_GROW, F_SEAL_SHRINK, F_SEAL_WRITE, fcntl
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
 from edge_fer.common.closeable import Closeable
 from edge_fer.errors import BackendError, WorkerCrashed, WorkerError
 from edge_fer.inference import TensorSpec, check_inputs, is_onnx
 from edge_fer.inference.edgetpu.child import shared_arrays
 from edge_fer.inference.edgetpu.devices import Tpu, list_tpus
-from edge_fer.process.reply import Reply
+from edge_fer.inference.tensor_record import MAX_BYTES, NetworkRecord
 from edge_fer.process.worker import Worker
 
 KILL_WAIT_S = 0.1
@@ -32,31 +31,8 @@ KILL_WAIT_S = 0.1
 CLOSE_S = 4.0
 """How long libedgetpu may search for the device before it releases it, seconds."""
 
-_MAX_BYTES = 1 << 28
-"""Inputs and outputs of a network may take so much memory together: the largest picture in four bytes a pixel."""
-
 # What libedgetpu1-std and -max choose by themselves; but of a device that is named by its index both choose Max.
 _PERFORMANCE = {"std": "High", "max": "Max"}
-
-
-class _Tensor(Reply):
-    """See `TensorSpec`."""
-
-    name: str = Field(max_length=1000)
-    shape: list[Annotated[int, Field(ge=1, le=_MAX_BYTES)]] = Field(max_length=8)
-    dtype: Literal["int8", "uint8", "int16", "int32", "int64", "float32"]
-    scale: float = Field(ge=0)
-    zero_point: int = Field(ge=-(1 << 31), lt=1 << 31)
-
-    def to_spec(self) -> TensorSpec:
-        return TensorSpec(self.name, tuple(self.shape), np.dtype(self.dtype), self.scale, self.zero_point)
-
-
-class _Network(Reply):
-    """The `info` of the child: what the network takes and gives."""
-
-    inputs: list[_Tensor] = Field(min_length=1, max_length=16)
-    outputs: list[_Tensor] = Field(min_length=1, max_length=16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +146,7 @@ class EdgeTpuBackend(Closeable):
             cancelled=cancelled,
         )
         try:
-            network = _Network.of(
+            network = NetworkRecord.of(
                 self._worker.start(
                     options.start_deadline_s,
                     library=options.library,
@@ -210,8 +186,8 @@ class EdgeTpuBackend(Closeable):
     def _shared(self, specs: tuple[TensorSpec, ...]) -> list[NDArray[Any]]:
         """The arrays in the memory that is shared with the child."""
         needed = sum(math.prod(spec.shape) * spec.dtype.itemsize for spec in specs)
-        if needed > _MAX_BYTES:
-            raise WorkerCrashed(f"{self.name}: expected a network of at most {_MAX_BYTES} bytes, found {needed}")
+        if needed > MAX_BYTES:
+            raise WorkerCrashed(f"{self.name}: expected a network of at most {MAX_BYTES} bytes, found {needed}")
         return shared_arrays(self._worker.memory, [(list(spec.shape), spec.dtype.name) for spec in specs])
 
     def close(self) -> None:

@@ -25,6 +25,7 @@ from typing import Any
 
 from edge_fer.common.backoff import Backoff
 from edge_fer.inference.edgetpu.devices import USB_IDS, usb_id
+from edge_fer.inference.recovery_attempt import RecoveryAttempt
 from edge_fer.process.worker import Worker
 
 USBDEVFS_RESET = 0x5514
@@ -51,21 +52,6 @@ class RecoveryStep:
 
     name: str
     act: Callable[[], None]
-
-
-@dataclass(frozen=True, slots=True)
-class RecoveryAttempt:
-    """What was done after a failure.
-
-    Attributes:
-        name: the step's name, or `restart` or `parked`.
-        text: a description for people.
-        pause_s: pause before the next start, seconds.
-    """
-
-    name: str
-    text: str
-    pause_s: float
 
 
 class RecoveryPolicy:

@@ -11,9 +11,10 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from edge_fer.common.rate_limiter import RateLimiter
+from edge_fer.common.unauthenticated import UnauthenticatedConnections
 from edge_fer.publish.http.page import Page
 from edge_fer.publish.http.protocol import MAX_HEAD_BYTES
-from edge_fer.publish.http.security import Hosts, Token, UnauthenticatedConnections, Verdict
+from edge_fer.publish.http.security import Hosts, Token, Verdict
 
 LOGIN = "/login"
 COOKIE = "edge_fer_session"

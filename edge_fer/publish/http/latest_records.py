@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 from edge_fer.common.deadline import stuck_sentence
 from edge_fer.schema import Reading, Record, Status
 
-What = Literal["starting", "no_camera", "no_reading", "stuck", "stopping", "degraded", "sink"]
+What = Literal["starting", "no_camera", "no_reading", "not_listening", "stuck", "stopping", "degraded", "sink"]
 """Later versions may add some."""
 
 
@@ -141,7 +141,12 @@ class LatestRecords:
             ("stuck", silent_s >= self._stale_s, f"the loop has been silent for {silent_s:.0f} s"),
             ("stuck", status.stuck is not None, stuck_sentence(str(status.stuck))),
             ("no_camera", status.state == "waiting_for_camera", status.message),
-            ("no_reading", unread_s >= self._stale_s, f"no frame was read for {unread_s:.0f} s"),
+            ("not_listening", status.served is not None and not status.served.listening, status.message),
+            (
+                "no_reading",
+                status.served is None and unread_s >= self._stale_s,
+                f"no frame was read for {unread_s:.0f} s",
+            ),
         )
         return next((Reason(what, why) for what, is_so, why in faults if is_so), None)
 

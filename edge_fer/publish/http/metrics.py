@@ -171,11 +171,18 @@ def _of_status(status: Status) -> Iterator[Metric]:
     yield _by_label(GaugeMetricFamily, "throttled", "What a Raspberry Pi says of supply and clock.", "flag", flags)
     yield gauge("label_ratio", "Share of labels that is read; less than 1 while the box is too hot.", status.label_rate)
     yield counter("restarts", "How often the source or a worker was started again.", status.restarts)
-    attempts = "Attempts to bring the Edge TPU back, by the means."
+    attempts = "Attempts to bring a device back, by the means."
     yield _by_label(CounterMetricFamily, "recovery_attempts", attempts, "step", status.recovery)
     yield gauge("abandoned_processes", "Children stuck in a driver for good.", status.abandoned)
     yield counter("degraded_seconds", "Time spent degraded, a sink in trouble aside.", status.degraded_s)
     yield from _of_sinks(status)
+    if (served := status.served) is not None:
+        yield gauge("serve_clients", "Clients in service.", served.clients)
+        yield counter("serve_faces", "Faces that were read for clients.", served.faces)
+        unread = {"late": served.late, "away": served.away}
+        yield _by_label(CounterMetricFamily, "serve_unread_faces", "Faces not read for clients.", "why", unread)
+        what = "Connections that were refused or ended, by the reason."
+        yield _by_label(CounterMetricFamily, "serve_refused_connections", what, "why", served.refused)
 
 
 def _of_sinks(status: Status) -> Iterator[Metric]:

@@ -16,8 +16,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from edge_fer.common.unauthenticated import UnauthenticatedConnections
 from edge_fer.publish.http.limits import Limits
-from edge_fer.publish.http.security import UnauthenticatedConnections
 
 MAX_HEAD_BYTES = 16_384
 """Longest request line and headers together."""

@@ -13,16 +13,12 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal
 
+from edge_fer.common import secret_file
 from edge_fer.common.rate_limiter import RateLimiter
-from edge_fer.common.secrets import keep_secret
-from edge_fer.errors import ConfigError
-from edge_fer.publish.secret import read_secret
 
 SESSION_S = 12 * 3600
 """A browser that has logged in must log in again after so many seconds."""
 
-SHORTEST_TOKEN = 16
-_LONGEST_TOKEN = 4096
 _WRONG_TOKENS_A_SECOND, _WRONG_TOKENS_AT_ONCE = 1.0, 10.0
 _WARNINGS_A_SECOND = 1 / 60
 _MAX_ENDED_SESSIONS = 1024
@@ -126,64 +122,7 @@ def read_token(path: Path | None) -> Token | None:
     """
     if path is None:
         return None
-    try:
-        secret = read_secret(path, "a token").strip()
-    except OSError as error:
-        raise ConfigError(
-            f"expected a token in {path} (publish.http.token_file), found: {error.strerror}; "
-            f"make one: (umask 077; openssl rand -hex 32 > {path})"
-        ) from error
-    if not SHORTEST_TOKEN <= len(secret) <= _LONGEST_TOKEN:
-        raise ConfigError(
-            f"expected a token of {SHORTEST_TOKEN} to {_LONGEST_TOKEN} characters in {path}, found {len(secret)}; "
-            f"make one: openssl rand -hex 32 > {path}"
-        )
-    keep_secret(secret)
-    return Token(secret)
-
-
-class UnauthenticatedConnections:
-    """Connections whose clients have not shown the token, bounded for each address.
-
-    When an address has too many, its oldest ones are closed: so a client that opens many connections and sends nothing
-    locks nobody out, not even another client at its own address. Used in the server's thread; `closed` is read in any.
-
-    Args:
-        limit: connections of one address.
-
-    Attributes:
-        closed: connections that were closed for newer ones.
-    """
-
-    def __init__(self, limit: float) -> None:
-        self.closed = 0
-        self._limit = limit
-        self._open: dict[str, dict[int, Callable[[], None]]] = {}  # by address and port, oldest first
-
-    def add(self, client: tuple[str, int], close: Callable[[], None]) -> None:
-        """Note a new connection.
-
-        Args:
-            client: address and port.
-            close: closes the connection.
-        """
-        address, port = client
-        self._open.setdefault(address, {})[port] = close
-
-    def close_excess(self, address: str) -> None:
-        """Close the oldest connections of an address until no more than the limit are left."""
-        connections = self._open.get(address, {})
-        while len(connections) > self._limit:
-            self.closed += 1
-            connections.pop(next(iter(connections)))()
-
-    def discard(self, client: tuple[str, int]) -> None:
-        """Forget a connection that has ended, or whose client has shown the token."""
-        address, port = client
-        connections = self._open.get(address, {})
-        connections.pop(port, None)
-        if not connections:
-            self._open.pop(address, None)
+    return Token(secret_file.read_token(path, "publish.http.token_file"))
 
 
 class Hosts:

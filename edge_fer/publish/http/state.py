@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from prometheus_client.core import Metric
 
+from edge_fer.common.unauthenticated import UnauthenticatedConnections
 from edge_fer.publish.drawing.face_hider import Hider
 from edge_fer.publish.http.handover import Handover
 from edge_fer.publish.http.hub import Hub
@@ -15,7 +16,7 @@ from edge_fer.publish.http.latest_records import LatestRecords
 from edge_fer.publish.http.limits import Limits
 from edge_fer.publish.http.live import LiveView
 from edge_fer.publish.http.metrics import Metrics, counter, gauge
-from edge_fer.publish.http.security import Token, UnauthenticatedConnections
+from edge_fer.publish.http.security import Token
 from edge_fer.publish.http.streams import StreamSlots
 from edge_fer.schema import Reading, Record
 from edge_fer.settings import HttpSettings

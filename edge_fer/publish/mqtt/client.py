@@ -8,10 +8,11 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+from edge_fer.common.tls import plain
 from edge_fer.errors import ConfigError
 from edge_fer.publish.mqtt import link_error
 from edge_fer.publish.mqtt.buffer import Message
-from edge_fer.publish.mqtt.identity import plain, read_credentials, tls_context
+from edge_fer.publish.mqtt.identity import read_credentials, tls_context
 from edge_fer.publish.mqtt.incoming import MAX_PACKET, RECEIVE_MAXIMUM, CheckedSocket
 from edge_fer.publish.mqtt.link_error import LinkError
 from edge_fer.settings import MqttSettings

@@ -8,22 +8,13 @@ import ssl
 import uuid
 from pathlib import Path
 
+from edge_fer.common.secret_file import read_secret
 from edge_fer.common.secrets import keep_secret
-from edge_fer.common.tls import trust
+from edge_fer.common.tls import client_context
 from edge_fer.errors import ConfigError
-from edge_fer.publish.secret import open_secret, read_secret
 from edge_fer.settings import MqttSettings
 
 _MACHINE_ID = Path("/etc/machine-id")
-_UNREADABLE = "none that can be read"
-_OTHER_KEY = "a key of another certificate"
-_FOUND = {
-    None: _UNREADABLE,
-    "NO_CERTIFICATE_OR_CRL_FOUND": _UNREADABLE,
-    "KEY_VALUES_MISMATCH": _OTHER_KEY,
-    "NO_CERTIFICATE_ASSIGNED": _OTHER_KEY,
-}
-"""What is in a file, by OpenSSL's reason."""
 
 
 def default_client_id(device: str, machine_id: Path = _MACHINE_ID) -> str:
@@ -88,26 +79,9 @@ def tls_context(settings: MqttSettings) -> ssl.SSLContext:
     Raises:
         ConfigError: when a file cannot be used, or every user may read the key.
     """
-    name: Path | str | None = settings.ca_file
-    try:
-        context = trust(settings.ca_file)
-        context.sslsocket_class = _Socket
-        if settings.cert_file is not None:
-            # OpenSSL does not say which of the two files it cannot open.
-            name = settings.cert_file
-            settings.cert_file.open("rb").close()
-            name = key_file = settings.key_file or settings.cert_file
-            open_secret(key_file, "a private key").close()
-            name = " and ".join(dict.fromkeys((str(settings.cert_file), str(key_file))))
-            context.load_cert_chain(settings.cert_file, key_file, _no_passphrase)
-    except OSError as error:  # an SSLError is one
-        raise ConfigError(f"expected certificates and keys in PEM, found in {name}: {_found(error)}") from error
+    context = client_context(settings.ca_file, settings.cert_file, settings.key_file)
+    context.sslsocket_class = _Socket
     return context
-
-
-def plain(reason: str) -> str:
-    """Turn a reason of OpenSSL, such as `TLSV13_ALERT_CERTIFICATE_REQUIRED`, into words."""
-    return reason.replace("_", " ").lower()
 
 
 class _Socket(ssl.SSLSocket):
@@ -119,17 +93,6 @@ class _Socket(ssl.SSLSocket):
         except OSError:
             self.close()
             raise
-
-
-def _found(error: OSError) -> str:
-    if isinstance(error, ssl.SSLError):
-        return _FOUND.get(error.reason) or plain(error.reason)
-    return error.strerror or str(error)
-
-
-def _no_passphrase() -> str:
-    """Refuse keys with a passphrase: OpenSSL would ask for it on the terminal, and wait."""
-    raise OSError("a key with a passphrase; use one without, readable by this user alone")
 
 
 def _hash(text: str) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import ssl
 from typing import TYPE_CHECKING
 
+from edge_fer.common.tls import plain
 from edge_fer.errors import OutputError
-from edge_fer.publish.mqtt.identity import plain
 
 if TYPE_CHECKING:
     from paho.mqtt.reasoncodes import ReasonCode

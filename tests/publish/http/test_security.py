@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
+from edge_fer.common.unauthenticated import UnauthenticatedConnections
 from edge_fer.errors import ConfigError
 from edge_fer.publish.http import check, open_sink
 from edge_fer.publish.http.limits import Limits
@@ -24,7 +25,6 @@ from edge_fer.publish.http.security import (
     SESSION_S,
     Hosts,
     Token,
-    UnauthenticatedConnections,
     own_names,
     read_token,
 )

@@ -10,8 +10,13 @@ import stat
 from pathlib import Path
 from typing import BinaryIO
 
+from edge_fer.common.secrets import keep_secret
 from edge_fer.errors import ConfigError
 
+SHORTEST_TOKEN = 16
+"""Characters of the shortest token that is safe."""
+
+_LONGEST_TOKEN = 4096
 _MAX_BYTES = 65_536
 _ROOT = 0
 
@@ -63,6 +68,32 @@ def read_secret(path: Path, what: str) -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ConfigError(f"expected {what} in {path}, found no text in UTF-8; save it as UTF-8") from error
+
+
+def read_token(path: Path, setting: str) -> str:
+    """Read a token, and hide it from the log from now on.
+
+    Args:
+        path: the file.
+        setting: the setting that names it, for the message: `publish.http.token_file`.
+
+    Raises:
+        ConfigError: when it cannot be read, others may read it, or it is too short to be safe.
+    """
+    try:
+        token = read_secret(path, "a token").strip()
+    except OSError as error:
+        raise ConfigError(
+            f"expected a token in {path} ({setting}), found: {error.strerror}; "
+            f"make one: (umask 077; openssl rand -hex 32 > {path})"
+        ) from error
+    if not SHORTEST_TOKEN <= len(token) <= _LONGEST_TOKEN:
+        raise ConfigError(
+            f"expected a token of {SHORTEST_TOKEN} to {_LONGEST_TOKEN} characters in {path}, found {len(token)}; "
+            f"make one: openssl rand -hex 32 > {path}"
+        )
+    keep_secret(token)
+    return token
 
 
 def _wrong(status: os.stat_result, path: Path) -> str | None:

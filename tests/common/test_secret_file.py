@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from edge_fer.common import secret_file as module
+from edge_fer.common.secret_file import open_secret, read_secret
 from edge_fer.errors import ConfigError
-from edge_fer.publish import secret
 from edge_fer.publish.http.security import read_token
 from edge_fer.publish.mqtt.identity import read_credentials
-from edge_fer.publish.secret import open_secret, read_secret
 
 NOBODY = 65_534
 
@@ -48,20 +48,20 @@ def test_a_file_of_another_user_is_refused_and_told_to_root(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = secret_file(tmp_path, b"x")
-    monkeypatch.setattr(secret.os, "geteuid", lambda: NOBODY)
+    monkeypatch.setattr(module.os, "geteuid", lambda: NOBODY)
     owner = path.stat().st_uid
     if owner != 0:
         with pytest.raises(ConfigError, match=f"who can change it; chown root {path}"):
             open_secret(path, "a token")
-    monkeypatch.setattr(secret, "_ROOT", NOBODY)  # as if the user were root, and the file not root's
+    monkeypatch.setattr(module, "_ROOT", NOBODY)  # as if the user were root, and the file not root's
     open_secret(path, "a token").close()
     assert f"{path} belongs to" in caplog.text
 
 
 def test_a_file_of_a_third_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = secret_file(tmp_path, b"x")
-    monkeypatch.setattr(secret.os, "geteuid", lambda: NOBODY)
-    monkeypatch.setattr(secret, "_ROOT", 1)
+    monkeypatch.setattr(module.os, "geteuid", lambda: NOBODY)
+    monkeypatch.setattr(module, "_ROOT", 1)
     with pytest.raises(ConfigError, match=f"found {path} owned by .*, who can change it; chown root {path}"):
         open_secret(path, "a token")
 
@@ -74,7 +74,7 @@ def test_a_file_that_this_user_may_not_read_is_told_with_what_to_type(
     def refuse(*_: object) -> int:
         raise PermissionError
 
-    monkeypatch.setattr(secret.os, "open", refuse)
+    monkeypatch.setattr(module.os, "open", refuse)
     with pytest.raises(ConfigError, match=rf"may read, found no permission; chown root:\w+ {path}, chmod 640 {path}$"):
         open_secret(path, "a token")
 
