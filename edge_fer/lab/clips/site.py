@@ -26,6 +26,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from edge_fer.common.rate_limiter import RateLimiter
+from edge_fer.common.unauthenticated import UnauthenticatedConnections
 from edge_fer.errors import EdgeFerError, OutputError, SourceError
 from edge_fer.lab.clips.labelling import Labelling
 from edge_fer.lab.clips.marks import FLAG_NAMES, FLAGS
@@ -33,7 +34,7 @@ from edge_fer.publish.http.guard import COOKIE, MAX_BODY_BYTES, Guard, address_o
 from edge_fer.publish.http.limits import DEFAULT_LIMITS
 from edge_fer.publish.http.page import Page
 from edge_fer.publish.http.protocol import uvicorn_limits
-from edge_fer.publish.http.security import SESSION_S, Hosts, Token, UnauthenticatedConnections
+from edge_fer.publish.http.security import SESSION_S, Hosts, Token
 from edge_fer.publish.http.server import PortTaken, listen
 from edge_fer.types import LABELS
 
