@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -57,8 +58,12 @@ class Span:
 def _even(first: float, end: float, size: int) -> tuple[int, int]:
     """A range of whole pixels within a side of the picture, an even number of them and some at least."""
     start = min(max(int(first), 0), max(size - _LEAST, 0))
-    stop = min(max(int(end), start + _LEAST), size)
-    return start, stop - (stop - start) % 2
+    stop = min(max(math.ceil(end), start + _LEAST), size)
+    if (stop - start) % 2 == 0:
+        return start, stop
+    if stop < size:
+        return start, stop + 1
+    return (start - 1, stop) if start > 0 else (start, stop - 1)
 
 
 def at_beeps(times_s: Sequence[float], seconds: float) -> list[Span]:
