@@ -132,7 +132,7 @@ def test_a_run_is_cut_by_its_tracks(tmp_path: Path, name: str) -> None:
     ]
     first, second = cut.clips
     left, top, right, bottom = first.window
-    assert (left, top, right - left, bottom - top) == (60, 30, 178, 150)  # a face's size around all places of it
+    assert (left, top, right - left, bottom - top) == (60, 30, 180, 150)  # a face's size around all places of it
     assert first.boxes[0] == (100 - left, 80 - top, 40, 50)
     assert first.boxes[-1] == (159 - left, 80 - top, 40, 50)
     assert numbers(tmp_path / "clips" / "run_t0003-01.mp4", 100 - left, 80 - top) == list(range(60))
