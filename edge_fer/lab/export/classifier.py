@@ -20,7 +20,7 @@ from edge_fer.lab.evaluation.metrics import agreement, fit_temperature, guessing
 from edge_fer.lab.export import balance
 from edge_fer.lab.export.calibration import calibration_faces, coloured
 from edge_fer.lab.export.convert import check_agreement, convert, parameters
-from edge_fer.lab.export.deployed import deployed
+from edge_fer.lab.export.deployed import deployed, feature_width
 from edge_fer.lab.export.export_record import Export, ThresholdOrigin, Validation, range_choice, worst_layers
 from edge_fer.lab.export.job import Job
 from edge_fer.lab.export.layer_errors import compare_layers
@@ -122,13 +122,12 @@ def _spec(
     branch: BranchSpec | None,
 ) -> ClassifierSpec:
     """The classifier's entry in the manifest."""
-    width = job.second.width if job.second else job.net.head.in_features
     return ClassifierSpec(
         task="classify",
         input=job.input,
         quantization="int8",
         labels=LABELS,
-        features=FurtherOutput(width=width) if job.plan.features or branch else None,
+        features=FurtherOutput(width=feature_width(job.net)) if gives_features(job) else None,
         region=region,
         branch=branch,
         crop=job.crop,
