@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_fer.errors import SourceError
-from edge_fer.lab.datasets.dataset import Dataset, Images, Subset
+from edge_fer.lab.datasets.clips import Clip, Clips
+from edge_fer.lab.datasets.dataset import Dataset, Images, Subset, hard
 from edge_fer.lab.datasets.degradations import Random
 from edge_fer.lab.datasets.faults import OTHER_PERSON, Fault, draw_faults, spoiled_frames
 from edge_fer.lab.datasets.pictures import resize
@@ -55,6 +56,10 @@ class TrackImages(Protocol):
         """
         ...
 
+    def peak(self, index: int) -> int | None:
+        """The frame in which a track's expression is strongest; None where none is or it is not known."""
+        ...
+
 
 def are_tracks(images: Images) -> bool:
     """Whether a data set's pictures stand for tracks."""
@@ -67,6 +72,42 @@ def read_track(images: Images, index: int, rendering: int = 0) -> Images:
         return read_track(images.images, int(images.indices[index]), rendering)
     assert isinstance(images, TrackImages)
     return images.track(index, rendering)
+
+
+def peak_of(images: Images, index: int) -> int | None:
+    """See `TrackImages.peak`."""
+    if isinstance(images, Subset):
+        return peak_of(images.images, int(images.indices[index]))
+    assert isinstance(images, TrackImages)
+    return images.peak(index)
+
+
+@dataclass(frozen=True, slots=True)
+class ClipTracks:
+    """Labelled clips as the images of a data set; see `TrackImages`."""
+
+    clips: tuple[Clip, ...]
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def __getitem__(self, index: int, /) -> Image:
+        clip = self.clips[index]
+        return clip.faces[len(clip) // 2 if clip.peak is None else clip.peak]
+
+    def track(self, index: int, rendering: int = 0) -> Images:
+        """All frames of a clip."""
+        return self.clips[index].faces
+
+    def peak(self, index: int) -> int | None:
+        """The frame in which a clip's expression is strongest."""
+        return self.clips[index].peak
+
+
+def tracks_of_clips(clips: Clips) -> Dataset:
+    """Labelled clips as a data set, of which each picture stands for a track."""
+    dataset = hard(clips.name, ClipTracks(clips.clips), clips.labels, clips.splits, clips.left_out)
+    return replace(dataset, crop=clips.crop)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +142,10 @@ class SyntheticTracks:
         walk = random_walk(self.frames, 5, rng)
         spoiled = spoiled_frames(faults, float(rng.choice(SHARES)), rng)
         return SyntheticTrack(self.faces, index, other, walk, faults, spoiled, int(rng.integers(2**62)))
+
+    def peak(self, index: int) -> int | None:
+        """None: a photo that moves has no strongest moment."""
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +208,11 @@ def random_walk(frames: int, courses: int, rng: Random) -> NDArray[np.float64]:
     for frame in range(1, frames):
         walk[frame] = kept * walk[frame - 1] + np.sqrt(1 - kept**2) * steps[frame]
     return walk.clip(-1, 1)
+
+
+def as_tracks(dataset: Dataset, seed: int = 0) -> Dataset:
+    """A data set of tracks as it is, another one with a synthetic track for each face; see `synthetic_tracks`."""
+    return dataset if are_tracks(dataset.images) else synthetic_tracks(dataset, seed)
 
 
 def synthetic_tracks(dataset: Dataset, seed: int = 0, frames: int = FRAMES) -> Dataset:

@@ -29,6 +29,8 @@ from edge_fer.lab.export.quantize import Choice, choose_percentile, measure_extr
 from edge_fer.lab.export.region import Views, views_of
 from edge_fer.lab.files import write_record
 from edge_fer.lab.model_folder import update_manifest, write_artefact, write_card, write_region
+from edge_fer.lab.networks.frame_attention import FrameAttentionNetwork
+from edge_fer.lab.networks.two_inputs import TwoInputs
 from edge_fer.lab.weights.provenance import Origin
 from edge_fer.types import LABELS
 
@@ -114,6 +116,11 @@ def export_classifier(job: Job, folder: Path, store: ModelStore, report: Reporte
     report.say(f"licence of the weights: {job.provenance.licence}; --about puts your own words on the card")
 
 
+def _gives_features(job: Job) -> bool:
+    """Whether the file gives features, be it beside the labels or in their place."""
+    return job.plan.features or isinstance(job.net, TwoInputs | FrameAttentionNetwork)
+
+
 def _spec(
     job: Job,
     measured: Validation,
@@ -127,7 +134,7 @@ def _spec(
         input=job.input,
         quantization="int8",
         labels=LABELS,
-        features=FurtherOutput(width=feature_width(job.net)) if gives_features(job) else None,
+        features=FurtherOutput(width=feature_width(job.net)) if _gives_features(job) else None,
         region=region,
         branch=branch,
         crop=job.crop,

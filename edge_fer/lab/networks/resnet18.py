@@ -113,7 +113,9 @@ def _read_state(path: Path) -> dict[str, object]:
         state = torch.load(path, map_location="cpu", weights_only=True)
         return {name: array.numpy() for name, array in state.items()}
     except OSError as error:
-        raise ModelError(f"expected weights (.pth) at {path}, found: {error.strerror or error}; check the path") from error
+        raise ModelError(
+            f"expected weights (.pth) at {path}, found: {error.strerror or error}; check the path"
+        ) from error
     except (RuntimeError, pickle.UnpicklingError, EOFError, AttributeError) as error:
         raise ModelError(
             f"expected a state dict of torchvision's ResNet-18 (.pth) in {path}, found another file; get it again"

@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from edge_fer.lab.datasets.clips import draw_frames
 from edge_fer.lab.datasets.dataset import Dataset, read_picture
 from edge_fer.lab.datasets.pictures import resize
-from edge_fer.lab.datasets.tracks import read_track
+from edge_fer.lab.datasets.tracks import peak_of, read_track
 from edge_fer.lab.networks.base import NetworkInput
 from edge_fer.lab.training.augment import as_tensor, degrade, standardise, varied_alike
 from edge_fer.lab.training.batches import Batches, fitting
@@ -28,29 +29,18 @@ class TrackBatches(Batches):
         pictures = []
         for place, index in enumerate(chosen.tolist()):
             lap = (step * len(chosen) + place) // len(self._dataset)
-            film = read_track(self._dataset.images, index, lap)
-            pictures += [read_picture(film, frame, colour=colour) for frame in drawn_frames(len(film), stage.frames, rng)]
+            film, peak = read_track(self._dataset.images, index, lap), peak_of(self._dataset.images, index)
+            frames = draw_frames(len(film), stage.frames, rng, peak).tolist()
+            pictures += [read_picture(film, frame, colour=colour) for frame in frames]
         fitted = [degrade(picture, stage.augmentation, rng) for picture in fitting(pictures, stage.size)]
-        frames = as_tensor(fitted).unflatten(0, (len(chosen), stage.frames)).flatten(1, 2)
-        return varied_alike(frames, stage.size, stage.augmentation, rng)
+        stacked = as_tensor(fitted).unflatten(0, (len(chosen), stage.frames)).flatten(1, 2)
+        return varied_alike(stacked, stage.size, stage.augmentation, rng)
 
     def _standardised(self, images: Tensor) -> Tensor:
         """What `_varied` gives, as the network takes it."""
         count, size = len(images), self._stage.size
         frames = images.reshape(count * self._stage.frames, -1, size, size)
         return standardise(frames, self._input).unflatten(0, (count, self._stage.frames))
-
-
-def drawn_frames(length: int, parts: int, rng: np.random.Generator) -> list[int]:
-    """A frame of each of so many equal parts of a film, drawn; the parts share frames where it is too short.
-
-    Args:
-        length: frames of the film.
-        parts: how many.
-        rng: drawn from.
-    """
-    edges = np.arange(parts + 1) * length / parts
-    return [min(length - 1, int(rng.uniform(edges[part], edges[part + 1]))) for part in range(parts)]
 
 
 def plain_tracks(dataset: Dataset, size: int, expected: NetworkInput) -> Iterator[Tensor]:

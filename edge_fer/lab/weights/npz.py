@@ -62,10 +62,11 @@ def load_weights(path: Path, network: str | None = None) -> Weights:
         return Weights(open_network(network or DEFAULT).load_foreign(path))
     arrays = read_npz(path)
     wanted = None if network is None else open_network(network)
-    has_trunk = wanted is not None and issubclass(wanted, TwoInputs | FrameAttentionNetwork)
-    if has_trunk and str(arrays.get("network")) == wanted.TRUNK.name():
-        trunk = _fill(wanted.TRUNK, NamedArrays(arrays, path, wanted.TRUNK.name()))
-        return Weights(wanted.over(trunk), origin=_origin(arrays))
+    if wanted is not None and issubclass(wanted, TwoInputs | FrameAttentionNetwork):
+        owner = wanted.TRUNK.name()
+        if str(arrays.get("network")) == owner:
+            trunk = _fill(wanted.TRUNK, NamedArrays(arrays, path, owner))
+            return Weights(wanted.over(trunk), origin=_origin(arrays))
     kind = open_network(_network_name(arrays, path, network))
     named = NamedArrays(arrays, path, kind.name())
     net = _fill(kind, named) if "network" in arrays or kind.name() == DEFAULT else kind.load_foreign(path)
