@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -107,7 +108,7 @@ class ResNet18(Network):
         return net.eval()
 
 
-def _read_state(path: Path) -> dict[str, object]:
+def _read_state(path: Path) -> dict[str, Any]:
     """Every array of a PyTorch state dict; no code in the file is executed."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
