@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from edge_fer.common.text import first_line
 from edge_fer.errors import ModelError
+from edge_fer.expression.outputs import softmax
 from edge_fer.inference.manifest_aggregate import AggregateSpec
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.types import LABELS
@@ -63,15 +64,15 @@ class Attention:
         Args:
             features: `(n, width)` float32, real, at least one frame.
         """
-        own = _sigmoid(features @ self._own + self._own_bias)
-        mean = own @ features / own.sum()
-        related = _sigmoid(features @ self._relation + mean @ self._relation_to + self._relation_bias)
-        weights = own * related
-        weights = weights / weights.sum()
+        # The published sigmoids, divided by their sum, as a softmax of their logarithms: they may all be nearly 0.
+        own = _log_sigmoid(features @ self._own + self._own_bias)
+        mean = softmax(own).astype(np.float32) @ features
+        related = features @ self._relation + (mean @ self._relation_to + self._relation_bias)
+        weights = softmax(own + _log_sigmoid(related)).astype(np.float32)
         # The frames' part and the mean's part of the published concatenation; the weights of the latter sum to 1.
         logits = self._head @ (weights @ features) + self._head_of_all @ mean + self._head_bias
-        powers = np.exp((logits - logits.max()) / self._temperature)
-        return Attended(weights.astype(np.float32), (powers / powers.sum()).astype(np.float32))
+        probabilities = softmax(logits.astype(np.float64) / self._temperature)
+        return Attended(weights, probabilities.astype(np.float32))
 
 
 def open_attention(store: ModelStore, model: str) -> Attention | None:
@@ -152,6 +153,5 @@ def _unpacked(content: bytes) -> dict[str, NDArray[Any]]:
         return {name: arrays[name] for name in arrays.files}
 
 
-def _sigmoid(values: NDArray[np.floating]) -> NDArray[np.float64]:
-    """0..1, never 0: frames of which none is worth anything are then worth the same."""
-    return np.asarray(1 / (1 + np.exp(-np.clip(values.astype(np.float64), -60, 60))))
+def _log_sigmoid(values: NDArray[np.floating]) -> NDArray[np.float64]:
+    return -np.logaddexp(0.0, -values.astype(np.float64))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from typing import Any
 
@@ -34,6 +35,7 @@ class FeatureReader(Closeable):
         colour: whether it takes faces in colour.
         width: how many features it gives.
         features: their tensor: type, scale and zero point.
+        fingerprint: hash of what decides its answers, the same before and after its file gives features.
 
     Raises:
         ModelError: when it is no network of the seven labels that gives logits of one picture.
@@ -46,6 +48,7 @@ class FeatureReader(Closeable):
                 f"found `{name}`, which does otherwise; choose another --model"
             )
         content, self.width = with_features(content)
+        self.fingerprint = hashlib.sha256(content).hexdigest()
         spec = spec.model_copy(update={"features": FurtherOutput(width=self.width)})
         self.name, self.size, self.colour = name, spec.input.size, spec.input.colour != "grey"
         self._backend = open_backend("cpu", content)

@@ -76,13 +76,12 @@ class TrackAnswers:
 
 
 def answers_of_tracks(
-    reader: FeatureReader, fingerprint: str, tracks: Dataset, cache: Path, report: Reporter, frames: int = FRAMES
+    reader: FeatureReader, tracks: Dataset, cache: Path, report: Reporter, frames: int = FRAMES
 ) -> TrackAnswers:
     """What a classifier says of tracks, which are read only where that is not known yet.
 
     Args:
         reader: the classifier.
-        fingerprint: hash of what decides its answers.
         tracks: the tracks.
         cache: the folder.
         report: receives progress.
@@ -94,7 +93,7 @@ def answers_of_tracks(
         OutputError: when the folder cannot be written.
     """
     films = [read_track(tracks.images, index) for index in range(len(tracks))]
-    key = hashlib.sha256(f"{fingerprint} {frames} {_fingerprint(films)}".encode()).hexdigest()[:16]
+    key = hashlib.sha256(f"{reader.fingerprint} {frames} {_fingerprint(films)}".encode()).hexdigest()[:16]
     path = cache / f"tracks-{reader.name}-{key}.npz"
     if path.is_file():
         arrays = read_npz(path)

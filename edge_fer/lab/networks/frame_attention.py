@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.functional import logsigmoid
 from typing_extensions import Self
 
 from edge_fer.lab.datasets.dataset import Colour
@@ -40,6 +41,11 @@ class FrameAttention(nn.Module):
         self.own = nn.Linear(width, 1)
         self.relation = nn.Linear(2 * width, 1) if relation else None
 
+    @property
+    def denses(self) -> tuple[nn.Linear, ...]:
+        """The layers that make weights."""
+        return (self.own,) if self.relation is None else (self.own, self.relation)
+
     def forward(self, frames: Tensor) -> Tensor:
         """The `(n, outputs)` values of tracks.
 
@@ -50,13 +56,14 @@ class FrameAttention(nn.Module):
 
     def attend(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         """See `forward`; and the weights of the frames, `(n, k)`, each row summing to 1."""
-        own = torch.sigmoid(self.own(self.dropout(frames)))
-        mean = (own * frames).sum(dim=1) / own.sum(dim=1)
+        # The published sigmoids, divided by their sum, as a softmax of their logarithms: they may all be nearly 0.
+        own = logsigmoid(self.own(self.dropout(frames)))
+        weights = torch.softmax(own, dim=1)
+        mean = (weights * frames).sum(dim=1)
         if self.relation is None:
-            return mean, (own / own.sum(dim=1, keepdim=True)).squeeze(2)
+            return mean, weights.squeeze(2)
         pairs = torch.cat([frames, mean.unsqueeze(1).expand_as(frames)], dim=2)
-        weights = own * torch.sigmoid(self.relation(self.dropout(pairs)))
-        weights = weights / weights.sum(dim=1, keepdim=True)
+        weights = torch.softmax(own + logsigmoid(self.relation(self.dropout(pairs))), dim=1)
         return (weights * pairs).sum(dim=1), weights.squeeze(2)
 
     def arrays(self, head: nn.Linear, temperature: float) -> dict[str, NDArray[np.float32]]:

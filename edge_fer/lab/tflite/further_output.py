@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_fer.errors import ModelError
-from edge_fer.lab.tflite.graph import Graph, pack, read
+from edge_fer.lab.tflite.graph import Graph, Node, pack, read
 
 
 def with_features(content: bytes) -> tuple[bytes, int]:
@@ -24,14 +25,7 @@ def with_features(content: bytes) -> tuple[bytes, int]:
         ModelError: when it is no such file.
     """
     graph = Graph(content)
-    labels = graph.producer(graph.outputs[0]) if graph.outputs else None
-    if labels is None or labels.name != "FULLY_CONNECTED":
-        found = "none" if labels is None else labels.name
-        raise ModelError(
-            f"expected a classifier whose last operator is a dense layer (FULLY_CONNECTED), found {found}; export it "
-            "with `edge-fer lab export --features`"
-        )
-    features = labels.inputs[0]
+    features = _last(graph).inputs[0]
     width = graph.size(features)
     if graph.outputs[1:] == (features,):
         return content, width
@@ -44,3 +38,28 @@ def with_features(content: bytes) -> tuple[bytes, int]:
         entry.name, entry.tensorIndex = b"features", features
         signature.outputs.append(entry)
     return pack(model), width
+
+
+def last_layer(content: bytes) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Weight `(labels, d)` and bias `(labels,)` of a classifier's last dense layer, real values.
+
+    Args:
+        content: of its .tflite file.
+
+    Raises:
+        ModelError: when it has no such layer.
+    """
+    graph = Graph(content)
+    _, weight, bias = _last(graph).inputs
+    return graph.real_values(weight), graph.real_values(bias)
+
+
+def _last(graph: Graph) -> Node:
+    """The dense layer that gives the labels."""
+    found = graph.producer(graph.outputs[0]) if graph.outputs else None
+    if found is None or found.name != "FULLY_CONNECTED" or len(found.inputs) != 3:
+        raise ModelError(
+            "expected a classifier whose last operator is a dense layer with a bias (FULLY_CONNECTED), found "
+            f"{found.name if found else 'none'}; export it with `edge-fer lab export --features`"
+        )
+    return found
