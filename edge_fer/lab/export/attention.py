@@ -23,6 +23,7 @@ from edge_fer.lab.evaluation.over_time import Reader, measure_tracks, read_by, s
 from edge_fer.lab.evaluation.track_answers import TrackAnswers
 from edge_fer.lab.evaluation.track_run import TrackSource, describe, write_strips
 from edge_fer.lab.evaluation.tracks_record import BASELINE, MethodName, TracksEvaluation, TracksRecord
+from edge_fer.lab.evaluation.tracks_table import summary
 from edge_fer.lab.export.attention_card import attention_card
 from edge_fer.lab.export.second_output import give_features
 from edge_fer.lab.files import write_record
@@ -32,6 +33,7 @@ from edge_fer.lab.training.attention_top import AttentionTop, TopPlan, train_top
 
 _SEED = 0  # of which frames are spoiled where the temperature is fitted
 _HALF = 0.5
+_ATTACHED = 200  # validation tracks that a whole network is measured on
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,32 @@ def make_attention(plan: Plan, source: TrackSource, report: Reporter) -> TracksR
         spec = give_features(store, plan.model, folder, report)
         write_attention(folder, plan.model, spec, content, record)
     return record
+
+
+def attach_attention(top: AttentionTop, name: str, folder: Path, source: TrackSource, report: Reporter) -> None:
+    """Put an attention that was trained with its network beside the network's file, measured on validation tracks.
+
+    Args:
+        top: the attention and the head.
+        name: the classifier's name in the manifest of the folder.
+        folder: the folder of models.
+        source: where tracks come from.
+        report: receives lines and progress.
+
+    Raises:
+        SourceError: when there are no validation tracks, or a frame cannot be read.
+        OutputError: when the folder cannot be written.
+    """
+    artefact = find_artefact(ModelStore(folder), name)
+    tracks, data = source.of(Split.VALIDATION, _ATTACHED)
+    answers = source.answers(artefact, tracks, data, report)
+    content = packed(top.arrays(temperature_of(top, answers)))
+    attention = read_attention(content, f"{name}.attention.npz", top.attention.own.in_features)
+    shares = measure_tracks(answers, artefact.spec.temperature, {"attention": read_by(attention)})
+    record = describe(artefact, attention, {}, TracksEvaluation(data=data, shares=shares))
+    write_attention(folder, name, artefact.spec, content, record)
+    for line in summary(record):
+        report.say(line)
 
 
 def write_attention(folder: Path, model: str, classifier: ClassifierSpec, content: bytes, record: TracksRecord) -> None:

@@ -20,8 +20,8 @@ def attention_card(name: str, spec: AggregateSpec, record: TracksRecord) -> str:
     parts = [
         f"# {name}",
         "The two attentions and the head of a Frame Attention Network (Meng et al., 2019) on the features of "
-        f"`{spec.of}`: they weigh the frames of a face over some seconds, and give one label for all. What the classifier is, was "
-        "trained on and must not be trusted with stands on its card, and holds here, too.",
+        f"`{spec.of}`: they weigh the frames of a face over some seconds, and give one label for all. What the "
+        "classifier is, was trained on and must not be trusted with stands on its card, and holds here, too.",
         f"File: `{spec.file}`, sha256 `{spec.sha256[:16]}...`. Classifier: `{record.model.file}`, sha256 "
         f"`{record.model.sha256[:16]}...`. Licence: {spec.licence}.",
         "## Measured",

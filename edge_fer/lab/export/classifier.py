@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,7 +18,9 @@ from edge_fer.lab.datasets.pictures import resized
 from edge_fer.lab.edgetpu.rules import check_int8
 from edge_fer.lab.evaluation.logits import classify
 from edge_fer.lab.evaluation.metrics import agreement, fit_temperature, guessing_below, negative_log_likelihood, score
+from edge_fer.lab.evaluation.track_run import TrackSource
 from edge_fer.lab.export import balance
+from edge_fer.lab.export.attention import attach_attention
 from edge_fer.lab.export.calibration import calibration_faces, coloured
 from edge_fer.lab.export.convert import check_agreement, convert, parameters
 from edge_fer.lab.export.deployed import deployed, feature_width
@@ -31,6 +34,7 @@ from edge_fer.lab.files import write_record
 from edge_fer.lab.model_folder import update_manifest, write_artefact, write_card, write_region
 from edge_fer.lab.networks.frame_attention import FrameAttentionNetwork
 from edge_fer.lab.networks.two_inputs import TwoInputs
+from edge_fer.lab.training.attention_top import AttentionTop
 from edge_fer.lab.weights.provenance import Origin
 from edge_fer.types import LABELS
 
@@ -113,6 +117,10 @@ def export_classifier(job: Job, folder: Path, store: ModelStore, report: Reporte
     write_record(folder / f"{name}.export.json", facts)
     write_card(folder, spec, classifier_card(name, spec, graph, facts))
     update_manifest(folder, {name: spec})
+    if isinstance(net, FrameAttentionNetwork) and net.RELATION:
+        with tempfile.TemporaryDirectory() as cache:
+            source = TrackSource(dataset, plan.seed, Path(cache))
+            attach_attention(AttentionTop(net.attention, net.head), name, folder, source, report)
     report.say(f"licence of the weights: {job.provenance.licence}; --about puts your own words on the card")
 
 
