@@ -30,13 +30,13 @@ def attention(
     ] = False,
     parts: Annotated[int, typer.Option(min=2, max=16, help="Frames of a track that a step reads, one a part.")] = 3,
     batch: Annotated[int, typer.Option(min=2, max=4096, help="Tracks a step.")] = 48,
-    epochs: Annotated[int, typer.Option(min=1, max=10_000, help="Of the training, which takes seconds each.")] = 60,
+    epochs: Annotated[int, typer.Option(min=1, max=10_000, help="Of the training, of seconds each.")] = 20,
     lr: Annotated[float, typer.Option(min=1e-6, max=1, help="Learning rate; times 0.2 halfway.")] = 0.01,
     decay: Annotated[float, typer.Option(min=0, max=1, help="Weight decay.")] = 1e-4,
     dropout: Annotated[float, typer.Option(min=0, max=0.95, help="Part of what the head reads that is dropped.")] = 0.6,
     guidance: Annotated[
         float, typer.Option(min=0, max=100, help="How much weight on spoiled frames costs; 0: nothing, as published.")
-    ] = 0.5,
+    ] = 0.1,
     seed: Annotated[int, typer.Option(min=0, help="Of all that is drawn.")] = 0,
     strips: Annotated[Path | None, typer.Option(help="Folder of pictures of some tracks; they show faces.")] = None,
     cache: Annotated[Path, _CACHE] = Path("out/tracks"),

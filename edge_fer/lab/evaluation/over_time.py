@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from edge_fer.lab.evaluation.tracks_record import BASELINE, MethodName, MethodRe
 from edge_fer.settings import SmoothSettings
 from edge_fer.types import LABELS, Expression, Quality
 
+_ORDER: tuple[MethodName, ...] = get_args(MethodName)
 _SEED = 0  # of which frames are spoiled
 _DIGITS = 6
 _SMALLEST = 1e-12  # of a probability
@@ -89,6 +91,8 @@ def _measure(
     spoiled = tracks.spoiled(part or 0.0, _SEED)
     frames = frames_of(tracks, spoiled, temperature)
     chances = baselines(frames)
+    if tracks.faults:
+        chances["mean of the frames that are not spoiled"] = _clean_mean(frames, spoiled)
     auc = None
     for name, read in readers.items():
         chances[name], weights = read(tracks, spoiled)
@@ -104,7 +108,7 @@ def _measure(
                 over_mean=paired_estimate(labels == tracks.labels, named[BASELINE] == tracks.labels),
                 nll=_likelihood(chances[name], tracks.labels) if name in chances else None,
             )
-            for name, labels in sorted(named.items(), key=lambda item: MethodName.__args__.index(item[0]))  # type: ignore[attr-defined]
+            for name, labels in sorted(named.items(), key=lambda item: _ORDER.index(item[0]))
         ),
         auc=auc,
     )
@@ -127,6 +131,12 @@ def baselines(frames: Frames) -> dict[MethodName, Logits]:
         "sharpest frame": probabilities[np.arange(len(sharpest)), sharpest],
         "weighted by sharpness": (weights[..., None] * probabilities).sum(axis=1),
     }
+
+
+def _clean_mean(frames: Frames, spoiled: NDArray[np.bool_]) -> Logits:
+    """What a way could give that knew which frames are spoiled: the mean of the probabilities of the others."""
+    weights = np.where(spoiled.all(axis=1, keepdims=True), True, ~spoiled)
+    return np.asarray((weights[..., None] * frames.probabilities).sum(axis=1) / weights.sum(axis=1, keepdims=True))
 
 
 def smoothed(frames: Frames) -> Labels:

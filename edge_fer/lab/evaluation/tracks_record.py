@@ -20,8 +20,9 @@ MethodName = Literal[
     "weighted by sharpness",
     "self-attention",
     "attention",
+    "mean of the frames that are not spoiled",
 ]
-"""How one label is made of what a classifier says of each frame."""
+"""How one label is made of what a classifier says of each frame; the last one knows what no way can know."""
 
 BASELINE: MethodName = "mean of probabilities"
 """What the others are held against; Kahou et al., 2016."""
