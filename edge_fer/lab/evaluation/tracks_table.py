@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
+from edge_fer.errors import SourceError
+from edge_fer.lab.datasets.dataset import reading
 from edge_fer.lab.evaluation.tables import percent, points, table
 from edge_fer.lab.evaluation.tracks_record import BASELINE, MethodResult, ShareResult, TracksEvaluation, TracksRecord
+from edge_fer.lab.files import read_record
 
 
 def tracks_tables(record: TracksRecord) -> list[str]:
@@ -16,6 +22,29 @@ def tracks_tables(record: TracksRecord) -> list[str]:
         "(Newcombe 1998)."
     )
     return parts
+
+
+def tables_of(paths: Sequence[Path]) -> str:
+    """The tables of every record of tracks among files and folders, by classifier.
+
+    Args:
+        paths: records, and folders, in which other files are passed over.
+
+    Raises:
+        SourceError: when there is none, or one cannot be read.
+    """
+    files = [file for path in paths for file in (sorted(path.rglob("*.json")) if path.is_dir() else [path])]
+    named = {file for path in paths if not path.is_dir() for file in [path]}
+    records = [read_record(file, TracksRecord) for file in files if file in named or _is_record(file)]
+    if not records:
+        raise SourceError("expected records of tracks, found none; see `edge-fer lab tracks`")
+    parts = [part for record in records for part in (f"### `{record.model.name}` over time", *tracks_tables(record))]
+    return "\n\n".join(parts) + "\n"
+
+
+def _is_record(file: Path) -> bool:
+    with reading(file, "a record"):
+        return TracksRecord.model_fields["schema_"].default in file.read_text(encoding="utf-8")
 
 
 def summary(record: TracksRecord) -> list[str]:
