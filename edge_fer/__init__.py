@@ -19,7 +19,7 @@ if TYPE_CHECKING:
         WorkerError,
     )
     from edge_fer.publish.drawing.annotate import annotate as draw
-    from edge_fer.schema import FaceReading, Reading, Status, to_dict, to_json
+    from edge_fer.schema import FaceReading, Reading, Status, TrackRecord, to_dict, to_json
     from edge_fer.settings import Settings, load_settings
 
     __version__: str
@@ -37,6 +37,7 @@ __all__ = [
     "Settings",
     "SourceError",
     "Status",
+    "TrackRecord",
     "WorkerError",
     "__version__",
     "draw",
@@ -49,7 +50,7 @@ _HOMES = {
     "__version__": "common.version.VERSION",
     "EdgeFer": "api.EdgeFer",
     "draw": "publish.drawing.annotate.annotate",
-    **{name: f"schema.{name}" for name in ("FaceReading", "Reading", "Status", "to_dict", "to_json")},
+    **{name: f"schema.{name}" for name in ("FaceReading", "Reading", "Status", "TrackRecord", "to_dict", "to_json")},
     **{name: f"settings.{name}" for name in ("Settings", "load_settings")},
     **{name: f"errors.{name}" for name in __all__ if name.endswith("Error")},
 }

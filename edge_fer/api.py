@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from queue import Queue
-from typing import Literal, NamedTuple, overload
+from typing import Generic, Literal, NamedTuple, TypeVar, overload
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from edge_fer.pipeline import Pipeline
 from edge_fer.publish import Sink
 from edge_fer.publish.sink_group import tell_losses
 from edge_fer.recognizer import Recognizer
-from edge_fer.schema import Reading, Record, Status
+from edge_fer.schema import Reading, Record, Status, TrackRecord
 from edge_fer.settings import Settings, changed_settings, load_settings
 from edge_fer.status.monitor import Monitor
 from edge_fer.status.reporter import Identity
@@ -43,6 +43,7 @@ class EdgeFer(Closeable):
         settings: the settings of each run; None: the defaults, with what `EDGE_FER_...` in the environment changes. The
             sinks that they name are served beside the iteration.
         on_status: called with every status, in a thread of its own that it may hold up.
+        on_track: called with what was seen of each face that has left, in a thread of its own that it may hold up.
         **flags: settings by their dotted names, with two underscores for the dot: `capture__source="sample"`; they
             win over `settings`.
 
@@ -55,6 +56,7 @@ class EdgeFer(Closeable):
         self,
         settings: Settings | None = None,
         on_status: Callable[[Status], None] = lambda _: None,
+        on_track: Callable[[TrackRecord], None] = lambda _: None,
         **flags: object,
     ) -> None:
         if not isinstance(settings, Settings | None):
@@ -63,7 +65,7 @@ class EdgeFer(Closeable):
             )
         dotted = {name.replace("__", "."): value for name, value in flags.items()}
         self._settings = changed_settings(settings or load_settings(), dotted)
-        self._on_status = on_status
+        self._on_status, self._on_track = on_status, on_track
         self._process = os.getpid()
         self._lock = threading.Lock()  # around the next two
         self._closed = False
@@ -101,7 +103,9 @@ class EdgeFer(Closeable):
         """Run: every reading and its frame."""
         stopping = handover.stopping
         with self._under_way(stopping):
-            pipeline = Pipeline(self._settings, [handover, _Statuses(self._on_status)], stopping)
+            statuses = _Callback("on_status", Status, self._on_status)
+            tracks = _Callback("on_track", TrackRecord, self._on_track)
+            pipeline = Pipeline(self._settings, [handover, statuses, tracks], stopping)
             run = threading.Thread(target=handover.watch, args=(pipeline,), name="run", daemon=True)
             run.start()
             try:
@@ -213,6 +217,9 @@ class _Pictures(Closeable):
         self._recognizer.close()
 
 
+RecordT = TypeVar("RecordT", Status, TrackRecord)
+
+
 class _End(NamedTuple):
     """The run is over.
 
@@ -223,18 +230,19 @@ class _End(NamedTuple):
     error: Exception | None
 
 
-class _Statuses(Sink):
-    """Hands statuses to a function."""
+class _Callback(Sink, Generic[RecordT]):
+    """Hands the records of one kind to a function."""
 
-    name = "on_status"
     internal = True
 
-    def __init__(self, take: Callable[[Status], None]) -> None:
-        self._take = take
+    def __init__(self, name: str, kind: type[RecordT], take: Callable[[RecordT], None]) -> None:
+        self.name = name
+        self._kind: type[RecordT] = kind
+        self._take: Callable[[RecordT], None] = take
 
     def publish(self, record: Record, image: Image | None) -> None:
-        """Hand over a status; see `edge_fer.publish.Sink.publish`."""
-        if isinstance(record, Status):
+        """Hand over a record; see `edge_fer.publish.Sink.publish`."""
+        if isinstance(record, self._kind):
             self._take(record)
 
 

@@ -3,7 +3,8 @@
     EdgeFerError
     |-- ConfigError (ValueError)        settings that cannot be used                  exit 2
     |-- SourceError (OSError)           a camera, stream, file or folder              exit 3
-    |   `-- SourceLost                  it worked, and then it stopped                exit 3
+    |   |-- SourceLost                  it worked, and then it stopped                exit 3
+    |   `-- SourceRefused               it refuses the user or the password           exit 3
     |-- ModelError (ValueError)         a model file or its manifest                  exit 4
     |-- BackendError (RuntimeError)     the device that runs a network                exit 5
     |-- OutputError (OSError)           a recording or a sink that cannot be written  exit 6
@@ -12,6 +13,7 @@
     `-- WorkerError (RuntimeError)      a supervised child process                    exit 5
         |-- WorkerCrashed               it ended by itself
         |-- WorkerFailed                it answered with an error
+        |   `-- WorkerRefused           ... since a user or a password was refused
         `-- WorkerTimeout (TimeoutError)  it did not answer within its deadline
 
 Each message is one line: what was expected, what was found, what to do next.
@@ -39,6 +41,10 @@ class SourceError(EdgeFerError, OSError):
 
 class SourceLost(SourceError):
     """A source that delivered frames and then stopped; it may come back."""
+
+
+class SourceRefused(SourceError):
+    """A camera that refuses the user or the password; asked too often, many lock the account."""
 
 
 class ModelError(EdgeFerError, ValueError):
@@ -81,6 +87,10 @@ class WorkerCrashed(WorkerError):
 
 class WorkerFailed(WorkerError):
     """The child process answered a call with an error."""
+
+
+class WorkerRefused(WorkerFailed):
+    """What the child process asked for refuses the user or the password."""
 
 
 class WorkerTimeout(WorkerError, TimeoutError):

@@ -21,7 +21,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 from edge_fer.capture.camera import Camera, Opener
 from edge_fer.capture.sources.open_source import open_source
@@ -39,6 +39,7 @@ from edge_fer.status.monitor import Monitor
 from edge_fer.status.reporter import Reporter
 from edge_fer.status.run_condition import RunCondition
 from edge_fer.status.scheduler import StatusScheduler
+from edge_fer.status.track_history import TrackHistory
 from edge_fer.types import Frame, Image
 
 _PATIENCE_S = 0.1  # a request to stop is noticed after so long at most, while no frame comes
@@ -103,6 +104,7 @@ class Pipeline(Closeable):
         self._condition = RunCondition(camera, self._recognizer.model, health, deadlines)
         self._reporter = Reporter(settings.device_name, self._condition, self.monitor, self._sinks)
         self._statuses = StatusScheduler(self._condition, self._sinks, keep_going=settings.publish.keep_going)
+        self._tracks = TrackHistory()
 
     def run(self, max_frames: int | None = None, duration_s: float | None = None) -> None:
         """Read frames until the source ends, `stopping` is set, or a limit is reached.
@@ -122,11 +124,15 @@ class Pipeline(Closeable):
             self._tell("starting", f"{self._camera.message}; {origin.model} runs on {origin.backend}")
             self._camera.start()
             why = self._loop(max_frames, duration_s)
-        except OutputError:
-            raise  # the sink that should carry the news may be the one that failed
+        except OutputError:  # the sink that should carry the news may be the one that failed
+            with suppress(OutputError):  # the first one is raised
+                self._publish_tracks()
+            raise
         except Exception as error:
+            self._publish_tracks()
             self._tell("stopping", str(error))
             raise
+        self._publish_tracks()
         self._tell("stopping", why)
 
     def say(self, message: str) -> None:
@@ -166,19 +172,27 @@ class Pipeline(Closeable):
             for state, message in self._statuses.due(got_frame=frame is not None):
                 self._tell(state, message)
             if frame is not None:
-                found = self._recognizer.find(frame, live=live, bank_deg=self._bank_deg(frame))
-                if waiting is not None:
-                    self._publish_reading(waiting)
-                self._recognizer.submit(found)
-                waiting, frames = found, frames + 1
-                if not found.faces:
-                    self._publish_reading(found)
-                    waiting = None
+                waiting, frames = self._take(frame, waiting, live=live), frames + 1
+            elif waiting is None and self._camera.state == "waiting_for_camera":
+                self._publish_tracks()  # what is seen once it is back may be another scene
+                self._recognizer.end_tracks()
         if waiting is not None:
             self._publish_reading(waiting, at_once=self._camera.drops_frames and self.stopping.is_set())
         for state, message in self._statuses.due(got_frame=True):  # what the source said last
             self._tell(state, message)
         return why
+
+    def _take(self, frame: Frame, waiting: FoundFaces | None, *, live: bool) -> FoundFaces | None:
+        """Find the faces of a frame and have them classified, with the frame before published; None: it has none."""
+        found = self._recognizer.find(frame, live=live, bank_deg=self._bank_deg(frame))
+        if waiting is not None:
+            self._publish_reading(waiting)
+        self._publish_tracks(self._recognizer.ids)
+        self._recognizer.submit(found)
+        if found.faces:
+            return found
+        self._publish_reading(found)
+        return None
 
     def _next_frame(self, waiting: FoundFaces | None) -> Frame | None:
         """The next frame; None when labels are there before it, or none came for a moment.
@@ -224,7 +238,13 @@ class Pipeline(Closeable):
         self.monitor.tick()
         now_ns = time.monotonic_ns()
         recognized = self._recognizer.result(found, now_ns)
+        self._tracks.add(found, recognized)
         self._publish(self._reporter.reading(found.frame, recognized, now_ns), found.frame.image)
+
+    def _publish_tracks(self, alive: frozenset[int] = frozenset()) -> None:
+        """Publish what was seen of each face whose track has ended: of all but these."""
+        for seen in self._tracks.take_ended(alive):
+            self._publish(self._reporter.track(seen, self._recognizer.whole(seen.id)), None)
 
     def _tell(self, state: State, message: str) -> None:
         self._publish(self._reporter.status(state, message), None)

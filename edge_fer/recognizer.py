@@ -1,6 +1,6 @@
 r"""One frame's way, without camera or sinks.
 
-    enhance -> find (detect, follow, track) -> align -> [newest crops] -> classify -> smooth
+    enhance -> find (detect, follow, track) -> align -> [newest crops] -> classify, attend -> smooth
 
 `find` and what comes before it happen in the thread that calls; faces are classified beside it, in the scheduler's
 threads, one for each device. So the faces of one frame are found while those of the frame before are classified:
@@ -23,9 +23,11 @@ import cv2
 from edge_fer.common.closeable import Closeable
 from edge_fer.common.deadline import Deadline
 from edge_fer.expression import ExpressionModel
+from edge_fer.expression.attention import open_attention
 from edge_fer.expression.face_reading import classified_reading, pending_reading
 from edge_fer.expression.open_model import open_expression_model
 from edge_fer.expression.scheduler import Classification, ClassificationScheduler
+from edge_fer.expression.sequence import SequenceModel, WholeTrack
 from edge_fer.expression.smoother import Smoother
 from edge_fer.faces.align import align, places_in_picture
 from edge_fer.faces.enhance import Enhancer
@@ -77,7 +79,7 @@ class Recognizer(Closeable):
         cancelled: asked while devices are opened; when true, nothing is waited for.
 
     Attributes:
-        model: see above.
+        model: the same, with what it says of the pictures of a track put together.
         deadlines: the deadlines of the calls under way, by loop.
 
     Raises:
@@ -102,9 +104,12 @@ class Recognizer(Closeable):
         self._enhancer, self._smoother = Enhancer(settings.enhance), Smoother(settings.smooth)
         with ExitStack() as stack:
             self._finder = stack.enter_context(open_finder(settings, store, stage))
-            self.model = stack.enter_context(
+            model = stack.enter_context(
                 model or open_expression_model(settings.classify, store, cancelled, is_hot=lambda: duty_cycle() < 1)
             )
+            name = settings.classify.model
+            attention = open_attention(store, name)
+            self.model = SequenceModel(model, settings.attend, settings.smooth, attention, attention_of=name)
             self._scheduler = ClassificationScheduler(self.model, stage, wake_up or threading.Event(), duty_cycle)
             stack.callback(self._scheduler.stop)
             self._opened = stack.pop_all()
@@ -160,6 +165,20 @@ class Recognizer(Closeable):
         faces = tuple(self._reading(face, classification, now_ns) for face, classification in pairs)
         return RecognizedFaces(faces, self._origin([one for one in last if one is not None]))
 
+    @property
+    def ids(self) -> frozenset[int]:
+        """The ids of all tracks that have not ended, seen in the last frame or not."""
+        return self._finder.ids
+
+    def whole(self, track_id: int) -> WholeTrack:
+        """What all pictures of a track say together; once it has ended, until the next frame is submitted."""
+        return self.model.whole(track_id)
+
+    def end_tracks(self) -> None:
+        """End all tracks and forget them: the next frame may show another scene, as after a camera was lost."""
+        self._finder.reset()
+        self._scheduler.keep(self._finder.ids)
+
     def read(self, frames: Iterable[Frame]) -> Iterator[RecognizedFaces]:
         """The faces of each frame, every face classified; the next frame is searched meanwhile.
 
@@ -187,7 +206,8 @@ class Recognizer(Closeable):
     def _aligned(self, image: Image, track: Track, frame: Frame) -> AlignedFace:
         model = self.model
         crop = align(image, track.face.landmarks, model.crop, model.size, colour=model.colour)
-        return AlignedFace(track, crop, measure_quality(crop, track.face), frame.captured_ns, frame.scene_ns)
+        quality = measure_quality(crop, track.face)
+        return AlignedFace(track, crop, quality, frame.captured_ns, frame.scene_ns, frame=frame.id)
 
     def _reading(self, face: AlignedFace, last: Classification | None, now_ns: int) -> FaceReading:
         if last is None:

@@ -27,6 +27,40 @@ class Pose:
 
 
 @dataclass(frozen=True, slots=True)
+class FrameWeight:
+    """How much one picture of a face counts.
+
+    Attributes:
+        frame: id of the frame that it is from.
+        weight: 0..1; those of all the pictures sum to 1.
+    """
+
+    frame: int
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
+class TrackReading:
+    """What the last pictures of a face say together.
+
+    Attributes:
+        label: the expression, or null where it would be a guess.
+        confidence: probability of `label`, or of the label that is withheld, 0..1.
+        probabilities: calibrated, one for each of the seven labels.
+        frames: how many pictures count.
+        span_ms: from the first of them to the last, milliseconds.
+        weights: how much each of them counts, the oldest first.
+    """
+
+    label: Label | None
+    confidence: float
+    probabilities: dict[Label, float]
+    frames: int
+    span_ms: float
+    weights: tuple[FrameWeight, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class FaceReading:
     """One face of a reading. See `Reading`.
 
@@ -48,6 +82,8 @@ class FaceReading:
         region: the part of the face that the label was read from, four corners in pixels: from the top left one of
             what the network saw, clockwise; null for a classifier that reads the whole face, for a face that was not
             read yet, and in records that were made without it.
+        track: what its last pictures say together; null where that is switched off, for a face that was not read yet
+            or whose last pictures are all too poor, and in records that were made without it.
     """
 
     id: int
@@ -62,6 +98,7 @@ class FaceReading:
     smoothed: dict[Label, float] | None = None
     pose: Pose | None = None
     region: Quadrilateral | None = None
+    track: TrackReading | None = None
 
     @property
     def summary(self) -> str:
@@ -217,7 +254,69 @@ class Status:
     message: str
 
 
-Record = Reading | Status
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrackRecord:
+    """What was seen of one face while it was in view: the record `edge-fer/track/1`.
+
+    Published once for each track id that was in a reading, when the face has left, the scene has changed, the camera is
+    lost or the run ends. There is nothing in it by which a person could be recognised.
+
+    Attributes:
+        id: of the track, as in the readings; (device, run, id) identifies it.
+        source_file: the file that its last frame is from; null for cameras and streams.
+        model: name of the classifier, as of its last reading.
+        first_at: capture time of the first frame that shows it, UTC, ISO 8601.
+        first_ns: the same, CLOCK_MONOTONIC, nanoseconds.
+        first_position_ms: presentation time of that frame in its file; null where readings have none.
+        last_at: capture time of the last frame that shows it, UTC, ISO 8601.
+        last_ns: the same, CLOCK_MONOTONIC, nanoseconds.
+        last_position_ms: presentation time of that frame in its file; null where readings have none.
+        clock_synced: whether the wall clock is set from a network, GPS or another reference.
+        duration_ms: from the first of these frames to the last, in the time of the scene.
+        frames_seen: readings that show it.
+        frames_read: how many pictures of it were classified.
+        label: the expression of the whole track; null where it would be a guess.
+        confidence: probability of `label`, or of the label that is withheld, 0..1; 0 where no picture was good enough.
+        probabilities: of the whole track, one for each of the seven labels; empty where no picture was good enough.
+        shares: part of the time during which the readings showed each of the seven labels, 0..1.
+        withheld: part of the time during which they showed none; it sums to 1 with the `shares`.
+        pose: the turn of the head, on average.
+        best_frame: id of the frame that shows the face best: large, sharp, and from the front.
+        (the others are those of `Reading`)
+    """
+
+    schema: Literal["edge-fer/track/1"] = "edge-fer/track/1"
+    device: str
+    run: str
+    id: int
+    source: str
+    source_file: str | None
+    model: str
+    first_at: str
+    first_ns: int
+    first_position_ms: float | None
+    last_at: str
+    last_ns: int
+    last_position_ms: float | None
+    clock_synced: bool
+    duration_ms: float
+    frames_seen: int
+    frames_read: int
+    label: Label | None
+    confidence: float
+    probabilities: dict[Label, float]
+    shares: dict[Label, float]
+    withheld: float
+    pose: Pose
+    best_frame: int
+
+    @property
+    def summary(self) -> str:
+        """For a person: the label and its confidence, or that there is none."""
+        return f"{self.label} {self.confidence:.0%}" if self.label else "no label"
+
+
+Record = Reading | Status | TrackRecord
 
 
 _FACE = "edge-fer/face/1"
@@ -226,7 +325,11 @@ _FACE = "edge-fer/face/1"
 _FACE_IDENTITY = ("device", "run", "frame", "captured_at", "captured_ns", "clock_synced")  # of its reading
 
 
-_RECORDS: dict[type, TypeAdapter[Record]] = {Reading: TypeAdapter(Reading), Status: TypeAdapter(Status)}
+_RECORDS: dict[type, TypeAdapter[Record]] = {
+    Reading: TypeAdapter(Reading),
+    Status: TypeAdapter(Status),
+    TrackRecord: TypeAdapter(TrackRecord),
+}
 
 
 def to_json(record: Record) -> str:
@@ -256,6 +359,7 @@ def json_schema() -> dict[str, object]:
     return {
         "edge-fer/reading/1": reading,
         "edge-fer/status/1": _complete(_RECORDS[Status].json_schema(mode="serialization")),
+        "edge-fer/track/1": _complete(_RECORDS[TrackRecord].json_schema(mode="serialization")),
         _FACE: _face_schema(reading),
     }
 

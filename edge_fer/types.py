@@ -112,6 +112,7 @@ class AlignedFace:
         quality: how good the picture is to read an expression from.
         captured_ns: capture time of the frame, CLOCK_MONOTONIC, nanoseconds.
         scene_ns: time of the frame in the scene, nanoseconds; see `Frame`.
+        frame: id of the frame.
     """
 
     track: Track
@@ -119,6 +120,7 @@ class AlignedFace:
     quality: Quality
     captured_ns: int = 0
     scene_ns: int = 0
+    frame: int = 0
 
     @classmethod
     def of_crop(cls, image: Image) -> AlignedFace:
@@ -157,12 +159,16 @@ class Expression:
         abstain_below: confidence below which a label of this classifier is a guess, 0..1.
         region: the part of the crop that was read, as parts of its side: the corners from the top left one of what the
             network saw, clockwise; None where it saw the whole crop.
+        features: `(d,)` float32, the face as the network describes it; None where the network gives none.
+        track: what this answer and those before it say together; None where nobody has put them together.
     """
 
     probabilities: tuple[float, ...]
     origin: Origin | None = field(default=None, compare=False)
     abstain_below: float = field(default=0.0, compare=False)
     region: Quadrilateral | None = field(default=None, compare=False)
+    features: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
+    track: TrackExpression | None = field(default=None, compare=False)
 
     @property
     def label(self) -> Label:
@@ -173,6 +179,27 @@ class Expression:
     def confidence(self) -> float:
         """The probability of `label`."""
         return max(self.probabilities)
+
+
+@dataclass(frozen=True, slots=True)
+class TrackExpression:
+    """What several pictures of one face say together.
+
+    Attributes:
+        label: the most probable one; None where it would be a guess.
+        confidence: probability of `label`, or of the label that is withheld, 0..1.
+        probabilities: over `LABELS`, each 0..1, summing to 1.
+        frames: ids of the frames that the pictures are from, the oldest first.
+        weights: how much each of them counts, 0..1, summing to 1.
+        span_ns: from the first of them to the last, nanoseconds of the scene.
+    """
+
+    label: Label | None
+    confidence: float
+    probabilities: tuple[float, ...]
+    frames: tuple[int, ...]
+    weights: tuple[float, ...]
+    span_ns: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import edge_fer
-from edge_fer import EdgeFer, ForkError, Reading, __version__, draw, load_settings, to_dict, to_json
+from edge_fer import EdgeFer, ForkError, Reading, TrackRecord, __version__, draw, load_settings, to_dict, to_json
 from edge_fer.errors import ConfigError, SourceError
 from edge_fer.schema import Status
 from edge_fer.synthetic.scenes import crowd_scene
@@ -37,6 +37,17 @@ def test_every_frame_of_a_file_is_given_in_order_however_slowly_it_is_taken() ->
                 break
     assert frames == list(range(21))
     assert [status.state for status in statuses] == ["starting", "running", "stopping"]
+    assert run_threads() == []
+
+
+def test_what_was_seen_of_each_face_is_told_when_it_has_left(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "two.png"), crowd_scene(seed=3, faces=2, frames=1).render(0))
+    tracks: list[TrackRecord] = []
+    with EdgeFer(capture__source=str(tmp_path), on_track=tracks.append) as fer:
+        (reading,) = fer
+    assert [track.id for track in tracks] == [face.id for face in reading.faces]
+    assert all(isinstance(track, TrackRecord) for track in tracks)
+    assert json.loads(to_json(tracks[0])) == to_dict(tracks[0])
     assert run_threads() == []
 
 

@@ -11,7 +11,17 @@ from pathlib import Path
 import pytest
 
 from edge_fer import errors
-from edge_fer.schema import FaceReading, Pose, Reading, SinkStatus, StageTime, Status
+from edge_fer.schema import (
+    FaceReading,
+    FrameWeight,
+    Pose,
+    Reading,
+    SinkStatus,
+    StageTime,
+    Status,
+    TrackReading,
+    TrackRecord,
+)
 from edge_fer.types import LABELS
 from tests.support import ROOT
 
@@ -78,10 +88,12 @@ def test_exit_codes_are_those_of_the_errors() -> None:
     ("heading", "records"),
     [
         ("## Reading", (Reading, FaceReading)),
+        ("### The last pictures together", (TrackReading, FrameWeight)),
         ("### Head pose", (Pose,)),
         ("## Status", (Status, StageTime, SinkStatus)),
+        ("## Track", (TrackRecord,)),
     ],
-    ids=["reading", "pose", "status"],
+    ids=["reading", "last-pictures", "pose", "status", "track"],
 )
 def test_every_field_of_a_record_is_documented(heading: str, records: tuple[type, ...]) -> None:
     documented = first_column(section("records.md", heading))

@@ -46,6 +46,8 @@ def test_the_check_of_imports_finds(files: dict[str, str], found: str, tmp_path:
 
 def test_the_drawn_tree_of_errors_is_the_real_one() -> None:
     assert errors.__doc__ is not None
-    drawn = set(re.findall(r"\b([A-Z]\w+(?:Error|Lost|Closed|Crashed|Failed|Timeout))\b(?= \(|  |\n)", errors.__doc__))
+    drawn = set(
+        re.findall(r"\b([A-Z]\w+(?:Error|Lost|Refused|Closed|Crashed|Failed|Timeout))\b(?= \(|  |\n)", errors.__doc__)
+    )
     real = {name for name, value in vars(errors).items() if isinstance(value, type)}
     assert drawn == real

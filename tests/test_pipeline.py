@@ -21,7 +21,7 @@ from edge_fer.expression.classifier import Classifier
 from edge_fer.pipeline import Pipeline
 from edge_fer.publish import Sink
 from edge_fer.schema import Reading, Record, SinkStatus, Status, to_json
-from edge_fer.settings import Settings, load_settings
+from edge_fer.settings import ClassifySettings, Settings, load_settings
 from edge_fer.synthetic.scenes import crowd_scene
 from edge_fer.types import AlignedFace, Expression, Image
 from tests.publish.recording.films import times
@@ -98,7 +98,7 @@ def test_a_reading_keeps_its_promises(two_faces: Path) -> None:
     assert len(sink.readings) == 2
     assert reading.size == (640, 360)
     assert reading.source == str(two_faces)
-    assert (reading.model, reading.backend) == ("se_resnet50", "cpu")
+    assert (reading.model, reading.backend) == (ClassifySettings().model, "cpu")
     assert (reading.degraded, reading.reason, reading.dropped) == (False, None, 0)
     assert reading.captured_at.endswith("Z")
     assert reading.age_ms > 0
@@ -344,7 +344,7 @@ def test_every_record_is_one_line_of_json(two_faces: Path) -> None:
     for record in sink.records:
         text = to_json(record)
         assert "\n" not in text
-        assert json.loads(text)["schema"] in {"edge-fer/reading/1", "edge-fer/status/1"}
+        assert json.loads(text)["schema"] in {"edge-fer/reading/1", "edge-fer/status/1", "edge-fer/track/1"}
 
 
 class Hot:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from edge_fer.recognizer import Recognizer
-from edge_fer.settings import Settings, load_settings
+from edge_fer.settings import ClassifySettings, Settings, load_settings
 from edge_fer.status.monitor import Monitor
 from edge_fer.synthetic.scenes import crowd_scene
 from edge_fer.types import LABELS, Frame, Image
@@ -40,7 +40,7 @@ def test_every_face_of_every_frame_is_classified(two_faces: list[Image]) -> None
     assert [len(recognized.faces) for recognized in read] == [2] * 4
     for recognized in read:
         assert (recognized.origin.model, recognized.origin.backend, recognized.origin.reason) == (
-            "se_resnet50", "cpu", None,
+            ClassifySettings().model, "cpu", None,
         )  # fmt: skip
         for face in recognized.faces:
             assert sum(face.probabilities.values()) == pytest.approx(1, abs=1e-3)
@@ -73,6 +73,7 @@ def test_grey_and_colour_cameras_read_alike(two_faces: list[Image]) -> None:
         assert max(differences) < 0.3, "the detector sees colours, so crops differ by a pixel, and no more"
 
 
+@pytest.mark.slow
 def test_what_is_known_of_faces_that_left_is_forgotten(two_faces: list[Image]) -> None:
     empty = np.full_like(two_faces[0], 90)
     with recognizer_of() as recognizer:

@@ -115,6 +115,7 @@ def test_a_service_without_its_camera_is_ready_and_waits(start: Callable[..., Bo
     assert box.end()[0] == 0
 
 
+@pytest.mark.slow
 def test_a_service_reads_its_settings_again_and_keeps_the_old_ones_when_they_are_bad(start: Callable[..., Box]) -> None:
     box = start((SERVICE % "sample").replace("none", "json") + "device: before\n")
     box.wait_for(ready)
@@ -244,6 +245,7 @@ def test_a_reload_leaves_the_run_alone_where_a_sink_could_not_be_opened_again(
     assert words[what] in err
 
 
+@pytest.mark.slow
 def test_settings_from_a_pipe_are_read_once_and_not_again(tmp_path: Path) -> None:
     reader, writer = os.pipe()
     os.write(writer, b"device: from-a-pipe\ncapture: {source: sample, realtime: true}\n")

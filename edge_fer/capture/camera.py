@@ -4,7 +4,8 @@
 
 A live source overwrites the slot: the newest frame wins, and overwritten frames are counted. A file waits until the
 slot is empty, so that nothing is dropped, unless `realtime` paces it like a camera. A live source that stops is opened
-again, after pauses that grow, until it comes back; so is one whose picture is frozen (`picture_health.py`).
+again, after pauses that grow, until it comes back; so is one whose picture is frozen (`picture_health.py`). The pauses
+are longer where it refuses the password.
 
 What happens to the source is reported beside the frames: `Camera.condition` is its state now, `Camera.changes` are all
 conditions since the last call.
@@ -27,7 +28,7 @@ from edge_fer.capture.sources.open_source import open_source
 from edge_fer.common.backoff import Backoff
 from edge_fer.common.deadline import Deadline
 from edge_fer.common.text import redact
-from edge_fer.errors import SourceError, SourceLost
+from edge_fer.errors import SourceError, SourceLost, SourceRefused
 from edge_fer.settings import CaptureSettings
 from edge_fer.types import Frame
 
@@ -94,6 +95,7 @@ class Camera:
         self._health = PictureHealth(settings)
         self._frames = itertools.count()
         self._backoff = Backoff(settings.retry_s, settings.retry_max_s)
+        self._refusals = Backoff(settings.refused_retry_s, settings.refused_retry_max_s)
         self._pause_s = 0.0
         self._overtaken = 0
         self._thread = threading.Thread(target=self._run, name="camera", daemon=True)
@@ -244,6 +246,7 @@ class Camera:
             # It has been steady for as long as it was away.
             if taken.captured_ns - started_ns >= self._pause_s * 1e9 and (health.changing or not source.live):
                 self._backoff.reset()
+                self._refusals.reset()
             live = source.live or paced
             still = not live and source.fps is None and taken.position_ns is None
             self._slot.put(self._frame(taken, scene_ns, still=still), overwrite=live)
@@ -284,7 +287,8 @@ class Camera:
     def _wait_to_retry(self, error: SourceError) -> None:
         if self._stopping.is_set():
             return
-        self._pause_s, self.blind = self._backoff.failed(), None
+        backoff = self._refusals if isinstance(error, SourceRefused) else self._backoff
+        self._pause_s, self.blind = backoff.failed(), None
         self._log.report("waiting_for_camera", f"{error}; trying again in {self._pause_s:g} s")
         self._stopping.wait(self._pause_s)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from edge_fer.errors import BackendError, ModelError
 from edge_fer.expression import ExpressionModel
 from edge_fer.expression.feature_branch import FeatureBranch, open_branch
 from edge_fer.expression.golden_faces import golden_faces
-from edge_fer.expression.outputs import LabelOutput
+from edge_fer.expression.outputs import FeaturesOutput, LabelOutput
 from edge_fer.expression.preprocessing import Preprocessor
 from edge_fer.expression.region import RegionFinder, corners_of, cut_out
 from edge_fer.inference import Backend, TensorSpec, open_backend
@@ -151,6 +151,7 @@ class Classifier(ExpressionModel):
         self.size, self.crop, self.colour = spec.input.size, spec.crop, spec.input.colour != "grey"
         self._preprocessor = Preprocessor(model, spec.input, backend.inputs)
         self._labels = LabelOutput(model, spec, backend.outputs, branch)
+        self._features = FeaturesOutput(model, spec, backend.outputs) if spec.features else None
         self._abstain_below = spec.abstain_below
         self._picture, self._region, self._backend = spec.input, region, backend
 
@@ -177,8 +178,10 @@ class Classifier(ExpressionModel):
     def classify(self, face: AlignedFace) -> Expression:
         """Read one face; see `ExpressionModel.classify`."""
         seen, region = self._look(face.image)
-        probabilities = self._labels.probabilities(self._values(seen, face.image))
-        return Expression(probabilities, self.origin, self._abstain_below, region)
+        answers = self._infer(seen)
+        probabilities = self._labels.probabilities(self._labels.values(answers, face.image))
+        features = self._features.features(answers) if self._features else None
+        return Expression(probabilities, self.origin, self._abstain_below, region, features)
 
     def values(self, face: Image) -> NDArray[np.float64]:
         """What the network gives for one face: logits or probabilities of its own labels.
@@ -192,7 +195,7 @@ class Classifier(ExpressionModel):
         Raises:
             BackendError: see `classify`.
         """
-        return self._values(self._look(face)[0], face)
+        return self._labels.values(self._infer(self._look(face)[0]), face)
 
     def verify(self, faces: Sequence[AlignedFace]) -> None:
         """Check what the network gives for several faces against its manifest entry.
@@ -224,5 +227,5 @@ class Classifier(ExpressionModel):
         theta = self._region.find(face)
         return cut_out(face, theta, self._picture), corners_of(theta)
 
-    def _values(self, seen: Image, face: Image) -> NDArray[np.float64]:
-        return self._labels.values(self._backend.infer(self._preprocessor.prepare(seen)), face)
+    def _infer(self, seen: Image) -> tuple[NDArray[Any], ...]:
+        return self._backend.infer(self._preprocessor.prepare(seen))

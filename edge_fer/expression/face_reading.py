@@ -6,8 +6,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from edge_fer.expression.scheduler import Classification
-from edge_fer.schema import FaceReading, Pose
-from edge_fer.types import LABELS, AlignedFace, Box, Label, Landmarks, Point, Quadrilateral, Smoothed
+from edge_fer.schema import FaceReading, FrameWeight, Pose, TrackReading
+from edge_fer.types import (
+    LABELS,
+    AlignedFace,
+    Box,
+    Label,
+    Landmarks,
+    Point,
+    Quadrilateral,
+    Smoothed,
+    TrackExpression,
+)
 
 
 def pending_reading(face: AlignedFace) -> FaceReading:
@@ -43,11 +53,12 @@ def classified_reading(
         pending_reading(face),
         label=shown.label,
         confidence=round(shown.confidence, 4),
-        probabilities=_by_label(last.expression.probabilities),
+        probabilities=by_label(last.expression.probabilities),
         label_age_ms=age_ms(now_ns, last.captured_ns),
         why=shown.why,
         region=None if region is None else _rounded(region),
-        smoothed=None if shown.probabilities is None else _by_label(shown.probabilities),
+        smoothed=None if shown.probabilities is None else by_label(shown.probabilities),
+        track=None if last.expression.track is None else _track_reading(last.expression.track),
     )
 
 
@@ -56,10 +67,23 @@ def age_ms(now_ns: int, captured_ns: int) -> float:
     return round((now_ns - captured_ns) / 1e6, 1)
 
 
+def _track_reading(track: TrackExpression) -> TrackReading:
+    pairs = zip(track.frames, track.weights, strict=True)
+    return TrackReading(
+        label=track.label,
+        confidence=round(track.confidence, 4),
+        probabilities=by_label(track.probabilities),
+        frames=len(track.frames),
+        span_ms=round(track.span_ns / 1e6, 1),
+        weights=tuple(FrameWeight(frame, round(weight, 4)) for frame, weight in pairs),
+    )
+
+
 def _rounded(region: Quadrilateral) -> Quadrilateral:
     first, second, third, fourth = (Point(round(point.x, 1), round(point.y, 1)) for point in region)
     return first, second, third, fourth
 
 
-def _by_label(probabilities: Sequence[float]) -> dict[Label, float]:
+def by_label(probabilities: Sequence[float]) -> dict[Label, float]:
+    """Probabilities over `LABELS` by their names, rounded."""
     return {label: round(p, 4) for label, p in zip(LABELS, probabilities, strict=True)}

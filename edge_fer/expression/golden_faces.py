@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from edge_fer.inference.manifest import ClassifierSpec
+from edge_fer.inference.picture_spec import InputSpec
 from edge_fer.types import AlignedFace
 
 _PATCHES = 6  # in each direction
@@ -14,15 +15,22 @@ _PATCHES = 6  # in each direction
 def golden_faces(spec: ClassifierSpec) -> tuple[AlignedFace, ...]:
     """The golden faces of a classifier, one for each of its `failover.golden_seeds`.
 
-    The shipped classifiers read them differently: a device that goes on giving its last answer fails, too.
+    The classifier reads them differently: a device that goes on giving its last answer fails, too.
+    """
+    return tuple(golden_face(spec.input, seed) for seed in spec.failover.golden_seeds)
+
+
+def golden_face(spec: InputSpec, seed: int) -> AlignedFace:
+    """Soft patches drawn by a seed.
+
+    Args:
+        spec: what the classifier takes.
+        seed: of the random numbers.
 
     Returns:
-        Faces, their images uint8: `(size, size)` grey, or `(size, size, 3)` BGR for a classifier that takes colour.
+        A face, its image uint8: `(size, size)` grey, or `(size, size, 3)` BGR for a classifier that takes colour.
     """
-    size = spec.input.size
-    shape = (_PATCHES, _PATCHES) if spec.input.colour == "grey" else (_PATCHES, _PATCHES, 3)
-    patches = (np.random.default_rng(seed).integers(0, 256, shape, np.uint8) for seed in spec.failover.golden_seeds)
-    return tuple(
-        AlignedFace.of_crop(np.asarray(cv2.resize(patch, (size, size), interpolation=cv2.INTER_CUBIC), np.uint8))
-        for patch in patches
-    )
+    shape = (_PATCHES, _PATCHES) if spec.colour == "grey" else (_PATCHES, _PATCHES, 3)
+    patches = np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
+    image = cv2.resize(patches, (spec.size, spec.size), interpolation=cv2.INTER_CUBIC)
+    return AlignedFace.of_crop(np.asarray(image, np.uint8))

@@ -114,6 +114,37 @@ class LabelOutput:
         return tuple((kept @ self._merge).tolist())
 
 
+class FeaturesOutput:
+    """Reads the features' output of one network: a face as the network describes it.
+
+    Args:
+        model: the network's name in the manifest, for messages.
+        spec: what the manifest says of it, features included.
+        outputs: what the network gives.
+
+    Raises:
+        ModelError: when the two do not fit together.
+    """
+
+    def __init__(self, model: str, spec: ClassifierSpec, outputs: Sequence[TensorSpec]) -> None:
+        self._model, self._place = model, find_outputs(model, spec, outputs)["features"]
+        self._tensor = outputs[self._place]
+
+    def features(self, answers: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
+        """The features of one face, `(d,)`.
+
+        Args:
+            answers: the network's outputs.
+
+        Raises:
+            BackendError: when they are not numbers.
+        """
+        features = dequantize(answers[self._place].reshape(-1), self._tensor).astype(np.float32)
+        if not np.isfinite(features).all():
+            raise BackendError(f"expected numbers as features from `{self._model}`, found others; the file is broken")
+        return features
+
+
 def find_outputs(model: str, spec: ClassifierSpec, outputs: Sequence[TensorSpec]) -> dict[str, int]:
     """Which output of a network is which: found by its name where the manifest states one, else by its width.
 

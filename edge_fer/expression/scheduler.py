@@ -241,6 +241,8 @@ class ClassificationScheduler:
                     newest.last, newest.last_thumbnail = result, face.thumbnail
             done = self._is_done()
             self._changed.notify_all()
+        if newest is None:  # it has ended meanwhile: what the model remembers since then would stay for good
+            self._model.forget(frozenset({key}))
         if done:
             self._wake_up.set()
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+from edge_fer.expression.abstention import is_guess, poor_picture
 from edge_fer.settings import SmoothSettings
 from edge_fer.types import LABELS, Expression, Label, Quality, Smoothed, Why
 
@@ -59,7 +60,7 @@ class Smoother:
         Returns:
             The label to show, or the reason why there is none.
         """
-        why = self._reason_to_abstain(quality)
+        why = poor_picture(quality, self._settings)
         new = _Average(scene_ns, expression.probabilities, expression.label, expression.abstain_below)
         if not self._settings.enabled:
             return self._smoothed(new, why)
@@ -85,24 +86,9 @@ class Smoother:
         """Drop the averages of tracks that had no good crop for `_KEEP_NS`."""
         self._averages = {key: kept for key, kept in self._averages.items() if now_ns - kept.scene_ns <= _KEEP_NS}
 
-    def _reason_to_abstain(self, quality: Quality) -> Why | None:
-        """Why a crop is too poor to read, in the order of `Why`; None where it is not."""
-        limits = self._settings
-        if limits.min_eye_distance_px is not None and quality.eye_distance < limits.min_eye_distance_px:
-            return "too_small"
-        if (
-            limits.max_head_angle_deg is not None
-            and max(abs(quality.yaw), abs(quality.pitch)) > limits.max_head_angle_deg
-        ):
-            return "turned_away"
-        if limits.max_blur is not None and quality.blur > limits.max_blur:
-            return "blurred"
-        return None
-
     def _smoothed(self, average: _Average, why: Why | None) -> Smoothed:
         confidence = average.probabilities[LABELS.index(average.shown)]
-        limit = self._settings.min_confidence
-        if why is None and confidence < (average.abstain_below if limit is None else limit):
+        if why is None and is_guess(confidence, average.abstain_below, self._settings):
             why = "unsure"
         return Smoothed(
             label=average.shown if why is None else None,

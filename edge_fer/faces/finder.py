@@ -193,6 +193,10 @@ class Finder(Closeable):
         """The ids of all tracks that have not ended, seen in the last frame or not."""
         return self._tracker.ids
 
+    def reset(self) -> None:
+        """End all tracks: the next frame may show another scene, as after a camera was lost."""
+        self._tracker.reset()
+
     def close(self) -> None:
         """Wait for the search that is running, and free the networks.
 

@@ -14,6 +14,9 @@ _SIDE = 64  # side that crops are resized to before blur is measured, pixels
 _FACE = (slice(10, 62), slice(10, 54))  # its rows and columns that show brows to chin, without hair and background
 _NOISE = 1.5  # standard deviation of the Gaussian that removes noise, which would be taken for detail, in these pixels
 
+_DETAIL = 32.0  # eye distance beyond which the classifiers see no more, pixels
+_SHARP = 0.022  # the edge width of a sharp face
+
 _HEAD = np.array(
     [[-0.5, 0.0, 0.0], [0.5, 0.0, 0.0], [0.0, 0.59, 0.57], [-0.39, 1.10, 0.07], [0.39, 1.10, 0.07]], dtype=np.float64
 )
@@ -38,6 +41,18 @@ def measure_quality(crop: Image, face: Face) -> Quality:
     yaw, pitch = head_pose(face.landmarks)
     roll = math.degrees(math.atan2(down, across))
     return Quality(math.hypot(across, down), edge_width(crop), yaw, pitch, roll)
+
+
+def readability(quality: Quality) -> float:
+    """How well a picture shows a face, to compare those of one face: large, sharp, and from the front; 0..1.
+
+    Args:
+        quality: of the picture.
+    """
+    size = min(quality.eye_distance / _DETAIL, 1.0)
+    sharpness = _SHARP / max(quality.blur, _SHARP)
+    front = max(math.cos(math.radians(quality.yaw)), 0.0) * max(math.cos(math.radians(quality.pitch)), 0.0)
+    return size * sharpness * front
 
 
 def edge_width(crop: Image) -> float:

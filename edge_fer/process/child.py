@@ -36,6 +36,7 @@ MESSAGE_BYTES = 65536
 TEXT_LIMIT = 2000
 """Longest error text in a reply, characters."""
 
+
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
 
@@ -106,6 +107,8 @@ def serve(channel: socket.socket, memory: Memory) -> None:
             reply = {"result": result or {}}
         except OSError as error:
             reply = {"error": str(error)[:TEXT_LIMIT]}
+            if getattr(error, "refused", False):  # of any class: this module cannot be imported by its name here
+                reply["refused"] = True
         except Exception as error:  # whatever foreign code raises is a reply, and does not end the child
             _print_traceback()
             reply = {"error": f"{type(error).__name__}: {error}"[:TEXT_LIMIT]}

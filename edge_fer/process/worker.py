@@ -32,7 +32,7 @@ from typing import Any
 
 from edge_fer.common.closeable import Closeable
 from edge_fer.common.text import printable
-from edge_fer.errors import WorkerCrashed, WorkerFailed, WorkerTimeout
+from edge_fer.errors import WorkerCrashed, WorkerFailed, WorkerRefused, WorkerTimeout
 from edge_fer.process.child import MESSAGE_BYTES, TEXT_LIMIT
 from edge_fer.process.running_child import OUTPUT_BYTES, RunningChild, abandon, abandoned, exit_in_words
 
@@ -235,7 +235,8 @@ class Worker(Closeable):
                 "killed"
             )
         if "error" in reply:
-            raise WorkerFailed(printable(reply["error"])[:TEXT_LIMIT])
+            kind = WorkerRefused if reply.get("refused") is True else WorkerFailed
+            raise kind(printable(reply["error"])[:TEXT_LIMIT])
         result: dict[str, Any] = reply["result"]
         return result
 

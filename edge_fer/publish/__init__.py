@@ -19,7 +19,7 @@ class Sink(ABC):
     Attributes:
         name: what statuses call it: `mqtt`, `file`.
         pictures: whether it takes frames, too.
-        statuses: whether it takes statuses, too.
+        statuses: whether it takes the records without a picture, too: statuses, and tracks of faces that have left.
         recovers: whether it takes records again by itself after it has failed; otherwise it is closed, and opened anew.
         queue_size: records that wait for it at most; few where frames of some megabytes wait with them.
         internal: whether it reports on the run instead of carrying its readings. Statuses do not mention an internal
@@ -42,8 +42,8 @@ class Sink(ABC):
         """Take one record. Whatever it raises, the record is lost, and counted.
 
         Args:
-            record: a reading or a status.
-            image: the frame of a reading, `(height, width, 3)` uint8, BGR, read-only; None for a status, and for a
+            record: a reading, a status, or the track of a face that has left.
+            image: the frame of a reading, `(height, width, 3)` uint8, BGR, read-only; None for the others, and for a
                 sink without `pictures`.
 
         Raises:

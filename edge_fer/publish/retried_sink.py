@@ -29,7 +29,7 @@ class RetriedSink(Sink):
     Args:
         name: the sink's name.
         open_sink: opens it.
-        statuses: whether it takes statuses, too.
+        statuses: see `edge_fer.publish.Sink`.
         clock: seconds that never go backwards.
     """
 

@@ -54,13 +54,19 @@ class SinkGroup(Closeable):
         return next((queue.attitude for queue in self._queues if queue.attitude is not None), None)
 
     def publish(self, record: Record, image: Image | None) -> None:
-        """Queue one record for each sink; see `edge_fer.publish.Sink.publish`.
+        """Queue one record for each sink, whichever has failed; see `edge_fer.publish.Sink.publish`.
 
         Raises:
-            Exception: what an essential sink failed with.
+            Exception: what the first essential sink failed with.
         """
+        errors = []
         for queue in self._queues:
-            queue.publish(record, image)
+            try:
+                queue.publish(record, image)
+            except Exception as error:  # raised once the others have the record
+                errors.append(error)
+        if errors:
+            raise errors[0]
 
     @property
     def conditions(self) -> dict[str, SinkStatus]:

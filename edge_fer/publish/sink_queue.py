@@ -13,7 +13,7 @@ from typing import Any
 from edge_fer.errors import EdgeFerError
 from edge_fer.publish import Sink
 from edge_fer.publish.attitude import Attitude
-from edge_fer.schema import Reading, Record, SinkStatus
+from edge_fer.schema import Reading, Record, SinkStatus, TrackRecord
 from edge_fer.types import Image
 
 CLOSE_S = 5.0
@@ -22,6 +22,10 @@ CLOSE_S = 5.0
 STALLED_S = 5.0
 """A sink that takes longer for one record is stuck, as with a disk that hangs or a pipe that nobody reads: it says so,
 and nothing waits for it any more."""
+
+_TRACKS = 256
+"""So many records of faces that have left wait at most, beside the others: they are small, come many at once when the
+scene changes, and each says what many readings say together."""
 
 _log = logging.getLogger(__name__)
 
@@ -81,13 +85,13 @@ class SinkQueue:
         if not (self._sink.statuses or isinstance(record, Reading)):
             return
         with self._changed:
-            while self._is_full and not self._ended and not self._is_stuck and self._waits():
+            while self._excess(record) is not None and not self._ended and not self._is_stuck and self._waits():
                 self._changed.wait(0.1)
             self._raise_error()
             if self._ended:
                 return
-            if self._is_full:
-                self._queue.popleft()
+            if (oldest := self._excess(record)) is not None:
+                del self._queue[oldest]
                 self._dropped += 1
             self._queue.append((record, image if self._sink.pictures else None))
             self._changed.notify_all()
@@ -138,10 +142,6 @@ class SinkQueue:
     def attitude(self) -> Attitude | None:
         """The vehicle's, where the sink receives it; else None."""
         return self._sink.attitude
-
-    @property
-    def _is_full(self) -> bool:
-        return len(self._queue) >= self._sink.queue_size
 
     @property
     def _is_stuck(self) -> bool:
@@ -202,6 +202,12 @@ class SinkQueue:
             _log.exception("sink %s failed unexpectedly", self.name, exc_info=error)
         elif is_new and self._logged:
             _log.warning("sink %s failed, and is tried again: %s", self.name, reason)
+
+    def _excess(self, record: Record) -> int | None:
+        """The place in the queue of the oldest record of a kind, while there is no room for another one of it."""
+        is_track = isinstance(record, TrackRecord)
+        places = [place for place, (other, _) in enumerate(self._queue) if isinstance(other, TrackRecord) == is_track]
+        return places[0] if len(places) >= (_TRACKS if is_track else self._sink.queue_size) else None
 
     def _raise_error(self) -> None:
         error, self._error = self._error, None

@@ -15,7 +15,7 @@ from edge_fer.common.closeable import Closeable
 from edge_fer.common.text import printable
 from edge_fer.errors import OutputError
 from edge_fer.publish import Sink
-from edge_fer.schema import Reading, Record
+from edge_fer.schema import Reading, Record, Status, TrackRecord
 from edge_fer.types import Image
 
 _STATUS_S = 1.0  # between two lines for `systemctl status`
@@ -94,6 +94,8 @@ class SystemdSink(Sink):
 
     def publish(self, record: Record, image: Image | None) -> None:
         """Show one record; see `edge_fer.publish.Sink.publish`."""
+        if isinstance(record, TrackRecord):
+            return
         now = self._clock()
         if isinstance(record, Reading) and now - self._shown_at < _STATUS_S:
             return
@@ -105,7 +107,7 @@ class SystemdSink(Sink):
             self._shown_at, self._ready = now, is_ready
 
 
-def summary(record: Record) -> str:
+def summary(record: Reading | Status) -> str:
     """One line on the run: rate, device, faces, and what is wrong.
 
     Args:

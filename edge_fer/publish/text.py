@@ -20,7 +20,8 @@ class TextLine(Sink):
     """Shows the newest reading in place on a terminal; elsewhere, one line a reading.
 
     What was read last of each file of a folder stays: of pictures, a line each. Statuses have lines of their own,
-    and a message is not repeated; the last one is followed by what was read, and by the times of the stages.
+    and a message is not repeated; the last one is followed by what was read, and by the times of the stages. So has
+    each face that has left, but for those in pictures.
 
     Args:
         write: writes text to its destination; may raise OutputError.
@@ -42,14 +43,19 @@ class TextLine(Sink):
         if isinstance(record, Reading):
             self._summary.add(record)
             self._show(record)
-            return
-        if record.message != self._last_message:
-            self._last_message = record.message
-            self._write_line(escaped(record.message))
-        if record.state == "stopping" and self._summary.frames:
-            self._write_line(self._summary.text(record.dropped))
-            if record.stages:
-                self._write_line(_stages(record))
+        elif isinstance(record, Status):
+            self._tell(record)
+        elif record.source_file is None or record.last_position_ms is not None:  # nobody leaves a picture of its own
+            self._write_line(f"[{record.id}] was in view for {record.duration_ms / 1e3:.1f} s: {record.summary}")
+
+    def _tell(self, status: Status) -> None:
+        if status.message != self._last_message:
+            self._last_message = status.message
+            self._write_line(escaped(status.message))
+        if status.state == "stopping" and self._summary.frames:
+            self._write_line(self._summary.text(status.dropped))
+            if status.stages:
+                self._write_line(_stages(status))
 
     def _show(self, reading: Reading) -> None:
         text = escaped(_sentence(reading))

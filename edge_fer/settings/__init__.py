@@ -17,6 +17,7 @@ from edge_fer.settings.outputs import (
 )
 from edge_fer.settings.settings import Settings
 from edge_fer.settings.stages import (
+    AttendSettings,
     ClassifySettings,
     DetectSettings,
     EnhanceSettings,
@@ -29,6 +30,7 @@ from edge_fer.settings.stages import (
 
 __all__ = [
     "ENVIRONMENT_PREFIX",
+    "AttendSettings",
     "CaptureSettings",
     "ClassifySettings",
     "DetectSettings",

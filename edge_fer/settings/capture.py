@@ -113,6 +113,19 @@ class CaptureSettings(Section):
     retry_max_s: float = Field(
         1.0, gt=0, le=600, description="longest pause before a lost camera is opened again, seconds"
     )
+    refused_retry_s: float = Field(
+        5.0,
+        gt=0,
+        le=3600,
+        description="pause before a camera that refused the user or the password is asked again, seconds: asked too "
+        "often, many lock the account; doubles with each attempt",
+    )
+    refused_retry_max_s: float = Field(
+        300.0,
+        gt=0,
+        le=86400,
+        description="longest pause before a camera that refused the user or the password is asked again, seconds",
+    )
     ca_file: Path | None = Field(
         None,
         description="PEM file of the certificates that https cameras may have, their own or their authorities'; "

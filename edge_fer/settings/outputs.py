@@ -143,7 +143,11 @@ class MavlinkSettings(Section):
         description="a TIMESYNC answer that takes longer is not used, milliseconds; the clock's error is half of it",
     )
     payload_type: int = Field(
-        0xFE01, ge=0x8000, le=0xFFFF, description="payload type of the TUNNEL messages, from the private range"
+        0xFE01,
+        ge=0x8000,
+        le=0xFFFE,
+        description="payload type of the TUNNEL messages with a face, from the private range; that of those with what "
+        "was seen of a face that has left is the next number",
     )
     retry_s: float = Field(
         0.5, gt=0, le=60, description="pause before the link is opened again, seconds; doubles with each attempt"

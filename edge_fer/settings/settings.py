@@ -13,6 +13,7 @@ from edge_fer.settings.capture import CaptureSettings
 from edge_fer.settings.outputs import LogSettings, PrivacySettings, PublishSettings
 from edge_fer.settings.section import Section
 from edge_fer.settings.stages import (
+    AttendSettings,
     ClassifySettings,
     DetectSettings,
     EnhanceSettings,
@@ -38,6 +39,7 @@ class Settings(Section):
     keyframe: KeyframeSettings = KeyframeSettings()
     classify: ClassifySettings = ClassifySettings()
     smooth: SmoothSettings = SmoothSettings()
+    attend: AttendSettings = AttendSettings()
     monitor: MonitorSettings = MonitorSettings()
     health: HealthSettings = HealthSettings()
     publish: PublishSettings = PublishSettings()

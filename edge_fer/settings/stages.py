@@ -238,6 +238,20 @@ class SmoothSettings(Section):
     )
 
 
+class AttendSettings(Section):
+    """One answer of the last pictures of each face, beside that of each picture."""
+
+    enabled: bool = Field(
+        True,
+        description="say in each reading what the last pictures of a face show together (`track`): by the attention "
+        "network where the model has one, else their mean",
+    )
+    frames: int = Field(16, ge=1, le=256, description="so many of the last pictures count at most")
+    span_ms: float = Field(
+        3000.0, gt=0, le=60_000, description="pictures count that are no older than this before the last, milliseconds"
+    )
+
+
 class MonitorSettings(Section):
     """Measuring rate and latency."""
 

@@ -8,14 +8,16 @@ from dataclasses import replace
 from datetime import datetime, timezone
 
 from edge_fer.common.text import redact
-from edge_fer.expression.face_reading import age_ms
+from edge_fer.expression.face_reading import age_ms, by_label
+from edge_fer.expression.sequence import WholeTrack
 from edge_fer.process.running_child import abandoned
 from edge_fer.publish.sink_group import SinkGroup
 from edge_fer.recognizer import RecognizedFaces
-from edge_fer.schema import Reading, State, Status
+from edge_fer.schema import Reading, State, Status, TrackRecord
 from edge_fer.status.monitor import Monitor, clock_synced
 from edge_fer.status.run_condition import RunCondition
-from edge_fer.types import Frame
+from edge_fer.status.track_history import SeenTrack
+from edge_fer.types import LABELS, Frame
 
 
 class Reporter:
@@ -48,6 +50,40 @@ class Reporter:
             reason=_safe("; ".join(filter(None, reasons)) or None),
             fps=self._monitor.fps(),
             dropped=self._condition.camera.dropped,
+        )
+
+    def track(self, seen: SeenTrack, whole: WholeTrack) -> TrackRecord:
+        """What was seen of a face that has left.
+
+        Args:
+            seen: what its readings showed.
+            whole: what all its pictures say together.
+        """
+        first, last, shares = seen.first, seen.last, seen.shares
+        return TrackRecord(
+            device=self._identity.device,
+            run=self._identity.run,
+            id=seen.id,
+            source=self._identity.source,
+            source_file=last.file,
+            model=seen.model,
+            first_at=iso(first.captured_at),
+            first_ns=first.captured_ns,
+            first_position_ms=_position_ms(first.position_ns),
+            last_at=iso(last.captured_at),
+            last_ns=last.captured_ns,
+            last_position_ms=_position_ms(last.position_ns),
+            clock_synced=clock_synced(),
+            duration_ms=round((last.scene_ns - first.scene_ns) / 1e6, 1),
+            frames_seen=seen.frames_seen,
+            frames_read=whole.frames_read,
+            label=whole.label,
+            confidence=round(whole.confidence, 4),
+            probabilities={} if whole.probabilities is None else by_label(whole.probabilities),
+            shares={label: round(shares[label], 4) for label in LABELS},
+            withheld=round(shares[None], 4),
+            pose=seen.pose,
+            best_frame=seen.best_frame,
         )
 
     def status(self, state: State, message: str) -> Status:
@@ -86,6 +122,10 @@ class Reporter:
 def _safe(reason: str | None) -> str | None:
     """A reason as it may leave the box."""
     return None if reason is None else redact(reason)
+
+
+def _position_ms(position_ns: int | None) -> float | None:
+    return None if position_ns is None else round(position_ns / 1e6, 3)
 
 
 class Identity:
@@ -143,7 +183,7 @@ class Identity:
             dropped=dropped,
             faces=recognized.faces,
             source_file=frame.file,
-            position_ms=None if frame.position_ns is None else round(frame.position_ns / 1e6, 3),
+            position_ms=_position_ms(frame.position_ns),
         )
 
 

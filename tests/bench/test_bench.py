@@ -108,6 +108,7 @@ def test_a_bench_runs_from_the_source_to_the_tables() -> None:
     assert content["comparison"]["results"][0]["name"] == "edge-fer"
 
 
+@pytest.mark.slow
 def test_a_simulation_measures_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
     shown: list[str] = []
 
@@ -171,6 +172,7 @@ def test_an_ensemble_is_measured_beside_its_members(tmp_path: Path) -> None:
     assert len({one.faces for one in found.results}) == 1
 
 
+@pytest.mark.slow
 def test_a_synthetic_source_shows_as_many_faces_as_it_is_asked_for() -> None:
     source = Synthetic("synthetic:2")
     frames = []

@@ -127,6 +127,7 @@ def test_without_frames_nothing_is_reached() -> None:
     assert (found.binding, found.bound, found.share) == ("camera", 0.0, 0.0)
 
 
+@pytest.mark.slow
 def test_the_whole_runtime_runs_beside_the_accelerator() -> None:
     profile = PROFILES["usb3"]
     scene = scene_of(crowd(load_settings(environment={}), 1), 600)

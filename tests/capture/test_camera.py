@@ -14,7 +14,7 @@ from edge_fer.capture.condition import Condition, ConditionLog
 from edge_fer.capture.slot import Slot
 from edge_fer.capture.sources import SourceFrame
 from edge_fer.capture.sources.child_source import ChildSource
-from edge_fer.errors import SourceError, SourceLost
+from edge_fer.errors import SourceError, SourceLost, SourceRefused
 from edge_fer.settings import CaptureSettings
 from edge_fer.types import Frame
 from tests.capture.sources.test_sources import GENERATOR, numbered_stream, write_pictures, write_video
@@ -425,6 +425,22 @@ def test_pauses_grow_to_their_cap_and_every_change_is_told(started):
     assert told[1] == Condition("waiting_for_camera", "it was unplugged; trying again in 1 s")
     assert told[4].message == "expected a camera, found none (2); trying again in 4 s"
     assert camera.restarts == 1
+
+
+def test_a_camera_that_refuses_the_password_is_asked_seldom(started):
+    """Many cameras lock an account after five attempts."""
+    clock = Clock()
+    stopping = Stopping(clock)
+    refused = [SourceRefused("it answers 401") for _ in range(4)]
+    camera = started(
+        settings(wait=True, retry_s=1.0, refused_retry_s=5.0, refused_retry_max_s=15.0),
+        opener=opener(refused[0], SourceError("no route"), *refused[1:], Script([1])),
+        stopping=stopping,
+        clock=clock,
+    )
+    join_camera()
+    assert stopping.waits == [5.0, 1.0, 10.0, 15.0, 15.0]
+    assert "it answers 401; trying again in 5 s" in [message for _, message in camera.changes()]
 
 
 def test_of_too_many_changes_the_newest_are_told(started):

@@ -84,7 +84,7 @@ def test_the_schema_is_a_json_schema() -> None:
 
 def test_the_schema_of_records_is_documented() -> None:
     schema = json.loads(edge_fer_cli("config", "schema", "--records").stdout)
-    assert set(schema) == {"edge-fer/reading/1", "edge-fer/status/1", "edge-fer/face/1"}
+    assert set(schema) == {"edge-fer/reading/1", "edge-fer/status/1", "edge-fer/track/1", "edge-fer/face/1"}
 
 
 @pytest.mark.slow
@@ -113,13 +113,15 @@ def test_a_run_prints_json_lines_when_piped_and_records(tmp_path: Path) -> None:
 def test_text_can_be_asked_for() -> None:
     result = edge_fer_cli("run", "--camera", "sample", "--max-frames", "2", "--format", "text", "--clahe", "on")
     assert result.returncode == 0
-    reading, why, summary, stages = result.stdout.splitlines()[-4:]
+    reading, left, why, summary, stages = result.stdout.splitlines()[-5:]
     assert "FPS" in reading
+    assert left == "[1] was in view for 0.0 s: happiness 100%"
     assert why == "2 frames were read"
     assert summary == "2 frames, 0 dropped, 1 face: 2 happiness"
     assert "enhance" in stages
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("source", "words"),
     [
@@ -141,6 +143,7 @@ def test_a_broken_picture_and_a_broken_video_end_with_3(tmp_path: Path) -> None:
         failed_with(edge_fer_cli("run", "--camera", str(path)), 3, name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "words"),
     [

@@ -52,6 +52,7 @@ def test_it_runs(models: Path) -> None:
     assert sum(len(reading["faces"]) for reading in readings) > 0
 
 
+@pytest.mark.slow
 def test_a_model_that_is_not_there_names_ensembles_too(models: Path) -> None:
     run = edge_fer_cli("run", "--camera", "nowhere.mp4", "--models", str(models), "--model", "bth")
     failed_with(run, 4, "expected a model that reads expressions (there is: both, ", "lite", ", found `bth`")

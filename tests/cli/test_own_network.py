@@ -41,6 +41,7 @@ def test_the_example_is_listed_and_verified(models: Path) -> None:
     assert re.search(rf"^{NAME} +ok ", verified.stdout, re.MULTILINE)
 
 
+@pytest.mark.slow
 def test_an_entry_without_its_card_is_not_verified(models: Path, entry: dict[str, Any], tmp_path: Path) -> None:
     folder = folder_with(tmp_path, NAME, entry, (models / entry["file"]).read_bytes())
     (folder / entry["card"]).unlink()
@@ -51,6 +52,7 @@ def test_an_entry_without_its_card_is_not_verified(models: Path, entry: dict[str
     )
 
 
+@pytest.mark.slow
 def test_the_example_runs(models: Path) -> None:
     run = edge_fer_cli(
         "run", "--camera", "sample", "--models", str(models), "--model", NAME, "--max-frames", "5", "--format", "json"
@@ -72,6 +74,7 @@ def test_doctor_checks_it(models: Path, entry: dict[str, Any], tmp_path: Path) -
     assert re.search(r"^fail +models +expected probabilities from `my_network`", found, re.MULTILINE)
 
 
+@pytest.mark.slow
 def test_a_wrong_entry_ends_a_run_before_the_camera_is_opened(entry: dict[str, Any], tmp_path: Path) -> None:
     content = onnx_networks.classifier(7, side=224, features=1280)
     models = folder_with(tmp_path, NAME, entry, content)

@@ -101,6 +101,7 @@ def test_a_compiled_model_and_its_hash_are_in_the_manifest(stub: Path) -> None:
     assert (folder / "tiny_edgetpu.log").read_text() == SUCCESS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("log", "message"), [(ON_CPU, "found 2 on the CPU"), (NOT_CACHED, "none cached and")], ids=["cpu", "not cached"]
 )

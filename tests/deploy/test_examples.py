@@ -75,6 +75,7 @@ def load(name: str) -> Any:
     return module
 
 
+@pytest.mark.slow
 def test_a_folder_becomes_a_table(tmp_path: Path) -> None:
     scene = crowd_scene(seed=3, faces=2, frames=1).render(0)
     (tmp_path / os.fsdecode(b"\xff.bmp")).write_bytes(cv2.imencode(".bmp", scene)[1].tobytes())
@@ -101,6 +102,7 @@ def test_a_smile_counts_once_when_it_has_lasted() -> None:
     assert smiles.new(make_reading(faces=(unsure,), captured_ns=10**10)) == []
 
 
+@pytest.mark.slow
 def test_the_drone_reacts_to_the_smiles_of_the_sample() -> None:
     command = [sys.executable, "-u", EXAMPLES / "smile.py", "--camera", "sample"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as example:

@@ -18,7 +18,7 @@ from edge_fer.schema import SinkStatus, StageTime
 from edge_fer.settings import load_settings
 from tests.support import ROOT
 from tests.support.http_site import ask, serving
-from tests.support.records import make_face_reading, make_reading, make_status
+from tests.support.records import make_face_reading, make_reading, make_status, make_track
 
 GRAFANA = ROOT / "deploy/grafana"
 DASHBOARD = json.loads((GRAFANA / "dashboard.json").read_text())
@@ -42,6 +42,7 @@ def served() -> Served:
     )
     with serving() as sink:
         sink.publish(status, None)
+        sink.publish(make_track(), None)
         sink.publish(make_reading(faces=(make_face_reading(), make_face_reading(None, "unsure"))), None)
         text = ask(sink, "/metrics").body.decode()
     found: Served = defaultdict(lambda: defaultdict(set))

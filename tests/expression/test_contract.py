@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from edge_fer.expression import ExpressionModel
+from edge_fer.expression.classifier import open_network
 from edge_fer.expression.open_model import open_expression_model
 from edge_fer.settings import ClassifySettings
 from edge_fer.types import LABELS, AlignedFace
@@ -76,3 +78,17 @@ def test_it_forgets_tracks_that_it_never_saw(model: ExpressionModel) -> None:
     model.forget(frozenset({1, 2}))
     model.forget(frozenset())
     assert model.classify(face_for(model, 3)).origin == model.origin
+
+
+def test_features_come_through_child_processes_as_they_are(model: ExpressionModel, tmp_path: Path) -> None:
+    """What reads the features of a track must not notice which device a picture was read on."""
+    name = model.origin.model
+    expected = None
+    if name == TWO_INPUTS:
+        with open_network(two_inputs_store(tmp_path), name) as on_cpu:
+            expected = on_cpu.classify(face_for(model, 1)).features
+    found = model.classify(face_for(model, 1)).features
+    if expected is None:
+        assert found is None, "this one gives none"
+    else:
+        np.testing.assert_array_equal(found, expected)

@@ -54,7 +54,11 @@ def test_it_reads_the_picture_and_what_was_made_of_it(store: ModelStore) -> None
         features = (face()[28, np.arange(8) * 7] - 129.5) * 0.1  # the file's output: pixels of the middle row
         expected = BranchLayers(dense_layers()).logits(features, hand_made)
         np.testing.assert_allclose(classifier.values(face()), expected, atol=0.1)
-        assert sum(classifier.classify(AlignedFace.of_crop(face())).probabilities) == pytest.approx(1)
+        expression = classifier.classify(AlignedFace.of_crop(face()))
+        assert sum(expression.probabilities) == pytest.approx(1)
+        assert expression.features is not None
+        assert expression.features.dtype == np.float32
+        np.testing.assert_allclose(expression.features, features, atol=0.06)
 
 
 def test_a_face_in_colour_is_read_by_its_grey(store: ModelStore) -> None:

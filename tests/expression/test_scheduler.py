@@ -17,6 +17,7 @@ from edge_fer.expression.scheduler import Classification, ClassificationSchedule
 from edge_fer.status.monitor import Monitor
 from edge_fer.types import LABELS, AlignedFace, Expression, Origin, Quality, Track
 from tests.support.records import face_at
+from tests.support.waiting import wait_until
 
 MS = 1_000_000
 GOOD = Quality(eye_distance=30, blur=0.02, yaw=0, pitch=0)
@@ -129,6 +130,18 @@ def test_a_face_out_of_view_is_forgotten_only_when_told() -> None:
         assert set(scheduler.classifications()) == {1, 2}
         scheduler.keep(frozenset({2}))
         assert set(scheduler.classifications()) == {2}
+
+
+def test_a_face_that_ends_while_it_is_read_is_forgotten_once_more_by_the_model() -> None:
+    """Else what the model remembers of that last answer would stay for good."""
+    with reading() as (scheduler, reader, _):
+        scheduler.offer([crop_of(1, 10)])
+        assert reader.asked.get(timeout=5) == 10
+        scheduler.keep(frozenset())
+        assert reader.forgotten == [frozenset({1})]
+        reader.answers.put(None)
+        wait_until(lambda: reader.forgotten == [frozenset({1})] * 2)
+        assert scheduler.classifications() == {}
 
 
 def test_what_the_device_fails_with_is_told_to_whoever_asks() -> None:

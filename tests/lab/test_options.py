@@ -9,6 +9,9 @@ import pytest
 
 from edge_fer.errors import ModelError
 from edge_fer.lab.cli.options import model_of
+from edge_fer.settings import ClassifySettings
+
+USUAL = ClassifySettings().model
 
 
 def store_of(**tasks: str) -> Any:
@@ -18,9 +21,9 @@ def store_of(**tasks: str) -> Any:
 @pytest.mark.parametrize(
     ("asked", "tasks", "name"),
     [
-        (None, {"se_resnet50": "classify", "lite": "classify"}, "se_resnet50"),
+        (None, {"other": "classify", USUAL: "classify"}, USUAL),
         (None, {"mine": "classify", "mtcnn_pnet": "propose"}, "mine"),
-        ("lite", {"se_resnet50": "classify", "lite": "classify"}, "lite"),
+        ("other", {"other": "classify", USUAL: "classify"}, "other"),
         ("gone", {"mine": "classify"}, "gone"),  # whose absence its reader tells
     ],
 )

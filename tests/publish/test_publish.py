@@ -15,7 +15,7 @@ from edge_fer.publish.stdout import Stdout
 from edge_fer.publish.text import TextLine, _Summary
 from edge_fer.schema import Record, json_schema, to_json
 from edge_fer.types import LABELS
-from tests.support.records import make_face_reading, make_reading, make_status
+from tests.support.records import make_face_reading, make_reading, make_status, make_track
 
 PICTURE = np.full((360, 640, 3), 90, np.uint8)
 
@@ -32,7 +32,7 @@ def test_a_reading_is_the_documented_record() -> None:
     (face,) = record["faces"]
     assert list(face) == [
         "id", "box", "score", "landmarks", "label", "confidence", "probabilities", "label_age_ms", "why",
-        "smoothed", "pose", "region",
+        "smoothed", "pose", "region", "track",
     ]  # fmt: skip
     assert face["box"] == [100, 50, 80, 80]
     assert list(face["landmarks"]) == ["left_eye", "right_eye", "nose", "mouth_left", "mouth_right"]
@@ -50,7 +50,22 @@ def test_a_status_is_the_documented_record() -> None:
     assert record["schema"] == "edge-fer/status/1"
 
 
-@pytest.mark.parametrize("record", [make_reading(faces=(make_face_reading(),)), make_status()])
+def test_a_track_is_the_documented_record() -> None:
+    """Byte for byte: what people have archived must be read for good."""
+    assert to_json(make_track(label=None)) == (
+        '{"schema":"edge-fer/track/1","device":"drone-7","run":"3f0c","id":7,"source":"sample","source_file":null,'
+        '"model":"se_resnet50","first_at":"2026-11-21T20:23:49.123Z","first_ns":1000000000,"first_position_ms":null,'
+        '"last_at":"2026-11-21T20:23:53.323Z","last_ns":5200000000,"last_position_ms":null,"clock_synced":true,'
+        '"duration_ms":4200.0,"frames_seen":126,"frames_read":120,"label":null,"confidence":0.93,'
+        '"probabilities":{"anger":0.0117,"disgust":0.0117,"fear":0.0117,'
+        '"happiness":0.93,"sadness":0.0117,"surprise":0.0117,'
+        '"neutral":0.0117},'
+        '"shares":{"anger":0.0,"disgust":0.0,"fear":0.0,"happiness":0.65,"sadness":0.0,"surprise":0.25,"neutral":0.0},'
+        '"withheld":0.1,"pose":{"yaw":-3.5,"pitch":8.0,"roll":1.2},"best_frame":42}'
+    )
+
+
+@pytest.mark.parametrize("record", [make_reading(faces=(make_face_reading(),)), make_status(), make_track()])
 def test_the_schema_requires_every_field_of_a_record(record: Record) -> None:
     schema: Any = json_schema()[record.schema]
     content = json.loads(to_json(record))
@@ -86,6 +101,25 @@ def test_text_lives_on_one_line_of_a_terminal() -> None:
     assert summary == "2 frames, 3 dropped, 1 face: 1 happiness"
     assert "detect 27.1/31.9" in stages
     assert rest == ""
+
+
+def test_a_face_that_has_left_has_a_line_of_its_own() -> None:
+    written: list[str] = []
+    sink = TextLine(written.append, in_place=True)
+    sink.publish(make_reading(), PICTURE)
+    sink.publish(make_track(), None)
+    sink.publish(make_track(8, label=None), None)
+    film = replace(make_track(9), source_file="/clips/a.mp4", last_position_ms=33.3)
+    sink.publish(film, None)
+    sink.publish(replace(film, last_position_ms=None), None)
+    lines = "".join(written).split("\n")
+    assert lines[0].endswith("no face"), "the last reading stays readable"
+    assert lines[1:] == [
+        "[7] was in view for 4.2 s: happiness 93%",
+        "[8] was in view for 4.2 s: no label",
+        "[9] was in view for 4.2 s: happiness 93%",
+        "",
+    ], "and nobody leaves a picture of its own"
 
 
 def test_each_picture_of_a_folder_has_a_line_with_its_name() -> None:

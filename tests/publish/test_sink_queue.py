@@ -10,9 +10,9 @@ import pytest
 from edge_fer.errors import OutputError
 from edge_fer.publish import Sink
 from edge_fer.publish.sink_queue import SinkQueue
-from edge_fer.schema import Reading, Record, SinkStatus
+from edge_fer.schema import Reading, Record, SinkStatus, TrackRecord
 from edge_fer.types import Image
-from tests.support.records import make_reading, make_status
+from tests.support.records import make_reading, make_status, make_track
 from tests.support.waiting import Clock, wait_until
 
 PICTURE = np.zeros((4, 4, 3), np.uint8)
@@ -28,6 +28,7 @@ class Gated(Sink):
     def __init__(self) -> None:
         self.gate, self.inside = threading.Event(), threading.Event()
         self.frames: list[int] = []
+        self.tracks: list[int] = []
         self.images: list[Image | None] = []
         self.closed_in = ""
         self.fails: Callable[[int], Exception | None] = lambda _: None
@@ -35,6 +36,9 @@ class Gated(Sink):
     def publish(self, record: Record, image: Image | None) -> None:
         self.inside.set()
         assert self.gate.wait(10)
+        if isinstance(record, TrackRecord):
+            self.tracks.append(record.id)
+            return
         assert isinstance(record, Reading)
         error = self.fails(record.frame)
         if error is not None:
@@ -52,6 +56,33 @@ def fill(queue: SinkQueue, sink: Gated) -> None:
     assert sink.inside.wait(10)
     for frame in range(1, 6):
         queue.publish(make_reading(frame), PICTURE)
+
+
+def test_faces_that_have_left_do_not_give_way_to_readings_nor_readings_to_them() -> None:
+    """Many may leave at once, and a sink with few places, as where pictures wait, shall miss none of them."""
+    sink = Gated()
+    queue = SinkQueue(sink, essential=False)
+    queue.publish(make_reading(0), PICTURE)
+    assert sink.inside.wait(10)
+    for number in range(300):
+        queue.publish(make_track(number), None)
+        queue.publish(make_reading(number + 1), PICTURE)
+    assert queue.condition.dropped == 298 + 44
+    sink.gate.set()
+    queue.close()
+    assert sink.frames == [0, 299, 300]
+    assert sink.tracks == list(range(44, 300))
+
+
+def test_a_sink_without_statuses_gets_no_tracks() -> None:
+    sink = Gated()
+    sink.statuses = False
+    sink.gate.set()
+    queue = SinkQueue(sink, essential=False)
+    queue.publish(make_track(), None)
+    queue.publish(make_reading(1), PICTURE)
+    queue.close()
+    assert (sink.tracks, sink.frames) == ([], [1])
 
 
 def test_a_slow_sink_loses_the_oldest_and_the_loss_is_counted() -> None:

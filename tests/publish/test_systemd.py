@@ -8,7 +8,7 @@ import pytest
 
 from edge_fer.errors import OutputError
 from edge_fer.publish.systemd import Notifier, SystemdSink, summary
-from tests.support.records import make_face_reading, make_reading, make_status
+from tests.support.records import make_face_reading, make_reading, make_status, make_track
 from tests.support.waiting import Clock
 
 
@@ -119,6 +119,15 @@ def test_what_the_manager_did_not_take_is_told_again(manager: Manager) -> None:
     assert manager.received()[0][1:] == ["READY=1"]
     manager.close()
     assert not notifier.notify("STATUS=nobody there"), "while it starts anew, as after an upgrade"
+    notifier.close()
+
+
+def test_a_face_that_has_left_says_nothing_of_the_service(manager: Manager) -> None:
+    notifier = Notifier({"NOTIFY_SOCKET": str(manager.path)})
+    sink = SystemdSink(notifier, Clock(100.0))
+    sink.publish(make_track(), None)
+    sink.publish(make_status("starting", "opening 0"), None)
+    assert manager.received() == [["STATUS=starting: opening 0"]]
     notifier.close()
 
 

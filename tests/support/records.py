@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edge_fer.schema import FaceReading, Reading, StageTime, Status
+from edge_fer.schema import FaceReading, Pose, Reading, StageTime, Status, TrackRecord
 from edge_fer.types import LABELS, Box, Face, Landmarks, Point
 
 
@@ -66,4 +66,35 @@ def make_status(state: str = "running", message: str = "reading frames") -> Stat
         stages={"detect": StageTime(150, 27.13, 31.9)},
         temperatures={},
         message=message,
+    )
+
+
+def make_track(number: int = 7, label: str | None = "happiness") -> TrackRecord:
+    """A face that was in view for 4.2 s, 93 % of the probability on happiness; a tenth of the time without a label."""
+    probabilities = {name: 0.93 if name == "happiness" else 0.0117 for name in LABELS}
+    shares = {name: {"happiness": 0.65, "surprise": 0.25}.get(name, 0.0) for name in LABELS}
+    return TrackRecord(
+        device="drone-7",
+        run="3f0c",
+        id=number,
+        source="sample",
+        source_file=None,
+        model="se_resnet50",
+        first_at="2026-11-21T20:23:49.123Z",
+        first_ns=10**9,
+        first_position_ms=None,
+        last_at="2026-11-21T20:23:53.323Z",
+        last_ns=5_200_000_000,
+        last_position_ms=None,
+        clock_synced=True,
+        duration_ms=4200.0,
+        frames_seen=126,
+        frames_read=120,
+        label=label,
+        confidence=0.93,
+        probabilities=probabilities,
+        shares=shares,
+        withheld=0.1,
+        pose=Pose(-3.5, 8.0, 1.2),
+        best_frame=42,
     )

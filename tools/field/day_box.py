@@ -61,7 +61,7 @@ class ReceivedRecords:
                 self.readings.append((record["run"], record["frame"]))
                 if not record["degraded"]:
                     self.newest_ns = record["captured_ns"]
-            elif "mqtt" in record["sinks"]:
+            elif record["schema"].startswith("edge-fer/status/") and "mqtt" in record["sinks"]:
                 self.restarts[record["run"]] = record["restarts"]
                 self.dropped[record["run"]] = record["sinks"]["mqtt"]["dropped"]
 

@@ -84,7 +84,7 @@ class Observed:
                 record = json.loads(line)
                 if record["schema"].startswith("edge-fer/status/"):
                     self._compare(record)
-                else:
+                elif record["schema"].startswith("edge-fer/reading/"):
                     self._readings[record["run"]] += 1
                 self.made[record["run"]] += 1
         self.ended.set()

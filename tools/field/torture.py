@@ -34,7 +34,7 @@ from edge_fer.inference.manifest_parts import FailoverSpec
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.pipeline import Pipeline
 from edge_fer.publish import Sink
-from edge_fer.schema import Reading, Record, Status
+from edge_fer.schema import Reading, Record, Status, TrackRecord
 from edge_fer.settings import Settings, load_settings
 from edge_fer.status.monitor import STAGES, Monitor
 from edge_fer.synthetic.scenes import crowd_scene
@@ -162,6 +162,8 @@ class Kept(Sink):
         if isinstance(record, Status):
             self.recovery = record.recovery
             self.returned += "is back" in record.message
+            return
+        if isinstance(record, TrackRecord):
             return
         assert isinstance(record, Reading)
         self.times.append(time.monotonic())

@@ -13,7 +13,16 @@ from typing_extensions import Self
 from edge_fer.capture.sources import MAX_PIXELS, SourceFrame
 from edge_fer.capture.sources.pixels import decode, row_bytes
 from edge_fer.common.text import redact
-from edge_fer.errors import SourceError, SourceLost, WorkerCrashed, WorkerError, WorkerFailed, WorkerTimeout
+from edge_fer.errors import (
+    SourceError,
+    SourceLost,
+    SourceRefused,
+    WorkerCrashed,
+    WorkerError,
+    WorkerFailed,
+    WorkerRefused,
+    WorkerTimeout,
+)
 from edge_fer.process.reply import Reply
 from edge_fer.process.worker import Worker
 from edge_fer.settings import CaptureSettings
@@ -96,6 +105,7 @@ class ChildSource:
 
     Raises:
         SourceError: when it does not open, or gives no frame, within the deadline.
+        SourceRefused: when it refuses the user or the password.
     """
 
     live = True
@@ -124,7 +134,8 @@ class ChildSource:
             ) from error
         except WorkerError as error:
             self._worker.kill()
-            raise SourceError(f"expected to open {self.name}, found: {self._reason(error, hint)}") from error
+            kind = SourceRefused if isinstance(error, WorkerRefused) else SourceError
+            raise kind(f"expected to open {self.name}, found: {self._reason(error, hint)}") from error
         self.fps: float | None = self.info.fps
 
     def read(self) -> SourceFrame:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from edge_fer.capture.sources.film.film import Film, FilmFrame
 from edge_fer.capture.sources.hand_over import write_frame
+from edge_fer.capture.sources.refusal import LoginRefused
 from edge_fer.process.child import Memory
 
 _OPTIONS = {
@@ -18,6 +19,7 @@ _HINTS = {
     "403": "this user may not see it: check its rights in the camera's settings",
     "404": "check the path: the camera's manual names that of its stream",
 }
+_REFUSED = ("401", "403")
 
 
 class Stream:
@@ -32,6 +34,7 @@ class Stream:
 
     Raises:
         OSError: when it cannot be opened or gives no frame.
+        LoginRefused: when it refuses the user or the password.
     """
 
     def __init__(
@@ -47,7 +50,9 @@ class Stream:
         try:
             self._film = Film(address, live=True, options={**_OPTIONS, **(options or {})}, timeouts_s=timeouts_s)
         except OSError as error:
-            raise OSError(_hinted(f"it cannot be opened ({error.strerror or error})")) from error
+            reason = f"it cannot be opened ({error.strerror or error})"
+            kind = LoginRefused if any(f" {code} " in reason for code in _REFUSED) else OSError
+            raise kind(_hinted(reason)) from error
         self._frames, self._lost_told = self._film.frames(), 0
         self._first: FilmFrame | None = self._next("it opens, but gives no picture")
         self.info = {"fps": self._film.fps}

@@ -92,7 +92,8 @@ def _measure(
     frames = frames_of(tracks, spoiled, temperature)
     chances = baselines(frames)
     if tracks.faults:
-        chances["mean of the frames that are not spoiled"] = _clean_mean(frames, spoiled)
+        # What a way could give that knew which frames are spoiled.
+        chances["mean of the frames that are not spoiled"] = _mean_of(frames.probabilities, ~spoiled)
     auc = None
     for name, read in readers.items():
         chances[name], weights = read(tracks, spoiled)
@@ -128,15 +129,16 @@ def baselines(frames: Frames) -> dict[MethodName, Logits]:
     return {
         "mean of logits": softmax(frames.logits.mean(axis=1)),
         "mean of probabilities": probabilities.mean(axis=1),
+        "mean of good frames": _mean_of(frames.probabilities, frames.edges <= (SmoothSettings().max_blur or np.inf)),
         "sharpest frame": probabilities[np.arange(len(sharpest)), sharpest],
         "weighted by sharpness": (weights[..., None] * probabilities).sum(axis=1),
     }
 
 
-def _clean_mean(frames: Frames, spoiled: NDArray[np.bool_]) -> Logits:
-    """What a way could give that knew which frames are spoiled: the mean of the probabilities of the others."""
-    weights = np.where(spoiled.all(axis=1, keepdims=True), True, ~spoiled)
-    return np.asarray((weights[..., None] * frames.probabilities).sum(axis=1) / weights.sum(axis=1, keepdims=True))
+def _mean_of(probabilities: NDArray[np.float64], chosen: NDArray[np.bool_]) -> Logits:
+    """The mean `(n, 7)` of the probabilities of chosen frames, `(n, frames)`; of all where a track has none."""
+    weights = np.where(chosen.any(axis=1, keepdims=True), chosen, True)
+    return np.asarray((weights[..., None] * probabilities).sum(axis=1) / weights.sum(axis=1, keepdims=True))
 
 
 def smoothed(frames: Frames) -> Labels:

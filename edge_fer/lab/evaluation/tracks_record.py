@@ -15,6 +15,7 @@ from edge_fer.lab.files import Record
 MethodName = Literal[
     "mean of logits",
     "mean of probabilities",
+    "mean of good frames",
     "smoother",
     "sharpest frame",
     "weighted by sharpness",
@@ -22,7 +23,9 @@ MethodName = Literal[
     "attention",
     "mean of the frames that are not spoiled",
 ]
-"""How one label is made of what a classifier says of each frame; the last one knows what no way can know."""
+"""How one label is made of what a classifier says of each frame. Good frames are those that are sharp enough to show a
+label: their mean is what the runtime takes where there is no attention. The last way knows what no way can know.
+"""
 
 BASELINE: MethodName = "mean of probabilities"
 """What the others are held against; Kahou et al., 2016."""

@@ -25,6 +25,7 @@ from edge_fer.lab.export.calibration import calibration_faces, coloured
 from edge_fer.lab.export.convert import check_agreement, convert, parameters
 from edge_fer.lab.export.deployed import deployed, feature_width
 from edge_fer.lab.export.export_record import Export, ThresholdOrigin, Validation, range_choice, worst_layers
+from edge_fer.lab.export.golden_seeds import choose_golden_seeds
 from edge_fer.lab.export.job import Job
 from edge_fer.lab.export.layer_errors import compare_layers
 from edge_fer.lab.export.model_card import classifier_card
@@ -111,7 +112,9 @@ def export_classifier(job: Job, folder: Path, store: ModelStore, report: Reporte
     )
     region = None if views.where is None else write_region(folder, name, views.where)
     branch = None if job.second is None else job.second.write(folder, name)
-    spec = _spec(job, measured, artefact, region, branch)
+    failover, difference = choose_golden_seeds(choice.model, views, job, measured.temperature)
+    report.say(f"{name}: of its two golden faces, one probability differs by {difference:.2f}")
+    spec = _spec(job, measured, artefact, region, branch).model_copy(update={"failover": failover})
     if plan.float_file is not None:
         write_artefact(plan.float_file.parent, plan.float_file.stem, float_model)
     write_record(folder / f"{name}.export.json", facts)

@@ -11,10 +11,15 @@ from dataclasses import dataclass, field
 from pydantic import TypeAdapter
 
 from edge_fer.publish.http.latest_records import Health, LatestRecords
-from edge_fer.schema import Reading, Record, Status, to_json
+from edge_fer.schema import Reading, Record, Status, TrackRecord, to_json
+
+_NAMES: dict[type[Record], str] = {Reading: "reading", Status: "status", TrackRecord: "track"}
 
 _ROUND_S = 0.002
 """Added between two rounds for each further subscriber, seconds."""
+
+_TRACKS = 20
+"""Of faces that have left: so many are told again to each new subscriber."""
 
 HEALTH: TypeAdapter[Health] = TypeAdapter(Health)
 
@@ -24,7 +29,7 @@ class Message:
     """One record as it is sent.
 
     Attributes:
-        name: `reading`, `status` or `health`.
+        name: `reading`, `status`, `track` or `health`.
         text: the record as JSON.
         event: the same as a server-sent event.
     """
@@ -41,7 +46,7 @@ def message(record: Record | Health) -> Message:
     """Encode a record."""
     if isinstance(record, Health):
         return Message("health", HEALTH.dump_json(record).decode())
-    return Message("reading" if isinstance(record, Reading) else "status", to_json(record))
+    return Message(_NAMES[type(record)], to_json(record))
 
 
 class Subscriber:
@@ -120,12 +125,16 @@ class Hub:
         self._limit, self._latest, self._health_every_s = limit, latest, health_every_s
         self._subscribers: set[Subscriber] = set()
         self._newest: dict[type[Record], Record] = {}
+        self._tracks: deque[TrackRecord] = deque(maxlen=max(min(_TRACKS, limit - 2), 0))  # which leaves room for both
         self._flush_timer: asyncio.TimerHandle | None = None
         self._health_timer: asyncio.TimerHandle | None = None
 
     def publish(self, record: Record) -> None:
         """Queue a record for every subscriber."""
-        self._newest[type(record)] = record
+        if isinstance(record, TrackRecord):
+            self._tracks.append(record)
+        else:
+            self._newest[type(record)] = record
         if not self._subscribers:
             return
         sent = message(record)
@@ -137,8 +146,10 @@ class Hub:
 
     @contextmanager
     def subscribe(self) -> Iterator[Subscriber]:
-        """A new subscriber while the context lasts; it starts with the newest status and reading."""
+        """A new subscriber while the context lasts; it starts with the last tracks, newest status and reading."""
         subscriber = Subscriber(self._limit, self._latest)
+        for track in self._tracks:
+            subscriber.put(message(track))
         for kind in (Status, Reading):
             if kind in self._newest:
                 subscriber.put(message(self._newest[kind]))

@@ -58,7 +58,7 @@ class _Latest(NamedTuple):
 
     reading: Reading | None
     status: Status | None
-    newest: Record | None
+    newest: Reading | Status | None
     read_s: float
     newest_s: float
 
@@ -80,11 +80,11 @@ class LatestRecords:
         self._latest = _Latest(None, None, None, now, now)
 
     def update(self, record: Record) -> None:
-        """Take the next record of the run."""
+        """Take the next record of the run; that of a face that has left says nothing of how the run is now."""
         now = self._clock()
         if isinstance(record, Reading):
             self._latest = self._latest._replace(reading=record, newest=record, read_s=now, newest_s=now)
-        else:
+        elif isinstance(record, Status):
             self._latest = self._latest._replace(status=record, newest=record, newest_s=now)
 
     @property
@@ -93,8 +93,8 @@ class LatestRecords:
         return self._latest.status
 
     @property
-    def newest(self) -> Record | None:
-        """The last record; None before the first."""
+    def newest(self) -> Reading | Status | None:
+        """The last reading or status; None before the first."""
         return self._latest.newest
 
     @property

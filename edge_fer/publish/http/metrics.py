@@ -24,11 +24,13 @@ from prometheus_client.registry import Collector
 
 from edge_fer.common.version import VERSION
 from edge_fer.publish.http.latest_records import LatestRecords
-from edge_fer.schema import Reading, Record, SinkState, State, Status
+from edge_fer.schema import Reading, Record, SinkState, State, Status, TrackRecord
 from edge_fer.types import LABELS, Why
 
 _AGE_S = (0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0)
 _LABEL_AGE_S = (*_AGE_S, 10.0, 30.0)
+_TRACK_S = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3600.0)
+_NO_LABEL = "none"
 _DEGRADED = (
     "Whether something is replaced or not as it should be: an Edge TPU that is away, heat, "
     "a black or white picture, a stuck loop, a sink in trouble."
@@ -62,15 +64,27 @@ class Metrics:
             "edge_fer_label_age_seconds", "From capture of what a label was read from to publishing.",
             buckets=_LABEL_AGE_S, **own,
         )  # fmt: skip
+        self._tracks = Counter("edge_fer_tracks", "Faces that have left, by the label of all.", ["label"], **own)
+        self._track_time = Histogram(
+            "edge_fer_track_duration_seconds", "From the first frame that shows a face to the last.",
+            buckets=_TRACK_S, **own,
+        )  # fmt: skip
         for label in LABELS:
             self._labels.labels(label)
+            self._tracks.labels(label)
+        self._tracks.labels(_NO_LABEL)
         for why in get_args(Why):
             self._abstentions.labels(why)
 
     def count(self, record: Record) -> None:
         """Count a record; from the sink's thread."""
-        if not isinstance(record, Reading):
-            return
+        if isinstance(record, TrackRecord):
+            self._tracks.labels(record.label or _NO_LABEL).inc()
+            self._track_time.observe(record.duration_ms / 1e3)
+        elif isinstance(record, Reading):
+            self._count_reading(record)
+
+    def _count_reading(self, record: Reading) -> None:
         self._readings.inc()
         self._age.observe(record.age_ms / 1e3)
         for face in record.faces:
@@ -134,7 +148,7 @@ def counter(name: str, what: str, value: float) -> Metric:
     return CounterMetricFamily(f"edge_fer_{name}", what, value)
 
 
-def _of_any(record: Record) -> Iterator[Metric]:
+def _of_any(record: Reading | Status) -> Iterator[Metric]:
     yield InfoMetricFamily(
         "edge_fer", "What runs, and on what.",
         {"version": VERSION, "device": record.device, "model": record.model, "backend": record.backend},

@@ -59,7 +59,7 @@ class HttpState:
         """Take the next record; from the sink's thread.
 
         Args:
-            record: a reading or a status.
+            record: a reading, a status, or the track of a face that has left.
             image: see `edge_fer.publish.Sink.publish`.
         """
         self.latest.update(record)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from edge_fer.schema import Reading, Record
+from edge_fer.schema import Reading, Record, Status
 
 FAULT_INTERVAL_S = 5.0
 """Seconds between two texts about the same fault, at least, so that a loose plug leaves the link to the faces."""
@@ -51,12 +51,15 @@ class Faults:
         if isinstance(record, Reading):
             self._set(_CAMERA, None)
             self._set(_DEGRADED, record.reason)
-            return
-        if record.state == "waiting_for_camera":
-            self._set(_CAMERA, record.message)
-        elif record.state in {"running", "degraded"}:
+        elif isinstance(record, Status):
+            self._update_status(record)
+
+    def _update_status(self, status: Status) -> None:
+        if status.state == "waiting_for_camera":
+            self._set(_CAMERA, status.message)
+        elif status.state in {"running", "degraded"}:
             self._set(_CAMERA, None)
-        for name, sink in record.sinks.items():
+        for name, sink in status.sinks.items():
             if name != self._name:
                 self._set(f"{name} failed", (sink.reason or "") if sink.state == "failed" else None)
 

@@ -17,6 +17,7 @@ from edge_fer.publish.mavlink.budget import Budget
 from edge_fer.publish.mavlink.computer import OnboardComputer
 from edge_fer.publish.mavlink.faults import FAULT_INTERVAL_S
 from edge_fer.publish.mavlink.topics import ComputerStatus, Faces, Heartbeat, NamedValues, StatusText, Topic
+from edge_fer.publish.mavlink.track_topic import Tracks
 from edge_fer.schema import Record
 from edge_fer.settings import MavlinkSettings
 
@@ -49,6 +50,7 @@ class MessageScheduler:
         self._mav.robust_parsing = True
         self._autopilot = Autopilot(dialect, settings.system_id, round(settings.timesync_ms * 1e6), attitude)
         self._faces = Faces(dialect, settings.payload_type, self._autopilot.timesync.offset_ns)
+        self._tracks = Tracks(dialect, settings.payload_type + 1)
         # In order of priority: a topic that must wait for the budget is not overtaken by those after it.
         self._topics: tuple[Topic, ...] = (
             TimesyncReply(dialect, self._autopilot),
@@ -57,6 +59,7 @@ class MessageScheduler:
             TimesyncRequest(dialect, self._autopilot),
             ComputerStatus(dialect, settings.computer_s, computer),
             NamedValues(dialect, settings.values_s),
+            self._tracks,
             self._faces,
         )
         largest = max(topic.size for topic in self._topics)
@@ -66,6 +69,16 @@ class MessageScheduler:
     def left_out(self) -> int:
         """Faces of readings that were not sent because the budget had no room."""
         return self._faces.left_out
+
+    @property
+    def has_tracks(self) -> bool:
+        """Whether records of faces that have left are still to be sent."""
+        return self._tracks.waiting > 0
+
+    @property
+    def left_out_tracks(self) -> int:
+        """Records of faces that have left that were not sent because the budget had no room."""
+        return self._tracks.left_out + self._tracks.waiting
 
     def update(self, record: Record) -> None:
         """Take the next record of the run."""

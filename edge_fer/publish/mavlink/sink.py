@@ -33,6 +33,9 @@ from edge_fer.types import Image
 STOP_S = 6.0  # longer than `udp.RESOLVE_S`, since a host name may be looked up
 """`Mavlink.close` waits so long for the thread, and raises when it has not ended, seconds."""
 
+_LAST_S = 0.5
+"""So long faces that have left are still told of once the sink is closed."""
+
 Opener = Callable[[str], Link]
 
 _log = logging.getLogger(__name__)
@@ -115,6 +118,8 @@ class Mavlink(Sink):
         os.close(self._woken)
         if left_out := self._scheduler.left_out:  # the thread has ended, so no lock is needed
             _log.info("mavlink: %d faces were left out, as the budget had no room for them", left_out)
+        if left_out := self._scheduler.left_out_tracks:
+            _log.info("mavlink: what was seen of %d faces that had left was not sent: there was no time", left_out)
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -142,6 +147,13 @@ class Mavlink(Sink):
                 elif content := link.read():
                     with self._scheduler_lock:
                         self._scheduler.receive(content)
+        self._send_last(link)
+
+    def _send_last(self, link: Link) -> None:
+        """Send what was seen of the faces that were in view as the run ended, as far as the budget goes."""
+        end = time.monotonic() + _LAST_S
+        while self._scheduler.has_tracks and time.monotonic() < end:
+            time.sleep(min(self._send_due(link), 0.05))
 
     def _send_due(self, link: Link) -> float:
         """Send the packets that are due, and return the seconds after which there may be more."""

@@ -19,9 +19,11 @@ from edge_fer.types import LABELS
 Message = Any
 """A message; pymavlink's generator makes a class for each kind."""
 
+PAYLOAD = 128
+"""Bytes of a TUNNEL's payload."""
+
 _OVERHEAD = 12  # bytes of a MAVLink 2 packet beside its payload: header and checksum
 _VERSION = 3  # the version in a HEARTBEAT, for MAVLink 1 and 2 alike
-_PAYLOAD = 128  # bytes of a TUNNEL's payload
 _MAX_TRACKS = 1024  # tracks whose last transmission is remembered
 
 
@@ -113,7 +115,10 @@ class Heartbeat(Periodic):
 
     def update(self, record: Record) -> None:
         """See `Topic`."""
-        self._state = "running" if isinstance(record, Reading) else record.state
+        if isinstance(record, Reading):
+            self._state = "running"
+        elif isinstance(record, Status):
+            self._state = record.state
 
     def on_link_up(self) -> None:
         """See `Topic`; the heartbeat that follows also shows whether the link accepts packets."""
@@ -253,7 +258,7 @@ class Faces(Topic):
         if len(self._sent) > _MAX_TRACKS:
             del self._sent[next(iter(self._sent))]
         payload = encode(tunnel_face(reading, face, now_ns, self._offset_ns(now_ns)))
-        return self._message(0, 0, self._payload_type, len(payload), payload.ljust(_PAYLOAD, b"\0"))
+        return self._message(0, 0, self._payload_type, len(payload), payload.ljust(PAYLOAD, b"\0"))
 
     def update(self, record: Record) -> None:
         """See `Topic`."""

@@ -55,8 +55,11 @@ _STRUCT = struct.Struct("<" + "".join(code for _, code in LAYOUT))
 SIZE = _STRUCT.size
 """Bytes of a payload of this version."""
 
+NO_LABEL = 0xFF
+"""In `label`: there is none."""
+
 _DEGRADED, _CLOCK_SYNCED, _FC_CLOCK, _READ = 1, 2, 4, 8  # bits of `flags`
-_NONE = 0xFF  # in `label`: there is none; in `why`: a reason without a number
+_NO_NUMBER = 0xFF  # in `why`: a reason without a number
 _UNKNOWN_AGE = 0xFFFF
 _WHYS: tuple[Why, ...] = get_args(Why)
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -123,8 +126,7 @@ def tunnel_face(reading: Reading, face: FaceReading, now_ns: int, offset_ns: int
         run=zlib.crc32(reading.run.encode()),
         frame=reading.frame,
         faces=len(reading.faces),
-        captured_us=(datetime.fromisoformat(reading.captured_at.replace("Z", "+00:00")) - _EPOCH)
-        // timedelta(microseconds=1),
+        captured_us=microseconds(reading.captured_at),
         clock_synced=reading.clock_synced,
         # A flight controller that started after the capture has no time for that moment.
         fc_captured_us=fc_captured_us if fc_captured_us is not None and fc_captured_us > 0 else None,
@@ -158,25 +160,25 @@ def encode(face: TunnelFace) -> bytes:
     return _STRUCT.pack(
         VERSION,
         flags,
-        _within(face.faces, 0, 0xFF),
-        _NONE if face.label is None else LABELS.index(face.label),
-        0 if face.why is None else _WHYS.index(face.why) + 1 if face.why in _WHYS else _NONE,
-        _to_byte(face.confidence),
-        _to_byte(face.score),
-        bytes(_to_byte(face.probabilities.get(label, 0.0)) for label in LABELS),
-        _within(face.age_ms, 0, 0xFFFF),
+        within(face.faces, 0, 0xFF),
+        NO_LABEL if face.label is None else LABELS.index(face.label),
+        0 if face.why is None else _WHYS.index(face.why) + 1 if face.why in _WHYS else _NO_NUMBER,
+        share_byte(face.confidence),
+        share_byte(face.score),
+        bytes(share_byte(face.probabilities.get(label, 0.0)) for label in LABELS),
+        within(face.age_ms, 0, 0xFFFF),
         face.run % 2**32,
         face.frame % 2**32,
         face.id % 2**32,
-        _UNKNOWN_AGE if face.label_age_ms is None else _within(face.label_age_ms, 0, _UNKNOWN_AGE - 1),
-        _within(face.box.x, -(2**15), 2**15 - 1),
-        _within(face.box.y, -(2**15), 2**15 - 1),
-        _within(face.box.width, 0, 0xFFFF),
-        _within(face.box.height, 0, 0xFFFF),
-        _within(face.size[0], 0, 0xFFFF),
-        _within(face.size[1], 0, 0xFFFF),
-        _within(face.captured_us, 0, 2**64 - 1),
-        _within(face.fc_captured_us or 0, 0, 2**64 - 1),
+        _UNKNOWN_AGE if face.label_age_ms is None else within(face.label_age_ms, 0, _UNKNOWN_AGE - 1),
+        within(face.box.x, -(2**15), 2**15 - 1),
+        within(face.box.y, -(2**15), 2**15 - 1),
+        within(face.box.width, 0, 0xFFFF),
+        within(face.box.height, 0, 0xFFFF),
+        within(face.size[0], 0, 0xFFFF),
+        within(face.size[1], 0, 0xFFFF),
+        within(face.captured_us, 0, 2**64 - 1),
+        within(face.fc_captured_us or 0, 0, 2**64 - 1),
     )
 
 
@@ -197,10 +199,8 @@ def decode(payload: Iterable[int]) -> TunnelFace:
             f"{version}; is it of payload type {PAYLOAD_TYPE}?"
         )
     read = dict(zip((name for name, _ in LAYOUT), _STRUCT.unpack_from(content), strict=True))
-    flags, label, why, label_age_ms = read["flags"], read["label"], read["why"], read["label_age_ms"]
-    if label != _NONE and label >= len(LABELS):
-        raise ValueError(f"expected a label below {len(LABELS)}, or {_NONE} for none, found {label}")
-    probabilities = {name: p / 255 for name, p in zip(LABELS, read["probabilities"], strict=True)}
+    flags, why, label_age_ms = read["flags"], read["why"], read["label_age_ms"]
+    probabilities = {name: read_share(p) for name, p in zip(LABELS, read["probabilities"], strict=True)}
     return TunnelFace(
         run=read["run"],
         frame=read["frame"],
@@ -213,20 +213,41 @@ def decode(payload: Iterable[int]) -> TunnelFace:
         size=(read["frame_width"], read["frame_height"]),
         id=read["id"],
         box=Box(read["x"], read["y"], read["width"], read["height"]),
-        score=read["score"] / 255,
-        label=None if label == _NONE else LABELS[label],
-        confidence=read["confidence"] / 255,
+        score=read_share(read["score"]),
+        label=read_label(read["label"]),
+        confidence=read_share(read["confidence"]),
         probabilities=probabilities if flags & _READ else {},
         label_age_ms=None if label_age_ms == _UNKNOWN_AGE else label_age_ms,
         why=None if why == 0 else _WHYS[why - 1] if why <= len(_WHYS) else "other",
     )
 
 
-def _to_byte(share: float) -> int:
+def microseconds(at: str) -> int:
+    """A moment of a record, UTC in ISO 8601, as microseconds since 1970."""
+    return (datetime.fromisoformat(at.replace("Z", "+00:00")) - _EPOCH) // timedelta(microseconds=1)
+
+
+def share_byte(share: float) -> int:
     """A share, 0..1, in steps of 1/255."""
-    return _within(share * 255, 0, 255)
+    return within(share * 255, 0, 255)
 
 
-def _within(value: float, least: int, most: int) -> int:
+def read_share(value: int) -> float:
+    """The share, 0..1, that a byte stands for."""
+    return value / 255
+
+
+def read_label(number: int) -> Label | None:
+    """The label that a byte stands for; None: there is none.
+
+    Raises:
+        ValueError: when there is no such label.
+    """
+    if number != NO_LABEL and number >= len(LABELS):
+        raise ValueError(f"expected a label below {len(LABELS)}, or {NO_LABEL} for none, found {number}")
+    return None if number == NO_LABEL else LABELS[number]
+
+
+def within(value: float, least: int, most: int) -> int:
     """The nearest whole number within a range."""
     return min(max(round(value), least), most)

@@ -13,7 +13,7 @@ from typing import get_args
 from edge_fer.common.version import VERSION
 from edge_fer.publish.mqtt.buffer import Message
 from edge_fer.publish.mqtt.identity import fitting
-from edge_fer.schema import FaceReading, Reading, Record, State
+from edge_fer.schema import FaceReading, Reading, Record, State, TrackRecord
 from edge_fer.types import LABELS
 
 NO_LABEL = "none"
@@ -116,6 +116,8 @@ class Summary:
             the one closest to the camera; null where there is none or the runtime abstains. `temperature` is the
             hottest sensor's, degrees Celsius; null where there is no sensor.
         """
+        if isinstance(record, TrackRecord):
+            return None
         if isinstance(record, Reading):
             self._faces = record.faces
             if self._clock() < self._next_s:

@@ -17,12 +17,14 @@ from edge_fer.publish.mqtt.homeassistant import Summary, discovery
 from edge_fer.publish.mqtt.identity import default_client_id, fitting
 from edge_fer.publish.mqtt.link import Link
 from edge_fer.publish.mqtt.link_times import DEFAULT_TIMES, LinkTimes
-from edge_fer.schema import Reading, Record, SinkStatus, Status, faces_to_json, to_json
+from edge_fer.schema import Reading, Record, SinkStatus, Status, TrackRecord, faces_to_json, to_json
 from edge_fer.settings import MqttSettings
 from edge_fer.types import Image
 
 ONLINE, OFFLINE = b"online", b"offline"
 """Payloads of the topic `availability`."""
+
+_TOPICS: dict[type[Record], str] = {Reading: "reading", Status: "status", TrackRecord: "track"}
 
 _SESSION_S = 86_400.0  # the broker keeps handshakes for at least so long, seconds
 _UNFIT = r"[+#/\0]"  # characters that one level of a topic cannot have
@@ -87,7 +89,7 @@ class Mqtt(Sink):
 
     def publish(self, record: Record, image: Image | None) -> None:
         """Take one record; see `edge_fer.publish.Sink.publish`."""
-        if isinstance(record, Status) or self._is_due(record):
+        if not isinstance(record, Reading) or self._is_due(record):
             payload = to_json(record).encode()
             self._buffer.put(list(self._messages(record, payload)))
             if isinstance(record, Status):
@@ -117,11 +119,8 @@ class Mqtt(Sink):
         self._link.wake()
 
     def _messages(self, record: Record, payload: bytes) -> Iterator[Message]:
-        if isinstance(record, Status):
-            yield self._message("status", payload)
-            return
-        yield self._message("reading", payload)
-        if self._settings.faces:
+        yield self._message(_TOPICS[type(record)], payload)
+        if isinstance(record, Reading) and self._settings.faces:
             for number, text in faces_to_json(record).items():
                 yield self._message(f"face/{number}", text.encode())
 

@@ -52,13 +52,14 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> ModelStore:
 
 @pytest.fixture
 def cpu(store: ModelStore) -> Iterator[Classifier]:
-    with open_classifier(ClassifySettings(backend="cpu"), store) as classifier:
+    with open_classifier(ClassifySettings(backend="cpu", model=TPU.model), store) as classifier:
         yield classifier
 
 
 def settings_for(tpu: FakeEdgeTpu, **changes: Any) -> ClassifySettings:
     usual: dict[str, Any] = {
-        "backend": "edgetpu", "edgetpu_library": str(library()), "sysfs": tpu.sysfs, "dev": tpu.dev,
+        "backend": "edgetpu", "model": TPU.model, "edgetpu_library": str(library()),
+        "sysfs": tpu.sysfs, "dev": tpu.dev,
         "deadline_ms": 2000, "retry_s": 0.01, "retry_max_s": 0.02, "park_s": 600, "check_every": 0,
     }  # fmt: skip
     return ClassifySettings(**{**usual, **changes})
@@ -358,7 +359,7 @@ def test_a_device_that_is_not_there_is_named_with_those_that_are(tpu: FakeEdgeTp
 
 
 def test_auto_without_an_edge_tpu_is_the_cpu_and_well(tmp_path: Path, store: ModelStore) -> None:
-    with open_expression_model(ClassifySettings(sysfs=tmp_path), store) as reader:
+    with open_expression_model(ClassifySettings(model=TPU.model, sysfs=tmp_path), store) as reader:
         assert reader.origin == Origin("se_resnet50", "cpu")
 
 

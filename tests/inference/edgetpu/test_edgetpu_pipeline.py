@@ -55,7 +55,7 @@ class Kept(Sink):
 def settings_for(tpu: FakeEdgeTpu, store: ModelStore) -> Settings:
     flags = {
         "backend": "edgetpu", "edgetpu_library": str(library()), "sysfs": str(tpu.sysfs), "dev": str(tpu.dev),
-        "deadline_ms": 2000, "retry_s": 0.01, "fallback_model": "lite",
+        "deadline_ms": 2000, "retry_s": 0.01, "model": "se_resnet50", "fallback_model": "lite",
     }  # fmt: skip
     dotted: dict[str, Any] = {f"classify.{name}": value for name, value in flags.items()}
     return load_settings(
@@ -129,6 +129,7 @@ def run(tmp_path: Path, tpu: FakeEdgeTpu, *arguments: str) -> subprocess.Complet
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_named_device_that_does_not_open_ends_with_5_and_one_line(tmp_path: Path) -> None:
     twin_store(tmp_path)
     with FakeEdgeTpu(tmp_path / "tpu").present() as tpu:

@@ -12,17 +12,22 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from edge_fer.errors import ModelError
+from edge_fer import EdgeFer
+from edge_fer.errors import ModelError, SourceError
 from edge_fer.expression.attention import open_attention
 from edge_fer.expression.verify import verify_classifier
 from edge_fer.inference import open_backend
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.lab.cli.app import app
 from edge_fer.lab.datasets.faults import draw_faults
+from edge_fer.lab.evaluation.contenders import find_artefact
 from edge_fer.lab.evaluation.over_time import baselines, frames_of, measure_tracks, smoothed
 from edge_fer.lab.evaluation.strips import draw_strip
 from edge_fer.lab.evaluation.track_answers import TrackAnswers, evenly
+from edge_fer.lab.evaluation.track_run import describe
+from edge_fer.lab.evaluation.tracks_record import TrackData, TracksEvaluation
 from edge_fer.lab.export.attention import read_by_top, temperature_of
+from edge_fer.lab.files import write_record
 from edge_fer.lab.tflite.further_output import last_layer, with_features
 from edge_fer.lab.training.attention_top import STAGE, TopPlan, train_top
 from edge_fer.types import LABELS
@@ -106,7 +111,8 @@ def test_films_have_no_spoiled_frames() -> None:
     (result,) = measure_tracks(films, 1.0, {})
     assert result.spoiled is None
     assert {one.method for one in result.results} == {
-        "mean of logits", "mean of probabilities", "smoother", "sharpest frame", "weighted by sharpness",
+        "mean of logits", "mean of probabilities", "mean of good frames", "smoother", "sharpest frame",
+        "weighted by sharpness",
     }  # fmt: skip
 
 
@@ -210,3 +216,25 @@ def test_a_classifier_gets_attention_its_records_stay_true_and_tracks_are_measur
         expected = [result for result in one["results"] if result["method"] != "self-attention"]
         assert other["results"] == expected
     assert "| attention |" in (out / "tracks.md").read_text()
+    with EdgeFer(capture__source="sample", models=str(models), classify__model=TINY) as fer:
+        weighed = (face.track for reading in fer for face in reading.faces if face.track)
+        track = next(track for track in weighed if len({round(one.weight, 6) for one in track.weights}) > 1)
+    assert sum(one.weight for one in track.weights) == pytest.approx(1, abs=1e-3)
+
+
+def test_tables_of_tracks_go_between_the_marks_of_a_page(tmp_path: Path) -> None:
+    page, record = tmp_path / "page.md", tmp_path / "tiny.tracks.json"
+    page.write_text("before\n<!-- tracks: begin -->\nold\n<!-- tracks: end -->\nafter\n")
+    tracks, _ = answers(10, 6)
+    artefact = find_artefact(tiny_models(tmp_path / "models"), TINY)
+    data = TrackData(name="faces", split="validation", tracks=10, of=20, frames=16, synthetic=True, seed=0)
+    write_record(
+        record, describe(artefact, None, {}, TracksEvaluation(data=data, shares=measure_tracks(tracks, 1.0, {})))
+    )
+    run("table", "--tracks", tmp_path, "--into", page)
+    text = page.read_text()
+    assert "10 synthetic tracks of 16 frames, validation faces of faces:" in text
+    assert "| mean of probabilities |" in text
+    assert (text.startswith("before\n"), text.endswith("after\n"), "old" in text) == (True, True, False)
+    with pytest.raises(SourceError, match="expected records of tracks, found none"):
+        run("table", "--tracks", tmp_path / "models")

@@ -11,6 +11,8 @@ import pytest
 import torch
 
 from edge_fer.errors import ConfigError, EdgeFerError, ModelError, OutputError, SourceError
+from edge_fer.expression.classifier import open_network
+from edge_fer.expression.golden_faces import golden_face
 from edge_fer.inference import open_backend
 from edge_fer.inference.manifest import MtcnnSpec
 from edge_fer.inference.model_store import ModelStore
@@ -86,6 +88,7 @@ def test_the_classifier_from_weights_to_card(tmp_path: Path, weights: Path, face
     assert spec.accuracy.images == 4
     assert spec.temperature == 1, "four faces are too few to fit one"
     assert (spec.abstain_below, spec.licence) == (ABSTAIN_BELOW, "none")
+    assert_the_golden_faces_differ_most(store)
     with open_backend("cpu", content) as backend:
         source, target = backend.inputs[0], backend.outputs[0]
     assert (source.shape, target.shape) == ((1, 224, 224, 3), (1, 7))
@@ -100,6 +103,19 @@ def test_the_classifier_from_weights_to_card(tmp_path: Path, weights: Path, face
     assert "a confidence of 0.50 (not measured: too few validation faces), unless" in card
     assert "It was never trained." in card
     assert (tmp_path / "kept" / "float.tflite").stat().st_size > 100e6
+
+
+def assert_the_golden_faces_differ_most(store: ModelStore) -> None:
+    spec = store.spec("my_se_resnet50", "classify")
+    with open_network(store, "my_se_resnet50") as classifier:
+
+        def difference(seeds: tuple[int, ...]) -> float:
+            one, other = (classifier.classify(golden_face(spec.input, seed)).probabilities for seed in seeds)
+            return max(abs(p - q) for p, q in zip(one, other, strict=True))
+
+        chosen = difference(spec.failover.golden_seeds)
+        assert chosen > 0
+        assert all(difference((seed, seed + 1)) <= chosen for seed in range(8))
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -31,7 +31,7 @@ from edge_fer.publish.sink_queue import SinkQueue
 from edge_fer.schema import SinkStatus, StageTime, Status, json_schema, to_json
 from edge_fer.settings import HttpSettings, PrivacySettings, Settings
 from tests.support.http_site import ask, events, raw, serving, settings_with, streaming, write_token
-from tests.support.records import make_face_reading, make_reading, make_status
+from tests.support.records import make_face_reading, make_reading, make_status, make_track
 from tests.support.waiting import Clock, wait_until
 
 READING = make_reading(faces=(make_face_reading(), make_face_reading(None, "unsure")))
@@ -167,6 +167,8 @@ def test_metrics_are_what_prometheus_expects() -> None:
         sink.publish(status, None)
         sink.publish(READING, None)
         sink.publish(READING, None)
+        for track in (make_track(), make_track(8), make_track(9, label=None)):
+            sink.publish(track, None)
         answer = ask(sink, "/metrics")
     assert answer.headers["content-type"].startswith("text/plain; version=")
     families = {family.name: family for family in text_string_to_metric_families(answer.body.decode())}
@@ -182,6 +184,12 @@ def test_metrics_are_what_prometheus_expects() -> None:
         ("edge_fer_labels_total", "happiness"): 2,
         ("edge_fer_labels_total", "fear"): 0,
         ("edge_fer_abstentions_total", "unsure"): 2,
+        ("edge_fer_tracks_total", "happiness"): 2,
+        ("edge_fer_tracks_total", "fear"): 0,
+        ("edge_fer_tracks_total", "none"): 1,
+        ("edge_fer_track_duration_seconds_bucket", "3.0"): 0,
+        ("edge_fer_track_duration_seconds_bucket", "10.0"): 3,
+        ("edge_fer_track_duration_seconds_sum",): 12.6,
         ("edge_fer_reading_age_seconds_bucket", "0.02"): 0,
         ("edge_fer_reading_age_seconds_bucket", "0.03"): 2,
         ("edge_fer_label_age_seconds_count",): 4,
@@ -259,6 +267,31 @@ def test_a_stream_begins_with_the_newest_and_goes_on() -> None:
             sink.publish(make_reading(frame=2), None)
             name, reading = next(heard)
             assert (name, reading["frame"]) == ("reading", 2)
+
+
+def test_faces_that_have_left_are_told_and_the_last_ones_again_to_who_comes_later() -> None:
+    with serving() as sink:
+        with streaming(sink, "/readings") as response:
+            heard = events(response)
+            assert next(heard)[0] == "health"
+            sink.publish(make_track(0), None)
+            assert next(heard) == ("track", json.loads(to_json(make_track(0))))
+        for number in range(1, 40):
+            sink.publish(make_track(number), None)
+        sink.publish(make_status(), None)
+        sink.publish(READING, None)
+        with streaming(sink, "/readings") as response:
+            heard = events(response)
+            again = [next(heard) for _ in range(22)]
+        assert [record["id"] for name, record in again if name == "track"] == list(range(20, 40))
+        assert [name for name, _ in again[20:]] == ["status", "reading"]
+        assert ask(sink, "/healthz").status == 200
+        assert "\nedge_fer_http_lost_messages_total 0.0\n" in ask(sink, "/metrics").body.decode()
+    with serving(queue=1) as sink:
+        sink.publish(make_track(), None)
+        sink.publish(READING, None)
+        with streaming(sink, "/readings") as response:
+            assert next(events(response))[0] == "reading", "there is room for one"
 
 
 def test_a_web_socket_carries_the_same() -> None:

@@ -17,7 +17,7 @@ from edge_fer.types import LABELS
 from tests.support import ROOT
 from tests.support.chromium import Browser
 from tests.support.http_site import TOKEN, serving, write_token
-from tests.support.records import make_face_reading, make_reading, make_status
+from tests.support.records import make_face_reading, make_reading, make_status, make_track
 from tests.support.waiting import wait_until
 
 OUT = ROOT / "out"
@@ -91,6 +91,24 @@ def test_a_face_that_leaves_is_shown_so_and_then_goes(site: HttpSink, browser: B
     shows(browser, "#faces-title", "No faces in view, 2 out of view")
     browser.until("document.querySelector('#cards').children.length === 0")
     assert browser.evaluate("document.querySelector('#nobody').checkVisibility()")
+
+
+def test_faces_that_have_left_are_listed_once(site: HttpSink, browser: Browser) -> None:
+    assert browser.evaluate("document.querySelector('#left').hidden")
+    for track in (make_track(3), make_track(5, label=None), make_track(3)):
+        site.publish(track, None)
+    shows(browser, "#tracks tr:first-child", "no label")
+    shows(browser, "#tracks tr:nth-child(3)", "happiness 93 %")
+    shows(browser, "#tracks tr:nth-child(3)", "4.2 s")
+    assert browser.evaluate("document.querySelectorAll('#tracks th').length") == 2
+    named = browser.evaluate("document.querySelector('#tracks [role=img]').getAttribute('aria-label')")
+    assert named == "of the time: happiness 65 %, surprise 25 %, no label 10 %"
+    browser.screenshot(OUT / "page-tracks.png")
+    browser.visit(f"http://127.0.0.1:{site.port}/")
+    shows(browser, "#tracks tr:nth-child(3)", "happiness 93 %")
+    browser.resize(360, 800)
+    assert browser.evaluate("document.documentElement.scrollWidth") <= 360
+    browser.screenshot(OUT / "page-tracks-narrow.png")
 
 
 def test_a_degraded_backend_is_plain(site: HttpSink, browser: Browser) -> None:

@@ -20,6 +20,7 @@ import pytest
 
 from edge_fer.errors import OutputError
 from edge_fer.publish.configured import configured_sinks
+from edge_fer.publish.mavlink import tunnel_track
 from edge_fer.publish.mavlink.computer import OnboardComputer
 from edge_fer.publish.mavlink.link import Link
 from edge_fer.publish.mavlink.open_link import open_link
@@ -31,7 +32,7 @@ from edge_fer.settings import MavlinkSettings, load_settings
 from edge_fer.types import Box
 from tests.support import ROOT
 from tests.support.mavlink_peer import SYSTEM, Cable, Peer, crowd, free_port, peer
-from tests.support.records import make_reading, make_status
+from tests.support.records import make_reading, make_status, make_track
 from tests.support.waiting import wait_until
 
 HOST = "127.0.0.1"
@@ -97,6 +98,20 @@ def read_all(ground: Peer, sink: Mavlink) -> None:
     pieces = [ground.receive("STATUSTEXT") for _ in range(2)]
     assert "".join(p.text for p in pieces) == "FER camera lost: no frame from /dev/video0 for 5 s; trying again"
     assert [(p.severity, p.chunk_seq, p.id == pieces[0].id != 0) for p in pieces] == [(3, 0, True), (3, 1, True)]
+
+
+def test_what_was_seen_of_the_last_faces_is_told_as_the_run_ends() -> None:
+    """As far as the budget goes: with what a run says last, the sink is closed at once."""
+    port = free_port()
+    with peer(f"udpin:{HOST}:{port}") as ground:
+        sink = sink_of(f"udpout:{HOST}:{port}", bytes_per_s=10_000)
+        assert ground.receive("HEARTBEAT")
+        wait_until(lambda: sink.condition.state == "ok")
+        sink.publish(make_track(7), None)
+        sink.close()
+        told = ground.receive("TUNNEL")
+        assert told.payload_type == tunnel_track.PAYLOAD_TYPE
+        assert tunnel_track.decode(told.payload).id == 7
 
 
 def test_a_peer_over_udp_reads_every_field() -> None:

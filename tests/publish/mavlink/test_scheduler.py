@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from pymavlink.dialects.v20 import common
 
 from edge_fer.publish.attitude import Attitude
+from edge_fer.publish.mavlink import tunnel_track
 from edge_fer.publish.mavlink.autopilot import HEARTBEAT_TIMEOUT_S, Autopilot
 from edge_fer.publish.mavlink.budget import Budget
 from edge_fer.publish.mavlink.computer import OnboardComputer
@@ -25,7 +26,7 @@ from edge_fer.publish.mavlink.tunnel import PAYLOAD_TYPE, decode
 from edge_fer.schema import Reading, Record
 from edge_fer.settings import MavlinkSettings
 from tests.support.mavlink_peer import SYSTEM, Jitter, crowd
-from tests.support.records import make_face_reading, make_reading, make_status
+from tests.support.records import make_face_reading, make_reading, make_status, make_track
 
 S = 10**9
 START = 5000 * S
@@ -408,8 +409,47 @@ def test_it_answers_whoever_asks_for_the_time_but_not_without_end(line: Line) ->
     assert line.all("TUNNEL"), "the faces have their turn, too"
 
 
+def tracks(line: Line) -> list[int]:
+    """Ids of the faces that have left, as they were told."""
+    found = [message for message in line.all("TUNNEL") if message.payload_type == tunnel_track.PAYLOAD_TYPE]
+    return [tunnel_track.decode(message.payload).id for message in found]
+
+
+def test_a_face_that_has_left_is_told_once_before_those_in_view(line: Line) -> None:
+    line.run(2)
+    begin = len(line.sent)
+    for number in (1, 2, 3):
+        line.scheduler.update(make_track(number))
+    line.run(5)
+    assert tracks(line) == [1, 2, 3]
+    tunnels = [message.payload_type for _, _, message in line.sent[begin:] if message.get_type() == "TUNNEL"]
+    assert tunnels[:3] == [tunnel_track.PAYLOAD_TYPE] * 3
+    assert PAYLOAD_TYPE in tunnels
+    assert most_in_a_second(line.sent) <= 1000
+    assert line.scheduler.left_out_tracks == 0
+
+
+def test_a_face_that_has_left_says_nothing_of_the_box(line: Line) -> None:
+    line.scheduler.update(make_status("waiting_for_camera", "no camera"))
+    line.scheduler.update(make_track())
+    line.run(3, record=None)
+    assert {message.system_status for message in line.all("HEARTBEAT")} == {common.MAV_STATE_STANDBY}
+    assert [message.text for message in line.all("STATUSTEXT")] == ["FER camera lost: no camera"]
+
+
+def test_more_faces_leave_than_the_budget_has_room_for(line: Line) -> None:
+    for number in range(100):
+        line.scheduler.update(make_track(number))
+    assert line.scheduler.left_out_tracks == 100, "so far"
+    line.run(30)
+    assert tracks(line) == list(range(36, 100)), "the newest ones"
+    assert line.scheduler.left_out_tracks == 36
+    assert most_in_a_second(line.sent) <= 1000
+
+
 def test_a_new_listener_hears_of_no_face_long_gone(line: Line) -> None:
     line.scheduler.update(crowd(1, captured_ns=line.now_ns))
+    line.scheduler.update(make_track())
     line.scheduler.update(make_status("waiting_for_camera", "no camera"))
     line.scheduler.on_link_up()
     line.run(1, record=None)

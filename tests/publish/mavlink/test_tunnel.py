@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_fer.publish.mavlink import tunnel
+from edge_fer.publish.mavlink import tunnel, tunnel_track
 from edge_fer.publish.mavlink.tunnel import SIZE, TunnelFace, decode, encode, tunnel_face
+from edge_fer.schema import Pose
 from edge_fer.types import LABELS, Box, Why
 from tests.support import ROOT
-from tests.support.records import make_face_reading, make_reading
+from tests.support.records import make_face_reading, make_reading, make_track
 
 DOCUMENT = ROOT / "docs" / "mavlink.md"
 
@@ -146,13 +147,57 @@ def test_a_label_that_does_not_exist_is_refused() -> None:
         decode(payload)
 
 
+def test_a_face_that_has_left_is_told_as_it_is() -> None:
+    record = make_track(2**32 + 7)
+    found = tunnel_track.decode(tunnel_track.encode(record))
+    assert (found.run, found.id, found.label) == (zlib.crc32(b"3f0c"), 7, "happiness")
+    assert found.confidence == pytest.approx(0.93, abs=0.5 / 255)
+    assert found.probabilities == pytest.approx(record.probabilities, abs=0.5 / 255)
+    assert found.shares == pytest.approx(record.shares, abs=0.5 / 255)
+    assert found.withheld == pytest.approx(0.1, abs=0.5 / 255)
+    assert found.pose == Pose(-4, 8, 1)
+    assert (found.duration_ms, found.frames_seen, found.frames_read, found.best_frame) == (4200, 126, 120, 42)
+    assert (found.last_us, found.clock_synced) == (1_795_292_633_323_000, True)
+
+
+@given(st.binary(max_size=140))
+def test_whatever_comes_as_a_track_is_read_or_refused(payload: bytes) -> None:
+    try:
+        track = tunnel_track.decode(payload)
+    except ValueError:
+        assert len(payload) < tunnel_track.SIZE or payload[0] == 0 or 7 <= payload[2] < 255
+    else:
+        assert tunnel_track.decode(bytes([9]) + payload[1:] + b"more") == track, "of a later version, too"
+
+
+def test_what_a_track_has_no_room_for_becomes_the_nearest() -> None:
+    record = replace(
+        make_track(label=None),
+        probabilities={},
+        duration_ms=1e13,
+        frames_seen=2**40,
+        pose=Pose(500.0, -500.0, 1000.0),
+        last_at="1960-01-01T00:00:00.000Z",
+    )
+    found = tunnel_track.decode(tunnel_track.encode(record))
+    assert (found.label, found.probabilities, found.last_us) == (None, {}, 0)
+    assert (found.duration_ms, found.frames_seen) == (2**32 - 1, 2**32 - 1)
+    assert found.pose == Pose(127, -128, 180)
+
+
 def test_the_layout_is_the_documented_one() -> None:
     """Receivers in other languages are written from the document."""
-    rows = re.findall(r"^\| (\d+) \| (\w+)(?:\[(\d+)\])? \| `(\w+)` \|", DOCUMENT.read_text(), re.MULTILINE)
-    names = {"B": "uint8", "H": "uint16", "h": "int16", "I": "uint32", "Q": "uint64", "7s": "uint8"}
+    face, track = DOCUMENT.read_text().split("### A face that has left")
+    assert_documented(tunnel.LAYOUT, SIZE, face)
+    assert_documented(tunnel_track.LAYOUT, tunnel_track.SIZE, track)
+
+
+def assert_documented(layout: tuple[tuple[str, str], ...], size: int, text: str) -> None:
+    rows = re.findall(r"^\| (\d+) \| (\w+)(?:\[(\d+)\])? \| `(\w+)` \|", text, re.MULTILINE)
+    names = {"B": "uint8", "b": "int8", "H": "uint16", "h": "int16", "I": "uint32", "Q": "uint64", "7s": "uint8"}
     offset, expected = 0, []
-    for name, code in tunnel.LAYOUT:
+    for name, code in layout:
         expected.append((str(offset), names[code], "7" if code == "7s" else "", name))
         offset += struct.calcsize("<" + code)
     assert rows == expected
-    assert offset == SIZE <= 128
+    assert offset == size <= 128

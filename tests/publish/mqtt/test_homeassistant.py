@@ -19,7 +19,7 @@ from edge_fer.settings import MqttSettings
 from edge_fer.types import LABELS, Box
 from tests.support import ROOT
 from tests.support.brokers import Broker, Reader, closing_all, need_mosquitto, scripted
-from tests.support.records import make_face_reading, make_reading, make_status
+from tests.support.records import make_face_reading, make_reading, make_status, make_track
 from tests.support.waiting import wait_until
 
 TOPICS = SUMMARY, STATE, AVAILABILITY = tuple(
@@ -129,6 +129,16 @@ def test_a_status_takes_the_label_away_only_where_no_frames_come(state: str, lab
     """One comes every two seconds at least, whatever there is to see."""
     found = summarise(make_reading(faces=(make_face_reading(),)), make_status(state))
     assert (found["label"], found["faces"]) == (label, int(label is not None))
+
+
+def test_a_face_that_has_left_changes_nothing_of_what_is_in_view() -> None:
+    summary = Summary(dict, itertools.count().__next__)
+    assert summary.take(make_track()) is None
+    summary.take(make_reading(faces=(make_face_reading(),)))
+    assert summary.take(make_track(label="fear")) is None
+    shown = summary.take(make_status())
+    assert shown is not None
+    assert json.loads(shown)["label"] == "happiness"
 
 
 def test_discovery_comes_again_when_home_assistant_starts(stack: ExitStack, tmp_path: Path) -> None:

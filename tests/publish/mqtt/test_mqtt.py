@@ -33,7 +33,7 @@ from edge_fer.publish.mqtt.sink import Mqtt, try_broker
 from edge_fer.schema import SinkStatus, json_schema, to_json
 from edge_fer.settings import MqttSettings, load_settings
 from tests.support.brokers import Broker, Reader, Wire, closing_all, free_port, need_mosquitto, scripted
-from tests.support.records import make_face_reading, make_reading, make_status
+from tests.support.records import make_face_reading, make_reading, make_status, make_track
 from tests.support.waiting import wait_until
 
 PREFIX = "edge-fer/drone-7"
@@ -99,11 +99,13 @@ def test_records_arrive_as_they_are(stack: ExitStack, tmp_path: Path, qos: int) 
     sink = open_sink(stack, broker.port, qos=qos)
     reading, status = make_reading(5, faces=(make_face_reading(),)), make_status()
     sink.publish(reading, None)
+    sink.publish(make_track(), None)
     sink.publish(status, None)
-    wait_for(sink, lambda condition: condition.sent == 2)
-    assert sink.condition == SinkStatus("ok", sent=2)
+    wait_for(sink, lambda condition: condition.sent == 3)
+    assert sink.condition == SinkStatus("ok", sent=3)
     wait_until(lambda: len(reader.payloads(f"{PREFIX}/status")) == 1)
     assert reader.payloads(READINGS) == [to_json(reading)]
+    assert reader.payloads(f"{PREFIX}/track") == [to_json(make_track())]
     assert reader.payloads(f"{PREFIX}/status") == [to_json(status)]
 
 
@@ -162,13 +164,14 @@ def test_each_face_has_a_topic_when_asked_for(stack: ExitStack, tmp_path: Path) 
 def test_the_rate_of_readings_can_be_bounded(
     stack: ExitStack, tmp_path: Path, rate: float | None, expected: int
 ) -> None:
-    """Three seconds of a camera with 30 frames a second; statuses always go."""
+    """Three seconds of a camera with 30 frames a second; statuses and tracks always go."""
     sink = open_sink(stack, open_broker(stack, tmp_path).port, max_rate_hz=rate)
     for frame in range(90):
         sink.publish(make_reading(frame, captured_ns=10**12 + frame * 10**9 // 30), None)
     sink.publish(make_status(), None)
+    sink.publish(make_track(), None)
     wait_for(sink, lambda condition: condition.waiting == 0)
-    assert sink.condition.sent == pytest.approx(expected + 1, abs=1)
+    assert sink.condition.sent == pytest.approx(expected + 2, abs=1)
     assert sink.condition.dropped == 0
 
 

@@ -9,11 +9,13 @@ from http.client import HTTPConnection, HTTPException, HTTPResponse, responses
 from edge_fer.capture.sources.http_camera.address import parse_address
 from edge_fer.capture.sources.http_camera.login import Authorization
 from edge_fer.capture.sources.http_camera.tls import CameraTls, TlsConnection, tls_refusal
+from edge_fer.capture.sources.refusal import LoginRefused
 
 MAX_REDIRECTS = 5
 
 _HEADERS = {"Accept": "*/*", "User-Agent": "edge-fer"}
 _ENCODE = "in a password, percent-encode @ : / ? # and % (%40 for @)"
+_REFUSED = (401, 403)
 _HINTS = {
     403: "see in the camera's settings what this user may see, and whether the path is right",
     404: "check the path: the camera's manual names that of its stream or snapshot",
@@ -64,9 +66,13 @@ class Connection:
 
         Raises:
             OSError: when there is none, with the reason and mostly with a hint.
+            LoginRefused: when it refuses the user or the password.
         """
         try:
             return self._get_redirected()
+        except LoginRefused:
+            self.close()
+            raise
         except (OSError, HTTPException, ValueError) as error:
             self.close()
             raise OSError(self._in_words(error)) from error
@@ -85,7 +91,8 @@ class Connection:
                 return answer
             location = answer.headers.get("Location")
             if not 300 <= answer.status < 400 or location is None:
-                raise OSError(self._refusal(answer.status))
+                kind = LoginRefused if answer.status in _REFUSED else OSError
+                raise kind(self._refusal(answer.status))
             self._redirect(location)
         raise OSError(f"it redirects more than {MAX_REDIRECTS} times; name the final address")
 

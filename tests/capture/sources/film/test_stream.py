@@ -7,7 +7,7 @@ import pytest
 from edge_fer.capture.sources.open_source import open_source
 from edge_fer.capture.sources.stream import open_stream
 from edge_fer.capture.sources.stream_child import Stream
-from edge_fer.errors import SourceError
+from edge_fer.errors import SourceRefused
 from edge_fer.settings import CaptureSettings
 from tests.support.films import SIZE, noise, picture, write_film
 from tests.support.rtsp_camera import RtspCamera
@@ -67,7 +67,7 @@ def test_a_refusal_is_told_as_what_it_is(refusal, expected):
 def test_the_login_is_in_no_message():
     with RtspCamera([picture()], refusal="401 Unauthorized") as camera:
         address = camera.url.replace("//", "//admin:hunter2@")
-        with pytest.raises(SourceError, match=r"^expected to open rtsp://\*\*\*@.* 401 .* check the user") as caught:
+        with pytest.raises(SourceRefused, match=r"^expected to open rtsp://\*\*\*@.* 401 .* check the user") as caught:
             open_source(settings(address))
     assert "hunter2" not in str(caught.value)
 

@@ -13,7 +13,7 @@ from edge_fer.capture.sources import MAX_PIXELS
 from edge_fer.capture.sources.http_camera.child import open_camera
 from edge_fer.capture.sources.http_camera.pictures import MAX_BROKEN, MjpegPictures
 from edge_fer.capture.sources.open_source import open_source
-from edge_fer.errors import SourceError, SourceLost
+from edge_fer.errors import SourceLost, SourceRefused
 from tests.capture.sources.test_sources import Plain, picture, settings, write_video
 from tests.support.mjpeg_server import jpeg
 from tests.support.scripted_http import ScriptedHttp, ok
@@ -220,7 +220,7 @@ def test_a_film_behind_http_is_left_to_ffmpeg(tmp_path):
 
 
 def test_a_refusal_reaches_the_user_with_its_own_hint_and_without_the_password():
-    with ScriptedHttp({"*": b"HTTP/1.1 401 Unauthorized\r\n\r\n"}) as server, pytest.raises(SourceError) as caught:
+    with ScriptedHttp({"*": b"HTTP/1.1 401 Unauthorized\r\n\r\n"}) as server, pytest.raises(SourceRefused) as caught:
         open_source(settings(server.url("/a", "admin:hunter2@")))
     assert str(caught.value).startswith(
         f"expected to open http://***@127.0.0.1:{server.port}/a, found: it answers 401 "

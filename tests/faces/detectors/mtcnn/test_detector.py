@@ -52,12 +52,14 @@ def scaled(face: Face, x: float, y: float) -> Face:
     return Face(box, face.score, Landmarks(*(moved(point.x, point.y) for point in points)))
 
 
+@pytest.mark.slow
 def test_pictures_are_those_that_the_package_saw(pictures: dict[str, Image]) -> None:
     assert {name: digest(image) for name, image in pictures.items()} == {
         name: sha256 for name, (sha256, _) in read_reference(REFERENCE).items()
     }
 
 
+@pytest.mark.slow
 def test_the_same_faces_as_the_package(pictures: dict[str, Image], detector: Detector) -> None:
     reference = read_reference(REFERENCE)
     agreement = total([compare(reference[name][1], detector.find(image)) for name, image in pictures.items()])
@@ -80,6 +82,7 @@ def landmark_errors(expected: tuple[Face, ...], found: tuple[Face, ...]) -> Iter
             yield nearest
 
 
+@pytest.mark.slow
 def test_int8_finds_the_faces_that_float_finds(pictures: dict[str, Image]) -> None:
     with (
         open_detector(DetectSettings(precision="float32"), ModelStore()) as float32,
