@@ -35,8 +35,9 @@ def attention(
     decay: Annotated[float, typer.Option(min=0, max=1, help="Weight decay.")] = 1e-4,
     dropout: Annotated[float, typer.Option(min=0, max=0.95, help="Part of what the head reads that is dropped.")] = 0.6,
     guidance: Annotated[
-        float, typer.Option(min=0, max=100, help="How much weight on spoiled frames costs; 0: nothing, as published.")
-    ] = 0.1,
+        float,
+        typer.Option(min=0, max=100, help="What open gates of spoiled frames cost; 0: nothing, as published."),
+    ] = 1.0,
     seed: Annotated[int, typer.Option(min=0, help="Of all that is drawn.")] = 0,
     strips: Annotated[Path | None, typer.Option(help="Folder of pictures of some tracks; they show faces.")] = None,
     cache: Annotated[Path, _CACHE] = Path("out/tracks"),

@@ -56,15 +56,21 @@ class FrameAttention(nn.Module):
 
     def attend(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         """See `forward`; and the weights of the frames, `(n, k)`, each row summing to 1."""
-        # The published sigmoids, divided by their sum, as a softmax of their logarithms: they may all be nearly 0.
-        own = logsigmoid(self.own(self.dropout(frames)))
-        weights = torch.softmax(own, dim=1)
-        mean = (weights * frames).sum(dim=1)
+        vector, gates = self.gated(frames)
+        return vector, torch.softmax(gates, dim=1)
+
+    def gated(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """See `forward`; and the logarithm of each frame's gate, `(n, k)`: the product of the published sigmoids.
+
+        Weights are gates divided by their sum, here a softmax of their logarithms: they may all be nearly 0.
+        """
+        gates = logsigmoid(self.own(self.dropout(frames)))
+        mean = (torch.softmax(gates, dim=1) * frames).sum(dim=1)
         if self.relation is None:
-            return mean, weights.squeeze(2)
+            return mean, gates.squeeze(2)
         pairs = torch.cat([frames, mean.unsqueeze(1).expand_as(frames)], dim=2)
-        weights = torch.softmax(own + logsigmoid(self.relation(self.dropout(pairs))), dim=1)
-        return (weights * pairs).sum(dim=1), weights.squeeze(2)
+        gates = gates + logsigmoid(self.relation(self.dropout(pairs)))
+        return (torch.softmax(gates, dim=1) * pairs).sum(dim=1), gates.squeeze(2)
 
     def arrays(self, head: nn.Linear, temperature: float) -> dict[str, NDArray[np.float32]]:
         """What `edge_fer.expression.attention` reads, float32.

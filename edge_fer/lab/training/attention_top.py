@@ -3,7 +3,7 @@
 The training is the published one (Meng et al., 2019): some frames of each track, one of each equal part. Two things
 are added. The head begins as the classifier's own, and learns more slowly than the attention: with a head that reads
 well from the start, a frame that misleads it costs something. And where tracks are synthetic, it is known which frames
-are spoiled, of which a share is drawn for each track: the weight that the others have is a part of the loss.
+are spoiled, of which a share is drawn for each track: that their gates are closed is a part of the loss.
 """
 
 from __future__ import annotations
@@ -59,13 +59,13 @@ class TopPlan:
     Attributes:
         stage: frames, batch, epochs, learning rates and optimizer.
         dropout: share of what the head reads that is dropped, 0..1.
-        guidance: weight of the loss by what spoiled frames weigh; 0: only the labels teach.
+        guidance: weight of the loss by the gates of spoiled frames; 0: only the labels teach, as they do with films.
         seed: seed of all that is drawn.
     """
 
     stage: Stage = STAGE
     dropout: float = 0.6
-    guidance: float = 0.1
+    guidance: float = 1.0
     seed: int = 0
 
 
@@ -116,8 +116,8 @@ class _Model(nn.Module):
         self.head = new_head(self.attention.outputs)
 
     def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:
-        vector, weights = self.attention.attend(frames)
-        return self.head(self.dropout(vector)), weights
+        vector, gates = self.attention.gated(frames)
+        return self.head(self.dropout(vector)), gates
 
     def begin_as(self, layer: Layer, mean: Tensor, std: Tensor) -> None:
         """Read the mean of equal frames as a dense layer reads one: the attention gives each the same weight.
@@ -164,9 +164,10 @@ def train_top(
         for step, chosen in enumerate(_batches(len(tracks), min(stage.batch, len(tracks)), rng)):
             set_learning_rate(optimizer, learning_rate(stage, (epoch + step / steps) / stage.epochs))
             frames, spoiled = _drawn(tracks, chosen, stage.frames, rng)
-            logits, weights = model((frames - mean) / std)
+            logits, gates = model((frames - mean) / std)
             loss = cross_entropy(logits, torch.from_numpy(tracks.targets[chosen]))
-            loss = loss + plan.guidance * _missed(weights, spoiled)
+            if tracks.faults:
+                loss = loss + plan.guidance * _misjudged(gates, spoiled)
             if not torch.isfinite(loss):
                 raise ModelError(
                     f"expected a finite loss in epoch {epoch + 1}, found {loss.item()}; lower --lr ({stage.lr})"
@@ -185,15 +186,18 @@ def _batches(count: int, size: int, rng: Random) -> Iterator[NDArray[np.int64]]:
         yield order[first : first + size]
 
 
-def _missed(weights: Tensor, spoiled: Tensor) -> Tensor:
-    """How much weight goes to spoiled frames: the mean of -log of what the others have, nats.
+def _misjudged(gates: Tensor, spoiled: Tensor) -> Tensor:
+    """How far gates are from 0 in spoiled frames and from 1 in the others: binary cross-entropy, nats.
+
+    Gates that reach 1 make good frames equal; were good frames only better than spoiled ones, the best of them would
+    have most of the weight, and so would another person's face that is a better picture.
 
     Args:
-        weights: `(n, k)`, rows summing to 1.
-        spoiled: `(n, k)` bool; a track of nothing else does not count.
+        gates: `(n, k)`, logarithms of the gates.
+        spoiled: `(n, k)` bool.
     """
-    left = (weights * ~spoiled).sum(dim=1)[~spoiled.all(dim=1)]
-    return -left.clamp(min=1e-6).log().sum() / max(1, len(left))
+    closed = torch.log(-torch.expm1(gates.clamp(max=-1e-6)))
+    return -torch.where(spoiled, closed, gates).mean()
 
 
 def _drawn(tracks: TrackAnswers, chosen: NDArray[np.int64], parts: int, rng: Random) -> tuple[Tensor, Tensor]:
