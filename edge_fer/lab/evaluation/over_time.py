@@ -97,6 +97,8 @@ def _measure(
     auc = None
     for name, read in readers.items():
         chances[name], weights = read(tracks, spoiled)
+        if name == "attention":
+            chances["weighted by attention"] = (weights[..., None] * frames.probabilities).sum(axis=1)
         auc = round(float(roc_auc_score(spoiled.ravel(), -weights.ravel())), 4) if 0 < spoiled.mean() < 1 else None
     named = {name: values.argmax(axis=1) for name, values in chances.items()}
     named["smoother"] = smoothed(frames)
