@@ -24,9 +24,11 @@ MethodName = Literal[
     "weighted by attention",
     "mean of the frames that are not spoiled",
 ]
-"""How one label is made of what a classifier says of each frame. `attention` is what its head makes of the frames'
-features; `weighted by attention` is the mean of the frames' probabilities with its weights. Good frames are those that are sharp enough to show a
-label: their mean is what the runtime takes where there is no attention. The last way knows what no way can know.
+"""How one label is made of what a classifier says of each frame.
+
+`attention` is what its head makes of the features of the frames; `weighted by attention` is the mean of the frames'
+probabilities with its weights. Good frames are those that are sharp enough to show a label: their mean is what the
+runtime takes where there is no attention. The last way knows what no way can know.
 """
 
 BASELINE: MethodName = "mean of probabilities"

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -31,6 +32,7 @@ from edge_fer.lab.files import write_record
 from edge_fer.lab.tflite.further_output import last_layer, with_features
 from edge_fer.lab.training.attention_top import STAGE, TopPlan, train_top
 from edge_fer.types import LABELS
+from tests.lab.support.portraits import portrait_crop
 from tests.lab.support.tiny import TINY, tiny_models, tiny_network
 from tests.lab.training.test_thesis import folder_of_faces
 
@@ -220,6 +222,29 @@ def test_a_classifier_gets_attention_its_records_stay_true_and_tracks_are_measur
         weighed = (face.track for reading in fer for face in reading.faces if face.track)
         track = next(track for track in weighed if len({round(one.weight, 6) for one in track.weights}) > 1)
     assert sum(one.weight for one in track.weights) == pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.slow
+def test_clips_give_attention_too_and_have_no_spoiled_frames(tmp_path: Path) -> None:
+    face, models = portrait_crop(), tmp_path / "models"
+    for split, person in (("train", "p1"), ("valid", "p2")):
+        for place, label in enumerate(LABELS):
+            for clip in range(2):
+                folder = tmp_path / "clips" / split / label / f"{person}_{place}{clip}"
+                folder.mkdir(parents=True)
+                for frame in range(5):
+                    cv2.imwrite(str(folder / f"{frame:06}.png"), face // 2 + 8 * place + frame)
+    tiny_models(models)
+    said = run("attention", "--models", models, "--model", TINY, "--data", tmp_path / "clips", "--layout", "clips",
+               "--cache", tmp_path / "cache", "--epochs", "2", "--batch", "4")  # fmt: skip
+    assert "validation, as filmed: mean of probabilities" in said
+    record = json.loads((models / "tiny.tracks.json").read_text())
+    (evaluation,) = record["evaluations"]
+    assert (evaluation["data"]["synthetic"], evaluation["data"]["tracks"]) == (False, 14)
+    (share,) = evaluation["shares"]
+    assert (share["spoiled"], share["auc"]) == (None, None)
+    assert "clips like these" in (models / "tiny_attention.md").read_text()
+    assert open_attention(ModelStore(models), TINY) is not None
 
 
 def test_tables_of_tracks_go_between_the_marks_of_a_page(tmp_path: Path) -> None:
