@@ -228,6 +228,11 @@ class PublishSettings(Section):
         description="annotated video (.mp4, .mkv, .avi) or pictures (.jpg, .png, a folder that ends in /); %Y, %m, %d, "
         "%H, %M, %S stand for the local time, %% for a percent sign; a name that exists gets a number; null: none",
     )
+    record_plain: bool = Field(
+        False,
+        description="record what the camera saw, with nothing drawn in, as raw material for training: see "
+        "`edge-fer lab clips cut`",
+    )
     record_segment: str | None = Field(
         None, description="length at which a video ends and the next begins: 10 min, 1 h, 500 MB, 2 GB; null: never"
     )

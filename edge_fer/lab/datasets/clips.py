@@ -9,11 +9,10 @@ trained on recognises them, not their expressions.
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -24,12 +23,10 @@ from numpy.typing import NDArray
 from edge_fer.errors import SourceError
 from edge_fer.inference.manifest_parts import CropSpec
 from edge_fer.lab.datasets.clips_record import TrimmedClip, TrimmedClips, read_clips_record
-from edge_fer.lab.datasets.dataset import SPLITS, FileImages, Images, Split, find_split, pictures_below, reading
+from edge_fer.lab.datasets.dataset import SPLITS, FileImages, Images, Split, find_split, pictures_below
 from edge_fer.lab.datasets.labels import NOT_OURS, index_of
+from edge_fer.lab.datasets.subjects import SUBJECTS, person_finder, read_subjects
 from edge_fer.types import LABELS, Image
-
-SUBJECTS = "subjects.csv"
-"""Who is seen in which clip: a table with the columns `clip` and `person`."""
 
 SplitBy = Literal["person", "clip"]
 """What stays together when splits are drawn."""
@@ -161,14 +158,19 @@ def load_clips(folder: Path, *, by: SplitBy = "person", subjects: Path | None = 
         raise SourceError(f"expected a folder of label folders with clips at {folder}, found none; check the path")
     record = read_clips_record(folder)
     known = {clip.folder: clip for clip in record.clips} if record else {}
-    person_of = _person_finder(folder, subjects, known)
+    table = subjects or folder / SUBJECTS
+    if subjects is not None:
+        read_subjects(subjects)  # it must be there
+    people = {} if subjects or table.is_file() else {name: clip.person for name, clip in known.items()}
+    person_of = person_finder(table)
     parts = {path: split for path in _folders(folder) if (split := find_split(path.name)) is not None}
     found: list[tuple[Clip, Split]] = []
     for part, split in (parts or {folder: Split.TRAINING}).items():
         for label_folder, label in _label_folders(part):
             for path in _clip_folders(label_folder):
                 name = path.relative_to(folder).as_posix()
-                found.append((_load(path, label, person_of(name), known.get(name)), split))
+                person = people.get(name) or person_of(path.name)
+                found.append((_load(path, label, person, known.get(name)), split))
     if not found:
         raise SourceError(
             f"expected folders named by label ({', '.join(LABELS)}) in {folder}, with a folder of pictures for each "
@@ -179,43 +181,6 @@ def load_clips(folder: Path, *, by: SplitBy = "person", subjects: Path | None = 
     if by == "person":
         _check_apart(clips, splits, folder)
     return Clips(folder.resolve().name, clips, splits, _reasons(record), record.crop if record else None)
-
-
-def person_in_name(clip: str) -> str:
-    """Who is seen in a clip, by its name: what stands before the first underscore."""
-    return clip.partition("_")[0]
-
-
-def read_subjects(path: Path) -> dict[str, str]:
-    """Who is seen in which clip.
-
-    Args:
-        path: a table (CSV) with the columns `clip` and `person`.
-
-    Raises:
-        SourceError: when it cannot be read, or has other columns.
-    """
-    with reading(path, "a table with the columns clip and person"), path.open(encoding="utf-8-sig", newline="") as file:
-        table = csv.DictReader(file)
-        if not {"clip", "person"} <= set(table.fieldnames or ()):
-            raise SourceError(f"expected the columns clip and person in {path}, found {table.fieldnames}; name them so")
-        return {row["clip"]: row["person"] for row in table if row["clip"] and row["person"]}
-
-
-def _person_finder(folder: Path, subjects: Path | None, known: Mapping[str, TrimmedClip]) -> Callable[[str], str]:
-    """What tells who is seen in the clip of a folder, `happiness/p017_003`."""
-    path = subjects or folder / SUBJECTS
-    if subjects is None and not path.is_file():
-        return lambda name: known[name].person if name in known else person_in_name(Path(name).name)
-    table = read_subjects(path)
-
-    def find(name: str) -> str:
-        clip = Path(name).name
-        if clip not in table:
-            raise SourceError(f"expected the clip {clip} in {path}, found it missing; add who is seen in it")
-        return table[clip]
-
-    return find
 
 
 def _load(path: Path, label: int, subject: str, facts: TrimmedClip | None) -> Clip:

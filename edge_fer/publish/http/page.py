@@ -13,12 +13,13 @@ _PLACE = re.compile(r"\{\{(\w+)\}\}")
 
 
 class Page:
-    """One of the HTML files of this package.
+    """One of the HTML files of a package.
 
     `{{name}}` outside of script and style is a placeholder for a text.
 
     Args:
         name: the file's name.
+        package: the package that has it; None: this one.
         texts: the texts that are always the same, by placeholder.
 
     Attributes:
@@ -26,9 +27,9 @@ class Page:
             all.
     """
 
-    def __init__(self, name: str, **texts: str) -> None:
+    def __init__(self, name: str, package: str | None = None, **texts: str) -> None:
         self._texts = texts
-        self._text = (files(__package__) / name).read_text(encoding="utf-8")
+        self._text = (files(package or __package__) / name).read_text(encoding="utf-8")
         hashes: dict[str, list[str]] = {"script": ["'none'"], "style": ["'none'"]}
         for kind, content in _INLINE.findall(self._text):
             digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()

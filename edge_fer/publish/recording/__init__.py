@@ -1,10 +1,11 @@
-"""What the camera has seen, with the faces drawn in: as films, or each picture by itself.
+"""What the camera has seen, with the faces drawn in or without: as films, or each picture by itself.
 
 sink.py       the sink: draws, and keeps to the bounds
 films.py      one film after the other    <- film.py: one film, through PyAV; timeline.py: when a picture is shown
 pictures.py   pictures, one after the other
 new_file.py   makes files that no other program has, and locks them
 bounds.py     deletes the oldest
+provenance.py what a film says of itself
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ KEY_FRAME_MS = 2000.0
 
 _ENCODERS: dict[str, dict[str, str]] = {
     # A fast preset, and one thread, so that reading faces is not held up; each picture is written at once.
-    "libx264": {"preset": "superfast", "crf": "23", "tune": "zerolatency", "threads": "1"},
+    "libx264": {"preset": "superfast", "tune": "zerolatency", "threads": "1"},
     "libopenh264": {},
     "mpeg4": {"qscale": "4", "threads": "1"},
 }
@@ -63,6 +63,8 @@ class Film:
     Args:
         file: its file, which is closed with it.
         size: width and height of its pictures, pixels; those of another size are scaled to fit.
+        comment: kept in the file; see `edge_fer.publish.recording.provenance`.
+        crf: constant rate factor of H.264: a smaller one makes a larger file with fewer losses.
 
     Attributes:
         written: the size of its pictures, bytes.
@@ -71,7 +73,7 @@ class Film:
         OutputError: when it cannot be written.
     """
 
-    def __init__(self, file: NewFile, size: tuple[int, int]) -> None:
+    def __init__(self, file: NewFile, size: tuple[int, int], comment: str = "", crf: int = 23) -> None:
         self._size = size[0] + size[0] % 2, size[1] + size[1] % 2  # colours have half of both
         self._file, self._key_at_ms, self._last, self._lasts = file, -KEY_FRAME_MS, -1, 1
         self.written = 0
@@ -81,7 +83,9 @@ class Film:
             stack.enter_context(closing(file))
             options = {**kind.options, "flush_packets": "1"}
             self._container = stack.enter_context(closing(av.open(file, "w", format=kind.name, options=options)))
-            self._stream = self._open_stream()
+            if comment:
+                self._container.metadata["comment"] = comment
+            self._stream = self._open_stream(crf)
             self._opened = stack.pop_all()
 
     def write(self, picture: Image, at_ms: float, lasts_ms: float) -> None:
@@ -114,7 +118,7 @@ class Film:
         with self._errors(), self._opened:
             self._encode(None)
 
-    def _open_stream(self) -> VideoStream:
+    def _open_stream(self, crf: int) -> VideoStream:
         encoder = next((name for name in _ENCODERS if name in av.codecs_available), None)
         if encoder is None:
             raise OutputError(
@@ -124,7 +128,8 @@ class Film:
             _log.warning(
                 "the library `av` has no H.264 here: the recording is MPEG-4 Part 2, which browsers do not play"
             )
-        stream = self._container.add_stream(encoder, _USUAL_FPS, options=_ENCODERS[encoder])
+        options = {**_ENCODERS[encoder], **({"crf": str(crf)} if encoder == "libx264" else {})}
+        stream = self._container.add_stream(encoder, _USUAL_FPS, options=options)
         assert isinstance(stream, VideoStream)
         stream.width, stream.height, stream.pix_fmt = *self._size, "yuv420p"
         stream.time_base = stream.codec_context.time_base = self._unit

@@ -15,6 +15,7 @@ from edge_fer.publish.drawing.annotate import annotate
 from edge_fer.publish.drawing.face_hider import Hider, ShowAll
 from edge_fer.publish.recording.bounds import Bounds
 from edge_fer.publish.recording.new_file import FileMaker
+from edge_fer.publish.recording.provenance import Content
 from edge_fer.schema import Reading, Record
 from edge_fer.settings import PublishSettings
 from edge_fer.settings.recording_name import RecordingName, Segment, parse_segment
@@ -36,7 +37,7 @@ class _Series(Protocol):
 
 
 class Recording(Sink):
-    """Records each reading's picture with its faces drawn in.
+    """Records each reading's picture, with its faces drawn in unless the settings say `record_plain`.
 
     Files get their names when they begin, and a name that exists gets a number: nothing is ever replaced. A run that is
     killed leaves a file that plays up to there. Nothing recovers in here: after an error the recording is closed, and
@@ -71,6 +72,10 @@ class Recording(Sink):
         self._name, self._hider, self._clock = RecordingName(settings.record), hider or ShowAll(), clock
         size = settings.record_keep_mb * 1e6 if settings.record_keep_mb is not None else None
         age_s = settings.record_keep_days * _DAY_S if settings.record_keep_days is not None else None
+        self._plain = settings.record_plain
+        self._content: Content = "drawn"
+        if settings.record_plain:
+            self._content = "plain" if isinstance(self._hider, ShowAll) else "hidden"
         self._longest = _longest(settings.record_segment, size, age_s)
         self._bounds = Bounds(self._name, size, age_s, lambda: now().timestamp())
         maker = FileMaker(self._name)
@@ -105,7 +110,7 @@ class Recording(Sink):
 
     def _write(self, reading: Reading, image: Image) -> None:
         with self._errors():
-            self._series.write(reading, annotate(image, reading))
+            self._series.write(reading, image if self._plain else annotate(image, reading))
 
     @property
     def is_film(self) -> bool:
@@ -124,7 +129,7 @@ class Recording(Sink):
                 f"expected the library `{error.name}` for films, found none: pip install av, or Debian's python3-av; "
                 "or record pictures (.jpg)"
             ) from error
-        return Films(maker, self._bounds, self._longest, now)
+        return Films(maker, self._bounds, self._longest, now, self._content)
 
     @contextmanager
     def _errors(self) -> Iterator[None]:

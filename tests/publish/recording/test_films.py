@@ -16,11 +16,12 @@ import pytest
 from edge_fer.errors import OutputError
 from edge_fer.publish.recording import film as film_module
 from edge_fer.publish.recording.new_file import NewFile
+from edge_fer.publish.recording.provenance import Provenance, parse_comment
 from edge_fer.publish.recording.timeline import Timeline
 from edge_fer.schema import Reading
 from edge_fer.types import Image
 from tests.publish.recording.films import PICTURE, at, opened, record, shown, taken, times
-from tests.support.records import make_reading
+from tests.support.records import make_face_reading, make_reading
 from tests.support.waiting import Clock
 
 NOISE = np.random.default_rng(0)
@@ -260,3 +261,26 @@ def test_a_disk_that_refuses_is_an_error_in_one_line_and_the_rest_plays(
     sink.close()
     if fails_after == 60_000:
         assert len(times(tmp_path / name)) >= 1
+
+
+@pytest.mark.parametrize("name", ["out.mp4", "out.mkv", "out.avi"])
+@pytest.mark.parametrize("plain", [True, False])
+def test_a_film_says_which_run_it_is_of_and_whether_anything_is_drawn_in(
+    tmp_path: Path, name: str, *, plain: bool
+) -> None:
+    sink = opened(tmp_path, name, record_plain=plain)
+    face = make_face_reading()
+    readings = [make_reading(frame, (face,), captured_ns=frame * 10**8) for frame in (7, 8)]
+    record(sink, *readings)
+    sink.close()
+    with av.open(f"file:{tmp_path / name}") as film:
+        comments = [value for key, value in film.metadata.items() if key.lower() == "comment"]
+    expected = Provenance(run=readings[0].run, frame=7, content="plain" if plain else "drawn")
+    assert [parse_comment(comment) for comment in comments] == [expected]
+    spread = float(np.std(shown(tmp_path / name)[0].picture))
+    assert (spread < 3) == plain  # nothing but one grey
+
+
+@pytest.mark.parametrize("comment", ["", "a holiday", "{}", '{"schema":"edge-fer/recording/1"}', "[" * 2000])
+def test_a_comment_of_somebody_else_is_none_of_ours(comment: str) -> None:
+    assert parse_comment(comment) is None
