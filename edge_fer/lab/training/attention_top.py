@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -166,18 +167,20 @@ def train_top(
             frames, spoiled = _drawn(tracks, chosen, stage.frames, rng)
             logits, gates = model((frames - mean) / std)
             loss = cross_entropy(logits, torch.from_numpy(tracks.targets[chosen]))
-            if tracks.faults:
-                loss = loss + plan.guidance * _misjudged(gates, spoiled)
-            if not torch.isfinite(loss):
-                raise ModelError(
-                    f"expected a finite loss in epoch {epoch + 1}, found {loss.item()}; lower --lr ({stage.lr})"
-                )
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
+            loss = loss + (plan.guidance * _misjudged(gates, spoiled) if tracks.faults else 0)
+            _update(optimizer, loss)
         progress(epoch + 1, stage.epochs)
     _fold(model, mean, std)
     return AttentionTop(model.attention.eval(), model.head)
+
+
+def _update(optimizer: Any, loss: Tensor) -> None:
+    """Make one step down the gradient of a loss."""
+    if not torch.isfinite(loss):
+        raise ModelError(f"expected a finite loss, found {loss.item()}; lower --lr")
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    optimizer.step()
 
 
 def _batches(count: int, size: int, rng: Random) -> Iterator[NDArray[np.int64]]:
