@@ -15,6 +15,7 @@ import numpy as np
 from edge_fer.common.machine import machine
 from edge_fer.errors import ModelError, SourceError
 from edge_fer.expression.attention import Attention, open_attention
+from edge_fer.inference.manifest_aggregate import AggregateSpec
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.lab.console import Reporter
 from edge_fer.lab.datasets.dataset import SPLITS, Dataset, Split
@@ -121,7 +122,10 @@ def evaluate_tracks(
     shares = measure_tracks(answers, artefact.spec.temperature, readers)
     if attention is not None:
         write_strips(folder, tracks, answers, attention, strips)
-    return describe(artefact, attention, {}, TracksEvaluation(data=data, shares=shares))
+    record = describe(artefact, attention, {}, TracksEvaluation(data=data, shares=shares))
+    aggregates = (spec for spec in store.specs.values() if isinstance(spec, AggregateSpec))
+    digest = next((spec.sha256 for spec in aggregates if spec.of == model), None)
+    return record.model_copy(update={"attention": digest})
 
 
 def describe(

@@ -214,6 +214,7 @@ def test_a_classifier_gets_attention_its_records_stay_true_and_tracks_are_measur
         "--strips", "2")  # fmt: skip
     found, first = json.loads((out / "tracks.json").read_text()), record["evaluations"][0]["shares"]
     again = found["evaluations"][0]["shares"]
+    assert found["attention"] == record["attention"] is not None
     for one, other in zip(first, again, strict=True):
         expected = [result for result in one["results"] if result["method"] != "self-attention"]
         assert other["results"] == expected
