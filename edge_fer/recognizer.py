@@ -24,6 +24,7 @@ from edge_fer.common.closeable import Closeable
 from edge_fer.common.deadline import Deadline
 from edge_fer.common.picture import enlarge
 from edge_fer.expression import ExpressionModel
+from edge_fer.expression.attention import open_attention
 from edge_fer.expression.face_reading import classified_reading, pending_reading
 from edge_fer.expression.open_model import open_expression_model
 from edge_fer.expression.scheduler import Classification, ClassificationScheduler
@@ -107,9 +108,9 @@ class Recognizer(Closeable):
             model = stack.enter_context(
                 model or open_expression_model(settings.classify, store, cancelled, is_hot=lambda: duty_cycle() < 1)
             )
-            self.model = SequenceModel(
-                model, settings.attend, settings.smooth, attention=None, attention_of=settings.classify.model
-            )
+            name = settings.classify.model
+            attention = open_attention(store, name)
+            self.model = SequenceModel(model, settings.attend, settings.smooth, attention, attention_of=name)
             self._scheduler = ClassificationScheduler(self.model, stage, wake_up or threading.Event(), duty_cycle)
             stack.callback(self._scheduler.stop)
             self._opened = stack.pop_all()

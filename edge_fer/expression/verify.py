@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from edge_fer.expression.attention import open_attention
 from edge_fer.expression.classifier import open_network
 from edge_fer.expression.open_model import open_expression_model
 from edge_fer.inference.manifest import ClassifierSpec
@@ -28,14 +29,15 @@ def verify_expression_model(store: ModelStore, name: str) -> None:
 
 
 def verify_classifier(store: ModelStore, name: str) -> None:
-    """Open a classifier on the CPU as a run does, and close it.
+    """Open a classifier on the CPU as a run does, with the attention over its features, and close it.
 
     Args:
         store: the folder of networks.
         name: the classifier's name in the manifest.
 
     Raises:
-        ModelError: when its file is missing, corrupt or not what its entry says.
+        ModelError: when a file is missing, corrupt or not what its entry says.
         BackendError: when the CPU's interpreter is missing.
     """
+    open_attention(store, name)
     open_network(store, name).close()

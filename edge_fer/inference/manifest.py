@@ -17,11 +17,13 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 from typing_extensions import Self
 
+from edge_fer.inference.manifest_aggregate import AggregateSpec
 from edge_fer.inference.manifest_parts import (
     Accuracy,
     BranchSpec,
     CropSpec,
     EdgeTpuFile,
+    EntrySpec,
     FailoverSpec,
     FileName,
     FurtherOutput,
@@ -38,34 +40,10 @@ MtcnnTask = Literal["propose", "refine", "output"]
 NetworkTask = Literal["classify", "landmarks"] | MtcnnTask
 """What a network is for: reading expressions, 68 landmarks for that, or one of MTCNN's three stages."""
 
-Task = NetworkTask | Literal["ensemble"]
+Task = NetworkTask | Literal["aggregate", "ensemble"]
 """What an entry is for."""
 
 _SUM_TOLERANCE = 1e-3  # of the weights of an ensemble: they are rounded
-
-
-class EntrySpec(Record):
-    """What every entry has.
-
-    Attributes:
-        source: where the weights come from.
-        licence: the weights' licence.
-        card: the file that describes the network, beside the manifest.
-    """
-
-    source: str
-    licence: str
-    card: FileName
-
-    @property
-    def files(self) -> tuple[ModelFile, ...]:
-        """The files of this entry; none where it is made of other entries."""
-        return ()
-
-    @property
-    def summary(self) -> str:
-        """The rest of its line in `edge-fer models list`."""
-        return ""
 
 
 class NetworkSpec(EntrySpec):
@@ -110,7 +88,8 @@ class ClassifierSpec(NetworkSpec):
         labels: what its outputs mean, in their order, in its own words.
         label_map: one of the seven expressions for each label of another name, or None to leave it out; labels that
             become the same expression are added up, and what remains is scaled to a sum of 1.
-        features: a further output, the face as the network describes it; used with `branch` only.
+        features: a further output, the face as the network describes it: what `branch`, or an entry with
+            `task: aggregate`, reads.
         valence_arousal: a further output; not used yet.
         region: the network that says which part of a face this one looks at; None: it sees the whole face.
         branch: a second input, of hand-made features; the file then gives `features` only, and what is made of both
@@ -300,7 +279,9 @@ class MtcnnSpec(NetworkSpec):
 NetworkEntry = ClassifierSpec | LandmarksSpec | MtcnnSpec
 """An entry with a network of its own, whatever that is for."""
 
-ModelSpec = Annotated[ClassifierSpec | EnsembleSpec | LandmarksSpec | MtcnnSpec, Field(discriminator="task")]
+ModelSpec = Annotated[
+    AggregateSpec | ClassifierSpec | EnsembleSpec | LandmarksSpec | MtcnnSpec, Field(discriminator="task")
+]
 """An entry of the manifest."""
 
 

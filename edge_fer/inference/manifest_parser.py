@@ -19,6 +19,7 @@ from edge_fer.inference.manifest import (
     MtcnnSpec,
     crop_difference,
 )
+from edge_fer.inference.manifest_aggregate import AggregateSpec
 
 _CLOSE = 0.75  # names less alike than this are no typing errors of each other
 
@@ -55,17 +56,36 @@ def parse_manifest(content: object, path: Path) -> Manifest:
 
 
 def _misfit(name: str, models: Mapping[str, ModelSpec]) -> str | None:
-    """What is wrong with the members of an ensemble, if anything is."""
-    ensemble = models[name]
-    if not isinstance(ensemble, EnsembleSpec):
-        return None
+    """What is wrong with the other entries that an entry names, if anything is."""
+    spec = models[name]
+    classifiers = {key: other for key, other in models.items() if isinstance(other, ClassifierSpec)}
+    if isinstance(spec, EnsembleSpec):
+        return _misfit_of_members(name, spec, classifiers)
+    if isinstance(spec, AggregateSpec):
+        return _misfit_of_aggregate(name, spec, models, classifiers)
+    return None
+
+
+def _misfit_of_members(name: str, spec: EnsembleSpec, classifiers: Mapping[str, ClassifierSpec]) -> str | None:
     where = f"in entry `{name}`, field `members`: expected"
-    classifiers = {key: spec for key, spec in models.items() if isinstance(spec, ClassifierSpec)}
-    for member in ensemble.members:
+    for member in spec.members:
         if member.name not in classifiers:
             return f"{where} classifiers of this folder ({', '.join(classifiers)}), not `{member.name}`"
-    difference = crop_difference({member.name: classifiers[member.name].crop for member in ensemble.members})
+    difference = crop_difference({member.name: classifiers[member.name].crop for member in spec.members})
     return difference and f"{where} {difference}"
+
+
+def _misfit_of_aggregate(
+    name: str, spec: AggregateSpec, models: Mapping[str, ModelSpec], classifiers: Mapping[str, ClassifierSpec]
+) -> str | None:
+    where = f"in entry `{name}`, field `of`: expected"
+    classifier = classifiers.get(spec.of)
+    if classifier is None or classifier.features is None:
+        able = [key for key, other in classifiers.items() if other.features is not None]
+        return f"{where} a classifier of this folder with `features` ({', '.join(able) or 'none'}), not `{spec.of}`"
+    others = (key for key, other in models.items() if isinstance(other, AggregateSpec) and other.of == spec.of)
+    twin = next((key for key in others if key != name), None)
+    return twin and f"{where} one attention for each classifier, and `{twin}` is of `{spec.of}`, too"
 
 
 def _place(problem: dict[str, Any]) -> str:
@@ -112,7 +132,12 @@ def _fields(section: list[str | int]) -> list[str]:
     if not section:
         return list(Manifest.model_fields)
     _, _, task, *names = section
-    records = {"classify": ClassifierSpec, "ensemble": EnsembleSpec, "landmarks": LandmarksSpec}
+    records = {
+        "aggregate": AggregateSpec,
+        "classify": ClassifierSpec,
+        "ensemble": EnsembleSpec,
+        "landmarks": LandmarksSpec,
+    }
     record: Any = records.get(str(task), MtcnnSpec)
     for name in names:
         annotation = record.model_fields[name].annotation

@@ -75,6 +75,30 @@ class ModelFile(Record):
     sha256: Sha256
 
 
+class EntrySpec(Record):
+    """What every entry has.
+
+    Attributes:
+        source: where the weights come from.
+        licence: the weights' licence.
+        card: the file that describes the network, beside the manifest.
+    """
+
+    source: str
+    licence: str
+    card: FileName
+
+    @property
+    def files(self) -> tuple[ModelFile, ...]:
+        """The files of this entry; none where it is made of other entries."""
+        return ()
+
+    @property
+    def summary(self) -> str:
+        """The rest of its line in `edge-fer models list`."""
+        return ""
+
+
 class FailoverSpec(Record):
     """When two devices read a face alike; see `edge_fer.expression.failover`.
 

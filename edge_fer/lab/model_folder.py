@@ -14,8 +14,8 @@ from typing import Any
 import yaml
 
 from edge_fer.errors import ModelError, OutputError
-from edge_fer.inference.manifest import EntrySpec, ModelSpec, NetworkEntry
-from edge_fer.inference.manifest_parts import RegionSpec
+from edge_fer.inference.manifest import ModelSpec, NetworkEntry
+from edge_fer.inference.manifest_parts import EntrySpec, RegionSpec
 from edge_fer.inference.model_store import MANIFEST, ModelStore
 from edge_fer.lab.files import writing
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from edge_fer.errors import ModelError
 from edge_fer.inference.manifest import ClassifierSpec, EnsembleSpec, Manifest, MtcnnSpec
+from edge_fer.inference.manifest_aggregate import AggregateSpec
 from edge_fer.inference.manifest_parser import parse_manifest
 from edge_fer.inference.manifest_parts import FailoverSpec
 from edge_fer.inference.model_store import MANIFEST, ModelStore, packaged_folder
@@ -85,8 +86,8 @@ def test_the_shipped_manifest_keeps_what_failover_compared_by_before() -> None:
     [
         (
             {"task": "clasify"},
-            ", field `task`: expected one of 'classify', 'ensemble', 'landmarks', 'propose', 'refine', 'output', not "
-            "'clasify'",
+            ", field `task`: expected one of 'aggregate', 'classify', 'ensemble', 'landmarks', 'propose', 'refine', "
+            "'output', not 'clasify'",
         ),
         ({"task": None}, ", field `task`: it is missing"),
         ({"card": None}, ", field `card`: it is missing"),
@@ -245,6 +246,35 @@ def test_a_wrong_ensemble_is_one_line(classifier: dict[str, Any], change: dict[s
     models = {"a": classifier, "b": coarse, "net": ensemble_of(a=1) | change}
     with pytest.raises(ModelError) as caught:
         parse_manifest({"schema": "edge-fer/models/1", "models": models}, PATH)
+    assert f"found in entry `net`{expected}" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def attention_of(name: str) -> dict[str, Any]:
+    entry = {"task": "aggregate", "of": name, "file": "net.attention.npz", "sha256": "0" * 64}
+    return entry | {"source": "a test", "licence": "MIT", "card": "net.md"}
+
+
+def test_an_attention_is_of_a_classifier_and_has_one_file(classifier: dict[str, Any]) -> None:
+    models = {"a": classifier | {"features": {"width": 512}}, "net": attention_of("a")}
+    found = parse_manifest({"schema": "edge-fer/models/1", "models": models}, PATH).models["net"]
+    assert isinstance(found, AggregateSpec)
+    assert ([file.file for file in found.files], found.summary) == (["net.attention.npz"], "of a, net.attention.npz")
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (attention_of("b"), ", field `of`: expected a classifier of this folder with `features` (a), not `b`"),
+        (attention_of("c"), ", field `of`: expected a classifier of this folder with `features` (a), not `c`"),
+        ({}, ", field `of`: expected one attention for each classifier, and `zet` is of `a`, too"),
+        ({"fil": "x"}, ", field `fil`: there is no such field, did you mean `file`?"),
+    ],
+)
+def test_a_wrong_attention_is_one_line(classifier: dict[str, Any], change: dict[str, Any], expected: str) -> None:
+    models = {"a": classifier | {"features": {"width": 512}}, "b": classifier, "net": attention_of("a") | change}
+    with pytest.raises(ModelError) as caught:
+        parse_manifest({"schema": "edge-fer/models/1", "models": models | {"zet": attention_of("a")}}, PATH)
     assert f"found in entry `net`{expected}" in str(caught.value)
     assert "\n" not in str(caught.value)
 

@@ -22,6 +22,7 @@ from edge_fer.lab.cli.networks import networks
 from edge_fer.lab.cli.realtime import agreement, steps, tracking
 from edge_fer.lab.cli.table import table
 from edge_fer.lab.cli.thresholds import light, thresholds
+from edge_fer.lab.cli.tracks import attention, tracks
 from edge_fer.lab.cli.train import train
 
 MODEL = "From labelled photos to a deployable model, in this order"
@@ -59,8 +60,10 @@ app.add_typer(clips, name="clips", rich_help_panel=MODEL)
 app.command(rich_help_panel=MODEL)(train)
 app.command(rich_help_panel=MODEL)(export)
 app.command(rich_help_panel=MODEL)(ensemble)
+app.command(rich_help_panel=MODEL)(attention)
 app.command(rich_help_panel=INSIDE)(evaluate)
 app.command(rich_help_panel=INSIDE)(card)
+app.command(rich_help_panel=INSIDE)(tracks)
 app.command(rich_help_panel=INSIDE)(table)
 app.command(rich_help_panel=INSIDE)(layers)
 app.command(rich_help_panel=INSIDE)(explain)

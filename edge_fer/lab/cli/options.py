@@ -14,8 +14,8 @@ from edge_fer.lab.evaluation.record import LabelSet
 from edge_fer.settings import ClassifySettings
 
 LAYOUT_HELP = (
-    "auto, affectnet, affectnet-automatic, fer2013, ferplus, folders or rafdb; needed where class folders are named by "
-    "numbers, and for AffectNet's automatically labelled faces."
+    "auto, affectnet, affectnet-automatic, clips, fer2013, ferplus, folders or rafdb; needed where class folders are "
+    "named by numbers, for AffectNet's automatically labelled faces, and for clips without their record."
 )
 
 

@@ -11,7 +11,7 @@ from edge_fer.errors import SourceError
 from edge_fer.lab.datasets.dataset import reading
 from edge_fer.lab.files import replacing
 
-_BEGIN, _END = "<!-- networks: begin -->", "<!-- networks: end -->"
+_NETWORKS, _TRACKS = "networks", "tracks"
 
 
 def table(
@@ -24,9 +24,16 @@ def table(
             help="Folder of models, for sizes and predicted times; may be given again. The shipped are known."
         ),
     ] = None,
+    tracks: Annotated[
+        bool, typer.Option("--tracks", help="Tabulate records of `attention` and `tracks`, and nothing else.")
+    ] = False,
     into: Annotated[
         Path | None,
-        typer.Option(help=f"Page to write it into, between `{_BEGIN}` and `{_END}`.", metavar="PAGE"),
+        typer.Option(
+            help="Page to write it into, between `<!-- networks: begin -->` and `<!-- networks: end -->`; of tracks, "
+            "between the same with `tracks`.",
+            metavar="PAGE",
+        ),
     ] = None,
 ) -> None:
     """Tabulate every network that was measured, for each set of faces, beside published figures.
@@ -39,21 +46,26 @@ def table(
     Example: edge-fer lab table models/ out/evaluate/ --models my-models --into docs/accuracy.md
     """
     from edge_fer.inference.model_store import ModelStore
+    from edge_fer.lab.evaluation.tracks_table import tables_of
     from edge_fer.lab.export.network_table import network_tables, read_records
 
-    text = network_tables(read_records(records), [ModelStore(folder) for folder in (None, *(models or ()))])
+    if tracks:
+        text = tables_of(records)
+    else:
+        text = network_tables(read_records(records), [ModelStore(folder) for folder in (None, *(models or ()))])
     if into is None:
         typer.echo(text, nl=False)
     else:
-        _insert(into, text)
+        _insert(into, text, _TRACKS if tracks else _NETWORKS)
 
 
-def _insert(page: Path, text: str) -> None:
+def _insert(page: Path, text: str, what: str) -> None:
     """Replace what stands between the two marks of a page."""
+    opening, closing = f"<!-- {what}: begin -->", f"<!-- {what}: end -->"
     with reading(page, "a page of Markdown"):
-        before, begin, rest = page.read_text(encoding="utf-8").partition(_BEGIN)
-    _, end, after = rest.partition(_END)
+        before, begin, rest = page.read_text(encoding="utf-8").partition(opening)
+    _, end, after = rest.partition(closing)
     if not begin or not end:
-        raise SourceError(f"expected the lines `{_BEGIN}` and `{_END}` in {page}, found none; add them")
+        raise SourceError(f"expected the lines `{opening}` and `{closing}` in {page}, found none; add them")
     with replacing(page) as file:
         file.write(f"{before}{begin}\n\n{text}\n{end}{after}".encode())

@@ -94,6 +94,7 @@ def train(
         plan = plan.model_copy(update={"bf16": False})
     first = initial_weights(weights, plan)
     _check_landmarks(first.net, landmarks or [])
+    _check_tracks(first.net, plan)
     teachers = _teachers(plan, teacher or [], first.net.colour)
     sets = _datasets(plan, data, layout or [], landmarks or [])
     _study(plan, teachers, sets)
@@ -137,6 +138,17 @@ def _check_landmarks(net: Network, landmarks: list[str]) -> None:
         raise ConfigError(f"expected no --landmarks for {net.name()}, which reads the picture alone, found some")
 
 
+def _check_tracks(net: Network, recipe: Recipe) -> None:
+    from edge_fer.lab.networks.frame_attention import FrameAttentionNetwork
+
+    stage = next((stage.name for stage in recipe.stages if stage.frames), None)
+    if stage is not None and not isinstance(net, FrameAttentionNetwork):
+        raise ConfigError(
+            f"expected a network that reads tracks (fan, fan_self) for the stage {stage}, which has `frames`, found "
+            f"{net.name()}; set stages.{stage}.frames=0, or start.network"
+        )
+
+
 def _device(name: str) -> str:
     import torch
 
@@ -167,6 +179,7 @@ def _datasets(recipe: Recipe, data: list[str], layouts: list[str], landmarks: li
     """The data set of each name in the recipe; one that is named for all is opened once."""
     from edge_fer.lab.datasets import open_dataset
     from edge_fer.lab.datasets.landmarks import with_landmarks
+    from edge_fer.lab.datasets.tracks import as_tracks
 
     names = list(dict.fromkeys(stage.data for stage in recipe.stages))
     paths, kinds, points = (_by_name(names, values) for values in (data, layouts, landmarks))
@@ -176,6 +189,7 @@ def _datasets(recipe: Recipe, data: list[str], layouts: list[str], landmarks: li
     wanted = {name: (Path(paths[name]), layout_of(kinds.get(name, "auto"))) for name in names}
     opened = {place: open_dataset(*place) for place in set(wanted.values())}
     sets = {name: opened[place] for name, place in wanted.items()}
+    sets |= {stage.data: as_tracks(sets[stage.data], recipe.seed) for stage in recipe.stages if stage.frames}
     return sets | {name: with_landmarks(sets[name], Path(file)) for name, file in points.items() if name in sets}
 
 

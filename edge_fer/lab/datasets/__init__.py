@@ -10,9 +10,12 @@ from typing import Literal
 
 from edge_fer.errors import SourceError
 from edge_fer.lab.datasets import affectnet, fer2013, ferplus, folders, rafdb
+from edge_fer.lab.datasets.clips import load_clips
+from edge_fer.lab.datasets.clips_record import read_clips_record
 from edge_fer.lab.datasets.dataset import Dataset
+from edge_fer.lab.datasets.tracks import tracks_of_clips
 
-Layout = Literal["auto", "affectnet", "affectnet-automatic", "fer2013", "ferplus", "folders", "rafdb"]
+Layout = Literal["auto", "affectnet", "affectnet-automatic", "clips", "fer2013", "ferplus", "folders", "rafdb"]
 
 
 def open_dataset(path: Path, layout: Layout = "auto") -> Dataset:
@@ -32,6 +35,8 @@ def open_dataset(path: Path, layout: Layout = "auto") -> Dataset:
         return _open_file(path)
     if layout in ("auto", "fer2013", "ferplus") and (path / fer2013.TABLE).is_file():
         return fer2013.load_table(path / fer2013.TABLE)
+    if layout == "clips" or (layout == "auto" and read_clips_record(path)):
+        return tracks_of_clips(load_clips(path))
     if layout in ("auto", "rafdb") and rafdb.find_list(path):
         return rafdb.load_rafdb(path)
     if load_affectnet := affectnet.find_loader(path, layout):

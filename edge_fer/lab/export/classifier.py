@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,10 +18,12 @@ from edge_fer.lab.datasets.pictures import resized
 from edge_fer.lab.edgetpu.rules import check_int8
 from edge_fer.lab.evaluation.logits import classify
 from edge_fer.lab.evaluation.metrics import agreement, fit_temperature, guessing_below, negative_log_likelihood, score
+from edge_fer.lab.evaluation.track_run import TrackSource
 from edge_fer.lab.export import balance
+from edge_fer.lab.export.attention import attach_attention
 from edge_fer.lab.export.calibration import calibration_faces, coloured
 from edge_fer.lab.export.convert import check_agreement, convert, parameters
-from edge_fer.lab.export.deployed import deployed
+from edge_fer.lab.export.deployed import deployed, feature_width
 from edge_fer.lab.export.export_record import Export, ThresholdOrigin, Validation, range_choice, worst_layers
 from edge_fer.lab.export.golden_seeds import choose_golden_seeds
 from edge_fer.lab.export.job import Job
@@ -30,6 +33,9 @@ from edge_fer.lab.export.quantize import Choice, choose_percentile, measure_extr
 from edge_fer.lab.export.region import Views, views_of
 from edge_fer.lab.files import write_record
 from edge_fer.lab.model_folder import update_manifest, write_artefact, write_card, write_region
+from edge_fer.lab.networks.frame_attention import FrameAttentionNetwork
+from edge_fer.lab.networks.two_inputs import TwoInputs
+from edge_fer.lab.training.attention_top import AttentionTop
 from edge_fer.lab.weights.provenance import Origin
 from edge_fer.types import LABELS
 
@@ -114,7 +120,16 @@ def export_classifier(job: Job, folder: Path, store: ModelStore, report: Reporte
     write_record(folder / f"{name}.export.json", facts)
     write_card(folder, spec, classifier_card(name, spec, graph, facts))
     update_manifest(folder, {name: spec})
+    if isinstance(net, FrameAttentionNetwork) and net.RELATION:
+        with tempfile.TemporaryDirectory() as cache:
+            source = TrackSource(dataset, plan.seed, Path(cache))
+            attach_attention(AttentionTop(net.attention, net.head), name, folder, source, report)
     report.say(f"licence of the weights: {job.provenance.licence}; --about puts your own words on the card")
+
+
+def _gives_features(job: Job) -> bool:
+    """Whether the file gives features, be it beside the labels or in their place."""
+    return job.plan.features or isinstance(job.net, TwoInputs | FrameAttentionNetwork)
 
 
 def _spec(
@@ -125,13 +140,12 @@ def _spec(
     branch: BranchSpec | None,
 ) -> ClassifierSpec:
     """The classifier's entry in the manifest."""
-    width = job.second.width if job.second else job.net.head.in_features
     return ClassifierSpec(
         task="classify",
         input=job.input,
         quantization="int8",
         labels=LABELS,
-        features=FurtherOutput(width=width) if job.plan.features or branch else None,
+        features=FurtherOutput(width=feature_width(job.net)) if _gives_features(job) else None,
         region=region,
         branch=branch,
         crop=job.crop,

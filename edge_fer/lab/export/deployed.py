@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from edge_fer.inference.picture_spec import InputSpec
 from edge_fer.lab.networks.base import Network
+from edge_fer.lab.networks.frame_attention import FrameAttentionNetwork
 from edge_fer.lab.networks.spatial_transformer import SpatialTransformer
 from edge_fer.lab.networks.two_inputs import TwoInputs
 
@@ -42,7 +43,8 @@ class TrunkFeatures(nn.Module):
 def deployed(net: Network, *, gives_features: bool) -> nn.Module:
     """What becomes the file that names expressions: a network as it is, or with a second output, or a part of it.
 
-    A network with two inputs gives the features of its picture, and nothing else.
+    A network with two inputs gives the features of its picture, and nothing else. One that reads tracks gives the
+    features of a frame, and what it says of a track of that frame alone.
 
     Args:
         net: the network, in evaluation.
@@ -50,23 +52,35 @@ def deployed(net: Network, *, gives_features: bool) -> nn.Module:
     """
     if isinstance(net, TwoInputs):
         return TrunkFeatures(net).eval()
+    if isinstance(net, FrameAttentionNetwork):
+        return Reader(net.embedding, net.embedding.features, net.single_head(), gives_features=True).eval()
     if isinstance(net, SpatialTransformer):
-        return Reader(net, net.region_features, gives_features=gives_features).eval()
-    return Reader(net, net.features, gives_features=True).eval() if gives_features else net
+        return Reader(net, net.region_features, net.head, gives_features=gives_features).eval()
+    return Reader(net, net.features, net.head, gives_features=True).eval() if gives_features else net
+
+
+def feature_width(net: Network) -> int:
+    """How many features the file of a network gives, where it gives any."""
+    if isinstance(net, TwoInputs):
+        return int(net.picture.in_features)
+    return net.pooled_size if isinstance(net, FrameAttentionNetwork) else int(net.head.in_features)
 
 
 class Reader(nn.Module):
-    """A network's head on some of its features.
+    """A head on some features of a network.
 
     Args:
         net: the network.
-        features: from a picture to the `(n, d)` activations that the head reads.
+        features: one of its functions, from a picture to the `(n, d)` activations that the head reads.
+        head: from these to logits.
         gives_features: whether these follow the logits.
     """
 
-    def __init__(self, net: Network, features: Callable[[Tensor], Tensor], *, gives_features: bool) -> None:
+    def __init__(
+        self, net: Network, features: Callable[[Tensor], Tensor], head: nn.Linear, *, gives_features: bool
+    ) -> None:
         super().__init__()
-        self.net, self._features, self._gives_features = net, features, gives_features
+        self.net, self._features, self.head, self._gives_features = net, features, head, gives_features
 
     def forward(self, image: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """Run the network.
@@ -75,5 +89,5 @@ class Reader(nn.Module):
             image: see `Network`; of a spatial transformer the region.
         """
         features = self._features(image)
-        logits: Tensor = self.net.head(features)
+        logits: Tensor = self.head(features)
         return (logits, features) if self._gives_features else logits

@@ -33,11 +33,6 @@ class SecondInput:
     landmarks: str
     branch: FeatureBranch
 
-    @property
-    def width(self) -> int:
-        """How many features of the picture the network's file gives."""
-        return int(self.net.picture.in_features)
-
     def write(self, folder: Path, name: str) -> BranchSpec:
         """Write `name`.npz; gives its part of the manifest entry.
 

@@ -147,6 +147,20 @@ class Graph:
         data = self._data[tensor]
         return None if data is None else np.asarray(data, np.uint8)
 
+    def real_values(self, tensor: int) -> NDArray[np.float32]:
+        """A constant: (value - zero point) * scale, with one scale or one a channel."""
+        found = self.tensors[tensor]
+        kind = np.dtype(self.type(tensor).lower()).newbyteorder("<")
+        values = np.frombuffer(np.asarray(self._data[tensor], np.uint8).tobytes(), kind)
+        values = values.reshape(found.shape).astype(np.float64)
+        quantization = found.quantization
+        if quantization is not None and quantization.scale is not None:
+            along = [1] * values.ndim
+            along[quantization.quantizedDimension] = -1
+            points, scales = (np.asarray(each, np.float64) for each in (quantization.zeroPoint, quantization.scale))
+            values = (values - points.reshape(along)) * scales.reshape(along)
+        return values.astype(np.float32)
+
     def zero_point(self, tensor: int) -> int:
         """The quantized value that stands for 0.0; of the first channel where each has its own."""
         quantization = self.tensors[tensor].quantization

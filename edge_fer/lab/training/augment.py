@@ -36,7 +36,21 @@ def varied(pictures: Sequence[Image], size: int, ranges: Augmentation, rng: Rand
     Returns:
         `(n, channels, size, size)` float32, 0..255.
     """
-    images = as_tensor([degrade(picture, ranges, rng) for picture in pictures])
+    return varied_alike(as_tensor([degrade(picture, ranges, rng) for picture in pictures]), size, ranges, rng)
+
+
+def varied_alike(images: Tensor, size: int, ranges: Augmentation, rng: Random) -> Tensor:
+    """Warp, light and erase pictures: all channels of one alike, so that they may be the frames of a track.
+
+    Args:
+        images: `(n, channels, height, width)` float32, 0..255.
+        size: side of the result, pixels.
+        ranges: how far.
+        rng: drawn from.
+
+    Returns:
+        `(n, channels, size, size)` float32, 0..255.
+    """
     return erase(light(warp(images, size, ranges, rng), ranges, rng), ranges.erase, rng)
 
 

@@ -83,16 +83,24 @@ class Batches:
     def batch(self, step: int) -> Batch:
         """The batch of a step."""
         chosen, rng, stage = self.indices(step), self._random(step, 1), self._stage
-        faces, colour = self._dataset.images, self._input.in_colour
-        pictures = fitting([read_picture(faces, int(index), colour=colour) for index in chosen], stage.size)
-        images = varied(pictures, max(stage.size, self._view), stage.augmentation, rng)
+        images = self._varied(step, chosen, rng)
         smooth = stage.loss.second_smoothing
         known = self._dataset.second[chosen]
         second = np.where(known[:, None] >= 0, smoothed(np.eye(len(LABELS))[known], smooth), 0)
         targets, second_targets = (torch.from_numpy(values).float() for values in (self.targets[chosen], second))
-        own = standardise(averaged(images, stage.size), self._input)
+        own = self._standardised(images)
         batch = Batch(own, targets, second_targets, images if self._view else None, features_of(self._dataset, chosen))
         return mixed(batch, float(rng.beta(stage.loss.mixup, stage.loss.mixup))) if stage.loss.mixup else batch
+
+    def _varied(self, step: int, chosen: NDArray[np.int64], rng: np.random.Generator) -> Tensor:
+        """Pictures that augmentation has varied, `(n, channels, size, size)` float32, 0..255."""
+        faces, colour = self._dataset.images, self._input.in_colour
+        pictures = fitting([read_picture(faces, int(index), colour=colour) for index in chosen], self._stage.size)
+        return varied(pictures, max(self._stage.size, self._view), self._stage.augmentation, rng)
+
+    def _standardised(self, images: Tensor) -> Tensor:
+        """What `_varied` gives, as the network takes it."""
+        return standardise(averaged(images, self._stage.size), self._input)
 
     def stream(self, first: int, last: int, workers: int) -> Iterator[Batch]:
         """The batches of steps `first` to `last` (not included), made ahead in `workers` threads."""

@@ -26,6 +26,7 @@ from edge_fer.lab.training.recipe import Recipe, Stage
 from edge_fer.lab.training.schedule import best_in_words, is_over, learning_rate, note_epoch
 from edge_fer.lab.training.state import Options, TrainingState, identity_of, step_seed
 from edge_fer.lab.training.teachers import Lesson, Teachers, check_teachers, with_answers
+from edge_fer.lab.training.track_batches import TrackBatches
 from edge_fer.lab.training.training_log import plot_curves, write_table
 from edge_fer.lab.training.validation import measure
 
@@ -130,7 +131,8 @@ class Trainer:
         training, validation = self._data[stage.data]
         validation = _some(validation, stage.validation_faces)
         view = self._teachers[stage.teacher.name].view if stage.teacher else 0
-        batches = Batches(training, stage, (self._recipe.seed, self._at.stage), self._model.net.input, view)
+        kind = TrackBatches if stage.frames else Batches
+        batches = kind(training, stage, (self._recipe.seed, self._at.stage), self._model.net.input, view)
         counted = torch.from_numpy(label_weights(training.labels, stage.loss)).float().to(self._options.device)
         set_training(self._model, stage.train)
         self._set_resolution(stage.size)
@@ -228,7 +230,8 @@ class Trainer:
     def _end_epoch(self, stage: Stage, validation: Dataset, epoch: int) -> None:
         """Validate, and write the figures of the epoch."""
         at = self._at
-        figures = measure(self._measured(), validation, stage.size, self._options.device, bf16=self._recipe.bf16)
+        options = {"bf16": self._recipe.bf16, "tracks": stage.frames > 0}
+        figures = measure(self._measured(), validation, stage.size, self._options.device, **options)
         row: dict[str, str | int | float] = {
             "stage": stage.name,
             "epoch": epoch,

@@ -78,13 +78,14 @@ def towards(targets: Tensor, logits: Tensor, part: float) -> Tensor:
     return targets.lerp(torch.softmax(logits.float(), dim=1), part)
 
 
-def make_optimizer(model: nn.Module, settings: Optimizer, lr: float) -> Any:
+def make_optimizer(model: nn.Module, settings: Optimizer, lr: float, heads: tuple[str, ...] = HEADS) -> Any:
     """An optimizer of the parameters that are trained; weight decay is on matrices and kernels only, see `Optimizer`.
 
     Args:
         model: the network; frozen parameters are left out.
         settings: the kind of optimizer, its decay and the rate of the heads.
         lr: learning rate.
+        heads: names of the layers that learn at the rate of the heads.
 
     Returns:
         The optimizer. Each group has `rate`, the factor of its learning rate; see `set_learning_rate`.
@@ -96,7 +97,7 @@ def make_optimizer(model: nn.Module, settings: Optimizer, lr: float) -> Any:
     grouped: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            rate = settings.head_rate if is_inside(name, HEADS) else 1.0
+            rate = settings.head_rate if is_inside(name, heads) else 1.0
             decay = settings.weight_decay if parameter.ndim > 1 and is_inside(name, decaying) else 0.0
             grouped.setdefault((rate, decay), []).append(parameter)
     groups = [

@@ -166,7 +166,9 @@ class Stage(_Section):
         data: name of the data set, which the command line brings to a path.
         train: `top` (the network's `TOP` and the heads; the rest keeps its weights and statistics) or `all`.
         size: side of the input in pixels.
-        batch: faces a step.
+        batch: faces a step, or tracks.
+        frames: the stage trains on tracks of faces, by one frame drawn from each of so many equal parts; 0: on single
+            pictures. Data sets of single pictures become synthetic tracks.
         balance: a face is drawn by the inverse frequency of its label to this power, so that a lap holds some faces
             several times and others not; 0: every lap holds each face once, 1: labels are equally frequent.
         epochs: how many epochs the stage has.
@@ -193,6 +195,7 @@ class Stage(_Section):
     train: Literal["top", "all"] = "all"
     size: int = Field(224, ge=32, le=512)
     batch: int = Field(64, ge=2, le=4096)
+    frames: int = Field(0, ge=0, le=16)
     balance: float = Share
     epochs: int = Field(ge=1, le=10_000)
     epoch_faces: int | None = Field(None, ge=1)
@@ -211,6 +214,12 @@ class Stage(_Section):
     loss: Loss = Loss()
     teacher: Teaching | None = None
     augmentation: Augmentation = Augmentation()
+
+    @model_validator(mode="after")
+    def _tracks_have_no_teacher(self) -> Self:
+        if self.frames and self.teacher:
+            raise ValueError("teachers read single pictures, and this stage has `frames`: leave one of them out")
+        return self
 
     @model_validator(mode="after")
     def _steps_have_milestones(self) -> Self:

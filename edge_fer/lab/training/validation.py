@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from edge_fer.lab.datasets.dataset import Dataset
 from edge_fer.lab.evaluation.metrics import negative_log_likelihood, score
+from edge_fer.lab.networks.base import NetworkInput
 from edge_fer.lab.training.batches import plain_batches, plain_features
 from edge_fer.lab.training.multi_task import MultiTaskModel
+from edge_fer.lab.training.track_batches import plain_tracks
 
 _BATCH = 64
 
 
-def measure(model: MultiTaskModel, faces: Dataset, size: int, device: str, *, bf16: bool) -> dict[str, str | float]:
+def measure(
+    model: MultiTaskModel, faces: Dataset, size: int, device: str, *, bf16: bool, tracks: bool = False
+) -> dict[str, str | float]:
     """What a network is worth on faces without variation.
+
+    Args:
+        model: the network.
+        faces: the faces, or tracks.
+        size: side of the pictures, pixels.
+        device: `cpu` or `cuda`.
+        bf16: whether layers run in bfloat16 where that is safe.
+        tracks: whether all frames of a track are read together; else one picture of it.
 
     Returns:
         `val_loss` (nats, against the label), `val_accuracy`, `val_balanced` (mean over the labels), and
@@ -26,8 +40,7 @@ def measure(model: MultiTaskModel, faces: Dataset, size: int, device: str, *, bf
     seconds: list[Any] = []
     model.eval()
     with torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=bf16):
-        batches = plain_batches(faces, size, _BATCH, model.net.input)
-        for images, hand_made in zip(batches, plain_features(faces, _BATCH), strict=True):
+        for images, hand_made in _batches(faces, size, model.net.input, tracks=tracks):
             logits, second, _ = model(images.to(device), None if hand_made is None else hand_made.to(device))
             outputs.append(logits.float().cpu())
             seconds += [] if second is None else [second.float().cpu()]
@@ -43,3 +56,12 @@ def measure(model: MultiTaskModel, faces: Dataset, size: int, device: str, *, bf
         "val_balanced": float(np.nanmean(result.recall)),
         "val_second": by_second,
     }
+
+
+def _batches(
+    faces: Dataset, size: int, expected: NetworkInput, *, tracks: bool
+) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """Pictures and their hand-made features, or a track at a time."""
+    if tracks:
+        return ((track, None) for track in plain_tracks(faces, size, expected))
+    return zip(plain_batches(faces, size, _BATCH, expected), plain_features(faces, _BATCH), strict=True)

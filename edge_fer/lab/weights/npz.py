@@ -15,6 +15,7 @@ from edge_fer.lab.arrays import NamedArrays, read_npz
 from edge_fer.lab.files import replacing
 from edge_fer.lab.networks import DEFAULT, open_network
 from edge_fer.lab.networks.base import Network, new_head
+from edge_fer.lab.networks.frame_attention import FrameAttentionNetwork
 from edge_fer.lab.networks.two_inputs import TwoInputs
 from edge_fer.lab.weights.provenance import Origin
 
@@ -50,8 +51,8 @@ def load_weights(path: Path, network: str | None = None) -> Weights:
             `bn.{gamma,beta,mean,variance}`, `head_ferplus` and perhaps `head_fer2013`, float16 or float32; beside
             them `network` (without it, SE-ResNet-50) and the network's settings. Or a file of another project that
             `network` can read.
-        network: whose weights they must be; None: any network's. A network with two inputs also takes those of its
-            trunk alone, and has a new top then.
+        network: whose weights they must be; None: any network's. A network with two inputs, or of tracks, also takes
+            those of its trunk alone, and has a new top then.
 
     Raises:
         ConfigError: when there is no such network.
@@ -61,9 +62,11 @@ def load_weights(path: Path, network: str | None = None) -> Weights:
         return Weights(open_network(network or DEFAULT).load_foreign(path))
     arrays = read_npz(path)
     wanted = None if network is None else open_network(network)
-    if wanted is not None and issubclass(wanted, TwoInputs) and str(arrays.get("network")) == wanted.TRUNK.name():
-        trunk = _fill(wanted.TRUNK, NamedArrays(arrays, path, wanted.TRUNK.name()))
-        return Weights(wanted.over(trunk), origin=_origin(arrays))
+    if wanted is not None and issubclass(wanted, TwoInputs | FrameAttentionNetwork):
+        owner = wanted.TRUNK.name()
+        if str(arrays.get("network")) == owner:
+            trunk = _fill(wanted.TRUNK, NamedArrays(arrays, path, owner))
+            return Weights(wanted.over(trunk), origin=_origin(arrays))
     kind = open_network(_network_name(arrays, path, network))
     named = NamedArrays(arrays, path, kind.name())
     net = _fill(kind, named) if "network" in arrays or kind.name() == DEFAULT else kind.load_foreign(path)

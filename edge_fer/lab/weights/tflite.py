@@ -122,24 +122,7 @@ def _open(path: Path) -> tuple[Graph, Callable[[int], NDArray[np.float32]]]:
         raise ModelError(f"{path}: {error}") from error
     except (AttributeError, IndexError, KeyError, TypeError, ValueError, struct.error) as error:
         raise ModelError(f"expected a whole .tflite file in {path}, found a damaged one; get it again") from error
-
-    def constant(tensor: int) -> NDArray[np.float32]:
-        return _dequantized(graph.tensors[tensor], graph.type(tensor), graph.values(tensor))
-
-    return graph, constant
-
-
-def _dequantized(tensor: Any, kind: str, data: Any) -> NDArray[np.float32]:
-    """(value - zero point) * scale, with one scale or one a channel."""
-    stored = np.frombuffer(np.asarray(data, np.uint8).tobytes(), np.dtype(kind.lower()).newbyteorder("<"))
-    values = stored.reshape(tensor.shape).astype(np.float64)
-    quantization = tensor.quantization
-    if quantization is not None and quantization.scale is not None:
-        along = [1] * values.ndim
-        along[quantization.quantizedDimension] = -1
-        points, scales = (np.asarray(each, np.float64) for each in (quantization.zeroPoint, quantization.scale))
-        values = (values - points.reshape(along)) * scales.reshape(along)
-    return values.astype(np.float32)
+    return graph, graph.real_values
 
 
 def _resolution(graph: Graph) -> int:

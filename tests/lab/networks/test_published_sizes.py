@@ -20,6 +20,9 @@ pytestmark = pytest.mark.lab
         ("vgg_face", 134_289_223 - 28_679, 4096, 0),
         ("resnet50", 23_508_032, 2048, 53_120),
         ("inception_resnet_v2", 54_306_464, 1536, 60_544),
+        ("resnet18", 11_176_512, 512, 9_600),
+        ("fan", 11_185_225 - 7_175, 1024, 9_600),
+        ("fan_self", 11_180_616 - 3_591, 512, 9_600),
     ],
 )
 def test_a_network_has_its_published_size(name: str, without_head: int, features: int, kept: int) -> None:

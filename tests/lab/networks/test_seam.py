@@ -73,6 +73,7 @@ CASES = [
     Case("mobilenet_v1", 64, 0.25, "rgb"),
     Case("tiny_net", 36, 1.0, "grey"),
     pytest.param(Case("vgg_face", 56, 0.125, "rgb"), marks=pytest.mark.slow),
+    pytest.param(Case("resnet18", 64, 0.125, "rgb"), marks=pytest.mark.slow),
     pytest.param(Case("resnet50", 65, 0.125, "grey"), marks=pytest.mark.slow),
     pytest.param(Case("inception_resnet_v2", 107, 0.125, "grey"), marks=pytest.mark.slow),
 ]
@@ -221,6 +222,8 @@ def test_networks_are_listed_by_what_lies_in_the_package() -> None:
     lines = {line.split()[0]: line.split()[1:6] for line in run("networks").splitlines()[1:]}
     assert list(lines) == network_names()
     assert lines["mobilenet_v1"] == ["160x160", "grey", "3,203,207", "3,196,032", "0"]
+    assert lines["fan"] == ["224x224", "grey", "11,185,225", "11,178,050", "9,600"]
+    assert lines["fan_self"] == ["224x224", "grey", "11,180,616", "11,177,025", "9,600"]
     assert lines["resnet50"] == ["197x197", "grey", "23,522,375", "23,508,032", "53,120"]
 
 

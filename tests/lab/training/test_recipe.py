@@ -22,8 +22,10 @@ def test_the_recipes_that_come_along() -> None:
         "emonet-resnet50",
         "emonet-resnet50-features",
         "face-teacher",
+        "fan",
         "finetune",
         "lite",
+        "resnet18",
         "thesis",
         "thesis-vgg",
     ]
