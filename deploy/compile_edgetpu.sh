@@ -3,7 +3,7 @@
 #
 #   deploy/compile_edgetpu.sh [MODEL] [--models DIR]
 #
-# MODEL is a name in DIR/manifest.yaml (se_resnet50); DIR is models/ beside this folder. The compiler is
+# MODEL is a name in DIR/manifest.yaml (lite); DIR is models/ beside this folder. The compiler is
 # `edgetpu_compiler` where that is installed, else the container of deploy/compiler/, with podman or docker. It is for
 # x86-64 only: compile there, and copy the folder to the board.
 #
@@ -16,7 +16,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 edge_fer=${EDGE_FER:-edge-fer}
 image=edge-fer-edgetpu-compiler
 timeout_s=900
-model=se_resnet50
+model=lite
 models=$here/../models
 
 die() {

@@ -14,7 +14,7 @@
 set -eu
 
 edge_fer=${EDGE_FER:-edge-fer}
-backend=edgetpu reference=cpu model=se_resnet50 models='' soak_minutes=30 out=out/board key='' quick=''
+backend=edgetpu reference=cpu model=lite models='' soak_minutes=30 out=out/board key='' quick=''
 
 die() {
     code=$1

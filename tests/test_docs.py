@@ -104,7 +104,7 @@ def test_the_accuracy_of_each_expression_is_what_was_measured() -> None:
     text = section("accuracy.md", "## The shipped network")
     cut_out, found = (
         {entry["label"]: entry for entry in json.loads(path.read_text())["modes"][0]["model"]["per_class"]}
-        for path in (ROOT / "models/se_resnet50.test.json", ROOT / "models/se_resnet50.test_found.json")
+        for path in (ROOT / "models/lite.test.json", ROOT / "models/lite.test_found.json")
     )
     for label in LABELS:
         one, end_to_end = cut_out[label], found[label]["recall"]

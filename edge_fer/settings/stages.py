@@ -141,9 +141,7 @@ class ClassifySettings(Section):
         description="device: auto, edgetpu (all there are), edgetpu:usb:0, edgetpu:pci:0, cpu, remote:HOST:PORT (a "
         "computer that runs `edge-fer serve`), or fake (for tests)",
     )
-    model: str = Field(
-        "se_resnet50", description="name of the classifier, or of an ensemble; see `edge-fer models list`"
-    )
+    model: str = Field("lite", description="name of the classifier, or of an ensemble; see `edge-fer models list`")
     fallback_model: str | None = Field(
         None,
         description="classifier on the CPU while the device is away; null: the same model; another model switches "

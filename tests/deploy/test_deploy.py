@@ -220,7 +220,7 @@ def test_a_board_gets_one_file_of_figures_signed(stub: Path) -> None:
 
 def test_the_compilers_log_is_kept_with_the_figures(stub: Path) -> None:
     script(stub / "edge-fer", BOARD)
-    (stub / "se_resnet50_edgetpu.log").write_text(SUCCESS)
+    (stub / "lite_edgetpu.log").write_text(SUCCESS)
     done = run(stub, VERIFY, "--out", str(stub.parent / "out"), "--models", str(stub))
     assert done.returncode == 0, done.stderr
     assert "On-chip memory used for caching model parameters: 6.89MiB" in done.stdout
