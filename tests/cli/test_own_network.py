@@ -11,6 +11,8 @@ import pytest
 import yaml
 
 from edge_fer.inference.manifest import ClassifierSpec, EnsembleSpec
+from edge_fer.inference.manifest_aggregate import AggregateSpec
+from edge_fer.inference.manifest_parts import EntrySpec
 from tests.cli.test_cli import edge_fer_cli, failed_with
 from tests.support import ROOT, onnx_networks
 from tests.support.model_folders import folder_with
@@ -90,15 +92,20 @@ def test_a_softmax_that_is_stated_as_logits_ends_a_run(entry: dict[str, Any], tm
     failed_with(run, 4, "expected logits from `my_network`")
 
 
-def test_the_ensemble_of_the_guide_has_every_field_that_matters() -> None:
-    (block,) = re.findall(r"```yml\n(.*?)```", GUIDE, re.DOTALL)
-    entry = yaml.safe_load(block)["ensemble"]
-    EnsembleSpec.model_validate(entry)
-    assert set(entry) == set(EnsembleSpec.model_fields) - {"accuracy"}
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("ensemble", EnsembleSpec), ("my_network_attention", AggregateSpec)],
+    ids=["ensemble", "attention"],
+)
+def test_the_entries_of_the_guide_have_every_field_that_matters(name: str, kind: type[EntrySpec]) -> None:
+    blocks = [yaml.safe_load(block) for block in re.findall(r"```yml\n(.*?)```", GUIDE, re.DOTALL)]
+    (entry,) = [block[name] for block in blocks if name in block]
+    kind.model_validate({**entry, **({"sha256": "0" * 64} if "sha256" in entry else {})})
+    assert set(entry) == set(kind.model_fields) - {"accuracy"}
 
 
 def test_every_field_is_explained_and_no_other() -> None:
-    table = GUIDE.partition("## Every field")[2].partition("## The crop")[0]
+    table = GUIDE.partition("## Every field")[2].partition("## Ensembles")[0]
     explained = {name.partition(".")[0] for cell in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)
                  for name in re.findall(r"`([\w.]+)`", cell)}  # fmt: skip
     assert explained == set(ClassifierSpec.model_fields)

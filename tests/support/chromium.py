@@ -25,6 +25,10 @@ _OPTIONS = (
 )  # fmt: skip
 
 
+class Navigated(AssertionError):
+    """The page went elsewhere while it was asked something."""
+
+
 class Browser(Closeable):
     """One browser with one page.
 
@@ -65,6 +69,8 @@ class Browser(Closeable):
         self._socket.send(json.dumps({"id": self._calls, "method": method, "params": parameters}))
         while (message := json.loads(self._socket.recv(PATIENCE_S))).get("id") != self._calls:
             self._note(message)
+        if "navigated" in str(message.get("error")):
+            raise Navigated(str(message))
         assert "error" not in message, message
         return message["result"]
 
@@ -76,7 +82,14 @@ class Browser(Closeable):
 
     def until(self, expression: str, patience_s: float = PATIENCE_S) -> Any:
         """Wait until a JavaScript expression is true, and return its value."""
-        return wait_until(lambda: self.evaluate(expression), seconds=patience_s, what=expression)
+
+        def holds() -> Any:
+            try:
+                return self.evaluate(expression)
+            except Navigated:
+                return None
+
+        return wait_until(holds, seconds=patience_s, what=expression)
 
     def text(self, selector: str) -> str:
         """The text of an element."""
