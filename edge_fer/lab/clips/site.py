@@ -113,14 +113,17 @@ class LabellingServer:
 def until_ended() -> Iterator[None]:
     """Ctrl-C and SIGTERM end what is within, which cleans up behind itself, and are no error.
 
-    uvicorn raises a signal again once it has ended, so it arrives here, too. For the main thread.
+    uvicorn raises a signal again once it has ended, so it arrives here, too. In a program that was started in the
+    background, Ctrl-C may be ignored. For the main thread.
     """
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    ends = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, signal.default_int_handler) for number in ends]
     try:
         with suppress(KeyboardInterrupt):
             yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in zip(ends, before, strict=True):
+            signal.signal(number, handler)
 
 
 def site(labelling: Labelling, key: str, unauthenticated: UnauthenticatedConnections) -> ASGIApp:
