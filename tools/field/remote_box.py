@@ -138,6 +138,9 @@ class ServerProcess:
         assert self._process is not None
         self._process.kill()
         self._process.wait()
+        # What libfaketime cannot remove of a killed process.
+        for left in (f"faketime_shm_{self.pid}", f"sem.faketime_sem_{self.pid}"):
+            Path("/dev/shm", left).unlink(missing_ok=True)
 
     def freeze(self) -> None:
         os.kill(self.pid, signal.SIGSTOP)
