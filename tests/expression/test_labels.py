@@ -18,7 +18,7 @@ from edge_fer.lab.datasets.pictures import resized
 from edge_fer.settings import ClassifySettings, DetectSettings
 from edge_fer.types import LABELS, AlignedFace
 
-FACES_PER_LABEL = 34
+FACES_PER_LABEL = 120  # of disgust and fear there are fewer
 
 
 @pytest.mark.slow
@@ -46,6 +46,6 @@ def test_the_way_of_a_frame_costs_at_most_two_points(shared: Path) -> None:
     right_here = np.mean([label == true for label, true in zip(here, truth, strict=True)])
     right_as_trained = np.mean([label == true for label, true in zip(as_trained, truth, strict=True)])
     print(f"{len(found)} of {len(chosen)} faces found; {right_here:.3f} right, {right_as_trained:.3f} as trained")
-    assert len(found) >= 200
+    assert len(found) >= 500
     assert min(Counter(truth)[label] for label in LABELS) >= 20
     assert right_here >= right_as_trained - 0.02

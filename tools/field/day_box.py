@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 
 from tests.support.brokers import MOSQUITTO_SUB, Broker, Wire, closing_all, free_port
-from tests.support.fake_edgetpu import FakeEdgeTpu, library, twin_store
+from tests.support.fake_edgetpu import COMPILED, FakeEdgeTpu, library, twin_store
 from tests.support.mjpeg_server import MjpegServer, jpeg
 from tests.support.resource_use import ResourceUse, descendants, resource_use
 from tests.support.waiting import wait_until
@@ -110,7 +110,8 @@ class Day:
             "device": "drone-7", "models": str(self._folder / "models"),
             "capture": {"source": self.camera.url, "wait": True, "open_timeout_s": 2.0, "read_timeout_s": 1.0,
                         "frozen_s": 1.0, "blind_s": 0.5, "retry_s": 0.1, "retry_max_s": 0.5},
-            "classify": {"backend": "edgetpu", "edgetpu_library": str(library()), "sysfs": str(self.tpu.sysfs),
+            "classify": {"backend": "edgetpu", "model": COMPILED, "edgetpu_library": str(library()),
+                         "sysfs": str(self.tpu.sysfs),
                          "dev": str(self.tpu.dev), "deadline_ms": 200.0, "start_deadline_s": 2.0, "check_every": 10,
                          "retry_s": 0.05, "retry_max_s": 0.2, "park_s": 0.5, "steady_s": 0.5},
             "publish": {"format": "json", "keep_going": True,

@@ -39,7 +39,7 @@ from edge_fer.settings import Settings, load_settings
 from edge_fer.status.monitor import STAGES, Monitor
 from edge_fer.synthetic.scenes import crowd_scene
 from edge_fer.types import AlignedFace, Expression, Image
-from tests.support.fake_edgetpu import INFER_FAULTS, LOAD_FAULTS, FakeEdgeTpu, library, twin_store
+from tests.support.fake_edgetpu import COMPILED, INFER_FAULTS, LOAD_FAULTS, FakeEdgeTpu, library, twin_store
 from tests.support.resource_use import ResourceUse, resource_use
 from tools.field.torture_result import Result
 
@@ -218,8 +218,9 @@ def torture(
     )
     with FakeEdgeTpu(folder / "tpu").present() as tpu:
         classify = settings.classify.model_copy(update={
-            "backend": "edgetpu", "edgetpu_library": str(library()), "sysfs": tpu.sysfs, "dev": tpu.dev,
-            "deadline_ms": deadline_ms, "start_deadline_s": 2.0, "check_every": check_every, "threads": 1,
+            "backend": "edgetpu", "model": COMPILED, "edgetpu_library": str(library()),
+            "sysfs": tpu.sysfs, "dev": tpu.dev, "deadline_ms": deadline_ms,
+            "start_deadline_s": 2.0, "check_every": check_every, "threads": 1,
             "retry_s": 0.01, "retry_max_s": 0.1, "park_s": 0.2, "steady_s": 0.0 if patient else 0.2,
         })  # fmt: skip
         settings = settings.model_copy(update={"classify": classify})

@@ -12,8 +12,10 @@ import logging
 import secrets
 import signal
 import socket
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from types import FrameType
 from typing import Any
 
 import uvicorn
@@ -89,9 +91,10 @@ class LabellingServer:
         self._server = uvicorn.Server(config)
 
     def run(self) -> None:
-        """Serve until `stop` is called; see `until_ended` for Ctrl-C."""
+        """Serve until `stop` is called, or Ctrl-C or SIGTERM arrive in the main thread."""
         try:
-            asyncio.run(self._serve())
+            with _handled_by(lambda *_: self.stop()):
+                asyncio.run(self._serve())
         finally:
             self._listener.close()
 
@@ -111,19 +114,25 @@ class LabellingServer:
 
 @contextmanager
 def until_ended() -> Iterator[None]:
-    """Ctrl-C and SIGTERM end what is within, which cleans up behind itself, and are no error.
+    """Ctrl-C and SIGTERM end what is within, which cleans up behind itself, and are no error."""
+    with suppress(KeyboardInterrupt), _handled_by(signal.default_int_handler):
+        yield
 
-    uvicorn raises a signal again once it has ended, so it arrives here, too. In a program that was started in the
-    background, Ctrl-C may be ignored. For the main thread.
+
+@contextmanager
+def _handled_by(handler: Callable[[int, FrameType | None], Any]) -> Iterator[None]:
+    """Ctrl-C and SIGTERM are handled so within, also where the program was started with Ctrl-C ignored.
+
+    While uvicorn serves, it handles them itself, and raises them again once it has ended: they arrive at the handler
+    then. Outside of the main thread, which alone receives signals, nothing is changed.
     """
-    ends = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, signal.default_int_handler) for number in ends]
+    ends = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
+    before = [signal.signal(number, handler) for number in ends]
     try:
-        with suppress(KeyboardInterrupt):
-            yield
+        yield
     finally:
-        for number, handler in zip(ends, before, strict=True):
-            signal.signal(number, handler)
+        for number, old in zip(ends, before, strict=True):
+            signal.signal(number, old)
 
 
 def site(labelling: Labelling, key: str, unauthenticated: UnauthenticatedConnections) -> ASGIApp:

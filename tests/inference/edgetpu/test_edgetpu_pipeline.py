@@ -24,7 +24,7 @@ from edge_fer.settings import Settings, load_settings
 from edge_fer.types import Image
 from tests.inference.edgetpu.test_edgetpu import child_of, in_service, until
 from tests.support import ROOT
-from tests.support.fake_edgetpu import FakeEdgeTpu, library, twin_store
+from tests.support.fake_edgetpu import COMPILED, FakeEdgeTpu, library, twin_store
 from tools.field.torture import Loop, pictures_of_a_face, torture
 
 
@@ -123,7 +123,7 @@ def run(tmp_path: Path, tpu: FakeEdgeTpu, *arguments: str) -> subprocess.Complet
     variables = {"SYSFS": str(tpu.sysfs), "EDGETPU_LIBRARY": str(library())}
     return subprocess.run(
         [sys.executable, "-m", "edge_fer", "run", "--camera", "sample", "--max-frames", "2", "--models", str(tmp_path),
-         "--format", "json", *arguments],
+         "--model", COMPILED, "--format", "json", *arguments],
         capture_output=True, text=True, timeout=60, check=False, cwd=ROOT,
         env={**os.environ, **{f"EDGE_FER_CLASSIFY__{name}": value for name, value in variables.items()}},
     )  # fmt: skip

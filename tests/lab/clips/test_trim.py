@@ -11,6 +11,7 @@ import pytest
 
 from edge_fer.capture.sources.sample import CLIP
 from edge_fer.errors import OutputError, SourceError
+from edge_fer.inference.model_store import ModelStore
 from edge_fer.lab.clips.cut import CutOptions, cut_recording
 from edge_fer.lab.clips.marks import Marks
 from edge_fer.lab.clips.saved import MarksRecord, find_places, save, sha256_of
@@ -18,6 +19,7 @@ from edge_fer.lab.clips.trimming import TrimOptions, trim_clips
 from edge_fer.lab.console import SilentReporter
 from edge_fer.lab.datasets.clips import load_clips
 from edge_fer.lab.datasets.clips_record import read_clips_record
+from edge_fer.settings import ClassifySettings
 from edge_fer.types import Label
 from tests.lab.clips.recordings import frames_in, number_in, numbered, write_recording
 from tests.lab.clips.test_cut import Heard
@@ -132,12 +134,15 @@ def test_the_runtime_finds_and_cuts_the_face_of_the_clip(tmp_path: Path) -> None
         write_recording(tmp_path / "clips" / f"p{number}_001.mp4", pictures)
     mark(tmp_path / "clips", {f"p{number}_001": Marks(10, 35, 20) for number in (1, 2, 3, 4)}, expected="happiness")
     record = trim_clips(tmp_path / "clips", tmp_path / "out", TrimOptions(), SilentReporter())
-    assert (record.content, record.size, record.classifier) == ("faces", 224, "se_resnet50")
+    usual = ClassifySettings().model
+    assert (record.content, record.classifier) == ("faces", usual)
+    size = ModelStore().spec(usual, "classify").input.size
+    assert record.size == size
     assert record.clips[0].frames == tuple(range(10, 36))
     loaded = load_clips(tmp_path / "out")
     assert loaded.crop == record.crop
     clip = loaded.clips[0]
-    assert clip.read().shape == (26, 224, 224)
+    assert clip.read().shape == (26, size, size)
     assert clip.peak == 10
     assert float(np.std(clip.read())) > 20  # a face, not a flat picture
     assert sorted(loaded.splits.tolist()) == [0, 0, 1, 2]

@@ -15,21 +15,21 @@ from typer.testing import CliRunner
 from edge_fer.errors import EdgeFerError, OutputError, SourceError
 from edge_fer.faces.align import align
 from edge_fer.faces.detectors import open_detector
-from edge_fer.inference.manifest_parts import CropSpec
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.lab.cli.app import app
 from edge_fer.lab.datasets import open_dataset
 from edge_fer.lab.datasets.crops import read_crops
 from edge_fer.lab.datasets.cut_face import cut_face
 from edge_fer.lab.datasets.dataset import FileImages, Split, hard, with_splits
-from edge_fer.settings import DetectSettings
+from edge_fer.settings import ClassifySettings, DetectSettings
 from edge_fer.synthetic.scenes import crowd_scene
 from edge_fer.types import Image
 from tests.lab.support.portraits import portrait_crop
 
 pytestmark = pytest.mark.lab
 
-CROP = CropSpec(eye_distance=0.3, eye_y=0.37, detail=64)
+SPEC = ModelStore().spec(ClassifySettings().model, "classify")
+CROP, SIZE = SPEC.crop, SPEC.input.size
 
 
 def scene(faces: int, seed: int = 1) -> Image:
@@ -125,7 +125,7 @@ def test_a_folder_of_photos_becomes_a_data_set(photos: Path, tmp_path: Path) -> 
     dataset = open_dataset(out)
     assert dataset.crop == CROP == crops.crop
     assert dataset.counts().sum(axis=1).tolist() == [sum(split.values()) for split in crops.faces.values()]
-    assert {dataset.images[index].shape for index in range(len(dataset))} == {(224, 224)}
+    assert {dataset.images[index].shape for index in range(len(dataset))} == {(SIZE, SIZE)}
 
 
 def test_faces_are_cut_as_the_runtime_cuts_them(photos: Path, tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_faces_are_cut_as_the_runtime_cuts_them(photos: Path, tmp_path: Path) ->
     with open_detector(DetectSettings(), ModelStore()) as detector:
         found = detector.find(scene(2))
     largest = max(found, key=lambda face: face.box.width * face.box.height)
-    expected = align(scene(2), largest.landmarks, CROP, 224)
+    expected = align(scene(2), largest.landmarks, CROP, SIZE)
     np.testing.assert_array_equal(cv2.imread(str(written), cv2.IMREAD_GRAYSCALE), expected)
 
 
@@ -169,7 +169,7 @@ def test_twice_is_the_same_and_only_its_own_is_replaced(photos: Path, tmp_path: 
 
 def test_detail_is_written_down(photos: Path, tmp_path: Path) -> None:
     invoke(photos, tmp_path / "faces", "--detail", "500")
-    assert open_dataset(tmp_path / "faces").crop == CROP.model_copy(update={"detail": 224})
+    assert open_dataset(tmp_path / "faces").crop == CROP.model_copy(update={"detail": SIZE})
 
 
 def test_split_folders_stay(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from edge_fer.lab.export.ensemble import Plan, make_ensemble
 from edge_fer.lab.files import read_record
 from edge_fer.lab.model_folder import update_manifest, write_artefact
 from edge_fer.settings import ClassifySettings
-from tests.lab.support.tiny import TINY, tiny_models, tiny_network
+from tests.lab.support.tiny import TINY, TINY_CROP, tiny_models, tiny_network
 from tests.support.two_inputs import NAME as TWO_INPUTS
 from tests.support.two_inputs import two_inputs_store
 
@@ -179,7 +179,7 @@ def test_a_member_that_reads_landmarks_brings_the_network_that_finds_them(
     folder: Path, plan: Plan, tmp_path: Path
 ) -> None:
     (tmp_path / "members").mkdir()
-    store = two_inputs_store(tmp_path / "members")
+    store = two_inputs_store(tmp_path / "members", crop=TINY_CROP.model_dump())
     for card in {spec.card for spec in store.networks.values()}:
         (store.folder / card).write_text("A card.\n")
     members = (plan.members[0], f"{store.folder}/{TWO_INPUTS}")

@@ -13,6 +13,7 @@ from edge_fer.lab.model_folder import update_manifest, write_artefact
 from edge_fer.types import LABELS
 
 TINY = "tiny"
+TINY_CROP = CropSpec(eye_distance=0.3, eye_y=0.37, detail=64)
 SIZE = 64
 
 
@@ -38,7 +39,7 @@ def tiny_models(folder: Path, temperature: float = 2.0) -> ModelStore:
         shutil.copy(packaged.folder / spec.file, folder / spec.file)
     tiny = ClassifierSpec(
         task="classify", input=InputSpec(size=SIZE, colour="grey", mean=0.5, std=0.25), quantization="float32",
-        labels=LABELS, crop=CropSpec(eye_distance=0.3, eye_y=0.37, detail=SIZE), temperature=temperature,
+        labels=LABELS, crop=TINY_CROP, temperature=temperature,
         source="drawn at random", licence="none", **write_artefact(folder, TINY, tiny_network(0)),
     )  # fmt: skip
     update_manifest(folder, {**detector, TINY: tiny})

@@ -172,13 +172,13 @@ def test_what_goes_on_from_trained_weights_is_not_begun_without() -> None:
 
 def test_the_origin_goes_from_one_training_to_the_next(tmp_path: Path) -> None:
     recipe = Recipe(name="x", stages=(Stage(name="all", size=32, batch=8, epochs=1, lr=1e-4),))
-    first = initial_weights(Path("lite"), recipe)
+    first = initial_weights(Path("se_resnet50"), recipe)
     model = initial_model(replace(first, deployed=None), recipe, {}, SilentReporter())
     model.save(tmp_path / "best.npz")
     assert first.origin is not None
-    assert first.origin.source.startswith("trained further from lite (")
+    assert first.origin.source.startswith("trained further from se_resnet50 (")
     assert initial_weights(tmp_path / "best.npz", recipe).origin == first.origin
-    (tmp_path / "copy.tflite").write_bytes((packaged_folder() / "lite.tflite").read_bytes())
+    (tmp_path / "copy.tflite").write_bytes((packaged_folder() / "se_resnet50.tflite").read_bytes())
     assert initial_weights(tmp_path / "copy.tflite", recipe).origin is None, "nothing beside it says what it is"
 
 

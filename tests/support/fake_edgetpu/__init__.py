@@ -171,7 +171,8 @@ def twins(side: int = 56, values: int = 7, vector: int = 0) -> tuple[bytes, byte
     return cpu.write(sources, [answer]), tpu.write(taken, [given])
 
 
-ENSEMBLE = "both"
+COMPILED, ENSEMBLE = "se_resnet50", "both"
+"""In a `twin_store`: the classifier that the fake Edge TPU runs, and the ensemble."""
 
 
 def twin_store(folder: Path, *, compiled: bool = True, ensemble: bool = False) -> ModelStore:
