@@ -128,7 +128,7 @@ def bench(
         turns,
         size,
         _crowds(faces),
-        _profile(board, network_ms),
+        _profile(board, settings.classify.model, network_ms),
     )
     load_opencv()
     from edge_fer.bench import run_bench
@@ -167,12 +167,12 @@ def _plan(
     return Plan(against, frames, turns, size, _WARM_UP_FRAMES, Length(warm_up_s, seconds), crowds, profile)
 
 
-def _profile(board: str | None, network_ms: float | None) -> Profile | None:
+def _profile(board: str | None, model: str, network_ms: float | None) -> Profile | None:
     """What to predict; None: this machine is measured."""
     from edge_fer.bench.simulate import profile_of
 
     if board is not None:
-        return profile_of(board, network_ms)
+        return profile_of(board, model, network_ms)
     if network_ms is not None:
         raise ConfigError("expected --network-ms with --simulate two-boards, found it alone; leave it out")
     return None

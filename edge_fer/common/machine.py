@@ -19,10 +19,11 @@ class Profile:
     Attributes:
         name: its name on the command line.
         title: its name for a person.
-        label_ms: the accelerator's time for one face, milliseconds.
+        label_ms: the accelerator's time for one face, milliseconds: with `se_resnet50`.
         label_source: where `label_ms` comes from.
         stretch: how many times as long as on this machine each stage on the processor takes.
         stretch_source: where `stretch` comes from.
+        lite_ms: its time with `lite`.
         network_ms: how long a face is on its way to the accelerator and back, milliseconds, where that is another
             board's; 0 where it is not.
         network_source: where `network_ms` comes from.
@@ -35,6 +36,7 @@ class Profile:
     label_source: str
     stretch: float
     stretch_source: str
+    lite_ms: float
     network_ms: float = 0.0
     network_source: str = ""
     published: str = ""
@@ -46,7 +48,7 @@ class Profile:
 
 
 _STREAMED = (
-    "about 20 MB of the network's weights, which its memory of 8 MB cannot hold, streamed at {} MB/s, "
+    "about 20 MB of the weights of `se_resnet50`, which its memory of 8 MB cannot hold, streamed at {} MB/s, "
     "a rate that follows from Coral's table of latencies; not verified"
 )
 # The development machine's figures for the same network: float32, 224x224, 46 ms with two threads, 87 ms with one.
@@ -61,6 +63,7 @@ PROFILES = {
             11.4,
             "ResNet-50 at 299x299 takes its processor 1763 ms (Coral's table), so about 989 ms at 224x224; "
             "a network of that size takes the development machine 87 ms; both with one thread, the first an assumption",
+            lite_ms=1.5,
         ),
         Profile(
             "usb3",
@@ -69,6 +72,7 @@ PROFILES = {
             _STREAMED.format("440"),
             1.0,
             "an assumption: the computer that the stick is plugged into is as quick as this one",
+            lite_ms=1.7,
         ),
         Profile(
             "pi4",
@@ -78,6 +82,7 @@ PROFILES = {
             5.7,
             "ResNet-50 at 224x224 takes its four cores 263 ms in float32 (ncnn); "
             "a network of that size takes the development machine's two cores 46 ms",
+            lite_ms=1.8,
         ),
         Profile(
             "two-boards",
@@ -86,9 +91,10 @@ PROFILES = {
             _STREAMED.format("380"),
             5.7,
             "as for the pi4: its processor does all but the classification",
+            lite_ms=1.5,
             network_ms=2.0,
-            network_source="an assumption: 4 kB at 100 Mbit/s (0.3 ms), both systems' network code and a switch "
-            "(0.7 ms), and the server's own work (1 ms); on one machine all of it took less than 1 ms",
+            network_source="an assumption: 6.4 kB at 100 Mbit/s (0.5 ms), both systems' network code and a switch "
+            "(0.5 ms), and the server's own work (1 ms); on one machine all of it took 1.4 ms",
             published="2.5 to 3 FPS: the thesis's system on a Raspberry Pi and a Coral Dev Board, one face, every step "
             "after the other (Manczak 2020, 4.3)",
         ),

@@ -7,11 +7,8 @@ Sixteen frames of 1024 features are 50 thousand products.
 
 from __future__ import annotations
 
-import io
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +18,7 @@ from edge_fer.errors import ModelError
 from edge_fer.expression.outputs import softmax
 from edge_fer.inference.manifest_aggregate import AggregateSpec
 from edge_fer.inference.model_store import ModelStore
+from edge_fer.inference.npz import unpacked
 from edge_fer.types import LABELS
 
 _MOST_BYTES = 4 << 20  # of all arrays, unpacked: those of 1024 features are 80 kB
@@ -109,7 +107,7 @@ def read_attention(content: bytes, file: str, width: int) -> Attention:
         ModelError: when it holds anything else than an attention over so many features.
     """
     try:
-        arrays = _unpacked(content)
+        arrays = unpacked(content, _MOST_BYTES)
     except Exception as error:  # the parsers of zip, numpy and Python raise a dozen kinds at damage
         raise ModelError(
             f"expected the .npz of an attention in {file}, found: {first_line(error)}; make it again"
@@ -142,15 +140,6 @@ def _shapes(width: int) -> dict[str, tuple[int, ...]]:
         "head.bias": (len(LABELS),),
         "temperature": (),
     }
-
-
-def _unpacked(content: bytes) -> dict[str, NDArray[Any]]:
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        size = sum(entry.file_size for entry in archive.infolist())
-    if size > _MOST_BYTES:
-        raise ValueError(f"{size} bytes of arrays")
-    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in arrays.files}
 
 
 def _log_sigmoid(values: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -10,10 +10,7 @@ standardisation of the features and all batch norms folded into the dense layers
 
 from __future__ import annotations
 
-import io
-import zipfile
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +22,7 @@ from edge_fer.expression.face_features import FEATURES, face_features, small_fac
 from edge_fer.expression.landmarks import LandmarkNetwork, open_landmarks
 from edge_fer.inference.manifest import ClassifierSpec
 from edge_fer.inference.model_store import ModelStore
+from edge_fer.inference.npz import unpacked
 from edge_fer.types import Image
 
 LAYERS = ("picture", "dense1", "dense2", "head")
@@ -161,7 +159,7 @@ def read_layers(content: bytes, model: str, spec: ClassifierSpec) -> BranchLayer
 def _read_arrays(content: bytes, model: str) -> dict[str, NDArray[np.float32]]:
     """Every array of the file, float32 and finite."""
     try:
-        found = _unpacked(content)
+        found = unpacked(content, _MOST_BYTES)
     except Exception as error:  # the parsers of zip, numpy and Python raise a dozen kinds at damage
         wanted = f"expected the .npz of the second input of `{model}`"
         raise ModelError(f"{wanted}, found: {first_line(error)}; export it anew") from error
@@ -169,12 +167,3 @@ def _read_arrays(content: bytes, model: str) -> dict[str, NDArray[np.float32]]:
         if array.dtype != np.float32 or not np.isfinite(array).all():
             raise ModelError(f"expected float32 numbers in `{name}` of `{model}`, found others; export it anew")
     return found
-
-
-def _unpacked(content: bytes) -> dict[str, NDArray[Any]]:
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        size = sum(entry.file_size for entry in archive.infolist())
-    if size > _MOST_BYTES:
-        raise ValueError(f"{size} bytes of arrays")
-    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in arrays.files}

@@ -91,9 +91,17 @@ def test_an_answer_comes_after_the_accelerators_latency(backend: Backend) -> Non
 
 
 def test_an_unknown_board_names_the_known_ones() -> None:
-    assert profile_of("pi4").label_ms == 80
+    assert profile_of("pi4", "se_resnet50").label_ms == 80
     with pytest.raises(ConfigError, match="out of dev-board, usb3, pi4, two-boards, found `pi5`"):
-        profile_of("pi5")
+        profile_of("pi5", "lite")
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_a_network_that_fits_into_the_memory_is_quicker(name: str) -> None:
+    large, small, unknown = (profile_of(name, model) for model in ("se_resnet50", "lite", "mine"))
+    assert small.label_ms < 2 < large.label_ms == unknown.label_ms
+    assert "`lite`" in small.label_source
+    assert "`se_resnet50`" in unknown.label_source, "whose figure it is"
 
 
 @pytest.mark.parametrize("name", PROFILES)
@@ -125,10 +133,10 @@ def test_else_the_slower_one_of_camera_and_processor_binds(
 
 
 def test_between_two_boards_the_way_takes_time_too() -> None:
-    profile = profile_of("two-boards")
+    profile = profile_of("two-boards", "se_resnet50")
     assert profile.face_ms == profile.label_ms + profile.network_ms > profile.label_ms
     assert len(profile.network_source) > 20
-    found = predict(replace(LIVE, faces=1.0, find_ms=25.0), profile_of("two-boards", 48.0))
+    found = predict(replace(LIVE, faces=1.0, find_ms=25.0), profile_of("two-boards", "se_resnet50", 48.0))
     assert (found.binding, found.accelerator_bound) == ("accelerator", 10.0)
     text = to_text(replace(PREDICTED, simulation=Simulation(profile, (found,))))
     assert "network: 2 ms a face: an assumption" in text

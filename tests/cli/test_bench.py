@@ -74,7 +74,7 @@ def test_every_option_reaches_the_plan(plans: list[tuple[Settings, Plan]]) -> No
     run("--simulate", "two-boards", "--network-ms", "5")
     profile = plans[2][1].profile
     assert profile is not None
-    assert (profile.network_ms, profile.face_ms) == (5, 57)
+    assert (profile.network_ms, profile.face_ms) == (5, 6.5)
 
 
 @pytest.mark.parametrize(
