@@ -2,7 +2,8 @@
  *
  * It claims every `edgetpu-custom-op` node and answers with pixels of the input's middle row: for an input
  * (1, S, S, 3) and an output (1, n), both int8, output[i] = input[S / 2, i * (S / n), 0]. A CPU twin gives the
- * same with one STRIDED_SLICE and one RESHAPE. A second input (1, m) is copied behind these pixels.
+ * same with one STRIDED_SLICE and one RESHAPE. A second input (1, m) is copied behind these pixels. An output of
+ * four dimensions, as a detector's maps, gets the first bytes of the input; there may be several of these.
  *
  * The folder named by FAKE_EDGETPU steers it, across all processes that load it:
  *
@@ -182,6 +183,16 @@ static int invoke(Context *context, Node *node)
     if (!strcmp(kind, "shape") && shrink(context, output) != OK)
         return ERROR;
     garbage = garbage || !strcmp(kind, "garbage");
+
+    if (output->dims->size == 4) {
+        for (int place = 0; place < node->outputs->size; place++) {
+            Tensor *map = &context->tensors[node->outputs->data[place]];
+            for (size_t i = 0; i < map->bytes; i++)
+                ((int8_t *)map->data)[i] = garbage || !strcmp(kind, "flip")
+                    ? (int8_t)(now * 89 + (long)i * 151) : ((const int8_t *)input->data)[i];
+        }
+        return OK;
+    }
 
     const Tensor *vector = node->inputs->size > 1 ? &context->tensors[node->inputs->data[1]] : NULL;
     int side = input->dims->data[1], values = (int)(output->bytes - (vector ? vector->bytes : 0));
