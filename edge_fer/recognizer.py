@@ -35,8 +35,8 @@ from edge_fer.faces.align import places_in_picture, sample
 from edge_fer.faces.enhance import Enhancer
 from edge_fer.faces.finder import open_finder
 from edge_fer.faces.quality import measure_quality
-from edge_fer.inference.edgetpu.shared import detector_tpu
 from edge_fer.inference.model_store import ModelStore
+from edge_fer.inference.shared_tpu import detector_tpu
 from edge_fer.schema import FaceReading, Loop
 from edge_fer.settings import Settings
 from edge_fer.types import AlignedFace, Frame, Image, Origin, Track

@@ -13,12 +13,12 @@ from edge_fer.expression.failover import agree
 from edge_fer.expression.feature_branch import FeatureBranch
 from edge_fer.expression.preprocessing import crop_tensor
 from edge_fer.inference import Backend
-from edge_fer.inference.edgetpu.supervise import Check
 from edge_fer.inference.manifest import ClassifierSpec
 from edge_fer.inference.remote.backend import RemoteBackend, RemoteOptions
 from edge_fer.inference.remote.connection import Server
 from edge_fer.inference.remote.reconnecting import Reconnecting
 from edge_fer.inference.supervised import SupervisedBackend
+from edge_fer.inference.supervised_tpu import Check
 from edge_fer.settings import ClassifySettings
 from edge_fer.types import AlignedFace
 

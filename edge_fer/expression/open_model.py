@@ -18,12 +18,12 @@ from edge_fer.expression.feature_branch import open_branch
 from edge_fer.expression.golden_faces import golden_faces, sampled_golden_faces
 from edge_fer.inference.edgetpu.backend import CompiledModel, find_tpus
 from edge_fer.inference.edgetpu.devices import Tpu, list_tpus
-from edge_fer.inference.edgetpu.shared import SharedTpu
-from edge_fer.inference.edgetpu.supervise import Check, Job, supervise_tpu
 from edge_fer.inference.manifest import ClassifierSpec, EnsembleSpec
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.inference.remote.connection import Server
+from edge_fer.inference.shared_tpu import SharedTpu
 from edge_fer.inference.supervised import SupervisedDevice
+from edge_fer.inference.supervised_tpu import Check, Job, supervise_tpu
 from edge_fer.settings import ClassifySettings
 from edge_fer.types import AlignedFace, Origin
 

@@ -26,8 +26,8 @@ from edge_fer.faces.derotate import SearchView, derotate
 from edge_fer.faces.detectors import Detector, Follower, open_detector, open_follower
 from edge_fer.faces.keyframes import Keyframes, SearchReason
 from edge_fer.faces.tracker import Tracker
-from edge_fer.inference.edgetpu.shared import SharedTpu
 from edge_fer.inference.model_store import ModelStore
+from edge_fer.inference.shared_tpu import SharedTpu
 from edge_fer.settings import Settings
 from edge_fer.types import Box, Expression, Face, Image, Origin, Track
 

@@ -16,8 +16,8 @@ from typing import Any, Protocol, TypeVar
 
 from typing_extensions import Self
 
-from edge_fer.inference.edgetpu.shared import SharedTpu
 from edge_fer.inference.model_store import ModelStore
+from edge_fer.inference.shared_tpu import SharedTpu
 from edge_fer.inference.supervised import SupervisedDevice
 from edge_fer.settings import DetectSettings, TrackSettings
 from edge_fer.types import Box, Face, Image, Origin

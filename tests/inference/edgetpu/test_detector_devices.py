@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from edge_fer.errors import BackendError
-from edge_fer.inference.edgetpu.shared import detector_tpu
 from edge_fer.inference.model_store import ModelStore
+from edge_fer.inference.shared_tpu import detector_tpu
 from edge_fer.pipeline import Pipeline
 from edge_fer.recognizer import Recognizer
 from edge_fer.settings import Settings, load_settings
@@ -22,6 +22,7 @@ from edge_fer.types import LABELS, Frame, Image, Origin
 from tests.inference.edgetpu.test_edgetpu import until
 from tests.inference.edgetpu.test_edgetpu_pipeline import Kept
 from tests.support.fake_edgetpu import COMPILED, DETECTOR, FakeEdgeTpu, add_detector, library, painted, twin_store
+from tools.field.detector_faults import run
 from tools.field.torture import Loop
 
 
@@ -150,3 +151,10 @@ def test_a_network_that_was_not_compiled_runs_on_the_cpu_where_no_device_is_name
     assert found.detector.backend == "cpu"
     assert "compiled" in (found.detector.reason or "")
     assert found.origin == Origin(COMPILED, "edgetpu:usb:0")
+
+
+@pytest.mark.slow
+def test_no_reading_is_lost_or_wrong_while_both_networks_fail(tmp_path: Path) -> None:
+    """The short version of `make field-detector_faults`."""
+    result = run(tmp_path, frames=200, faults=10, fps=50, deadline_ms=1000)
+    assert result.broken_promises(200, 10) == []

@@ -13,7 +13,7 @@
  *     next         a fault, once: WHERE KIND ARGUMENT FROM DEVICE; removed by whoever fails with it
  *     always       the same, until it is removed
  *
- * WHERE is `load` or `infer`; FROM is the count at which it may begin; DEVICE is `usb:0` or `*`. KINDs are
+ * WHERE is `load`, `infer`, or `search` or `read`: an inference with or without maps among its outputs; FROM is the count at which it may begin; DEVICE is `usb:0` or `*`. KINDs are
  * `no_device` and `refuse` (load); `error`, `shape`, `flip` (one wrong answer) and `garbage` (wrong answers until
  * the process ends) (infer); `abort`, `segfault`, `hang` and `slow` (ARGUMENT milliseconds), both.
  *
@@ -172,8 +172,10 @@ static int invoke(Context *context, Node *node)
 {
     int argument = 0;
     long now = count("inferences");
-    const char *kind = fault("infer", now, &argument);
     Tensor *input = &context->tensors[node->inputs->data[0]], *output = &context->tensors[node->outputs->data[0]];
+    const char *kind = fault("infer", now, &argument);
+    if (!*kind)
+        kind = fault(output->dims->size == 4 ? "search" : "read", now, &argument);
 
     suffer(kind, argument);
     if (!strcmp(kind, "error")) {

@@ -18,12 +18,12 @@ from edge_fer.faces.detectors.yolov3_tiny.failover import FailoverNetwork, golde
 from edge_fer.faces.detectors.yolov3_tiny.letterbox import letterbox
 from edge_fer.faces.detectors.yolov3_tiny.network import Maps, YoloNetwork, open_network
 from edge_fer.inference.edgetpu.backend import CompiledModel
-from edge_fer.inference.edgetpu.shared import SharedTpu
-from edge_fer.inference.edgetpu.supervise import Job
 from edge_fer.inference.label_probabilities import LabelProbabilities
 from edge_fer.inference.manifest_detect import DetectorSpec
 from edge_fer.inference.model_store import ModelStore
+from edge_fer.inference.shared_tpu import SharedTpu
 from edge_fer.inference.supervised import SupervisedDevice
+from edge_fer.inference.supervised_tpu import Job
 from edge_fer.settings import DetectSettings
 from edge_fer.types import Expression, Face, Image, Origin
 

@@ -17,8 +17,8 @@ from edge_fer.errors import BackendError
 from edge_fer.inference import Backend, TensorSpec, check_inputs
 from edge_fer.inference.edgetpu.backend import EdgeTpuBackend, find_tpus
 from edge_fer.inference.edgetpu.devices import Tpu, list_tpus
-from edge_fer.inference.edgetpu.supervise import Job, supervise_tpu
 from edge_fer.inference.supervised import Change, SupervisedBackend
+from edge_fer.inference.supervised_tpu import Job, supervise_tpu
 from edge_fer.settings import ClassifySettings, DetectSettings
 
 
