@@ -6,11 +6,12 @@ A face has one in the frames that were searched; in those between, its track kee
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from edge_fer.errors import BackendError
 from edge_fer.expression import ExpressionModel
 from edge_fer.inference.manifest_parts import CropSpec
-from edge_fer.types import AlignedFace, Expression, Origin
+from edge_fer.types import LABELS, AlignedFace, Expression, Origin
 
 
 class DetectedExpressions(ExpressionModel):
@@ -44,6 +45,13 @@ class DetectedExpressions(ExpressionModel):
         if expression is None:
             raise BackendError("expected a face that the detector has read, found one that was followed")
         return expression
+
+    @property
+    def blank_face(self) -> AlignedFace:
+        """A black face of which the detector says nothing in particular; see `ExpressionModel.blank_face`."""
+        blank = super().blank_face
+        even = Expression((1 / len(LABELS),) * len(LABELS))
+        return replace(blank, track=replace(blank.track, face=replace(blank.track.face, expression=even)))
 
     def close(self) -> None:
         """Nothing is open."""
