@@ -20,6 +20,7 @@ from edge_fer.inference.manifest import (
     NetworkTask,
     Task,
 )
+from edge_fer.inference.manifest_detect import DetectorSpec
 from edge_fer.inference.manifest_parser import parse_manifest
 from edge_fer.inference.manifest_parts import ModelFile
 
@@ -57,6 +58,9 @@ class ModelStore:
 
     @overload
     def spec(self, name: str, task: Literal["classify"]) -> ClassifierSpec: ...
+
+    @overload
+    def spec(self, name: str, task: Literal["detect"]) -> DetectorSpec: ...
 
     @overload
     def spec(self, name: str, task: Literal["landmarks"]) -> LandmarksSpec: ...
