@@ -7,12 +7,13 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_fer.inference.manifest_detect import STRIDES
 from edge_fer.inference.picture_spec import InputSpec
 from edge_fer.lab.console import Progress, silent
 from edge_fer.lab.edgetpu.rules import check_int8
 from edge_fer.lab.export.convert import check_agreement, convert
 from edge_fer.lab.export.quantize import Extremes, measure_extremes, quantize_int8
-from edge_fer.lab.networks.yolov3_tiny import STRIDES, YoloV3Tiny
+from edge_fer.lab.networks.yolov3_tiny import YoloV3Tiny
 from edge_fer.lab.tflite.graph import Graph
 
 _LARGEST_LOGIT = 8.0

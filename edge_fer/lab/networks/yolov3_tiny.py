@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from edge_fer.errors import ConfigError
+from edge_fer.inference.manifest_detect import ANCHORS_EACH, BOX_VALUES, STRIDES
 from edge_fer.lab.networks.base import NetworkInput
 from edge_fer.lab.networks.layers import ConvNorm
 from edge_fer.types import LABELS
@@ -23,10 +24,7 @@ Activation = Literal["leaky", "relu"]
 Anchor = tuple[float, float]
 """Width and height of a box, pixels of the network's input."""
 
-STRIDES = (16, 32)
-"""Pixels between neighbouring cells of each output."""
-ANCHORS_PER_CELL = 3
-VALUES = 5 + len(LABELS)
+VALUES = BOX_VALUES + len(LABELS)
 """What an anchor gives: x, y, width, height, objectness, and a score for each class."""
 
 PUBLISHED_SIDE = 416
@@ -87,7 +85,7 @@ class YoloV3Tiny(nn.Module):
         self.up = UpTwice(lateral)
         self.fine = ConvNorm(lateral + route, channels[4], 3)
         self.heads = nn.ModuleList(
-            nn.Conv2d(inner, ANCHORS_PER_CELL * VALUES, 1) for inner in (channels[4], channels[5])
+            nn.Conv2d(inner, ANCHORS_EACH * VALUES, 1) for inner in (channels[4], channels[5])
         )
 
     @classmethod
@@ -178,6 +176,6 @@ def _check(width: float, activation: str) -> None:
 
 
 def _checked_anchors(anchors: Sequence[Sequence[float]]) -> tuple[Anchor, ...]:
-    if len(anchors) != ANCHORS_PER_CELL * len(STRIDES) or any(len(pair) != 2 or min(pair) <= 0 for pair in anchors):
+    if len(anchors) != ANCHORS_EACH * len(STRIDES) or any(len(pair) != 2 or min(pair) <= 0 for pair in anchors):
         raise ConfigError(f"expected six anchors, each a width and a height in pixels, found {anchors}")
     return tuple((float(width), float(height)) for width, height in anchors)
