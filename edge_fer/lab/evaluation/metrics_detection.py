@@ -156,10 +156,11 @@ def _match(
         wanted: the faces.
         ignored: faces on which a box is neither right nor wrong.
         boxes: what was found.
-        scores: of each box.
+        scores: of each box; those of 0 claim nothing.
         counts: boxes that are wrong where no face is; None: all.
     """
     order = np.argsort(-scores, kind="stable")
+    order = order[scores[order] > 0]
     on_faces, on_ignored = overlap(boxes[order], wanted), overlap(boxes[order], ignored)
     taken = np.zeros(len(wanted), bool)
     right, kept = np.zeros(len(order), bool), np.ones(len(order), bool)
