@@ -51,8 +51,8 @@ class Profile:
 
 
 SEARCH_SOURCE = (
-    "YOLOv3-tiny of half width at 416 pixels, by `edge-fer lab edgetpu-check`, whose predictions of so small networks "
-    "were 23 to 29 % off in the median; at 256 pixels it has a third of the work"
+    "YOLOv3-tiny of half width at 256 pixels, by `edge-fer lab edgetpu-check`, whose predictions of networks of that "
+    "size were 23 to 29 % off in the median, and 67 % at worst"
 )
 
 _STREAMED = (
@@ -72,7 +72,7 @@ PROFILES = {
             "ResNet-50 at 299x299 takes its processor 1763 ms (Coral's table), so about 989 ms at 224x224; "
             "a network of that size takes the development machine 87 ms; both with one thread, the first an assumption",
             lite_ms=1.5,
-            search_ms=3.4,
+            search_ms=1.8,
         ),
         Profile(
             "usb3",
@@ -82,7 +82,7 @@ PROFILES = {
             1.0,
             "an assumption: the computer that the stick is plugged into is as quick as this one",
             lite_ms=1.7,
-            search_ms=3.3,
+            search_ms=1.9,
         ),
         Profile(
             "pi4",
@@ -93,7 +93,7 @@ PROFILES = {
             "ResNet-50 at 224x224 takes its four cores 263 ms in float32 (ncnn); "
             "a network of that size takes the development machine's two cores 46 ms",
             lite_ms=1.8,
-            search_ms=4.4,
+            search_ms=2.3,
         ),
         Profile(
             "two-boards",
