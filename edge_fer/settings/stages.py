@@ -83,7 +83,9 @@ class DetectSettings(Section):
     )
     threads: int = Field(2, ge=1, le=64, description="processor threads of the detector")
     precision: Literal["auto", "float32", "int8"] = Field(
-        "auto", description="number format of the detector's networks; auto: the quicker one, by a short measurement"
+        "auto",
+        description="number format of MTCNN's networks; auto: the quicker one, by a short measurement, where the "
+        "folder of models has both; float32 alone is shipped",
     )
 
     @field_validator("backend")

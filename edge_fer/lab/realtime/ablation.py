@@ -78,7 +78,6 @@ def _steps(settings: Settings, fps: float) -> Iterator[tuple[Contender, BenchMon
     every = settings.keyframe.model_copy(update={"enabled": False})
     raw = settings.smooth.model_copy(update={"enabled": False})
     exact = alike.model_copy(update={"precision": "float32"})
-    int8 = alike.model_copy(update={"precision": "int8"})
     followed = settings.model_copy(update={"detect": alike, "smooth": raw})
     searched = followed.model_copy(update={"keyframe": every})
     smoothed = followed.model_copy(update={"smooth": settings.smooth})
@@ -88,8 +87,6 @@ def _steps(settings: Settings, fps: float) -> Iterator[tuple[Contender, BenchMon
     yield PlainLiteRT(monitor=monitor), monitor
     for name, some, overlap in (
         ("P-Net in one inference", searched.model_copy(update={"detect": exact}), False),
-        ("MTCNN in INT8", searched.model_copy(update={"detect": int8}), False),
-        ("MTCNN in what is quicker here", searched, False),
         ("following between key frames", followed, False),
         ("overlap", followed, True),
         ("smoothing", smoothed, True),
