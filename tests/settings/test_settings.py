@@ -182,9 +182,15 @@ def test_a_wrong_value_is_told_with_its_place(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        ({"backend": "edgetpu"}, "expected backend auto or cpu, since a cascade over many sizes runs on no accelerator"),
+        (
+            {"backend": "edgetpu"},
+            "expected backend auto or cpu, since a cascade over many sizes runs on no accelerator",
+        ),
         ({"labels": "own"}, "expected labels: classifier, since mtcnn reads no faces, found own; choose kind yolo"),
-        ({"kind": "yolo", "backend": "remote:a:1"}, "expected auto, edgetpu, edgetpu:usb:0, edgetpu:pci:0, cpu or fake"),
+        (
+            {"kind": "yolo", "backend": "remote:a:1"},
+            "expected auto, edgetpu, edgetpu:usb:0, edgetpu:pci:0, cpu or fake",
+        ),
         ({"detector": "mtcnn"}, "detect.detector"),
     ],
 )
