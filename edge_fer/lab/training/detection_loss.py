@@ -46,6 +46,10 @@ class Faces:
         """`(n,)` bool, which have a label."""
         return self.targets.sum(dim=1) > 0
 
+    def to(self, device: str) -> Faces:
+        """The same on another device."""
+        return Faces(self.picture.to(device), self.boxes.to(device), self.targets.to(device))
+
 
 @dataclass(frozen=True, slots=True)
 class LossParts:
