@@ -101,7 +101,7 @@ class Pipeline(Closeable):
             stack.callback(camera.stop)  # first of all, so that nothing comes in any more
             self._opened = stack.pop_all()
         deadlines = {"camera": camera.deadline, **self._recognizer.deadlines}
-        self._condition = RunCondition(camera, self._recognizer.model, health, deadlines)
+        self._condition = RunCondition(camera, self._recognizer.model, health, deadlines, self._recognizer.detector)
         self._reporter = Reporter(settings.device_name, self._condition, self.monitor, self._sinks)
         self._statuses = StatusScheduler(self._condition, self._sinks, keep_going=settings.publish.keep_going)
         self._tracks = TrackHistory()

@@ -38,6 +38,7 @@ Examples:
   edge-fer bench --camera 0 --seconds 60               your camera
   edge-fer bench --camera synthetic:1 --against plain,plain-litert
   edge-fer bench --models my-models --model ensemble --against se_resnet50,lite
+  edge-fer bench --against yolo,yolo-own               detectors, over the same frames
   edge-fer bench --faces 0,1,4,8,16 --plot bench.png   how the time grows with faces
   edge-fer bench --simulate dev-board --faces 1,4      a board that you do not have
   edge-fer bench --simulate two-boards --network-ms 5  one with the camera, one with the accelerator
@@ -87,8 +88,8 @@ def bench(
     against: Annotated[
         str,
         typer.Option(
-            help="Compare with: plain, plain-litert (they need the extra `lab`), or other models, such as the members "
-            "of an ensemble.",
+            help="Compare with: plain, plain-litert (they need the extra `lab`), another detector (mtcnn, yolo, or "
+            "yolo-own, which reads the faces, too), or other models, such as the members of an ensemble.",
             metavar="LIST",
         ),
     ] = "",
