@@ -10,6 +10,7 @@ import typer
 from edge_fer.common.command_line import App
 from edge_fer.lab.cli.clips import clips
 from edge_fer.lab.cli.data import data
+from edge_fer.lab.cli.deploy_detector import evaluate_detector, export_detector
 from edge_fer.lab.cli.detector import face_boxes, scenes, train_detector
 from edge_fer.lab.cli.edgetpu import edgetpu_check, edgetpu_record, edgetpu_verify
 from edge_fer.lab.cli.ensemble import ensemble
@@ -66,6 +67,8 @@ app.command(rich_help_panel=MODEL)(attention)
 app.command(rich_help_panel=ONE_PASS)(face_boxes)
 app.command(rich_help_panel=ONE_PASS)(scenes)
 app.command(rich_help_panel=ONE_PASS)(train_detector)
+app.command(rich_help_panel=ONE_PASS)(export_detector)
+app.command(rich_help_panel=ONE_PASS)(evaluate_detector)
 app.command(rich_help_panel=INSIDE)(evaluate)
 app.command(rich_help_panel=INSIDE)(card)
 app.command(rich_help_panel=INSIDE)(tracks)
