@@ -1,18 +1,16 @@
-"""`edge-fer lab face-boxes`, `scenes` and `train-detector`: what a detector learns from, and its training."""
+"""`edge-fer lab face-boxes`, `aff-wild2`, `scenes` and `train-detector`: what a detector learns from, and its training."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from edge_fer.lab.cli.options import LAYOUT_HELP, layout_of
 from edge_fer.lab.cli.runs import STOPPED, check_folder, device_of, keep_recipe, stop_on_signals
 from edge_fer.lab.training.recipe_files import detection_recipe_names
-
-if TYPE_CHECKING:
-    from edge_fer.lab.datasets.detection.pictures import DetectionSet
 
 _RECIPES = ", ".join(detection_recipe_names())
 _SHOWN = 5
@@ -53,6 +51,32 @@ def face_boxes(
     report.say(f"a face was found in {found} of {looked_at} crops: {out}")
 
 
+def aff_wild2(
+    folder: Annotated[Path, typer.Argument(help="Aff-Wild2: videos, Train_Set/ and Validation_Set/ of annotations.")],
+    out: Annotated[Path, typer.Argument(help="A new folder.")],
+    every: Annotated[int, typer.Option(min=1, help="Take one frame of so many.")] = 10,
+) -> None:
+    """Bring Aff-Wild2 into Darknet's layout: frames of its videos with boxes by the runtime's detector.
+
+    Videos of training and validation stay apart. Faces that no annotation is surely of have no label.
+
+    Example: edge-fer lab aff-wild2 Aff-Wild2/ affwild2/
+    """
+    from edge_fer.faces.detectors import open_detector
+    from edge_fer.inference.model_store import ModelStore
+    from edge_fer.lab.console import ConsoleReporter
+    from edge_fer.lab.datasets.detection.affwild2 import convert
+    from edge_fer.settings import DetectSettings
+
+    report = ConsoleReporter()
+    with open_detector(DetectSettings(), ModelStore()) as detector, report.step("frames of videos") as progress:
+        result = convert(folder, out, detector, every, progress)
+    _tell(result.left_out)
+    labels = ", ".join(f"{label} {count}" for label, count in result.faces.most_common())
+    report.say(f"{result.pictures['train']} pictures to train on, {result.pictures['valid']} to validate on: {labels}")
+    report.say(f"{result.without_face} frames without a face; all is in {out}")
+
+
 def scenes(
     data: Annotated[Path, typer.Argument(help=DATA_HELP)],
     out: Annotated[Path, typer.Option(help="The picture (.png).")],
@@ -71,7 +95,7 @@ def scenes(
     from edge_fer.lab.datasets.detection.sheet import write_sheet
 
     found = open_detection_set(data, SceneSource(boxes, photographs, side=side, seed=seed))
-    _tell(found)
+    _tell(found.left_out)
     write_sheet(out, found.validation if validation else found.training, side)
     ConsoleReporter().say(f"{out}")
 
@@ -114,7 +138,7 @@ def train_detector(
         torch.set_num_threads(threads)
     chosen_device = device_of(device)
     found = open_detection_set(data, SceneSource(boxes, photographs, plan.scenes, plan.size, plan.seed))
-    _tell(found)
+    _tell(found.left_out)
     stopping = stop_on_signals()
     with ConsoleTrainingReporter() as reporter:
         net = initial_detector(plan, found.training, reporter)
@@ -131,12 +155,12 @@ def train_detector(
         raise typer.Exit(STOPPED)
 
 
-def _tell(found: DetectionSet) -> None:
-    """Say what was left out of a set."""
+def _tell(left_out: Sequence[str]) -> None:
+    """Say what could not be used."""
     from edge_fer.lab.console import ConsoleReporter
 
     report = ConsoleReporter()
-    for line in found.left_out[:_SHOWN]:
+    for line in left_out[:_SHOWN]:
         report.say(f"left out: {line}")
-    if len(found.left_out) > _SHOWN:
-        report.say(f"left out: {len(found.left_out) - _SHOWN} more")
+    if len(left_out) > _SHOWN:
+        report.say(f"left out: {len(left_out) - _SHOWN} more")

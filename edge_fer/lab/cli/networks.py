@@ -23,7 +23,6 @@ def networks() -> None:
     Example: edge-fer lab networks
     """
     from edge_fer.lab.networks import network_names
-
     from edge_fer.lab.networks.yolov3_tiny import YoloV3Tiny
 
     rows = [_HEADS, *map(_classifier, network_names()), _detector(YoloV3Tiny)]

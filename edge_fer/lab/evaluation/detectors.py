@@ -109,9 +109,7 @@ class Cascade(Closeable):
         faces = self._detector.find(image)
         scores = np.array([face.score for face in faces], np.float32)
         model = self._classifier
-        crops = (
-            align(image, face.landmarks, model.crop, model.size, colour=model.colour) for face in faces
-        )
+        crops = (align(image, face.landmarks, model.crop, model.size, colour=model.colour) for face in faces)
         chances = [model.classify(AlignedFace.of_crop(crop)).probabilities for crop in crops]
         labels = scores[:, None] * np.array(chances, np.float32).reshape(-1, len(LABELS))
         boxes = clip(corners_of([face.box for face in faces]), image.shape[1], image.shape[0])

@@ -56,9 +56,9 @@ def detector_card(
         detection_table([record.float32, record.int8]),
         *beside,
         "## Quantization",
-        f"INT8 throughout, ranges from {record.calibrated_on} training pictures. They reach as far as {record.percentile:g} "
-        f"% of these do, which was best of what was tried on {record.chosen_on} validation pictures: mean average "
-        f"precision {chosen}.",
+        f"INT8 throughout, ranges from {record.calibrated_on} training pictures. They reach as far as "
+        f"{record.percentile:g} % of these do, which was best of what was tried on {record.chosen_on} validation "
+        f"pictures: mean average precision {chosen}.",
         *predicted(graph, "one picture"),
         "## Source and licence",
         f"Weights: {provenance.source}. Licence: {provenance.licence}. {provenance.about_weights}".strip(),

@@ -83,9 +83,7 @@ class YoloV3Tiny(nn.Module):
         self.lateral = ConvNorm(neck, lateral, 1)
         self.up = UpTwice(lateral)
         self.fine = ConvNorm(lateral + route, channels[4], 3)
-        self.heads = nn.ModuleList(
-            nn.Conv2d(inner, ANCHORS_EACH * VALUES, 1) for inner in (channels[4], channels[5])
-        )
+        self.heads = nn.ModuleList(nn.Conv2d(inner, ANCHORS_EACH * VALUES, 1) for inner in (channels[4], channels[5]))
 
     @classmethod
     def name(cls) -> str:

@@ -34,7 +34,9 @@ def fit_anchors(sizes: NDArray[np.floating], seed: int = 0) -> tuple[Anchor, ...
     anchors = different[np.sort(rng.choice(len(different), count, replace=False))].astype(np.float64)
     for _ in range(_ROUNDS):
         nearest = _iou(sizes, anchors).argmax(axis=1)
-        moved = np.array([np.median(sizes[nearest == k], axis=0) if (nearest == k).any() else anchors[k] for k in range(count)])
+        moved = np.array(
+            [np.median(sizes[nearest == k], axis=0) if (nearest == k).any() else anchors[k] for k in range(count)]
+        )
         if np.array_equal(moved, anchors):
             break
         anchors = moved

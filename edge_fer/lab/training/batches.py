@@ -27,7 +27,6 @@ from edge_fer.lab.training.objective import inverse_frequency
 from edge_fer.lab.training.recipe import Stage
 from edge_fer.types import LABELS, Image
 
-
 Made = TypeVar("Made")
 
 

@@ -191,8 +191,11 @@ class DetectionTrainer:
 
     def _end_epoch(self) -> None:
         """Validate, and write the figures of the epoch."""
-        at, score = self._at, measure_detector(
-            self._measured(), self._validation, self._recipe.validation_pictures, self._options.device
+        at, score = (
+            self._at,
+            measure_detector(
+                self._measured(), self._validation, self._recipe.validation_pictures, self._options.device
+            ),
         )
         boxes, objectness, classes = (value / max(at.pictures, 1) for value in at.loss)
         row: dict[str, str | int | float] = {

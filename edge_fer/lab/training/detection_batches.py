@@ -81,7 +81,9 @@ def fitted(picture: LabelledPicture, side: int) -> LabelledPicture:
     boxed = letterbox(picture.image, side)
     ratio = np.array(boxed.scale * 2, np.float32)
     offset = np.array([boxed.left, boxed.top] * 2, np.float32)
-    return replace(picture, image=boxed.image, boxes=(picture.boxes + np.float32(0.5)) / ratio - np.float32(0.5) + offset)
+    return replace(
+        picture, image=boxed.image, boxes=(picture.boxes + np.float32(0.5)) / ratio - np.float32(0.5) + offset
+    )
 
 
 def cut_at_random(picture: LabelledPicture, side: int, variation: Variation, rng: Random) -> LabelledPicture:
@@ -114,9 +116,7 @@ def cut_at_random(picture: LabelledPicture, side: int, variation: Variation, rng
 
 def recoloured(image: Image, variation: Variation, rng: Random) -> Image:
     """A picture in another light and other colours."""
-    saturation, exposure = (
-        float(most ** rng.uniform(-1, 1)) for most in (variation.saturation, variation.exposure)
-    )
+    saturation, exposure = (float(most ** rng.uniform(-1, 1)) for most in (variation.saturation, variation.exposure))
     turn = int(rng.uniform(-1, 1) * variation.hue * 180)
     hue, colour, value = cv2.split(cv2.cvtColor(image, cv2.COLOR_BGR2HSV))
     turned = (hue.astype(np.int16) + turn) % 180

@@ -167,7 +167,7 @@ def _encode(boxes: Tensor, own: _Assigned, grid: torch.Size, side: int) -> tuple
 
 
 def _counts(values: Tensor, faces: Faces, anchors: Sequence[Anchor], side: int) -> Tensor:
-    """1 where a box counts as background: not where it has found a face, nor in cells that a face without label touches.
+    """1 where a box counts as background: not where it found a face, nor in cells that a face without label touches.
 
     Args:
         values: `(n, anchors, rows, columns, values)`.

@@ -1,6 +1,6 @@
-"""How a detector is trained, as one validated model; the recipes that are shipped are in `edge_fer/lab/recipes/detectors`.
+"""How a detector is trained, as one validated model, which is the one place for defaults.
 
-The model is the one place for defaults.
+The recipes that are shipped are in `edge_fer/lab/recipes/detectors`.
 """
 
 from __future__ import annotations

@@ -53,8 +53,9 @@ def initial_detector(recipe: DetectionRecipe, training: LabelledPictures, report
 
 
 def _expect_background(net: YoloV3Tiny) -> None:
-    """Let objectness begin low. Lin et al., "Focal Loss for Dense Object Detection", 2017: else background, of which
-    there is so much more, is all that the first steps learn.
+    """Let objectness begin low, else background, of which there is so much more, is all that the first steps learn.
+
+    Lin et al., "Focal Loss for Dense Object Detection", 2017.
     """
     with torch.no_grad():
         for head in net.heads:

@@ -33,7 +33,9 @@ def detection_recipe_names() -> list[str]:
 
 
 def _names(folder: str) -> list[str]:
-    return sorted(entry.name.removesuffix(".yaml") for entry in (_FOLDER / folder).iterdir() if entry.name.endswith(".yaml"))
+    return sorted(
+        entry.name.removesuffix(".yaml") for entry in (_FOLDER / folder).iterdir() if entry.name.endswith(".yaml")
+    )
 
 
 def load_recipe(recipe: str, changes: Sequence[str] = (), skip: Sequence[str] = ()) -> Recipe:

@@ -34,7 +34,9 @@ def _maps(value: float = 0.0) -> list[torch.Tensor]:
     size=st.tuples(st.floats(2, 60), st.floats(2, 60)),
     label=st.integers(0, 6),
 )
-def test_the_runtime_decodes_what_is_encoded(middle: tuple[float, float], size: tuple[float, float], label: int) -> None:
+def test_the_runtime_decodes_what_is_encoded(
+    middle: tuple[float, float], size: tuple[float, float], label: int
+) -> None:
     box = (middle[0] - size[0] / 2, middle[1] - size[1] / 2, middle[0] + size[0] / 2, middle[1] + size[1] / 2)
     found = decode(encode(_faces([box], [label]), _ANCHORS, SIDE, STRIDES), _ANCHORS, SIDE, 0.5)
     assert len(found) == 1

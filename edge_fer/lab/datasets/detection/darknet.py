@@ -20,8 +20,6 @@ from edge_fer.lab.datasets.dataset import reading
 from edge_fer.lab.datasets.detection.pictures import UNLABELLED, DetectionSet, FilePictures, ListedFace
 from edge_fer.lab.datasets.labels import NOT_OURS, index_of
 
-_VALUES = 5
-
 
 def find_data_file(folder: Path) -> Path | None:
     """The .data file of a folder; None where there is none, or more than one."""
@@ -67,19 +65,16 @@ def read_boxes(path: Path, labels: tuple[int, ...]) -> tuple[ListedFace, ...]:
 
 
 def _face(line: str, labels: tuple[int, ...], where: str) -> ListedFace:
-    words = line.split()
     try:
-        if len(words) != _VALUES:
-            raise ValueError
-        number, x, y, width, height = int(words[0]), *map(float, words[1:])
+        number, x, y, width, height = map(float, line.split())
     except ValueError:
         raise SourceError(f"expected `class cx cy width height` in {where}, found {line[:60]!r}") from None
-    if not -1 <= number < len(labels):
-        raise SourceError(f"expected a class of -1 to {len(labels) - 1} in {where}, found {number}")
+    if number not in range(-1, len(labels)):
+        raise SourceError(f"expected a class of -1 to {len(labels) - 1} in {where}, found {number:g}")
     if not all(math.isfinite(value) for value in (x, y, width, height)) or not (0 < width <= 1 and 0 < height <= 1):
         raise SourceError(f"expected a box in parts of the picture in {where}, found {line[:60]!r}")
     box = (x - width / 2, y - height / 2, x + width / 2, y + height / 2)
-    return ListedFace(box, labels[number] if number >= 0 else UNLABELLED)
+    return ListedFace(box, labels[int(number)] if number >= 0 else UNLABELLED)
 
 
 def _settings(path: Path) -> Iterator[tuple[str, str]]:
@@ -109,15 +104,15 @@ def _pictures(path: Path, labels: tuple[int, ...], left_out: list[str]) -> FileP
         lines = path.read_text(encoding="utf-8").splitlines()
     paths, faces = [], []
     for picture in (path.parent / line.strip() for line in lines if line.strip()):
+        if not picture.is_file():
+            left_out.append(f"expected a picture at {picture}, found none")
+            continue
         try:
-            if not picture.is_file():
-                raise SourceError(f"expected a picture at {picture}, found none")
-            boxes = read_boxes(_boxes_of(picture), labels)
+            faces.append(read_boxes(_boxes_of(picture), labels))
         except SourceError as error:
             left_out.append(str(error))
-            continue
-        paths.append(picture)
-        faces.append(boxes)
+        else:
+            paths.append(picture)
     if not paths:
         raise SourceError(f"expected pictures in {path}, found none that can be used; check the paths in it")
     return FilePictures(f"{path.parent.name}, {path.name}", tuple(paths), tuple(faces), in_parts=True)

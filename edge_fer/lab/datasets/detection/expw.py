@@ -22,7 +22,6 @@ from edge_fer.lab.datasets.labels import EXPW, index_of
 LIST = "label.lst"
 
 _CONFIDENT = 50.0
-_FIELDS = 8
 _IMAGES = ("image", "origin", "images", ".")
 _SHARE = 10  # of 100 pictures so many are of validation, and as many of test
 
@@ -73,18 +72,16 @@ def load_expw(path: Path) -> DetectionSet:
 
 
 def _read_line(line: str, where: str) -> _Line:
-    words = line.split()
     try:
-        if len(words) != _FIELDS:
-            raise ValueError
-        top, left, right, bottom, confidence = map(float, words[2:7])
-        label = index_of(EXPW[int(words[7])])
-    except (KeyError, ValueError):
+        name, _, *numbers = line.split()
+        top, left, right, bottom, confidence, number = map(float, numbers)
+        label = index_of(EXPW[int(number)])
+    except (KeyError, OverflowError, ValueError):
         expected = "name face_id top left right bottom confidence label"
         raise SourceError(f"expected `{expected}` in {where}, found {line[:80]!r}") from None
     if not (left < right and top < bottom):
         raise SourceError(f"expected a box with top < bottom and left < right in {where}, found {line[:80]!r}")
-    return _Line(words[0], ListedFace((left, top, right, bottom), label if confidence > _CONFIDENT else UNLABELLED))
+    return _Line(name, ListedFace((left, top, right, bottom), label if confidence > _CONFIDENT else UNLABELLED))
 
 
 def _pictures(folder: Path, faces: dict[str, list[ListedFace]], split: Split) -> FilePictures:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +43,7 @@ class SceneSource:
 
     boxes: Path | None = None
     photographs: Path | None = None
-    plan: ScenePlan = ScenePlan()
+    plan: ScenePlan = field(default_factory=ScenePlan)
     side: int = SIDE
     seed: int = 0
 
