@@ -31,7 +31,8 @@ def export_detector(
     Example: edge-fer lab export-detector --weights out/train/yolov3-tiny/best.npz --data ferplus.npz --out my-models
     """
     from edge_fer.lab.console import ConsoleReporter
-    from edge_fer.lab.datasets.detection import SceneSource, open_detection_set
+    from edge_fer.lab.datasets.detection import open_detection_set
+    from edge_fer.lab.datasets.detection.scene_set import SceneSource
     from edge_fer.lab.export.detector_job import DetectorPlan
     from edge_fer.lab.export.detector_job import export_detector as export
     from edge_fer.lab.model_folder import assembling
@@ -85,7 +86,8 @@ def evaluate_detector(
     """
     from edge_fer.inference.model_store import ModelStore
     from edge_fer.lab.console import ConsoleReporter
-    from edge_fer.lab.datasets.detection import SceneSource, open_detection_set
+    from edge_fer.lab.datasets.detection import open_detection_set
+    from edge_fer.lab.datasets.detection.scene_set import SceneSource
     from edge_fer.lab.evaluation.detection_record import detection_markdown
     from edge_fer.lab.evaluation.detection_run import evaluate_detectors
     from edge_fer.lab.files import write_record, writing

@@ -1,4 +1,4 @@
-"""`edge-fer lab face-boxes`, `aff-wild2`, `scenes` and `train-detector`: what a detector learns from, and its training."""
+"""What a detector learns from, and its training: `edge-fer lab face-boxes`, `aff-wild2`, `scenes`, `train-detector`."""
 
 from __future__ import annotations
 
@@ -91,7 +91,8 @@ def scenes(
     Example: edge-fer lab scenes ferplus.npz --boxes ferplus-boxes.npz --out scenes.png
     """
     from edge_fer.lab.console import ConsoleReporter
-    from edge_fer.lab.datasets.detection import SceneSource, open_detection_set
+    from edge_fer.lab.datasets.detection import open_detection_set
+    from edge_fer.lab.datasets.detection.scene_set import SceneSource
     from edge_fer.lab.datasets.detection.sheet import write_sheet
 
     found = open_detection_set(data, SceneSource(boxes, photographs, side=side, seed=seed))
@@ -124,7 +125,8 @@ def train_detector(
     """
     import torch
 
-    from edge_fer.lab.datasets.detection import SceneSource, open_detection_set
+    from edge_fer.lab.datasets.detection import open_detection_set
+    from edge_fer.lab.datasets.detection.scene_set import SceneSource
     from edge_fer.lab.training.detection import DetectionTrainer
     from edge_fer.lab.training.detection_start import initial_detector
     from edge_fer.lab.training.recipe_files import load_detection_recipe

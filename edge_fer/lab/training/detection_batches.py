@@ -98,8 +98,8 @@ def cut_at_random(picture: LabelledPicture, side: int, variation: Variation, rng
     height, width = picture.image.shape[:2]
     left, right = (round(value) for value in rng.uniform(-1, 1, 2) * variation.jitter / 2 * width)
     top, bottom = (round(value) for value in rng.uniform(-1, 1, 2) * variation.jitter / 2 * height)
-    around = [max(0, -value) for value in (top, bottom, left, right)]
-    wider = cv2.copyMakeBorder(picture.image, *around, cv2.BORDER_CONSTANT, value=_GREY)
+    above, below, before, behind = (max(0, -value) for value in (top, bottom, left, right))
+    wider = cv2.copyMakeBorder(picture.image, above, below, before, behind, cv2.BORDER_CONSTANT, value=_GREY)
     rows = slice(max(0, top), len(wider) - max(0, bottom))
     columns = slice(max(0, left), wider.shape[1] - max(0, right))
     moved = picture.boxes - np.array([left, top] * 2, np.float32)

@@ -13,11 +13,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
 
+from edge_fer.capture.sources.video import Video
 from edge_fer.errors import OutputError, SourceError
 from edge_fer.faces.detectors import Detector
 from edge_fer.lab.clips.cutting import frames_of
@@ -146,28 +148,31 @@ def _annotations(folder: Path, left_out: list[str]) -> list[_Annotated]:
 
 
 def _write_frames(
-    each: _Annotated, video: Path, out: Path, detector: Detector, every: int, result: Converted
+    each: _Annotated, path: Path, out: Path, detector: Detector, every: int, result: Converted
 ) -> Iterator[str]:
     """Write some frames of a video with their faces; gives the paths of the pictures."""
     try:
-        for number, (image, _) in enumerate(frames_of(video)):
-            if number % every:
-                continue
-            faces = sorted(detector.find(image), key=lambda face: face.box.x)
-            if not faces:
-                result.without_face += 1
-                continue
-            labels = _labels(each, faces, number)
-            name = f"{each.name}-{number:06d}"
-            written = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1].tobytes()
-            (out / "images" / f"{name}.jpg").write_bytes(written)
-            lines = "".join(_line(face, label, image) for face, label in zip(faces, labels, strict=True))
-            (out / "labels" / f"{name}.txt").write_text(lines, encoding="utf-8")
-            result.pictures[each.split] += 1
-            result.faces.update(LABELS[label] for label in labels if label != _NONE)
-            yield f"images/{name}.jpg"
+        with closing(Video(path)) as video:
+            frames = enumerate(frames_of(video, result.left_out.append))
+            for number, image in ((number, image) for number, (image, _) in frames if number % every == 0):
+                faces = sorted(detector.find(image), key=lambda face: face.box.x)
+                result.without_face += not faces
+                if faces:
+                    labels = _labels(each, faces, number)
+                    name = f"{each.name}-{number:06d}"
+                    _write_picture(out, name, image, faces, labels)
+                    result.pictures[each.split] += 1
+                    result.faces.update(LABELS[label] for label in labels if label != _NONE)
+                    yield f"images/{name}.jpg"
     except SourceError as error:
         result.left_out.append(str(error))
+
+
+def _write_picture(out: Path, name: str, image: Image, faces: Sequence[Face], labels: Sequence[int]) -> None:
+    written = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1].tobytes()
+    (out / "images" / f"{name}.jpg").write_bytes(written)
+    lines = "".join(_line(face, label, image) for face, label in zip(faces, labels, strict=True))
+    (out / "labels" / f"{name}.txt").write_text(lines, encoding="utf-8")
 
 
 def _labels(each: _Annotated, faces: Sequence[Face], frame: int) -> list[int]:

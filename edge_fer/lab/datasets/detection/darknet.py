@@ -61,10 +61,22 @@ def read_boxes(path: Path, labels: tuple[int, ...]) -> tuple[ListedFace, ...]:
     """
     with reading(path, "boxes of a picture"):
         lines = path.read_text(encoding="utf-8").splitlines()
-    return tuple(_face(line, labels, f"{path}, line {number}") for number, line in enumerate(lines, 1) if line.strip())
+    return tuple(
+        parse_face(line, labels, f"{path}, line {number}") for number, line in enumerate(lines, 1) if line.strip()
+    )
 
 
-def _face(line: str, labels: tuple[int, ...], where: str) -> ListedFace:
+def parse_face(line: str, labels: tuple[int, ...], where: str) -> ListedFace:
+    """One line of a .txt file; see `read_boxes`.
+
+    Args:
+        line: the line.
+        labels: what each class is.
+        where: which line it is, for the message.
+
+    Raises:
+        SourceError: when it is no box.
+    """
     try:
         number, x, y, width, height = map(float, line.split())
     except ValueError:

@@ -36,13 +36,12 @@ class LabelledPicture:
 
 
 class LabelledPictures(Protocol):
-    """Pictures with labelled faces, read or made when they are needed.
+    """Pictures with labelled faces, read or made when they are needed."""
 
-    Attributes:
-        name: what they are, in words.
-    """
-
-    name: str
+    @property
+    def name(self) -> str:
+        """What they are, in words."""
+        ...
 
     def __len__(self) -> int:
         """How many there are."""
