@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,7 +86,7 @@ def score_detections(truths: Sequence[Truth], found: Sequence[Found]) -> Detecti
     return DetectionScore(
         labels=tuple(_of_label(truths, found, label) for label in range(len(LABELS))),
         faces=face_precision(truths, found),
-        by_size=tuple(face_precision(truths, found, *bounds) for bounds in zip(SIZES, SIZES[1:], strict=False)),
+        by_size=tuple(face_precision(truths, found, *bounds) for bounds in pairwise(SIZES)),
         from_32=face_precision(truths, found, SIZES[1]),
     )
 

@@ -31,28 +31,34 @@ def float_detector(net: YoloV3Tiny) -> bytes:
     return content
 
 
-def int8_detector(
-    net: YoloV3Tiny,
-    float_model: bytes,
-    pictures: NDArray[np.uint8],
-    percentile: float = 100.0,
-    progress: Progress = silent,
-) -> bytes:
+def detector_ranges(
+    net: YoloV3Tiny, float_model: bytes, pictures: NDArray[np.uint8], progress: Progress = silent
+) -> Extremes:
+    """The range of every tensor on pictures.
+
+    Args:
+        net: the network.
+        float_model: its float file.
+        pictures: `(n, side, side, 3)` uint8, BGR.
+        progress: called after each picture.
+    """
+    extremes = measure_extremes(float_model, pictures, input_spec(net), progress=progress)
+    return _bounded(extremes, Graph(float_model))
+
+
+def int8_detector(net: YoloV3Tiny, float_model: bytes, ranges: Extremes, percentile: float = 100.0) -> bytes:
     """The network as an INT8 .tflite file.
 
     Args:
         net: the network.
         float_model: its float file.
-        pictures: `(n, side, side, 3)` uint8, BGR: what ranges are measured on.
+        ranges: from `detector_ranges`.
         percentile: see `quantize_int8`.
-        progress: called after each picture.
 
     Raises:
         ModelError: when the graph breaks a rule of the Edge TPU, as that of a network with leaky ReLUs does.
     """
-    spec = input_spec(net)
-    extremes = _bounded(measure_extremes(float_model, pictures, spec, progress=progress), Graph(float_model))
-    content = quantize_int8(float_model, extremes, spec, percentile)
+    content = quantize_int8(float_model, ranges, input_spec(net), percentile)
     check_int8(content)
     return content
 

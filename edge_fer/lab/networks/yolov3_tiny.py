@@ -70,8 +70,7 @@ class YoloV3Tiny(nn.Module):
         super().__init__()
         _check(width, activation)
         self.width, self.activation = width, activation
-        self.anchors: tuple[Anchor, ...] = PUBLISHED_ANCHORS if anchors is None else _checked_anchors(anchors)
-        self.resolution = PUBLISHED_SIDE if anchors is None else resolution
+        self._given = (PUBLISHED_ANCHORS, PUBLISHED_SIDE) if anchors is None else (_checked(anchors), resolution)
         self.set_resolution(resolution)
         channels = [_channels(published, width) for published in (16, 32, 64, 128, 256, 512, 1024)]
         inputs = 3
@@ -111,8 +110,8 @@ class YoloV3Tiny(nn.Module):
         """
         if side < STRIDES[-1] or side % STRIDES[-1]:
             raise ConfigError(f"expected a resolution in multiples of {STRIDES[-1]} pixels, found {side}")
-        scale = side / self.resolution
-        self.anchors = tuple((width * scale, height * scale) for width, height in self.anchors)
+        anchors, for_side = self._given
+        self.anchors: tuple[Anchor, ...] = tuple((w * side / for_side, h * side / for_side) for w, h in anchors)
         self.resolution = side
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
@@ -173,7 +172,7 @@ def _check(width: float, activation: str) -> None:
         raise ConfigError(f"expected an activation ({', '.join(get_args(Activation))}), found `{activation}`")
 
 
-def _checked_anchors(anchors: Sequence[Sequence[float]]) -> tuple[Anchor, ...]:
+def _checked(anchors: Sequence[Sequence[float]]) -> tuple[Anchor, ...]:
     if len(anchors) != ANCHORS_EACH * len(STRIDES) or any(len(pair) != 2 or min(pair) <= 0 for pair in anchors):
         raise ConfigError(f"expected six anchors, each a width and a height in pixels, found {anchors}")
     return tuple((float(width), float(height)) for width, height in anchors)

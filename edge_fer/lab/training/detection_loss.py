@@ -46,6 +46,10 @@ class Faces:
         """`(n,)` bool, which have a label."""
         return self.targets.sum(dim=1) > 0
 
+    def to(self, device: str) -> Faces:
+        """The same on another device."""
+        return Faces(self.picture.to(device), self.boxes.to(device), self.targets.to(device))
+
 
 @dataclass(frozen=True, slots=True)
 class LossParts:
@@ -163,7 +167,7 @@ def _encode(boxes: Tensor, own: _Assigned, grid: torch.Size, side: int) -> tuple
 
 
 def _counts(values: Tensor, faces: Faces, anchors: Sequence[Anchor], side: int) -> Tensor:
-    """1 where a box counts as background: not where it has found a face, nor in cells that a face without label touches.
+    """1 where a box counts as background: not where it found a face, nor in cells that a face without label touches.
 
     Args:
         values: `(n, anchors, rows, columns, values)`.

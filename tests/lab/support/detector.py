@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from edge_fer.lab.export.detector import float_detector, int8_detector
+from edge_fer.lab.export.detector import detector_ranges, float_detector, int8_detector
 from edge_fer.lab.networks.yolov3_tiny import YoloV3Tiny
 
 SIDE = 64
@@ -22,4 +22,5 @@ def tiny_detector_file(seed: int = 0) -> bytes:
     """The same as an INT8 .tflite file, 68 kB, its ranges measured on noise."""
     net = tiny_detector(seed)
     noise = np.random.default_rng(seed).integers(0, 256, (8, SIDE, SIDE, 3), np.uint8)
-    return int8_detector(net, float_detector(net), noise)
+    content = float_detector(net)
+    return int8_detector(net, content, detector_ranges(net, content, noise))

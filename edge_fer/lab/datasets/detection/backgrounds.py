@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_fer.capture.sources.picture import read_picture
 from edge_fer.errors import SourceError
@@ -126,10 +127,11 @@ def _colour(rng: Random, strength: float = 60.0) -> tuple[float, float, float]:
     return (blue, green, red)
 
 
-def _noise(rng: Random, cells: int, channels: int = 3) -> Image:
+def _noise(rng: Random, cells: int, channels: int = 3) -> NDArray[np.float32]:
     """Smooth noise, `(side, side, channels)` float32 around 0, with so many hills across."""
     small = rng.normal(0, 1, (cells, cells, channels)).astype(np.float32)
-    return np.asarray(cv2.resize(small, (_SIDE, _SIDE), interpolation=cv2.INTER_CUBIC)).reshape(_SIDE, _SIDE, channels)
+    large = cv2.resize(small, (_SIDE, _SIDE), interpolation=cv2.INTER_CUBIC)
+    return np.asarray(large, np.float32).reshape(_SIDE, _SIDE, channels)
 
 
 def _wall(rng: Random) -> Image:

@@ -25,8 +25,8 @@ SETTINGS = DetectSettings(min_face=60)
 """Of the detector: a face fills its crop, so that small ones need not be looked for."""
 
 _SIDE, _BORDER = 120, 60  # of an enlarged crop, and of what is put around it, pixels
-_USUAL = np.array([0.1, 0.1, 0.9, 0.9], np.float32)
-"""The box where none was found: the middle 80 % of the crop."""
+_USUAL = np.array([0.1, 0.0, 0.9, 1.0], np.float32)
+"""The box where none was found: about the median of those that MTCNN finds in FER+'s crops (27,760 of 31,753)."""
 
 
 def find_boxes(dataset: Dataset, detector: Detector, progress: Progress = silent) -> NDArray[np.float32]:
@@ -70,7 +70,7 @@ def load_boxes(path: Path, dataset: Dataset) -> NDArray[np.float32]:
     """The box of each crop of a data set.
 
     Returns:
-        `(n, 4)` in sides of the crop; its middle 80 % where no face was found.
+        `(n, 4)` in sides of the crop; the usual box where no face was found.
 
     Raises:
         SourceError: when the file is damaged, or of other crops.

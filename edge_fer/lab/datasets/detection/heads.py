@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_fer.lab.datasets.degradations import Random
+from edge_fer.lab.datasets.pictures import resize
 from edge_fer.types import Image
 
 REACH = 0.75
@@ -48,8 +49,7 @@ def draw_head(crop: Image, side: float, light: float, rng: Random) -> Head:
         rng: drawn from.
     """
     size = _FINE if side > _FINE_FROM else _COARSE
-    grey = cv2.resize(crop, (size, size), interpolation=cv2.INTER_CUBIC)
-    grey, tone = _lit(grey, light, rng)
+    grey, tone = _lit(resize(crop, size), light, rng)
     margin = round(size * (REACH - 0.5))
     face = cv2.copyMakeBorder(_tinted(grey, tone), *(margin,) * 4, cv2.BORDER_REPLICATE)
     hair_opacity, face_opacity = _masks(size, int(rng.integers(_HAIRS)))
@@ -57,7 +57,7 @@ def draw_head(crop: Image, side: float, light: float, rng: Random) -> Head:
         hair_opacity = face_opacity
     strands = rng.integers(180, 256, (6, 24), np.uint8)
     strands = cv2.resize(strands, face.shape[:2], interpolation=cv2.INTER_LINEAR)
-    hair = _tinted(strands, tone * rng.uniform(0.02, 0.8) * rng.uniform(0.2, 1.0))
+    hair = _tinted(np.asarray(strands, np.uint8), tone * rng.uniform(0.02, 0.8) * rng.uniform(0.2, 1.0))
     coloured = cv2.blendLinear(face, hair, face_opacity, 1 - face_opacity)
     opacity = cv2.convertScaleAbs(np.maximum(hair_opacity, face_opacity), alpha=255)
     picture = np.asarray(cv2.merge([*cv2.split(coloured), opacity]), np.uint8)

@@ -153,14 +153,14 @@ class Scenes:
         around = picture[max(0, round(head.y)) :: 7, max(0, round(head.x)) :: 7]
         light = float(around.mean()) if around.size else 128.0
         degrees = head.degrees
+        crop: Image
         if head.face is not None:
             crop = self.faces.images[head.face]
         elif rng.random() < 0.5:
             crop, degrees = self.faces.images[int(rng.integers(len(self.faces)))], degrees + 180
         else:
-            crop = cv2.cvtColor(self.backgrounds.draw(48, rng), cv2.COLOR_BGR2GRAY)
-        crop = cv2.flip(crop, 1) if head.mirrored else crop
-        drawn = draw_head(np.asarray(crop, np.uint8), head.side, light, rng)
+            crop = np.asarray(cv2.cvtColor(self.backgrounds.draw(48, rng), cv2.COLOR_BGR2GRAY), np.uint8)
+        drawn = draw_head(crop[:, ::-1] if head.mirrored else crop, head.side, light, rng)
         if head.shoulders:
             _draw_body(picture, head, drawn.skin, rng)
         _paste(picture, drawn, head, degrees)
