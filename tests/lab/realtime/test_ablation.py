@@ -52,8 +52,6 @@ def test_each_step_adds_one_thing(monkeypatch: pytest.MonkeyPatch) -> None:
         differ = [field for field in type(SETTINGS).model_fields if getattr(before, field) != getattr(after, field)]
         changed.append((name, differ, overlaps != overlapped))
     assert changed == [
-        ("MTCNN in INT8", ["detect"], False),
-        ("MTCNN in what is quicker here", ["detect"], False),
         ("following between key frames", ["keyframe"], False),
         ("overlap", [], True),
         ("smoothing", ["smooth"], False),
