@@ -123,9 +123,10 @@ class Pipeline(Closeable):
             OutputError: when a sink cannot be written.
         """
         try:
-            origin = self._condition.origin
+            origin, detector = self._condition.origin, self._recognizer.detector.origin
+            searcher = f"; {detector.model} searches on {detector.backend}" if detector.model != "mtcnn" else ""
             self._health.start()
-            self._tell("starting", f"{self._camera.message}; {origin.model} runs on {origin.backend}")
+            self._tell("starting", f"{self._camera.message}{searcher}; {origin.model} runs on {origin.backend}")
             self._camera.start()
             why = self._loop(max_frames, duration_s)
         except OutputError:  # the sink that should carry the news may be the one that failed
