@@ -79,7 +79,7 @@ def evaluate_detector(
 ) -> None:
     """Measure a one-pass detector beside MTCNN with classifiers, on the same pictures.
 
-    Out: evaluation.json (every figure) and evaluation.md (tables); the network's card in --models gets them, too.
+    Out: evaluation.json (every figure) and evaluation.md (tables); `edge-fer lab card` brings them to the card.
 
     Example: edge-fer lab evaluate-detector --data ferplus.npz --boxes ferplus-boxes.npz --models my-models
     --against se_resnet50 --against lite
