@@ -32,6 +32,7 @@ from edge_fer.expression.scheduler import Classification, ClassificationSchedule
 from edge_fer.expression.sequence import SequenceModel, WholeTrack
 from edge_fer.expression.smoother import Smoother
 from edge_fer.faces.align import places_in_picture, sample
+from edge_fer.faces.detectors import Detector
 from edge_fer.faces.enhance import Enhancer
 from edge_fer.faces.finder import open_finder
 from edge_fer.faces.quality import measure_quality
@@ -95,6 +96,7 @@ class Recognizer(Closeable):
         wake_up: set when every face that was submitted is classified, or when that has failed.
         duty_cycle: asked before each classification which part of them to do; see `ClassificationScheduler`.
         cancelled: asked while devices are opened; when true, nothing is waited for.
+        detector: finds faces, and is closed with the recognizer; None: the one that the settings name.
 
     Attributes:
         model: the same, with what it says of the pictures of a track put together.
@@ -115,6 +117,7 @@ class Recognizer(Closeable):
         wake_up: threading.Event | None = None,
         duty_cycle: Callable[[], float] = lambda: 1.0,
         cancelled: Callable[[], bool] = lambda: False,
+        detector: Detector | None = None,
     ) -> None:
         # The stages share out the processor themselves; OpenCV's own threads only get in their way.
         cv2.setNumThreads(1)
@@ -122,8 +125,8 @@ class Recognizer(Closeable):
         self._stage, self._roll = stage, settings.detect.roll
         self._enhancer, self._smoother = Enhancer(settings.enhance), Smoother(settings.smooth)
         with ExitStack() as stack:
-            tpu = detector_tpu(settings.detect, settings.classify)
-            self._finder = self.detector = stack.enter_context(open_finder(settings, store, stage, tpu))
+            tpu = None if detector else detector_tpu(settings.detect, settings.classify)
+            self._finder = self.detector = stack.enter_context(open_finder(settings, store, stage, tpu, detector))
             if settings.detect.labels == "own":
                 model = model or DetectedExpressions(lambda: self._finder.origin)
                 duty_cycle = _always  # what the detector has read costs nothing

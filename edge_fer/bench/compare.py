@@ -161,18 +161,18 @@ def find_rivals(settings: Settings, names: Sequence[str], fps: float = 0.0) -> l
     store = ModelStore(settings.models) if names else None
     known = (*DETECTORS, *store.expression_models) if store else ()
     others = [name for name in names if name in known]
-    changed = {name: _changed(settings, name) for name in others}
-    for one in changed.values():
+    rivals = {name: changed(settings, name) for name in others}
+    for one in rivals.values():
         if store and one.detect.kind == "yolo":
             store.spec(one.detect.model, "detect")  # at once, not after the others were measured
     return [
-        *(partial(Runtime, one, fps, f"edge-fer, {name}") for name, one in changed.items()),
+        *(partial(Runtime, one, fps, f"edge-fer, {name}") for name, one in rivals.items()),
         *find_baselines([name for name in names if name not in known], known),
     ]
 
 
-def _changed(settings: Settings, name: str) -> Settings:
-    """Settings with another detector or another model."""
+def changed(settings: Settings, name: str) -> Settings:
+    """Settings with another detector, one of `DETECTORS`, or another model, by its name."""
     if name in DETECTORS:
         return settings.model_copy(update={"detect": settings.detect.model_copy(update=DETECTORS[name])})
     return settings.model_copy(update={"classify": settings.classify.model_copy(update={"model": name})})

@@ -161,6 +161,11 @@ class SequenceModel(ExpressionModel):
         """What reads faces now; see `ExpressionModel.origin`."""
         return self._model.origin
 
+    @property
+    def blank_face(self) -> AlignedFace:
+        """The model's; see `ExpressionModel.blank_face`."""
+        return self._model.blank_face
+
     def can_read(self, face: AlignedFace) -> bool:
         """Whether the model can; see `ExpressionModel.can_read`."""
         return self._model.can_read(face)

@@ -41,7 +41,13 @@ Stage = Callable[[str], AbstractContextManager[None]]
 """Times what runs within it, by the name of the stage; see `Monitor.stage`."""
 
 
-def open_finder(settings: Settings, store: ModelStore, stage: Stage, tpu: SharedTpu | None = None) -> Finder:
+def open_finder(
+    settings: Settings,
+    store: ModelStore,
+    stage: Stage,
+    tpu: SharedTpu | None = None,
+    detector: Detector | None = None,
+) -> Finder:
     """Open the detector and the follower that the settings name.
 
     Args:
@@ -49,13 +55,14 @@ def open_finder(settings: Settings, store: ModelStore, stage: Stage, tpu: Shared
         store: the folder of networks.
         stage: times each stage.
         tpu: the Edge TPU that the detector uses; None: it uses none.
+        detector: in the place of the one that the settings name; None: that one.
 
     Raises:
         ModelError: when a network is missing or corrupt.
         BackendError: when the CPU cannot run one.
     """
     with ExitStack() as stack:
-        detector = stack.enter_context(closing(open_detector(settings.detect, store, tpu)))
+        detector = stack.enter_context(closing(detector or open_detector(settings.detect, store, tpu)))
         follower = open_follower(settings.detect, settings.track, store) if settings.keyframe.enabled else None
         stack.pop_all()
     return Finder(settings, detector, follower, stage)

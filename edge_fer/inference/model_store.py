@@ -83,7 +83,7 @@ class ModelStore:
         spec = self.specs.get(name)
         if spec is None or spec.task != task:
             known = ", ".join(sorted(key for key, value in self.specs.items() if value.task == task))
-            raise ModelError(f"expected a model for `{task}` (there is: {known}), found `{name}`")
+            raise ModelError(f"expected a model for `{task}` (there is: {known or 'none'}), found `{name}`")
         return spec
 
     @property

@@ -240,7 +240,7 @@ class SupervisedBackend(Closeable):
         return self._stopping.is_set()
 
     def _verify(self, backend: Backend) -> None:
-        check_kinds(backend, self.inputs, self.outputs)
+        check_kinds(self.name, backend, self.inputs, self.outputs)
         self._check(backend)
 
     def _enter_service(self, backend: Backend) -> None:
@@ -271,15 +271,21 @@ class SupervisedBackend(Closeable):
             before = before if now is None else now
 
 
-def check_kinds(backend: Backend, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> None:
+def check_kinds(name: str, backend: Backend, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> None:
     """Check that a device takes and gives what its network should.
+
+    Args:
+        name: the device's name, for messages.
+        backend: the network on it.
+        inputs: what the network should take.
+        outputs: what it should give.
 
     Raises:
         BackendError: when it does not.
     """
     expected, found = (inputs, outputs), (backend.inputs, backend.outputs)
     if [[*map(_kind, specs)] for specs in expected] != [[*map(_kind, specs)] for specs in found]:
-        raise BackendError(f"expected {backend.name} to take and give {expected}, found {found}; compile it again")
+        raise BackendError(f"expected {name} to take and give {expected}, found {found}; compile it again")
 
 
 def _kind(spec: TensorSpec) -> tuple[object, ...]:

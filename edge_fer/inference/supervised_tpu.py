@@ -76,5 +76,5 @@ def _check_others(backend: Backend, jobs: Sequence[Job]) -> None:
     if not isinstance(backend, EdgeTpuBackend):
         raise BackendError(f"expected an Edge TPU with several networks, found {backend.name}")
     for job, network in zip(jobs, backend.networks[1:], strict=True):
-        check_kinds(network, *job.specs)
+        check_kinds(network.name, network, *job.specs)
         job.check(network)

@@ -68,12 +68,12 @@ class DetectSettings(Section):
         None,
         ge=0,
         lt=1,
-        description="a new face needs a detector score above this; null: 0.9 with kind mtcnn, and what the manifest "
+        description="a new face needs a detector score above this; null: 0.8 with kind mtcnn, and what the manifest "
         "says of the network with kind yolo; see also track.score",
     )
     factor: float = Field(0.709, gt=0.3, lt=0.95, description="size of each scale of the pyramid relative to the last")
     thresholds: tuple[Share, Share, Share] = Field(
-        (0.6, 0.7, 0.8), description="scores above which P-Net, R-Net and O-Net of MTCNN accept a face"
+        (0.4, 0.5, 0.8), description="scores above which P-Net, R-Net and O-Net of MTCNN accept a face"
     )
     max_faces: int = Field(32, ge=1, le=1000, description="most faces in a frame; those with the best scores are kept")
     roll: float | Literal["mavlink"] | None = Field(
@@ -83,7 +83,9 @@ class DetectSettings(Section):
     )
     threads: int = Field(2, ge=1, le=64, description="processor threads of the detector")
     precision: Literal["auto", "float32", "int8"] = Field(
-        "auto", description="number format of the detector's networks; auto: the quicker one, by a short measurement"
+        "auto",
+        description="number format of MTCNN's networks; auto: the quicker one, by a short measurement, where the "
+        "folder of models has both; float32 alone is shipped",
     )
 
     @field_validator("backend")

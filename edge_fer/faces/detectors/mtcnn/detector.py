@@ -20,7 +20,7 @@ from edge_fer.types import Face, Image, Origin
 
 _TASKS: tuple[NetworkTask, NetworkTask, NetworkTask] = ("propose", "refine", "output")
 
-SCORE = 0.9
+SCORE = 0.8
 """The least score of a new face, unless the settings name another."""
 
 OUTPUT_SHAPE = (1, 48, 48, 3)

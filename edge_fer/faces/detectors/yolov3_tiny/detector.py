@@ -64,10 +64,15 @@ def open_detector(settings: DetectSettings, store: ModelStore, tpu: SharedTpu | 
     searcher = _open_searcher(settings, store, spec, tpu)
     with ExitStack() as stack:
         stack.callback(searcher.close)
-        onet = choose_file(settings, store, "mtcnn_onet", "output", OUTPUT_SHAPE)
-        landmarks = OutputNet(store.load(onet, "output"), 1, _ALL)
+        landmarks = open_landmarks(settings, store)
         stack.pop_all()
     return YoloDetector(settings, spec, searcher, landmarks)
+
+
+def open_landmarks(settings: DetectSettings, store: ModelStore) -> OutputNet:
+    """Load O-Net so that it gives landmarks for every box."""
+    name = choose_file(settings, store, "mtcnn_onet", "output", OUTPUT_SHAPE)
+    return OutputNet(store.load(name, "output"), settings.threads, _ALL)
 
 
 def chosen_networks(settings: DetectSettings, store: ModelStore) -> tuple[str, str]:

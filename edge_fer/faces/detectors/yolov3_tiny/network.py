@@ -59,6 +59,7 @@ class YoloNetwork(Closeable):
         reason: why it is not the device that should find faces; None when it is.
 
     Attributes:
+        size: side of the square picture that it takes, pixels.
         inputs: what the network takes.
         outputs: what the network gives.
 
@@ -68,7 +69,7 @@ class YoloNetwork(Closeable):
 
     def __init__(self, model: str, spec: DetectorSpec, backend: Backend, reason: str | None = None) -> None:
         self._model, self._backend, self._reason = model, backend, reason
-        self.inputs, self.outputs = backend.inputs, backend.outputs
+        self.size, self.inputs, self.outputs = spec.input.size, backend.inputs, backend.outputs
         self._preprocessor = Preprocessor(model, spec.input, backend.inputs)
         self._places = _places(model, spec, backend.outputs)
 

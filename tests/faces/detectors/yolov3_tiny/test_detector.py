@@ -14,6 +14,7 @@ import yaml
 from edge_fer.errors import ModelError
 from edge_fer.faces.detectors import chosen_networks, open_detector, open_follower
 from edge_fer.faces.detectors.yolov3_tiny.network import agree, open_network
+from edge_fer.faces.detectors.yolov3_tiny.verify import verify_detector
 from edge_fer.inference.model_store import MANIFEST, ModelStore
 from edge_fer.settings import DetectSettings, TrackSettings
 from edge_fer.synthetic.scenes import crowd_scene
@@ -116,3 +117,9 @@ def test_devices_that_see_otherwise_do_not_agree(store: ModelStore, face: Image)
         one, other = network.maps(painted(face, 0)), network.maps(painted(face, 1))
     assert agree(one, one, 0.01)
     assert not agree(one, other, 0.25)
+
+
+def test_a_detector_is_verified_by_searching_pictures(store: ModelStore, changed: Any) -> None:
+    verify_detector(store, DETECTOR)
+    with pytest.raises(ModelError, match=r"expected `yolov3_tiny` to give"):
+        verify_detector(changed(labels=[*LABELS, "contempt"], label_map={"contempt": None}), DETECTOR)
