@@ -12,7 +12,12 @@ from numpy.typing import NDArray
 from edge_fer.faces.boxes import overlap
 from edge_fer.inference.manifest_detect import DetectionAccuracy, DetectorSpec
 from edge_fer.lab.console import Reporter
-from edge_fer.lab.datasets.detection.pictures import DetectionSet, LabelledPicture, LabelledPictures
+from edge_fer.lab.datasets.detection.pictures import (
+    UNLABELLED,
+    DetectionSet,
+    LabelledPicture,
+    LabelledPictures,
+)
 from edge_fer.lab.edgetpu.rules import check_int8
 from edge_fer.lab.evaluation.detection_record import detector_result
 from edge_fer.lab.evaluation.detectors import OnePass, Searched, search_all
@@ -169,7 +174,7 @@ def _best_score(searched: Searched) -> float:
 
     def f1(score: float) -> float:
         recall, false_faces = recall_and_false_faces(searched.truths, searched.found, score)
-        faces = sum(len(truth.boxes) for truth in searched.truths)
+        faces = sum(int((truth.labels != UNLABELLED).sum()) for truth in searched.truths)
         right, wrong = recall * faces, false_faces * len(searched.truths)
         return 2 * right / max(right + wrong + faces, 1)
 
