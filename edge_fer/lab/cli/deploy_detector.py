@@ -60,7 +60,7 @@ def export_detector(
         f"{name}: mAP float32 {floats.mean or 0:.2%}, INT8 {ints.mean or 0:.2%}; faces from 32 pixels "
         f"{floats.faces_from_32 or 0:.2%} and {ints.faces_from_32 or 0:.2%}"
     )
-    report.say(f"try it: edge-fer run --models {shlex.quote(str(out))} --set detect.kind=yolo --camera 0")
+    report.say(f"try it: edge-fer run --models {shlex.quote(str(out))} --detector yolo --camera 0")
 
 
 def evaluate_detector(
@@ -79,7 +79,7 @@ def evaluate_detector(
 ) -> None:
     """Measure a one-pass detector beside MTCNN with classifiers, on the same pictures.
 
-    Out: evaluation.json (every figure) and evaluation.md (tables); the network's card in --models gets them, too.
+    Out: evaluation.json (every figure) and evaluation.md (tables); `edge-fer lab card` brings them to the card.
 
     Example: edge-fer lab evaluate-detector --data ferplus.npz --boxes ferplus-boxes.npz --models my-models
     --against se_resnet50 --against lite

@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 from importlib.metadata import version
 
 from edge_fer.common.machine import machine
+from edge_fer.faces.detectors.mtcnn.detector import SCORE
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.lab.console import Reporter
 from edge_fer.lab.datasets.detection.pictures import LabelledPictures
@@ -20,7 +21,6 @@ from edge_fer.lab.evaluation.detection_record import (
 from edge_fer.lab.evaluation.detectors import Cascade, DetectionContender, OnePass, Searched, search_all
 
 _PACKAGES = ("edge-fer", "ai-edge-litert", "numpy", "opencv-python-headless")
-_CASCADE_SCORE = 0.9  # of a run with MTCNN
 
 
 def evaluate_detectors(
@@ -48,7 +48,7 @@ def evaluate_detectors(
         contenders: list[tuple[DetectionContender, str | None, float]] = [(network, spec.sha256, spec.score)]
         for name in cascades:
             both = ModelStore() if name not in store.expression_models else store
-            contenders.append((stack.enter_context(Cascade(both, name)), None, _CASCADE_SCORE))
+            contenders.append((stack.enter_context(Cascade(both, name)), None, SCORE))
         for contender, sha256, score in contenders:
             with report.step(contender.name) as progress:
                 searched = search_all(contender, pictures, count, progress)

@@ -34,8 +34,8 @@ from edge_fer.types import LABELS, AlignedFace, Image
 LEAST_SCORE = 0.01
 """Objectness below which boxes of a one-pass network are no part of the curve."""
 
-CASCADE = DetectSettings(kind="mtcnn", min_face=20, score=0.3, thresholds=(0.6, 0.7, 0.3), precision="float32")
-"""MTCNN as it finds most: half its usual smallest face, and boxes from a score of 0.3, not of 0.9."""
+CASCADE = DetectSettings(kind="mtcnn", min_face=20, score=0.3, thresholds=(0.4, 0.5, 0.3), precision="float32")
+"""MTCNN as it finds most: half its usual smallest face, and boxes from a score of 0.3, not of 0.8."""
 
 
 class DetectionContender(Protocol):

@@ -2,7 +2,8 @@
 
 Average precision is the area under the curve of precision over recall, each precision raised to the best at the same
 or a higher recall (all-point interpolation, as PASCAL VOC since 2010). A face counts as found where a box overlaps it
-by at least half (IoU); a second box on it is wrong. A box on a face whose label is not known is neither.
+by at least half (IoU); a second box on it is wrong. A box on a face without label is neither right nor wrong, whether
+labels count or faces alone: such faces are hidden, or somebody was not sure that they are faces.
 """
 
 from __future__ import annotations
@@ -21,8 +22,6 @@ from edge_fer.types import LABELS
 LEAST_IOU = 0.5
 SIZES = (0.0, 32.0, 64.0, 128.0, float("inf"))
 """Bounds of the sizes of faces that are measured apart: the square root of a box's area, pixels."""
-
-_NO_BOXES = np.empty((0, 4), np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,17 +96,17 @@ def face_precision(
     """Average precision of faces, whatever they show.
 
     Args:
-        truths: the faces of each picture; those without label count, too.
+        truths: the faces of each picture.
         found: what was found in each.
         smallest: smaller faces are neither right nor wrong, nor are boxes of another size on nothing; pixels.
         largest: the same for faces of this size and larger ones.
     """
-    marks = []
+    marks, total = [], 0
     for truth, boxes in zip(truths, found, strict=True):
-        wanted = _within(truth.boxes, smallest, largest)
+        wanted = _within(truth.boxes, smallest, largest) & (truth.labels != UNLABELLED)
         counts = _within(boxes.boxes, smallest, largest)
         marks.append(_match(truth.boxes[wanted], truth.boxes[~wanted], boxes.boxes, boxes.faces, counts))
-    total = sum(int(_within(truth.boxes, smallest, largest).sum()) for truth in truths)
+        total += int(wanted.sum())
     return _average_precision(marks, total)
 
 
@@ -115,11 +114,11 @@ def recall_and_false_faces(truths: Sequence[Truth], found: Sequence[Found], scor
     """The part of the faces that is found, and wrong boxes a picture, with boxes of at least a score."""
     right = wrong = total = 0
     for truth, boxes in zip(truths, found, strict=True):
-        kept = boxes.faces >= score
-        marks = _match(truth.boxes, _NO_BOXES, boxes.boxes[kept], boxes.faces[kept])
+        kept, labelled = boxes.faces >= score, truth.labels != UNLABELLED
+        marks = _match(truth.boxes[labelled], truth.boxes[~labelled], boxes.boxes[kept], boxes.faces[kept])
         right += int(marks.right.sum())
         wrong += int((~marks.right).sum())
-        total += len(truth.boxes)
+        total += int(labelled.sum())
     return right / max(total, 1), wrong / max(len(truths), 1)
 
 

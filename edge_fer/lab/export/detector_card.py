@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from edge_fer.errors import ModelError
 from edge_fer.inference.manifest_detect import DetectorSpec
 from edge_fer.lab.evaluation.detection_record import DetectionEvaluation, detection_table
 from edge_fer.lab.evaluation.tables import percent
+from edge_fer.lab.export.detector_record import DetectorExport
 from edge_fer.lab.export.model_card import file_table, predicted
 from edge_fer.lab.tflite.graph import Graph
-from edge_fer.lab.weights.provenance import Provenance
 from edge_fer.types import LABELS
-
-if TYPE_CHECKING:
-    from edge_fer.lab.export.detector_job import DetectorExport
 
 
 def detector_card(
@@ -21,7 +17,6 @@ def detector_card(
     spec: DetectorSpec,
     graph: Graph,
     record: DetectorExport,
-    provenance: Provenance,
     evaluation: DetectionEvaluation | None = None,
 ) -> str:
     """The card; every figure on it is one of the arguments'.
@@ -31,9 +26,17 @@ def detector_card(
         spec: its entry there.
         graph: the graph of its file.
         record: the record of its export.
-        provenance: what is stated of the weights.
         evaluation: the network beside others; None: that was not measured.
+
+    Raises:
+        ModelError: when a record is of another file.
     """
+    others = {record.sha256, *(one.detectors[0].sha256 for one in (evaluation,) if one)} - {spec.sha256}
+    if others:
+        raise ModelError(
+            f"expected records of {spec.file}, found some of another file; export or evaluate {name} again"
+        )
+    provenance = record.provenance
     anchors = ", ".join(f"{width:g}x{height:g}" for width, height in spec.anchors)
     chosen = ", ".join(f"{percent(value)} with {kind}" for kind, value in record.candidates.items())
     beside = [] if evaluation is None else [

@@ -8,22 +8,27 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
 from edge_fer.faces.boxes import overlap
 from edge_fer.inference.manifest_detect import DetectionAccuracy, DetectorSpec
 from edge_fer.lab.console import Reporter
-from edge_fer.lab.datasets.detection.pictures import DetectionSet, LabelledPicture, LabelledPictures
+from edge_fer.lab.datasets.detection.pictures import (
+    UNLABELLED,
+    DetectionSet,
+    LabelledPicture,
+    LabelledPictures,
+)
 from edge_fer.lab.edgetpu.rules import check_int8
-from edge_fer.lab.evaluation.detection_record import DetectorResult, detector_result
+from edge_fer.lab.evaluation.detection_record import detector_result
 from edge_fer.lab.evaluation.detectors import OnePass, Searched, search_all
 from edge_fer.lab.evaluation.metrics import fit_temperature
 from edge_fer.lab.evaluation.metrics_detection import LEAST_IOU, recall_and_false_faces
 from edge_fer.lab.export.convert import parameters
 from edge_fer.lab.export.detector import detector_ranges, float_detector, input_spec, int8_detector
 from edge_fer.lab.export.detector_card import detector_card
+from edge_fer.lab.export.detector_record import DetectorExport
 from edge_fer.lab.export.quantize import Extremes
-from edge_fer.lab.files import Record, write_record
+from edge_fer.lab.files import write_record
 from edge_fer.lab.model_folder import update_manifest, write_artefact, write_card
 from edge_fer.lab.networks.yolov3_tiny import YoloV3Tiny
 from edge_fer.lab.training.detection_batches import fitted
@@ -54,42 +59,6 @@ class DetectorPlan:
     calibrate_on: int = 256
     choose_on: int = 200
     measure_on: int = 600
-
-
-class DetectorExport(Record):
-    """What an export of a detector measured: the record `edge-fer/detector-export/1`.
-
-    Attributes:
-        schema_: name and version of this record.
-        sha256: of the file.
-        network: its full name and publication.
-        width: factor on the channels of its layers.
-        parameters: how many trained numbers it has.
-        operators: of the file, with their counts.
-        percentile: how far the ranges reach.
-        calibrated_on: training pictures that they were measured on.
-        chosen_on: validation pictures that ranges, score and temperature were chosen on.
-        candidates: mean average precision of each percentile there; of float32 as `float32`.
-        dataset: other validation pictures, which both were measured on, in words.
-        pictures: how many.
-        float32: the network before quantization there.
-        int8: the file there.
-    """
-
-    schema_: Literal["edge-fer/detector-export/1"] = Field("edge-fer/detector-export/1", alias="schema")
-    sha256: str
-    network: str
-    width: float
-    parameters: int
-    operators: str
-    percentile: float
-    calibrated_on: int
-    chosen_on: int
-    candidates: dict[str, float | None]
-    dataset: str
-    pictures: int
-    float32: DetectorResult
-    int8: DetectorResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +109,7 @@ def export_detector(
     artefact = write_artefact(folder, plan.name, chosen.content)
     record = DetectorExport(
         sha256=artefact["sha256"],
+        provenance=plan.provenance,
         network=net.PUBLICATION,
         width=net.width,
         parameters=parameters(net),
@@ -155,7 +125,7 @@ def export_detector(
     )
     spec = _spec(net, "int8", artefact, plan.provenance, record, chosen)
     write_record(folder / f"{plan.name}.export.json", record)
-    write_card(folder, spec, detector_card(plan.name, spec, graph, record, plan.provenance))
+    write_card(folder, spec, detector_card(plan.name, spec, graph, record))
     update_manifest(folder, {plan.name: spec})
     return record
 
@@ -204,7 +174,7 @@ def _best_score(searched: Searched) -> float:
 
     def f1(score: float) -> float:
         recall, false_faces = recall_and_false_faces(searched.truths, searched.found, score)
-        faces = sum(len(truth.boxes) for truth in searched.truths)
+        faces = sum(int((truth.labels != UNLABELLED).sum()) for truth in searched.truths)
         right, wrong = recall * faces, false_faces * len(searched.truths)
         return 2 * right / max(right + wrong + faces, 1)
 

@@ -68,7 +68,9 @@ def test_an_overlap_of_half_is_enough_and_less_is_not() -> None:
 def test_a_box_on_a_face_without_label_is_neither_right_nor_wrong() -> None:
     truth = _truth((FACE, 2), (OTHER, UNLABELLED))
     found = _found((OTHER, 0.95, 2), (FACE, 0.9, 2))
-    assert score_detections([truth], [found]).labels[2] == 1.0
+    score = score_detections([truth], [found])
+    assert score.labels[2] == score.faces == 1.0
+    assert recall_and_false_faces([truth], [found], 0.5) == (1.0, 0.0)
 
 
 def test_the_right_face_with_the_wrong_label_is_wrong_for_that_label() -> None:

@@ -16,6 +16,8 @@ from edge_fer.lab.training.anchors import fit_anchors, mean_best_iou
 from edge_fer.lab.training.detection_loss import Faces, detection_loss, encode, faces_of
 from tests.lab.support.detector import SIDE, tiny_detector
 
+pytestmark = pytest.mark.lab
+
 _IMAGE = np.zeros((SIDE, SIDE, 3), np.uint8)
 _ANCHORS = tiny_detector().anchors
 

@@ -22,7 +22,6 @@ import cv2
 from edge_fer.capture.sources.video import Video
 from edge_fer.errors import OutputError, SourceError
 from edge_fer.faces.detectors import Detector
-from edge_fer.lab.clips.cutting import frames_of
 from edge_fer.lab.console import Progress, silent
 from edge_fer.lab.datasets.dataset import reading
 from edge_fer.lab.datasets.labels import AFFWILD2, index_of
@@ -153,8 +152,7 @@ def _write_frames(
     """Write some frames of a video with their faces; gives the paths of the pictures."""
     try:
         with closing(Video(path)) as video:
-            frames = enumerate(frames_of(video, result.left_out.append))
-            for number, image in ((number, image) for number, (image, _) in frames if number % every == 0):
+            for number, image in _every(video, every):
                 faces = sorted(detector.find(image), key=lambda face: face.box.x)
                 result.without_face += not faces
                 if faces:
@@ -166,6 +164,15 @@ def _write_frames(
                     yield f"images/{name}.jpg"
     except SourceError as error:
         result.left_out.append(str(error))
+
+
+def _every(video: Video, every: int) -> Iterator[tuple[int, Image]]:
+    """One frame of so many, with its number from 0."""
+    number = 0
+    while (frame := video.read()) is not None:
+        if number % every == 0:
+            yield number, frame.image
+        number += 1
 
 
 def _write_picture(out: Path, name: str, image: Image, faces: Sequence[Face], labels: Sequence[int]) -> None:

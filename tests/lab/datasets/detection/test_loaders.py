@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -137,17 +138,17 @@ def _videos(folder: Path, monkeypatch: pytest.MonkeyPatch, annotations: dict[str
 
     class Film:
         def __init__(self, path: Path) -> None:
-            self.width = 120 if "two" in path.stem else 80
+            self._image = np.zeros((60, 120 if "two" in path.stem else 80, 3), np.uint8)
+            self._left = 6
+
+        def read(self) -> SimpleNamespace | None:
+            self._left -= 1
+            return SimpleNamespace(image=self._image) if self._left >= 0 else None
 
         def close(self) -> None:
             pass
 
     monkeypatch.setattr(affwild2, "Video", Film)
-    monkeypatch.setattr(
-        affwild2,
-        "frames_of",
-        lambda film, _: ((np.zeros((60, film.width, 3), np.uint8), 0.0) for _ in range(6)),
-    )
 
 
 def test_affwild2_becomes_a_darknet_folder_split_by_video(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
