@@ -36,7 +36,7 @@ def complete(line: str) -> list[str]:
         ("edge-fer run --clahe o", ["off", "on"]),
         ("edge-fer run --format j", ["json"]),
         ("edge-fer run --log-format j", ["journal", "json"]),
-        ("edge-fer lab expo", ["export"]),
+        ("edge-fer lab expo", ["export", "export-detector"]),
         ("edge-fer run --camera ./", []),
     ],
 )
