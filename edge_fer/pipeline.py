@@ -89,7 +89,8 @@ class Pipeline(Closeable):
         self._beat, self._wake_up = beat, threading.Event()
         with ExitStack() as stack:
             self._camera = camera = Camera(settings.capture, opener=opener, wake_up=self._wake_up)
-            self._health = health = stack.enter_context(Health(settings.health, lambda: camera.drops_frames))
+            sheds = settings.detect.labels == "classifier"  # the detector's own labels cost nothing
+            self._health = health = stack.enter_context(Health(settings.health, lambda: sheds and camera.drops_frames))
             self._recognizer = stack.enter_context(
                 Recognizer(
                     settings,

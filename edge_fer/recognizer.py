@@ -75,10 +75,6 @@ class RecognizedFaces:
     detector: Origin
 
 
-def _always() -> float:
-    return 1.0
-
-
 def _over_time(model: ExpressionModel, settings: Settings, store: ModelStore) -> SequenceModel:
     """A model with what it says of the pictures of a track put together."""
     name = settings.classify.model
@@ -129,7 +125,6 @@ class Recognizer(Closeable):
             self._finder = self.detector = stack.enter_context(open_finder(settings, store, stage, tpu, detector))
             if settings.detect.labels == "own":
                 model = model or DetectedExpressions(lambda: self._finder.origin)
-                duty_cycle = _always  # what the detector has read costs nothing
             model = stack.enter_context(
                 model or open_expression_model(settings.classify, store, cancelled, lambda: duty_cycle() < 1, tpu)
             )

@@ -131,12 +131,16 @@ class SharedNetwork(Closeable):
 
     def mark_unhealthy(self, reason: str) -> None:
         """Take the device out of service until it passes the checks of all its networks again."""
-        self._tpu.open().mark_unhealthy(reason)
+        if self._tpu.device is not None:
+            self._tpu.device.mark_unhealthy(reason)
 
     def infer(self, *inputs: NDArray[Any]) -> tuple[NDArray[Any], ...]:
         """Run the network once, when no other one runs; see `SupervisedBackend.infer`."""
         check_inputs(self.name, inputs, self.inputs)
-        return self._tpu.open().use(lambda backend: _network(backend, self._place).infer(*inputs))
+        device = self._tpu.device
+        if device is None:
+            raise BackendError(str(self.reason))
+        return device.use(lambda backend: _network(backend, self._place).infer(*inputs))
 
     def close(self) -> None:
         """Give the device back, which ends the other networks' use of it, too."""

@@ -60,7 +60,7 @@ def export_detector(
         f"{name}: mAP float32 {floats.mean or 0:.2%}, INT8 {ints.mean or 0:.2%}; faces from 32 pixels "
         f"{floats.faces_from_32 or 0:.2%} and {ints.faces_from_32 or 0:.2%}"
     )
-    report.say(f"try it: edge-fer run --models {shlex.quote(str(out))} --set detect.kind=yolo --camera 0")
+    report.say(f"try it: edge-fer run --models {shlex.quote(str(out))} --detector yolo --camera 0")
 
 
 def evaluate_detector(
