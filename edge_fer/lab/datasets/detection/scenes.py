@@ -159,8 +159,8 @@ class Scenes:
         return sorted(placed, key=lambda head: head.side)
 
     def _draw(self, picture: Image, head: _Placed, rng: Random) -> None:
-        around = picture[max(0, round(head.y)) :: 7, max(0, round(head.x)) :: 7]
-        light = float(around.mean()) if around.size else 128.0
+        top, left = (max(0, round(middle - head.side)) for middle in (head.y, head.x))
+        light = float(picture[top : top + round(2 * head.side) : 7, left : left + round(2 * head.side) : 7].mean())
         degrees = head.degrees
         crop: Image
         if head.face is not None:

@@ -176,6 +176,9 @@ def test_boxes_are_found_once_and_kept(tmp_path: Path) -> None:
     assert np.isfinite(loaded).all()
     assert (loaded[~test] == boxes[~test]).all()
     assert (loaded[test] == usual_boxes(1)).all()
+    boxes[0] = (-0.4, -0.4, 1.4, 1.4)  # of something else than the face
+    save_boxes(tmp_path / "boxes.npz", bright, boxes)
+    assert (load_boxes(tmp_path / "boxes.npz", bright)[0] == usual_boxes(1)).all()
     with pytest.raises(SourceError, match="those of other faces"):
         load_boxes(tmp_path / "boxes.npz", dark)
     (tmp_path / "boxes.npz").write_bytes(b"no archive")
