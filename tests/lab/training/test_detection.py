@@ -227,3 +227,23 @@ def test_every_picture_of_a_set_is_shown_once_a_lap() -> None:
     labels = [batches.batch(step).faces.targets.argmax(dim=1).tolist() for step in range(2)]
     assert sorted(labels[0]) == sorted(labels[1]) == list(range(6))
     assert labels[0] != labels[1]
+
+
+@pytest.mark.slow
+def test_the_published_network_trains_for_an_epoch(tmp_path: Path) -> None:
+    small = (
+        "size=64",
+        "sizes=[64, 96]",
+        "batch=2",
+        "epochs=1",
+        "epoch_pictures=4",
+        "validation_pictures=2",
+        "burn_in=0",
+    )
+    recipe, scenes = load_detection_recipe("yolov3-tiny-published", small), _scenes(12, 64)
+    net = initial_detector(recipe, scenes, SilentTrainingReporter())
+    before = net.heads[0].weight.detach().clone()
+    assert DetectionTrainer(net, recipe, scenes, scenes, tmp_path).fit()
+    trained = load_detector(tmp_path / LAST)
+    assert (trained.width, trained.activation, trained.resolution) == (1.0, "leaky", 64)
+    assert not torch.equal(before, trained.heads[0].weight)
