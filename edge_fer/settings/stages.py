@@ -52,11 +52,11 @@ class DetectSettings(Section):
         40, ge=12, le=2000, description="side of the smallest face to find, pixels of the picture that is searched"
     )
     score: float = Field(
-        0.9, ge=0, lt=1, description="a new face needs a detector score above this; see also track.score"
+        0.8, ge=0, lt=1, description="a new face needs a detector score above this; see also track.score"
     )
     factor: float = Field(0.709, gt=0.3, lt=0.95, description="size of each scale of the pyramid relative to the last")
     thresholds: tuple[Share, Share, Share] = Field(
-        (0.6, 0.7, 0.8), description="scores above which P-Net, R-Net and O-Net of MTCNN accept a face"
+        (0.4, 0.5, 0.8), description="scores above which P-Net, R-Net and O-Net of MTCNN accept a face"
     )
     max_faces: int = Field(32, ge=1, le=1000, description="most faces in a frame; those with the best scores are kept")
     roll: float | Literal["mavlink"] | None = Field(

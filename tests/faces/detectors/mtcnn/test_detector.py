@@ -9,7 +9,16 @@ import pytest
 from edge_fer.faces.detectors import Detector, open_detector
 from edge_fer.faces.detectors.mtcnn.detector import chosen_networks
 from edge_fer.inference.model_store import ModelStore
-from edge_fer.lab.realtime.mtcnn_reference import Expected, compare, digest, read_reference, renderings, total
+from edge_fer.lab.realtime.mtcnn_reference import (
+    SCORE,
+    THRESHOLDS,
+    Expected,
+    compare,
+    digest,
+    read_reference,
+    renderings,
+    total,
+)
 from edge_fer.settings import DetectSettings
 from edge_fer.types import Box, Face, Image, Landmarks, Point
 from tests.support import ROOT
@@ -26,7 +35,9 @@ def pictures() -> dict[str, Image]:
 
 @pytest.fixture(scope="module")
 def detector() -> Iterator[Detector]:
-    with open_detector(DetectSettings(min_face=20, size=600, precision="float32"), ModelStore()) as opened:
+    """With the thresholds of the mtcnn package."""
+    settings = DetectSettings(min_face=20, size=600, precision="float32", score=SCORE, thresholds=THRESHOLDS)
+    with open_detector(settings, ModelStore()) as opened:
         yield opened
 
 
