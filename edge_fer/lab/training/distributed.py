@@ -174,7 +174,7 @@ def joined() -> Iterator[Processes]:
             distributed.destroy_process_group()
         except (EdgeFerError, RuntimeError) as error:
             told = error if isinstance(error, EdgeFerError) else _lost(error, count)
-            _tell_once(store, told)
+            _tell_once(store, told, rank)
 
 
 def _backend() -> str:
@@ -192,13 +192,13 @@ def _lost(error: RuntimeError, count: int) -> EdgeFerError:
     )
 
 
-def _tell_once(store: Any, error: EdgeFerError) -> None:
+def _tell_once(store: Any, error: EdgeFerError, rank: int) -> None:
     """Raise the first error of all processes in one process of each machine, and end the others."""
     try:
-        cause = store.compare_set(_CAUSE, "", str(error)).decode()
+        first, _, cause = store.compare_set(_CAUSE, "", f"{rank}:{error}").decode().partition(":")
         is_teller = store.add(f"{_TOLD}/{os.environ.get('GROUP_RANK', '0')}", 1) == 1
     except (RuntimeError, distributed.DistError):  # whoever keeps the store has ended, too
         raise error from None
     if not is_teller:
         raise SystemExit(error.exit_code) from error
-    raise type(error)(cause) from error
+    raise type(error)(cause if cause == str(error) else f"process {first}: {cause}") from error

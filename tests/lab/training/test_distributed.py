@@ -178,13 +178,13 @@ def test_one_process_of_each_machine_tells_the_first_error(monkeypatch: pytest.M
     store = distributed.HashStore()
     monkeypatch.setenv("GROUP_RANK", "0")
     with pytest.raises(SourceError, match=r"^expected faces, found none$"):
-        together._tell_once(store, SourceError("expected faces, found none"))
+        together._tell_once(store, SourceError("expected faces, found none"), 1)
     with pytest.raises(SystemExit) as caught:
-        together._tell_once(store, WorkerCrashed("a process has ended"))
+        together._tell_once(store, WorkerCrashed("a process has ended"), 2)
     assert caught.value.code == WorkerCrashed.exit_code
     monkeypatch.setenv("GROUP_RANK", "1")
-    with pytest.raises(WorkerCrashed, match=r"^expected faces, found none$"):
-        together._tell_once(store, WorkerCrashed("a process has ended"))
+    with pytest.raises(WorkerCrashed, match=r"^process 1: expected faces, found none$"):
+        together._tell_once(store, WorkerCrashed("a process has ended"), 2)
 
 
 def test_a_broken_connection_is_told_from_a_mistake() -> None:
