@@ -17,14 +17,16 @@ from typer.testing import CliRunner
 
 from edge_fer.errors import ConfigError, SourceError, WorkerCrashed
 from edge_fer.lab.cli.app import app
+from edge_fer.lab.datasets.tracks import as_tracks
 from edge_fer.lab.training import distributed as together
 from edge_fer.lab.training.batches import Batches
 from edge_fer.lab.training.distributed import Processes, Torchrun, joined
 from edge_fer.lab.training.global_layers import GlobalBatchNorm, GlobalDropout, Total, over_all_processes, set_places
 from edge_fer.lab.training.multi_task import MultiTaskModel, set_training
 from edge_fer.lab.training.objective import cross_entropy, feature_distance
+from edge_fer.lab.training.track_batches import TrackBatches
 from tests.lab.support.networks.tiny_net import TinyNet
-from tests.lab.training.test_loop import _one_thread, faces, recipe, simple, tiny
+from tests.lab.training.test_loop import EVERYTHING, _one_thread, faces, recipe, simple, tiny
 
 pytestmark = pytest.mark.lab
 __all__ = ["_one_thread"]
@@ -74,6 +76,15 @@ def test_parts_of_a_batch_are_those_of_the_whole(step: int) -> None:
         part = Batches(faces(), stage, (3, 1), TinyNet.INPUT, 56, places).batch(step)
         for name in ("images", "targets", "second", "views"):
             torch.testing.assert_close(getattr(part, name), getattr(whole, name)[places(9)], msg=name)
+
+
+def test_parts_of_a_batch_of_tracks_are_those_of_the_whole() -> None:
+    stage = simple(size=32, batch=5, frames=2, augmentation=EVERYTHING).stages[0]
+    tracks = as_tracks(faces(12), 3)
+    whole = TrackBatches(tracks, stage, (3, 0), TinyNet.INPUT).batch(1)
+    for places in PARTS:
+        part = TrackBatches(tracks, stage, (3, 0), TinyNet.INPUT, 0, places).batch(1)
+        torch.testing.assert_close(part.images, whole.images[places(5)])
 
 
 @pytest.mark.parametrize("shape", [(9, 5, 4, 3), (9, 5)])
