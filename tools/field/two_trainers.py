@@ -222,7 +222,7 @@ def wrong_commands(trainers: Trainers) -> list[str]:
     problems = []
     wrong = {
         "recipe": ("--set", "stages.all.lr=-1"),
-        "data": ("--layout", "ferplus"),
+        "data": ("--data", "faces=nowhere"),
         "batch": ("--set", "stages.all.batch=3"),
     }
     for name, options in wrong.items():

@@ -2,7 +2,7 @@
 
 What is random in a step follows from the seed, the stage and the number of the step, so that a
 checkpoint need not hold the state of any generator. Without a limit in minutes, a resumed run ends with
-the very weights of an uninterrupted one on the same machine and with as many threads.
+the very weights of an uninterrupted one on the same machine and with as many threads and processes.
 """
 
 from __future__ import annotations
