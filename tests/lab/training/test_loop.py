@@ -222,7 +222,7 @@ def test_the_trunk_stands_still_while_the_top_learns(tmp_path: Path) -> None:
     Trainer(model, simple(train="top"), {"faces": faces()}, tmp_path).fit()
     changed = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
     assert changed == {"net.dense.weight", "net.dense.bias", "net.head.weight", "net.head.bias"}
-    set_training(model, simple().stages[0])
+    set_training(model, recipe().stages[1])
     assert all(parameter.requires_grad for parameter in model.parameters())
     assert all(layer.training for layer in model.modules())
 
