@@ -261,13 +261,13 @@ class SmoothSettings(Section):
         description="no label below this confidence, 0..1 (`unsure`); null: the model's own threshold; 0: always one",
     )
     min_eye_distance_px: float | None = Field(
-        7.0,
+        8.0,
         gt=0,
         le=1000,
         description="no label where the eyes are closer together, pixels of the frame (`too_small`); null: always one",
     )
     max_blur: float | None = Field(
-        0.028,
+        0.03,
         gt=0,
         le=1,
         description="no label where edges are wider, part of the face crop's side (`blurred`); null: always one",

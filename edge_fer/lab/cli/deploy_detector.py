@@ -11,6 +11,8 @@ import typer
 from edge_fer.errors import ConfigError
 from edge_fer.lab.cli.detector import BOXES_HELP, DATA_HELP, PHOTOGRAPHS_HELP
 
+_ONET = "mtcnn_onet"
+
 
 def export_detector(
     weights: Annotated[Path, typer.Option(help="Trained weights of a detector (.npz).")],
@@ -27,6 +29,9 @@ def export_detector(
     seed: Annotated[int, typer.Option(min=0, help="Of scenes; others than that of the training.")] = 1,
 ) -> None:
     """Make a deployable detector: convert, quantize to INT8, check, measure; write card, record and manifest.
+
+    The folder also gets MTCNN's O-Net, which gives faces their landmarks; with `detect: {kind: yolo, labels: own}` in
+    the configuration it needs no more to run.
 
     Example: edge-fer lab export-detector --weights out/train/yolov3-tiny/best.npz --data ferplus.npz --out my-models
     """
@@ -55,12 +60,27 @@ def export_detector(
     )
     with assembling(out) as folder:
         record = export(net, found, folder, plan, report)
+        _add_landmarks(folder)
     floats, ints = record.float32, record.int8
     report.say(
         f"{name}: mAP float32 {floats.mean or 0:.2%}, INT8 {ints.mean or 0:.2%}; faces from 32 pixels "
         f"{floats.faces_from_32 or 0:.2%} and {ints.faces_from_32 or 0:.2%}"
     )
-    report.say(f"try it: edge-fer run --models {shlex.quote(str(out))} --detector yolo --camera 0")
+    report.say(
+        "try it, with `detect: {kind: yolo, labels: own}` in own.yaml: "
+        f"edge-fer run --models {shlex.quote(str(out))} --config own.yaml --camera 0"
+    )
+
+
+def _add_landmarks(folder: Path) -> None:
+    """Copy the shipped O-Net into a folder that has none."""
+    from edge_fer.inference.model_store import ModelStore
+    from edge_fer.lab.model_folder import copy_entry, update_manifest, write_licence
+
+    shipped = ModelStore()
+    if _ONET not in ModelStore(folder).specs:
+        update_manifest(folder, {_ONET: copy_entry(shipped, shipped.spec(_ONET, "output"), folder)})
+        write_licence(folder, "mtcnn")
 
 
 def evaluate_detector(

@@ -27,12 +27,9 @@ from edge_fer.inference.model_store import ModelStore
 from edge_fer.lab.console import Progress, silent
 from edge_fer.lab.datasets.detection.pictures import LabelledPictures
 from edge_fer.lab.evaluation.contenders import find_measurable, open_contender
-from edge_fer.lab.evaluation.metrics_detection import Found, Truth
+from edge_fer.lab.evaluation.metrics_detection import LEAST_SCORE, Found, Truth
 from edge_fer.settings import DetectSettings
 from edge_fer.types import LABELS, AlignedFace, Image
-
-LEAST_SCORE = 0.01
-"""Objectness below which boxes of a one-pass network are no part of the curve."""
 
 CASCADE = DetectSettings(kind="mtcnn", min_face=20, score=0.3, thresholds=(0.4, 0.5, 0.3), precision="float32")
 """MTCNN as it finds most: half its usual smallest face, and boxes from a score of 0.3, not of 0.8."""

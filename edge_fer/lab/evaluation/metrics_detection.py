@@ -20,6 +20,8 @@ from edge_fer.lab.datasets.detection.pictures import UNLABELLED
 from edge_fer.types import LABELS
 
 LEAST_IOU = 0.5
+LEAST_SCORE = 0.01
+"""Objectness below which boxes of a one-pass network are no part of the curve."""
 SIZES = (0.0, 32.0, 64.0, 128.0, float("inf"))
 """Bounds of the sizes of faces that are measured apart: the square root of a box's area, pixels."""
 

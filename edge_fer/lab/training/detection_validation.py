@@ -8,14 +8,14 @@ import numpy as np
 import torch
 
 from edge_fer.faces.detectors.yolov3_tiny.decode import decode, find_best
+from edge_fer.inference.manifest_detect import DetectorSpec
 from edge_fer.lab.datasets.detection.pictures import LabelledPicture, LabelledPictures
-from edge_fer.lab.evaluation.metrics_detection import DetectionScore, Found, Truth, score_detections
+from edge_fer.lab.evaluation.metrics_detection import LEAST_SCORE, DetectionScore, Found, Truth, score_detections
 from edge_fer.lab.networks.yolov3_tiny import YoloV3Tiny
 from edge_fer.lab.training.detection_batches import as_input, fitted
 
-LEAST_SCORE = 0.01
-"""Objectness below which boxes are no part of the curve of precision over recall."""
-NMS_IOU = 0.45
+NMS_IOU = float(DetectorSpec.model_fields["nms_iou"].default)
+"""What the manifest will say of the network."""
 
 _BATCH = 32
 

@@ -77,6 +77,7 @@ def _weights(path: Path) -> list[torch.Tensor]:
     return list(load_detector(path).state_dict().values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sizes", [(), (64, 96)])
 def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path, sizes: tuple[int, ...]) -> None:
     recipe, scenes = _recipe(sizes=sizes), _scenes(12, 64)
@@ -98,6 +99,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path, sizes: tuple[
     assert len((tmp_path / "parts" / TABLE).read_text().splitlines()) == 3
 
 
+@pytest.mark.slow
 def test_a_run_ends_by_the_clock(tmp_path: Path) -> None:
     scenes, recipe = _scenes(12, 64), _recipe(epochs=1000, minutes=1)
     clock = itertools.count(step=9).__next__  # seconds
@@ -106,6 +108,7 @@ def test_a_run_ends_by_the_clock(tmp_path: Path) -> None:
     assert 1 < len((tmp_path / TABLE).read_text().splitlines()) < 5
 
 
+@pytest.mark.slow
 def test_a_run_of_another_recipe_is_not_resumed(tmp_path: Path) -> None:
     scenes = _scenes(12, 64)
     for lr in (1e-3, 2e-3):
@@ -155,7 +158,9 @@ def test_shipped_recipes_are_whole() -> None:
     assert load_detection_recipe("yolov3-tiny", ["scenes.most_faces=3"]).scenes.most_faces == 3
 
 
-@pytest.mark.parametrize("change", ["size=100", "scenes.most_people=3", "sizes=[64, 70]", "schedule=step"])
+@pytest.mark.parametrize(
+    "change", ["size=100", "scenes.most_people=3", "sizes=[64, 70]", "schedule=step", "scenes.smallest=230"]
+)
 def test_wrong_recipes_are_told(change: str) -> None:
     with pytest.raises(ConfigError, match="yolov3-tiny"):
         load_detection_recipe("yolov3-tiny", [change])
@@ -222,3 +227,23 @@ def test_every_picture_of_a_set_is_shown_once_a_lap() -> None:
     labels = [batches.batch(step).faces.targets.argmax(dim=1).tolist() for step in range(2)]
     assert sorted(labels[0]) == sorted(labels[1]) == list(range(6))
     assert labels[0] != labels[1]
+
+
+@pytest.mark.slow
+def test_the_published_network_trains_for_an_epoch(tmp_path: Path) -> None:
+    small = (
+        "size=64",
+        "sizes=[64, 96]",
+        "batch=2",
+        "epochs=1",
+        "epoch_pictures=4",
+        "validation_pictures=2",
+        "burn_in=0",
+    )
+    recipe, scenes = load_detection_recipe("yolov3-tiny-published", small), _scenes(12, 64)
+    net = initial_detector(recipe, scenes, SilentTrainingReporter())
+    before = net.heads[0].weight.detach().clone()
+    assert DetectionTrainer(net, recipe, scenes, scenes, tmp_path).fit()
+    trained = load_detector(tmp_path / LAST)
+    assert (trained.width, trained.activation, trained.resolution) == (1.0, "leaky", 64)
+    assert not torch.equal(before, trained.heads[0].weight)

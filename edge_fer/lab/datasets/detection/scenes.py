@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from typing_extensions import Self
 
 from edge_fer.faces.boxes import Boxes
 from edge_fer.lab.datasets.dataset import Dataset
@@ -32,9 +34,8 @@ _WITH_SHOULDERS = 0.85  # share of heads
 _HIDDEN, _UNSEEN = 0.4, 0.15  # visible parts of a face below which it is not labelled, and not there
 
 
-@dataclass(frozen=True, slots=True)
-class ScenePlan:
-    """What scenes show.
+class ScenePlan(BaseModel):
+    """What scenes show, for recipes, too.
 
     Attributes:
         most_faces: of a scene.
@@ -48,15 +49,23 @@ class ScenePlan:
         faults: whether pictures have the faults of real cameras.
     """
 
-    most_faces: int = 6
-    empty: float = 0.05
-    smallest: float = 24.0
-    largest: float = 220.0
-    degrees: float = 20.0
-    most_negatives: int = 2
-    unlabelled: float = 0.05
-    balance: float = 0.5
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    most_faces: int = Field(6, ge=1, le=32)
+    empty: float = Field(0.05, ge=0, le=1)
+    smallest: float = Field(24.0, ge=8, le=256)
+    largest: float = Field(220.0, ge=8, le=256)
+    degrees: float = Field(20.0, ge=0, le=90)
+    most_negatives: int = Field(2, ge=0, le=32)
+    unlabelled: float = Field(0.05, ge=0, le=1)
+    balance: float = Field(0.5, ge=0, le=1)
     faults: bool = True
+
+    @model_validator(mode="after")
+    def _ascend(self) -> Self:
+        if self.smallest > self.largest:
+            raise ValueError(f"expected smallest up to largest ({self.largest:g}), found {self.smallest:g}")
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,8 +159,8 @@ class Scenes:
         return sorted(placed, key=lambda head: head.side)
 
     def _draw(self, picture: Image, head: _Placed, rng: Random) -> None:
-        around = picture[max(0, round(head.y)) :: 7, max(0, round(head.x)) :: 7]
-        light = float(around.mean()) if around.size else 128.0
+        top, left = (max(0, round(middle - head.side)) for middle in (head.y, head.x))
+        light = float(picture[top : top + round(2 * head.side) : 7, left : left + round(2 * head.side) : 7].mean())
         degrees = head.degrees
         crop: Image
         if head.face is not None:
