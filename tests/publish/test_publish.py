@@ -45,7 +45,7 @@ def test_a_status_is_the_documented_record() -> None:
     assert list(record) == [
         "schema", "device", "run", "at", "source", "model", "backend", "state", "fps", "dropped", "restarts",
         "stages", "temperatures", "throttled", "label_rate", "recovery", "abandoned", "stuck", "degraded_s", "sinks",
-        "served", "message",
+        "served", "detector", "detector_backend", "message",
     ]  # fmt: skip
     assert record["schema"] == "edge-fer/status/1"
 
