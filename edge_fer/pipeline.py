@@ -19,34 +19,32 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 
 from edge_fer.capture.camera import Camera, Opener
 from edge_fer.capture.sources.open_source import open_source
-from edge_fer.common.closeable import Closeable
 from edge_fer.errors import OutputError, SourceError
 from edge_fer.expression import ExpressionModel
 from edge_fer.faces.detectors import Detector
 from edge_fer.publish import Sink
 from edge_fer.publish.configured import configured_sinks
-from edge_fer.publish.sink_group import SinkGroup, Unsent
+from edge_fer.publish.sink_group import SinkGroup
 from edge_fer.recognizer import FoundFaces, Recognizer
-from edge_fer.schema import Record, State
 from edge_fer.settings import Settings
 from edge_fer.status.health import Health
 from edge_fer.status.monitor import Monitor
+from edge_fer.status.reported_run import ReportedRun
 from edge_fer.status.reporter import Reporter
 from edge_fer.status.run_condition import RunCondition
 from edge_fer.status.scheduler import StatusScheduler
 from edge_fer.status.track_history import TrackHistory
-from edge_fer.types import Frame, Image
+from edge_fer.types import Frame
 
 _PATIENCE_S = 0.1  # a request to stop is noticed after so long at most, while no frame comes
 
 
-class Pipeline(Closeable):
+class Pipeline(ReportedRun):
     """One run: opens the networks, the recording and the camera, reads every frame, closes them.
 
     Args:
@@ -145,23 +143,6 @@ class Pipeline(Closeable):
         """Publish a sentence as a status; for the thread that calls `run`, or before it does."""
         self._tell(self._statuses.unless_waiting("running"), message)
 
-    def resume(self, unsent: Unsent) -> None:
-        """Let the sinks begin with what those of an earlier run have not sent; see `SinkGroup.resume`."""
-        self._sinks.resume(unsent)
-
-    def take_unsent(self) -> Unsent:
-        """Take what the sinks have not sent, for the next run's `resume`; after `close`."""
-        return self._sinks.take_unsent()
-
-    @property
-    def lost(self) -> Counter[str]:
-        """Records that the sinks have lost, by sink; after `close`, and `take_unsent` where there is a next run."""
-        return self._sinks.lost
-
-    def close(self) -> None:
-        """Stop the camera thread, and close the networks and sinks: all of them, whichever fails."""
-        self._opened.close()
-
     def _loop(self, max_frames: int | None, duration_s: float | None) -> str:
         """Read frames; the reason why it ended."""
         end = time.monotonic() + duration_s if duration_s is not None else float("inf")
@@ -251,13 +232,6 @@ class Pipeline(Closeable):
         """Publish what was seen of each face whose track has ended: of all but these."""
         for seen in self._tracks.take_ended(alive):
             self._publish(self._reporter.track(seen, self._recognizer.whole(seen.id)), None)
-
-    def _tell(self, state: State, message: str) -> None:
-        self._publish(self._reporter.status(state, message), None)
-
-    def _publish(self, record: Record, image: Image | None) -> None:
-        self._statuses.published(record)
-        self._sinks.publish(record, image)
 
 
 def _open_sinks(settings: Settings, sinks: Sequence[Sink], stopping: threading.Event, camera: Camera) -> SinkGroup:

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from edge_fer.cli.complete import choice_completer, complete_backend, complete_model, source_completer
-from edge_fer.cli.libraries import load_opencv
 from edge_fer.cli.options import ConfigFile, ModelFolder
-from edge_fer.publish import Sink
-from edge_fer.publish.stdout import Stdout
-from edge_fer.settings import Settings, load_settings
+from edge_fer.cli.run_service import run_service
 
 
 def run(
@@ -106,35 +101,4 @@ def run(
         "publish.format": output_format,
         "log.format": log_format,
     }
-    load_opencv()
-    # Imported here, so that `--help` and `config` do not wait for OpenCV and the interpreter.
-    from edge_fer.service import Service
-    from edge_fer.status.logs import set_up_logs
-
-    def load() -> Settings:
-        return load_settings(config, flags=flags)
-
-    settings = load()
-    set_up_logs(settings.log.format)
-    open_sinks = partial(stdout_sinks, Stdout())
-    raise typer.Exit(Service(settings, load, open_sinks, max_frames=max_frames, duration_s=duration).run())
-
-
-def stdout_sinks(stdout: Stdout, settings: Settings, is_stopping: Callable[[], bool]) -> list[Sink]:
-    """What goes to standard output: readings for a program or a person; without them, status changes to the log.
-
-    Args:
-        stdout: standard output.
-        settings: the run's settings.
-        is_stopping: whether the run shall stop.
-    """
-    from edge_fer.publish.jsonl import JsonLines
-    from edge_fer.publish.text import TextLine
-    from edge_fer.status.logs import StatusLog
-
-    stdout.stopping, form = is_stopping, settings.publish.format
-    if form == "none":
-        return [StatusLog()]
-    if form == "text" or (form == "auto" and stdout.is_terminal):
-        return [TextLine(stdout.write, in_place=stdout.is_terminal)]
-    return [JsonLines(stdout.write)]
+    raise typer.Exit(run_service(config, flags, max_frames=max_frames, duration_s=duration))

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from edge_fer.cli.complete import choice_completer, complete_device, complete_model
-from edge_fer.cli.libraries import load_opencv
 from edge_fer.cli.options import ConfigFile, ModelFolder
-from edge_fer.cli.run import stdout_sinks
-from edge_fer.publish.stdout import Stdout
-from edge_fer.settings import Settings, load_settings
+from edge_fer.cli.run_service import run_service
+
+if TYPE_CHECKING:
+    from edge_fer.service import OpenRun
 
 
 def serve(
@@ -67,16 +66,10 @@ def serve(
         "publish.format": output_format,
         "log.format": log_format,
     }
-    load_opencv()
-    # Imported here, so that `--help` and `config` do not wait for OpenCV and the interpreter.
+    raise typer.Exit(run_service(config, flags, duration_s=duration, open_run=_serve_run))
+
+
+def _serve_run() -> OpenRun:
     from edge_fer.serve.serve_run import open_serve_run
-    from edge_fer.service import Service
-    from edge_fer.status.logs import set_up_logs
 
-    def load() -> Settings:
-        return load_settings(config, flags=flags)
-
-    settings = load()
-    set_up_logs(settings.log.format)
-    open_sinks = partial(stdout_sinks, Stdout())
-    raise typer.Exit(Service(settings, load, open_sinks, duration_s=duration, open_run=open_serve_run).run())
+    return open_serve_run

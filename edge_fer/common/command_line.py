@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -45,6 +46,19 @@ class CameraCommand(Command):
                 error.possibilities = None
             elif extra:
                 error.message += f", did you mean --camera {extra[1].rstrip(')')}?"
+            raise
+
+
+class TorchrunCommand(Command):
+    """A command that torchrun may start several times at once: one process of a machine complains of its options."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """End without a word where another process has the same to say."""
+        try:
+            return super().parse_args(ctx, args)
+        except _UsageError as error:
+            if os.environ.get("LOCAL_RANK", "0") != "0":
+                raise SystemExit(error.exit_code) from error
             raise
 
 

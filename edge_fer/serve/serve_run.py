@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 import cv2
 
 from edge_fer.common.backoff import Backoff
-from edge_fer.common.closeable import Closeable
 from edge_fer.common.deadline import Deadline, Heartbeat
 from edge_fer.common.secret_file import read_token
 from edge_fer.common.tls import server_context
@@ -19,7 +17,7 @@ from edge_fer.errors import OutputError
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.publish import Sink
 from edge_fer.publish.configured import configured_sinks
-from edge_fer.publish.sink_group import SinkGroup, Unsent
+from edge_fer.publish.sink_group import SinkGroup
 from edge_fer.schema import ServedStatus, State
 from edge_fer.serve.admission import Admission, Counts, Limits
 from edge_fer.serve.condition import Clients, Devices
@@ -28,6 +26,7 @@ from edge_fer.serve.server import Server, listen
 from edge_fer.settings import Settings
 from edge_fer.status.health import Health
 from edge_fer.status.monitor import Monitor
+from edge_fer.status.reported_run import ReportedRun
 from edge_fer.status.reporter import Reporter
 from edge_fer.status.run_condition import RunCondition
 from edge_fer.status.scheduler import StatusScheduler
@@ -36,7 +35,7 @@ _TURN_S = 0.1  # a request to stop is noticed after so long at most
 _RETRY_S, _RETRY_MAX_S = 1.0, 30.0
 
 
-class ServeRun(Closeable):
+class ServeRun(ReportedRun):
     """One run of the server; see `edge_fer.service.Run`.
 
     Args:
@@ -127,23 +126,6 @@ class ServeRun(Closeable):
         """Publish a sentence as a status; for the thread that calls `run`, or before it does."""
         self._tell("running", message)
 
-    def resume(self, unsent: Unsent) -> None:
-        """Let the sinks begin with what those of an earlier run have not sent; see `SinkGroup.resume`."""
-        self._sinks.resume(unsent)
-
-    def take_unsent(self) -> Unsent:
-        """Take what the sinks have not sent, for the next run's `resume`; after `close`."""
-        return self._sinks.take_unsent()
-
-    @property
-    def lost(self) -> Counter[str]:
-        """Records that the sinks have lost, by sink; after `close`, and `take_unsent` where there is a next run."""
-        return self._sinks.lost
-
-    def close(self) -> None:
-        """End the server, and close the networks and sinks: all of them, whichever fails."""
-        self._opened.close()
-
     def _loop(self, end: float) -> None:
         while not self._stopping.is_set() and time.monotonic() < end:
             self._keep_serving()
@@ -201,11 +183,6 @@ class ServeRun(Closeable):
         return ServedStatus(
             self._server is not None, counts.clients, counts.faces, counts.late, counts.away, dict(counts.refused)
         )
-
-    def _tell(self, state: State, message: str) -> None:
-        record = self._reporter.status(state, message)
-        self._statuses.published(record)
-        self._sinks.publish(record, None)
 
     def _stop_server(self) -> None:
         server, self._server = self._server, None

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from edge_fer.common.command_line import App
+from edge_fer.common.command_line import App, TorchrunCommand
 from edge_fer.lab.cli.clips import clips
 from edge_fer.lab.cli.data import data
 from edge_fer.lab.cli.deploy_detector import evaluate_detector, export_detector
@@ -60,7 +60,7 @@ app.command(rich_help_panel=MODEL)(networks)
 app.command(rich_help_panel=MODEL)(landmarks)
 app.command(rich_help_panel=MODEL)(lm68)
 app.add_typer(clips, name="clips", rich_help_panel=MODEL)
-app.command(rich_help_panel=MODEL)(train)
+app.command(cls=TorchrunCommand, rich_help_panel=MODEL)(train)
 app.command(rich_help_panel=MODEL)(export)
 app.command(rich_help_panel=MODEL)(ensemble)
 app.command(rich_help_panel=MODEL)(attention)

@@ -23,7 +23,7 @@ def check_folder(folder: Path, *, resume: bool) -> None:
     Raises:
         ConfigError: when there is a run in it that is not resumed.
     """
-    from edge_fer.lab.training.loop import CHECKPOINT
+    from edge_fer.lab.training.checkpoint import CHECKPOINT
 
     if not resume and (folder / CHECKPOINT).exists():
         raise ConfigError(f"expected no run in {folder}, found {CHECKPOINT}; give --resume, or another --out")

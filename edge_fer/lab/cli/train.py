@@ -69,49 +69,62 @@ def train(
 
     The folder of the run gets best.npz and last.npz (for `edge-fer lab export --weights`), log.csv,
     curves.png, recipe.yaml and checkpoint.pt.
+
+    In several processes, on this machine or on many, each of which has the data: torchrun --nproc-per-node 2
+    -m edge_fer.lab train ...; see docs/train-your-own.md. The first process has the folder of the run.
     """
     import torch
 
     from edge_fer.lab.console import ConsoleReporter
+    from edge_fer.lab.training.distributed import joined
     from edge_fer.lab.training.initial_weights import initial_model, initial_weights
     from edge_fer.lab.training.loop import Trainer
     from edge_fer.lab.training.recipe_files import load_recipe
     from edge_fer.lab.training.state import Options
     from edge_fer.lab.training.training_log import ConsoleTrainingReporter
 
-    plan = load_recipe(recipe, change or (), skip or ())
-    folder = out if out is not None else Path("out") / "train" / plan.name
-    check_folder(folder, resume=resume)
-    if threads:
-        torch.set_num_threads(threads)
-    chosen_device = device_of(device)
-    _check_compiler(plan, chosen_device)
-    slow = plan.bf16 and chosen_device == "cpu" and not _has_fast_bfloat16()
-    if slow:
-        plan = plan.model_copy(update={"bf16": False})
-    first = initial_weights(weights, plan)
-    _check_landmarks(first.net, landmarks or [])
-    _check_tracks(first.net, plan)
-    teachers = _teachers(plan, teacher or [], first.net.colour)
-    sets = _datasets(plan, data, layout or [], landmarks or [])
-    _study(plan, teachers, sets)
-    sizes = {name: group.feature_count for name, group in teachers.items()}
-    model = initial_model(first, plan, sets, ConsoleReporter(), sizes)
-    stopping = stop_on_signals()
-    with ConsoleTrainingReporter() as reporter:
+    with joined() as processes:
+        plan = load_recipe(recipe, change or (), skip or ())
+        folder = out if out is not None else Path("out") / "train" / plan.name
+        processes.from_first(lambda: check_folder(folder, resume=resume))
+        if threads:
+            torch.set_num_threads(threads)
+        chosen_device = device_of(device)
+        processes.use(chosen_device)
+        _check_compiler(plan, chosen_device)
+        slow = plan.bf16 and chosen_device == "cpu" and not processes.from_first(_has_fast_bfloat16)
         if slow:
-            reporter.say("this processor has no fast bfloat16: training in float32")
-        if not first.trained and not resume:
-            reporter.say("starting from random weights")
-        options = Options(chosen_device, workers, checkpoint_minutes * 60, stopping=stopping, reporter=reporter)
-        trainer = Trainer(model, plan, sets, folder, options, teachers)
-        if resume:
-            trainer.resume()
-        keep_recipe(folder, plan)
-        ended = trainer.fit()
-        reporter.say(
-            f"weights, log and curves are in {folder}" if ended else f"stopped; go on with --resume ({folder})"
-        )
+            plan = plan.model_copy(update={"bf16": False})
+        first = initial_weights(weights, plan)
+        _check_landmarks(first.net, landmarks or [])
+        _check_tracks(first.net, plan)
+        teachers = _teachers(plan, teacher or [], first.net.colour)
+        sets = _datasets(plan, data, layout or [], landmarks or [])
+        _study(plan, teachers, sets)
+        sizes = {name: group.feature_count for name, group in teachers.items()}
+        model = initial_model(first, plan, sets, ConsoleReporter(), sizes)
+        stopping = stop_on_signals()
+        with ConsoleTrainingReporter() as reporter:
+            if slow:
+                reporter.say("this processor has no fast bfloat16: training in float32")
+            if not first.trained and not resume:
+                reporter.say("starting from random weights")
+            options = Options(
+                chosen_device,
+                workers,
+                checkpoint_minutes * 60,
+                stopping=stopping,
+                reporter=reporter,
+                processes=processes,
+            )
+            trainer = Trainer(model, plan, sets, folder, options, teachers)
+            if resume:
+                trainer.resume()
+            processes.from_first(lambda: keep_recipe(folder, plan))
+            ended = trainer.fit()
+            reporter.say(
+                f"weights, log and curves are in {folder}" if ended else f"stopped; go on with --resume ({folder})"
+            )
     if not ended:
         raise typer.Exit(STOPPED)
 

@@ -1,6 +1,7 @@
 """Pictures varied as a camera, a detector and people vary them.
 
-Everything is drawn from a generator that is handed in: the same generator gives the same pictures.
+Everything is drawn from generators that are handed in, one a picture: how a picture is varied does not depend on
+which others are beside it.
 """
 
 from __future__ import annotations
@@ -24,34 +25,35 @@ _LEAST_LIGHT = 0.15
 _ERASED = (0.1, 0.4)  # sides of the rectangle, parts of the picture's
 
 
-def varied(pictures: Sequence[Image], size: int, ranges: Augmentation, rng: Random) -> Tensor:
+def varied(pictures: Sequence[Image], size: int, ranges: Augmentation, rngs: Sequence[Random]) -> Tensor:
     """Pictures as training shows them: degraded, warped, in another light, and with parts erased.
 
     Args:
-        pictures: of one shape; see `as_tensor`.
+        pictures: of any shapes; see `as_tensor`.
         size: side of the result, pixels.
         ranges: how far.
-        rng: drawn from.
+        rngs: drawn from, one a picture.
 
     Returns:
         `(n, channels, size, size)` float32, 0..255.
     """
-    return varied_alike(as_tensor([degrade(picture, ranges, rng) for picture in pictures]), size, ranges, rng)
+    degraded = [degrade(picture, ranges, rng) for picture, rng in zip(pictures, rngs, strict=True)]
+    return varied_alike([as_tensor([picture])[0] for picture in degraded], size, ranges, rngs)
 
 
-def varied_alike(images: Tensor, size: int, ranges: Augmentation, rng: Random) -> Tensor:
+def varied_alike(images: Sequence[Tensor] | Tensor, size: int, ranges: Augmentation, rngs: Sequence[Random]) -> Tensor:
     """Warp, light and erase pictures: all channels of one alike, so that they may be the frames of a track.
 
     Args:
-        images: `(n, channels, height, width)` float32, 0..255.
+        images: `(channels, height, width)` float32, 0..255, each.
         size: side of the result, pixels.
         ranges: how far.
-        rng: drawn from.
+        rngs: drawn from, one a picture.
 
     Returns:
         `(n, channels, size, size)` float32, 0..255.
     """
-    return erase(light(warp(images, size, ranges, rng), ranges, rng), ranges.erase, rng)
+    return erase(light(warp(images, size, ranges, rngs), ranges, rngs), ranges.erase, rngs)
 
 
 def degrade(image: Image, ranges: Augmentation, rng: Random) -> Image:
@@ -69,51 +71,65 @@ def degrade(image: Image, ranges: Augmentation, rng: Random) -> Image:
     return degraded
 
 
-def warp(images: Tensor, size: int, ranges: Augmentation, rng: Random) -> Tensor:
+def warp(images: Sequence[Tensor] | Tensor, size: int, ranges: Augmentation, rngs: Sequence[Random]) -> Tensor:
     """Turn, scale, shear, shift and mirror pictures while they are brought to a size, bicubic.
 
     Args:
-        images: `(n, channels, height, width)` float32, 0..255.
+        images: `(channels, height, width)` float32, 0..255, each.
         size: side in pixels.
         ranges: how far.
-        rng: drawn from.
+        rngs: drawn from, one a picture.
 
     Returns:
         `(n, channels, size, size)` float32, 0..255; the edge goes on where the picture ends.
     """
-    count = len(images)
-    drawn = rng.uniform(-1, 1, (5, count))
+    drawn = np.stack([rng.uniform(-1, 1, 6) for rng in rngs], axis=1)
     angle, zoom = np.deg2rad(drawn[0] * ranges.rotation), np.exp(-drawn[1] * ranges.scale)
-    mirror = np.where(rng.random(count) < ranges.flip, -1.0, 1.0)
+    mirror = np.where((drawn[5] + 1) / 2 < ranges.flip, -1.0, 1.0)
     cos, sin, shear = np.cos(angle) * zoom, np.sin(angle) * zoom, drawn[2] * ranges.shear
-    places = np.empty((count, 2, 3))
+    places = np.empty((len(rngs), 2, 3))
     places[:, 0] = np.stack([mirror * cos, cos * shear - sin, 2 * drawn[3] * ranges.shift], axis=1)
     places[:, 1] = np.stack([mirror * sin, sin * shear + cos, 2 * drawn[4] * ranges.shift], axis=1)
-    grid = functional.affine_grid(torch.from_numpy(places).float(), [count, 1, size, size], align_corners=False)
-    return functional.grid_sample(images, grid, "bicubic", "border", align_corners=False).clamp(0, 255)
+    grid = functional.affine_grid(torch.from_numpy(places).float(), [len(rngs), 1, size, size], align_corners=False)
+    warped = [
+        functional.grid_sample(image[None], one[None], "bicubic", "border", align_corners=False)
+        for image, one in zip(images, grid, strict=True)
+    ]
+    return torch.cat(warped).clamp(0, 255)
 
 
-def light(images: Tensor, ranges: Augmentation, rng: Random) -> Tensor:
-    """Vary brightness, contrast, gamma and noise; `(n, channels, size, size)` float32, 0..255, to the same."""
-    drawn = torch.from_numpy(rng.uniform(-1, 1, (4, len(images), 1, 1, 1))).float()
+def light(images: Tensor, ranges: Augmentation, rngs: Sequence[Random]) -> Tensor:
+    """Vary brightness, contrast, gamma and noise, by one generator a picture.
+
+    Args:
+        images: `(n, channels, size, size)` float32, 0..255, as is what is returned.
+        ranges: how far.
+        rngs: drawn from, one a picture.
+    """
+    drawn = torch.from_numpy(np.stack([rng.uniform(-1, 1, 4) for rng in rngs], axis=1)).float()[..., None, None, None]
     mean = images.mean(dim=(1, 2, 3), keepdim=True)
     varied = (images - mean) * torch.exp(drawn[0] * ranges.contrast) + mean + drawn[1] * ranges.brightness * 255
     if ranges.gamma:
         varied = (varied.clamp(0, 255) / 255) ** torch.exp(drawn[2] * ranges.gamma) * 255
     if ranges.noise:
-        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-        varied = varied + drawn[3] * ranges.noise * 255 * torch.randn(images.shape, generator=generator)
+        noise = torch.stack([_noise(images.shape[1:], rng) for rng in rngs])
+        varied = varied + drawn[3] * ranges.noise * 255 * noise
     return varied.clamp(0, 255)
 
 
-def erase(images: Tensor, share: float, rng: Random) -> Tensor:
+def _noise(shape: torch.Size, rng: Random) -> Tensor:
+    """Normally distributed numbers."""
+    return torch.randn(shape, generator=torch.Generator().manual_seed(int(rng.integers(2**62))))
+
+
+def erase(images: Tensor, share: float, rngs: Sequence[Random]) -> Tensor:
     """Put a rectangle of one grey value over some of the pictures.
 
     Zhong et al., "Random Erasing Data Augmentation", 2020.
     """
     erased = images.clone()
     size = images.shape[-1]
-    for picture in erased:
+    for picture, rng in zip(erased, rngs, strict=True):
         hit, (height, width, top, left, value) = rng.random() < share, rng.random(5)
         if hit:
             rows, columns = (round((_ERASED[0] + side * (_ERASED[1] - _ERASED[0])) * size) for side in (height, width))

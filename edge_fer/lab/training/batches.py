@@ -1,13 +1,14 @@
 """Faces on their way into a network, by number of step.
 
 A batch follows from the seed and its step alone, so that a run that was interrupted goes on with the
-batches that would have come next, and batches can be made ahead of time in any number of threads.
+batches that would have come next, and batches can be made ahead of time in any number of threads. A face of a batch
+follows from its place in it, too, so that several processes can each make a part of it.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
@@ -28,6 +29,9 @@ from edge_fer.lab.training.recipe import Stage
 from edge_fer.types import LABELS, Image
 
 Made = TypeVar("Made")
+
+Places = Callable[[int], NDArray[np.int64]]
+"""Gives which of so many faces are wanted, ascending: each with the one that is as far from the end, see `mixed`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,48 +62,62 @@ class Batches:
         seed: the run's seed and the number of the stage.
         expected: the network's input.
         view: side of the pictures that teachers see, pixels; 0: there are none.
+        places: the part of each batch that is made, see `Places`; np.arange: all of it.
+
+    Attributes:
+        size: faces a step.
 
     Raises:
         SourceError: when there are too few faces.
     """
 
     def __init__(
-        self, dataset: Dataset, stage: Stage, seed: tuple[int, int], expected: NetworkInput, view: int = 0
+        self,
+        dataset: Dataset,
+        stage: Stage,
+        seed: tuple[int, int],
+        expected: NetworkInput,
+        view: int = 0,
+        places: Places = np.arange,
     ) -> None:
         if len(dataset) < 2:
             raise SourceError(f"expected faces to train on in {dataset.name}, found {len(dataset)}; check its splits")
         self._dataset, self._stage, self._seed, self._input = dataset, stage, seed, expected
         self._view = view
-        self._size = min(stage.batch, len(dataset))
-        self.steps_per_epoch = max(1, (stage.epoch_faces or len(dataset)) // self._size)
+        self.size = min(stage.batch, len(dataset))
+        self._places = places(self.size)
+        self.steps_per_epoch = max(1, (stage.epoch_faces or len(dataset)) // self.size)
         self.targets = _targets(dataset, stage)
         weights = inverse_frequency(dataset.labels, stage.balance)[dataset.labels]
         self._chances = weights / weights.sum() if stage.balance else None
 
     def indices(self, step: int) -> NDArray[np.int64]:
-        """Which faces the batch of a step holds."""
-        places = step * self._size + np.arange(self._size)
+        """Which faces the batch of a step holds, of those in the part that is made."""
+        places = step * self.size + self._places
         laps, within = np.divmod(places, len(self._dataset))
         orders = {lap: self._order(lap) for lap in set(laps.tolist())}
         return np.array([orders[lap][place] for lap, place in zip(laps.tolist(), within.tolist(), strict=True)])
 
     def batch(self, step: int) -> Batch:
-        """The batch of a step."""
-        chosen, rng, stage = self.indices(step), self._random(step, 1), self._stage
-        images = self._varied(step, chosen, rng)
+        """The batch of a step, or the part of it that is made."""
+        chosen, stage = self.indices(step), self._stage
+        images = self._varied(step, chosen, [self._random(step, 2, place) for place in self._places.tolist()])
         smooth = stage.loss.second_smoothing
         known = self._dataset.second[chosen]
         second = np.where(known[:, None] >= 0, smoothed(np.eye(len(LABELS))[known], smooth), 0)
         targets, second_targets = (torch.from_numpy(values).float() for values in (self.targets[chosen], second))
         own = self._standardised(images)
         batch = Batch(own, targets, second_targets, images if self._view else None, features_of(self._dataset, chosen))
-        return mixed(batch, float(rng.beta(stage.loss.mixup, stage.loss.mixup))) if stage.loss.mixup else batch
+        if not stage.loss.mixup:
+            return batch
+        return mixed(batch, float(self._random(step, 1).beta(stage.loss.mixup, stage.loss.mixup)))
 
-    def _varied(self, step: int, chosen: NDArray[np.int64], rng: np.random.Generator) -> Tensor:
+    def _varied(self, step: int, chosen: NDArray[np.int64], rngs: Sequence[np.random.Generator]) -> Tensor:
         """Pictures that augmentation has varied, `(n, channels, size, size)` float32, 0..255."""
         faces, colour = self._dataset.images, self._input.in_colour
-        pictures = fitting([read_picture(faces, int(index), colour=colour) for index in chosen], self._stage.size)
-        return varied(pictures, max(self._stage.size, self._view), self._stage.augmentation, rng)
+        pictures = [read_picture(faces, index, colour=colour) for index in chosen.tolist()]
+        fitted = [fitting([picture], self._stage.size)[0] for picture in pictures]
+        return varied(fitted, max(self._stage.size, self._view), self._stage.augmentation, rngs)
 
     def _standardised(self, images: Tensor) -> Tensor:
         """What `_varied` gives, as the network takes it."""
@@ -114,8 +132,8 @@ class Batches:
         count, rng = len(self._dataset), self._random(lap, 0)
         return rng.permutation(count) if self._chances is None else rng.choice(count, count, p=self._chances)
 
-    def _random(self, number: int, purpose: int) -> np.random.Generator:
-        return np.random.default_rng([*self._seed, number, purpose])
+    def _random(self, number: int, *purpose: int) -> np.random.Generator:
+        return np.random.default_rng([*self._seed, number, *purpose])
 
 
 def made_ahead(make: Callable[[int], Made], first: int, last: int, workers: int) -> Iterator[Made]:

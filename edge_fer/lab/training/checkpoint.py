@@ -1,8 +1,9 @@
-"""Files that are whole or not there: weights, logs, and the state of a training run."""
+"""What a training run leaves in its folder, in files that are whole or not there."""
 
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,51 @@ import torch
 
 from edge_fer.errors import ModelError
 from edge_fer.lab.files import replacing
+from edge_fer.lab.training.multi_task import MultiTaskModel
+from edge_fer.lab.training.training_log import Row, plot_curves, write_table
 
+CHECKPOINT, BEST, LAST, TABLE, CURVES = "checkpoint.pt", "best.npz", "last.npz", "log.csv", "curves.png"
+"""What a run leaves in its folder, beside the weights at the end of each stage, under the stage's name.
+
+Weights are the averaged ones where the recipe averages; the best are those of the last stage.
+"""
 FORMAT = 1
 """Of checkpoints; grows when an older one can no longer be resumed from."""
+
+
+class RunFolder:
+    """The folder of a run.
+
+    Args:
+        path: the folder.
+        writes: whether this process writes into it; of several one does.
+    """
+
+    def __init__(self, path: Path, *, writes: bool) -> None:
+        self.path = path
+        self._writes = writes
+
+    def write(self, name: str, writer: Callable[[Path], None]) -> None:
+        """Have a file of that name written.
+
+        Raises:
+            OutputError: when it cannot be.
+        """
+        if self._writes:
+            writer(self.path / name)
+
+    def save_weights(self, name: str, model: MultiTaskModel) -> None:
+        """Write weights; see `write`."""
+        self.write(name, model.save)
+
+    def save_checkpoint(self, state: dict[str, Any]) -> None:
+        """Write the state of the run; see `write`."""
+        self.write(CHECKPOINT, lambda path: save_checkpoint(path, state))
+
+    def save_log(self, rows: Sequence[Row]) -> None:
+        """Write the figures of each epoch, as a table and as curves; see `write`."""
+        self.write(TABLE, lambda path: write_table(path, rows))
+        self.write(CURVES, lambda path: plot_curves(path, rows))
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:

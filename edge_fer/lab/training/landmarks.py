@@ -83,7 +83,9 @@ def fit_landmarks(dataset: Dataset, plan: LandmarkPlan, progress: Progress = sil
             group["lr"] = plan.lr * _pace(spent / most)
         chosen = torch.from_numpy(rng.integers(0, len(pictures), plan.batch))
         images, wanted = jittered(pictures[chosen].float(), points[chosen], rng)
-        loss = functional.smooth_l1_loss(net(_standardised(light(images, _LIGHT, rng))), wanted.flatten(1))
+        loss = functional.smooth_l1_loss(
+            net(_standardised(light(images, _LIGHT, rng.spawn(len(images))))), wanted.flatten(1)
+        )
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()

@@ -5,14 +5,14 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from edge_fer.lab.networks.base import Network
 from edge_fer.lab.networks.two_inputs import TwoInputs
-from edge_fer.lab.training.recipe import Start
+from edge_fer.lab.training.recipe import Stage, Start
 from edge_fer.lab.weights.npz import Weights, save_weights
 from edge_fer.lab.weights.provenance import Origin
 
@@ -115,12 +115,17 @@ def initialise(model: MultiTaskModel, start: Start, *, trained: bool) -> None:
                     parameter.normal_()
 
 
-def set_training(model: MultiTaskModel, part: Literal["top", "all"]) -> None:
-    """Let a part of the network learn; the rest is frozen, with its batch-norm statistics."""
+def set_training(model: MultiTaskModel, stage: Stage) -> None:
+    """Let the part of the network learn that a stage trains; the rest is frozen, with its batch-norm statistics.
+
+    A second head, or a map to teachers' features, that the stage's loss does not read is frozen, too.
+    """
+    teacher = stage.teacher.name if stage.teacher and stage.teacher.features else None
+    idle = (*(() if stage.loss.second else ("second",)), *(f"maps.{name}" for name in model.maps if name != teacher))
     for name, parameter in model.named_parameters():
-        parameter.requires_grad_(part == "all" or model.is_top(name))
+        parameter.requires_grad_((stage.train == "all" or model.is_top(name)) and not is_inside(name, idle))
     model.train()
-    if part == "top":
+    if stage.train == "top":
         for name, layer in model.net.named_children():
             layer.train(model.is_top(f"net.{name}"))
 

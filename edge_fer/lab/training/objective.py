@@ -11,23 +11,42 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from edge_fer.errors import ConfigError
+from edge_fer.lab.training.global_layers import Total
 from edge_fer.lab.training.multi_task import HEADS, is_inside
 from edge_fer.lab.training.recipe import Loss, Optimizer
 from edge_fer.types import LABELS
 
 
-def cross_entropy(logits: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Mean over the faces that have a target, nats.
+def alone(values: Tensor) -> Tensor:
+    """The sum over the processes of a training that has one."""
+    return values
+
+
+def cross_entropy(logits: Tensor, targets: Tensor, weights: Tensor | None = None, total: Total = alone) -> Tensor:
+    """Mean over the faces that have a target, nats; the part of it that the faces of this process make up.
 
     Args:
         logits: `(n, 7)`.
         targets: `(n, 7)`, rows summing to 1, or 0 for a face that does not count.
         weights: `(7,)`, the weight of each label.
+        total: gives the sum over the processes.
     """
     terms = -targets * torch.log_softmax(logits.float(), dim=1)
     if weights is not None:
         terms = terms * weights
-    return terms.sum() / (targets.sum(dim=1) > 0).sum().clamp(min=1)
+    return terms.sum() / total((targets.sum(dim=1) > 0).sum()).clamp(min=1)
+
+
+def feature_distance(features: Tensor, wanted: Tensor, total: Total = alone) -> Tensor:
+    """Mean of the squared differences; the part of it that the faces of this process make up.
+
+    Args:
+        features: `(n, d)`.
+        wanted: `(n, d)`.
+        total: gives the sum over the processes.
+    """
+    squares = (features.float() - wanted.float()) ** 2
+    return squares.mean(dim=1).sum() / total(torch.tensor(len(squares), device=squares.device))
 
 
 def label_weights(labels: NDArray[np.int64], loss: Loss) -> NDArray[np.float64]:

@@ -251,7 +251,7 @@ class Recipe(Section):
         bf16: whether layers run in bfloat16 where that is safe (autocast); the command line leaves it out on a
             processor that is slower so.
         channels_last: whether maps lie in memory as NHWC.
-        compile: whether torch.compile is used.
+        compile: whether torch.compile is used, where one process trains.
         start: where the weights begin.
         stages: the stages, one after the other.
     """

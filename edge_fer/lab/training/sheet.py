@@ -69,7 +69,7 @@ def _face_and_variations(faces: Dataset, index: int, recipe: Recipe, rng: np.ran
     stage, start = recipe.stages[0], recipe.start
     colour = (start.colour or open_network(start.network).INPUT.colour) == "rgb"
     face = read_picture(faces.images, index, colour=colour)
-    images = varied([face] * _VARIATIONS, stage.size, stage.augmentation, rng)
+    images = varied([face] * _VARIATIONS, stage.size, stage.augmentation, rng.spawn(_VARIATIONS))
     tensors = [as_tensor([face])[0], *images]
     shown = [tensor.permute(1, 2, 0).numpy().round().astype(np.uint8) for tensor in tensors]
     return [image if colour else image[..., 0] for image in shown]

@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from edge_fer.errors import ConfigError
 from edge_fer.lab.datasets.dataset import Dataset
+from edge_fer.lab.training.distributed import Processes
 from edge_fer.lab.training.recipe import Recipe
 from edge_fer.lab.training.training_log import SilentTrainingReporter, TrainingReporter
 from edge_fer.lab.weights.provenance import Origin
@@ -28,6 +30,7 @@ class Options:
         clock: gives a time in seconds that only goes forward.
         stopping: another thread or a signal sets it to end the run after the step, with a checkpoint.
         reporter: receives lines and steps.
+        processes: those that train together.
     """
 
     device: str = "cpu"
@@ -36,6 +39,7 @@ class Options:
     clock: Callable[[], float] = time.monotonic
     stopping: threading.Event = field(default_factory=threading.Event)
     reporter: TrainingReporter = field(default_factory=SilentTrainingReporter)
+    processes: Processes = field(default_factory=Processes)
 
 
 @dataclass(slots=True)
@@ -92,6 +96,19 @@ def identity_of(recipe: Recipe, data: Mapping[str, Dataset], origin: Origin | No
         landmarks = data[name].landmarks
         digest.update(b"" if landmarks is None else np.ascontiguousarray(landmarks).tobytes())
     return digest.hexdigest()
+
+
+def check_alike(identity: str, processes: Processes) -> None:
+    """Whether all processes have what decides the result of a run, by `identity_of`.
+
+    Raises:
+        ConfigError: when this one has something else than the first.
+    """
+    if processes.from_first(lambda: identity) != identity:
+        raise ConfigError(
+            "expected the recipe, the data, the first weights and the teachers of the first process, found others; "
+            "give every machine the same files and options"
+        )
 
 
 def step_seed(seed: int, at: TrainingState) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,18 +23,20 @@ class TrackBatches(Batches):
     A synthetic track is another one in each lap. All frames of a track are warped and lit alike.
     """
 
-    def _varied(self, step: int, chosen: NDArray[np.int64], rng: np.random.Generator) -> Tensor:
+    def _varied(self, step: int, chosen: NDArray[np.int64], rngs: Sequence[np.random.Generator]) -> Tensor:
         """`(n, frames * channels, size, size)` float32, 0..255."""
-        stage, colour = self._stage, self._input.in_colour
-        pictures = []
-        for place, index in enumerate(chosen.tolist()):
-            lap = (step * len(chosen) + place) // len(self._dataset)
-            film, peak = read_track(self._dataset.images, index, lap), peak_of(self._dataset.images, index)
-            frames = draw_frames(len(film), stage.frames, rng, peak).tolist()
-            pictures += [read_picture(film, frame, colour=colour) for frame in frames]
-        fitted = [degrade(picture, stage.augmentation, rng) for picture in fitting(pictures, stage.size)]
-        stacked = as_tensor(fitted).unflatten(0, (len(chosen), stage.frames)).flatten(1, 2)
-        return varied_alike(stacked, stage.size, stage.augmentation, rng)
+        stage = self._stage
+        laps = (step * self.size + self._places) // len(self._dataset)
+        tracks = [self._frames(*track) for track in zip(chosen.tolist(), laps.tolist(), rngs, strict=True)]
+        return varied_alike(tracks, stage.size, stage.augmentation, rngs)
+
+    def _frames(self, index: int, lap: int, rng: np.random.Generator) -> Tensor:
+        """Some frames of a track, degraded: `(frames * channels, height, width)` float32, 0..255."""
+        stage = self._stage
+        film, peak = read_track(self._dataset.images, index, lap), peak_of(self._dataset.images, index)
+        frames = draw_frames(len(film), stage.frames, rng, peak).tolist()
+        pictures = fitting([read_picture(film, frame, colour=self._input.in_colour) for frame in frames], stage.size)
+        return as_tensor([degrade(picture, stage.augmentation, rng) for picture in pictures]).flatten(0, 1)
 
     def _standardised(self, images: Tensor) -> Tensor:
         """What `_varied` gives, as the network takes it."""

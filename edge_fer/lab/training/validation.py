@@ -19,6 +19,13 @@ from edge_fer.lab.training.track_batches import plain_tracks
 _BATCH = 64
 
 
+def some_of(faces: Dataset, count: int | None) -> Dataset:
+    """At most `count` of the faces, always the same ones."""
+    if count is None or count >= len(faces):
+        return faces
+    return faces.take(np.sort(np.random.default_rng(0).permutation(len(faces))[:count]))
+
+
 def measure(
     model: MultiTaskModel, faces: Dataset, size: int, device: str, *, bf16: bool, tracks: bool = False
 ) -> dict[str, str | float]:

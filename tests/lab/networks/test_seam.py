@@ -28,8 +28,8 @@ from edge_fer.lab.datasets import open_dataset
 from edge_fer.lab.edgetpu.rules import check_int8
 from edge_fer.lab.model_folder import update_manifest
 from edge_fer.lab.networks import network_names, open_network
+from edge_fer.lab.training.checkpoint import LAST
 from edge_fer.lab.training.initial_weights import initial_model, initial_weights
-from edge_fer.lab.training.loop import LAST
 from edge_fer.lab.training.recipe_files import load_recipe
 from edge_fer.lab.weights.npz import load_weights
 from edge_fer.lab.weights.tflite import weights_from_tflite

@@ -34,9 +34,11 @@ from edge_fer.lab.export.convert import parameters
 from edge_fer.lab.networks import open_network
 from edge_fer.lab.networks.resnet50 import ResNet50
 from edge_fer.lab.networks.two_inputs import TwoInputs
-from edge_fer.lab.training.loop import LAST, Trainer
+from edge_fer.lab.training.checkpoint import LAST
+from edge_fer.lab.training.loop import Trainer
 from edge_fer.lab.training.multi_task import MultiTaskModel, set_training
 from edge_fer.lab.training.objective import cross_entropy
+from edge_fer.lab.training.recipe import Stage
 from edge_fer.lab.training.state import Options
 from edge_fer.lab.weights.npz import Weights, load_weights, save_weights
 from edge_fer.settings import ClassifySettings
@@ -93,7 +95,7 @@ def inputs(count: int = 6) -> tuple[torch.Tensor, torch.Tensor]:
 @pytest.mark.parametrize("part", ["top", "all"])
 def test_gradients_reach_both_branches_and_the_trunk_unless_it_is_frozen(part: Any) -> None:
     model = MultiTaskModel(tiny(), None, 0.0)
-    set_training(model, part)
+    set_training(model, Stage(name="all", train=part, epochs=1, lr=1e-3))
     images, hand_made = inputs()
     cross_entropy(model(images, hand_made).logits, torch.eye(7)[:6]).backward()
     net = model.net

@@ -21,9 +21,9 @@ from edge_fer.lab.datasets.pictures import resized
 from edge_fer.lab.files import replacing
 from edge_fer.lab.networks.base import NetworkInput, new_head
 from edge_fer.lab.networks.se_resnet50 import VARIANTS, SEResNet50
-from edge_fer.lab.training import loop as train
-from edge_fer.lab.training.augment import as_tensor, degrade, erase, standardise, warp
+from edge_fer.lab.training.augment import as_tensor, degrade, erase, standardise, varied, warp
 from edge_fer.lab.training.batches import Batches, fitting, mixed, plain_batches, resize
+from edge_fer.lab.training.checkpoint import CHECKPOINT, CURVES, LAST, TABLE
 from edge_fer.lab.training.loop import Trainer
 from edge_fer.lab.training.multi_task import MultiTaskModel, WeightEma, initialise, set_training
 from edge_fer.lab.training.objective import cross_entropy, inverse_frequency, make_optimizer, towards
@@ -67,6 +67,11 @@ def faces(count: int = 61, seed: int = 0) -> Dataset:
     usage = (np.arange(count) >= count * 3 // 4).astype(np.uint8)
     second = np.where(np.arange(count) % 3 == 0, -1, labels)
     return Dataset("bars", images, labels, targets, usage, second)
+
+
+def generators(count: int) -> list[np.random.Generator]:
+    """One a picture."""
+    return np.random.default_rng(1).spawn(count)
 
 
 def recipe(**changes: Any) -> Recipe:
@@ -117,16 +122,16 @@ def fail() -> None:
 
 
 def log(folder: Path) -> list[dict[str, str]]:
-    with (folder / train.TABLE).open() as file:
+    with (folder / TABLE).open() as file:
         return list(csv.DictReader(file))
 
 
 def finish(run: Trainer, folder: Path) -> tuple[dict[str, Any], list[dict[str, str]], dict[str, np.ndarray]]:
     """Carry out a run; the state that it leaves, its log but for the times, and its weights."""
     assert run.fit()
-    state = torch.load(folder / train.CHECKPOINT, weights_only=True)
+    state = torch.load(folder / CHECKPOINT, weights_only=True)
     rows = [{key: value for key, value in row.items() if key not in TIMES} for row in log(folder)]
-    with np.load(folder / train.LAST) as arrays:
+    with np.load(folder / LAST) as arrays:
         return state, rows, dict(arrays)
 
 
@@ -194,7 +199,7 @@ def test_a_run_leaves_log_curves_and_weights(tmp_path: Path) -> None:
         "log.csv",
         "curves.png",
     }
-    assert (tmp_path / train.CURVES).read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / CURVES).read_bytes().startswith(b"\x89PNG")
 
 
 def test_it_learns(tmp_path: Path) -> None:
@@ -217,7 +222,7 @@ def test_the_trunk_stands_still_while_the_top_learns(tmp_path: Path) -> None:
     Trainer(model, simple(train="top"), {"faces": faces()}, tmp_path).fit()
     changed = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
     assert changed == {"net.dense.weight", "net.dense.bias", "net.head.weight", "net.head.bias"}
-    set_training(model, "all")
+    set_training(model, recipe().stages[1])
     assert all(parameter.requires_grad for parameter in model.parameters())
     assert all(layer.training for layer in model.modules())
 
@@ -261,7 +266,7 @@ def test_what_cannot_be_resumed_is_named(tmp_path: Path) -> None:
     other.origin = Origin(source="elsewhere", licence="another")
     with pytest.raises(ConfigError, match=r"first weights that .* was made with, found others"):
         Trainer(other, simple(epochs=1), data, tmp_path).resume()
-    path = tmp_path / train.CHECKPOINT
+    path = tmp_path / CHECKPOINT
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(ModelError, match=r"found a damaged file"):
         Trainer(tiny(), simple(epochs=1), data, tmp_path).resume()
@@ -321,10 +326,10 @@ def test_every_lap_holds_every_face_once_and_a_batch_follows_from_its_step() -> 
 def test_pictures_without_variation_are_those_that_are_deployed() -> None:
     images = faces(6).images
     pictures = torch.from_numpy(np.asarray(images)).float()[:, None]
-    warped = warp(pictures, 80, Augmentation(), np.random.default_rng(0))
+    warped = warp(pictures, 80, Augmentation(), generators(6))
     enlarged = resized(images, 80)
     assert np.abs(warped[:, 0].numpy() - enlarged).max() <= 1
-    mirrored = warp(pictures, 80, Augmentation(flip=1), np.random.default_rng(0))
+    mirrored = warp(pictures, 80, Augmentation(flip=1), generators(6))
     assert torch.allclose(mirrored, warped.flip(3), atol=1e-2)
     (plain,) = plain_batches(faces(6), 80, 8, TinyNet.INPUT)
     np.testing.assert_allclose(plain[:, 1].numpy(), (enlarged / 255 - 0.5) / 0.25, atol=1e-5)
@@ -334,11 +339,11 @@ def test_pictures_are_turned_scaled_and_moved_as_far_as_they_may_be() -> None:
     """A white square in the middle moves by no more than it may, and all of the range is used."""
     picture = torch.zeros(400, 1, 64, 64)
     picture[:, :, 28:36, 28:36] = 255
-    moved = warp(picture, 64, Augmentation(shift=0.1), np.random.default_rng(1))
+    moved = warp(picture, 64, Augmentation(shift=0.1), generators(400))
     places = torch.arange(64.0)
     shifts = (moved.sum(dim=(1, 2)) * places).sum(1) / moved.sum(dim=(1, 2, 3)) - 31.5
     assert 5.5 < shifts.abs().max() <= 6.5
-    areas = warp(picture, 64, Augmentation(scale=0.3), np.random.default_rng(1)).sum(dim=(1, 2, 3)) / picture[0].sum()
+    areas = warp(picture, 64, Augmentation(scale=0.3), generators(400)).sum(dim=(1, 2, 3)) / picture[0].sum()
     assert math.exp(-0.6) - 0.05 < areas.min() < math.exp(-0.5)
     assert math.exp(0.5) < areas.max() < math.exp(0.6) + 0.05
 
@@ -359,7 +364,7 @@ def test_a_worse_camera_shows_less(fault: str) -> None:
 
 def test_erasing_takes_rectangles_from_its_share_of_pictures() -> None:
     images = torch.full((500, 1, 20, 20), -1.0)
-    erased = erase(images, 0.2, np.random.default_rng(0)) != -1
+    erased = erase(images, 0.2, generators(500)) != -1
     hit = erased.flatten(1).any(1)
     assert 70 <= int(hit.sum()) <= 130
     assert erased[hit].flatten(1).float().mean(1).max() <= 0.17
@@ -367,10 +372,13 @@ def test_erasing_takes_rectangles_from_its_share_of_pictures() -> None:
 
 
 def test_pictures_of_many_shapes_become_one() -> None:
-    small, wide, large = (np.zeros(shape, np.uint8) for shape in ((20, 20), (30, 40), (90, 90)))
+    """A picture that is no larger than the result is degraded as it is, whichever are beside it."""
+    small, wide, large = (np.full(shape, 90, np.uint8) for shape in ((20, 20), (30, 40), (90, 90)))
     assert [picture.shape for picture in fitting([small, wide, large], 48)] == [(48, 48)] * 3
     assert fitting([small, small], 48)[0] is small
     assert fitting([large, large], 48)[0].shape == (48, 48)
+    images = varied([small, wide, large], 48, Augmentation(), generators(3))
+    torch.testing.assert_close(images, torch.full((3, 1, 48, 48), 90.0), atol=1e-3, rtol=0)
     assert resize(wide, 24).shape == (24, 24)
 
 
@@ -434,7 +442,7 @@ def test_a_teacher_has_its_part_of_the_targets() -> None:
 
 def test_decay_is_on_matrices_and_kernels_only() -> None:
     model = tiny()
-    set_training(model, "top")
+    set_training(model, recipe().stages[0])
     optimizer = make_optimizer(model, recipe().stages[1].optimizer, 1e-3)
     decayed, free = optimizer.param_groups
     assert {value.ndim for value in decayed["params"]} == {2}

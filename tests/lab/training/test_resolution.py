@@ -10,7 +10,7 @@ import torch
 
 from edge_fer.lab.networks.base import new_head
 from edge_fer.lab.networks.vgg_face import VGGFace
-from edge_fer.lab.training import loop
+from edge_fer.lab.training.checkpoint import LAST
 from edge_fer.lab.training.loop import Trainer
 from edge_fer.lab.training.multi_task import MultiTaskModel
 from edge_fer.lab.training.recipe import Recipe
@@ -38,7 +38,7 @@ def recipe() -> Recipe:
 def test_a_stopped_run_goes_on_at_the_size_of_its_stage(tmp_path: Path, step: int) -> None:
     data, stopping = {"faces": faces(16)}, Event()
     whole = finish(Trainer(model(), recipe(), data, tmp_path / "whole"), tmp_path / "whole")
-    sides = [load_weights(tmp_path / "whole" / name).net.resolution for name in ("top.npz", loop.LAST)]
+    sides = [load_weights(tmp_path / "whole" / name).net.resolution for name in ("top.npz", LAST)]
     assert sides == [64, 32]
     folder = tmp_path / "parts"
     assert not Trainer(

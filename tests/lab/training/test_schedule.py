@@ -14,7 +14,8 @@ from pydantic import ValidationError
 from edge_fer.errors import ConfigError
 from edge_fer.lab.arrays import read_npz
 from edge_fer.lab.datasets.dataset import Dataset, Split
-from edge_fer.lab.training.loop import BEST, LAST, Trainer
+from edge_fer.lab.training.checkpoint import BEST, LAST
+from edge_fer.lab.training.loop import Trainer
 from edge_fer.lab.training.objective import effective_number, inverse_frequency, label_weights, make_optimizer
 from edge_fer.lab.training.recipe import Loss, Optimizer, Recipe, Stage
 from edge_fer.lab.training.schedule import best_in_words, is_over, learning_rate, note_epoch

@@ -17,9 +17,9 @@ from edge_fer.lab.datasets.pictures import resized
 from edge_fer.lab.networks.base import new_head
 from edge_fer.lab.networks.mobilenet_v1 import MobileNetV1
 from edge_fer.lab.networks.se_resnet50 import SEResNet50
-from edge_fer.lab.training import loop
 from edge_fer.lab.training.augment import as_tensor, averaged
 from edge_fer.lab.training.batches import Batches
+from edge_fer.lab.training.checkpoint import TABLE
 from edge_fer.lab.training.loop import Trainer
 from edge_fer.lab.training.multi_task import MultiTaskModel
 from edge_fer.lab.training.recipe import Recipe, Stage
@@ -137,7 +137,7 @@ def test_the_network_comes_nearer_to_its_teachers_features(tmp_path: Path) -> No
     )
     run = Trainer(model(0, {"teacher": 12}), plan, {"faces": faces()}, tmp_path, None, {"teacher": group})
     run.fit()
-    with (tmp_path / loop.TABLE).open() as file:
+    with (tmp_path / TABLE).open() as file:
         losses = [float(row["train_loss"]) for row in csv.DictReader(file)]
     assert losses[1] < 0.8 * losses[0]
 
