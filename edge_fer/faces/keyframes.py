@@ -80,12 +80,20 @@ class Keyframes:
             self._change_pause_ms, self._faces = settings.change_ms, len(expected)
         if lost_ns is not None and now_ns - lost_ns <= settings.lost_ms * 1e6:
             return "lost"
-        if elapsed_ms >= settings.every_ms:
+        if _is_due(self._searched_ns, now_ns, settings):
             return "time"
         if elapsed_ms >= self._change_pause_ms and _changed(small, self._searched, expected, cell, settings.change):
             self._change_pause_ms = min(2 * self._change_pause_ms, settings.change_max_ms)
             return "change"
         return None
+
+
+def _is_due(searched_ns: int, now_ns: int, settings: KeyframeSettings) -> bool:
+    """Whether the last search was long ago, or with `aligned`, in an earlier period of the scene's time."""
+    period_ns = settings.every_ms * 1e6
+    if settings.aligned and period_ns:
+        return searched_ns // period_ns != now_ns // period_ns
+    return now_ns - searched_ns >= period_ns
 
 
 def shrink(image: Image) -> NDArray[np.float32]:
