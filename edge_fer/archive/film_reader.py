@@ -162,9 +162,9 @@ class RemoteFile(io.RawIOBase):
         """Read so many bytes; see `io.RawIOBase.read`."""
         try:
             content: bytes = self._file.read(size)
-        except Exception as error:
+        except Exception as error:  # each kind of file system has its own
             self.error = error
-            raise OSError(first_line(error)) from error
+            return b""  # the end, as far as FFmpeg is concerned; whoever reads the film asks for `error`
         return content
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:

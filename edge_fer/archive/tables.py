@@ -51,7 +51,7 @@ def write_table(file: BinaryIO, form: Format, columns: Sequence[Column], facts: 
         columns: its columns.
         facts: what the table was made of and how; JSON lines have no place for it.
     """
-    return _Parquet(file, columns, facts) if form == "parquet" else _JsonLines(file)
+    return _Parquet(file, columns, facts) if form == "parquet" else _JsonLines(file, columns)
 
 
 def read_rows(path: Path) -> Iterator[dict[str, Any]]:
@@ -114,12 +114,14 @@ class _Parquet(Closeable):
 class _JsonLines(Closeable):
     """See `write_table`."""
 
-    def __init__(self, file: BinaryIO) -> None:
-        self._text = TextIOWrapper(file, encoding="utf-8", newline="\n", write_through=False)
+    def __init__(self, file: BinaryIO, columns: Sequence[Column]) -> None:
+        self._names = [one.name for one in columns]
+        self._text = TextIOWrapper(file, encoding="utf-8", newline="\n")
 
     def add(self, row: Row) -> None:
         """Write a row."""
-        self._text.write(json.dumps(row, ensure_ascii=False, separators=(",", ":"), default=_moment) + "\n")
+        content = {name: row[name] for name in self._names}
+        self._text.write(json.dumps(content, ensure_ascii=False, separators=(",", ":"), default=_moment) + "\n")
 
     def close(self) -> None:
         """Write what is left."""
