@@ -209,7 +209,7 @@ def test_two_jobs_do_not_share_a_folder(recordings: list[Recording], out: Path) 
 def test_a_folder_that_cannot_be_written_is_told(recordings: list[Recording], tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(
-        OutputError, match="expected to write to .*file/out, found: Not a directory; choose another --out"
+        OutputError, match=r"expected to write to .*file/out, found: Not a directory; choose another --out"
     ):
         run(recordings, tmp_path / "file" / "out")
 
