@@ -60,9 +60,15 @@ class Job:
                 include=_STAGES, exclude={"classify": {"sysfs", "dev", "remote"}}
             ),
             "capture": capture,
-            "sampling": f"every {self.every}, {'all' if self.fps is None else f'{self.fps:g} a second'}",
+            "sampling": self._sampling,
             "segment": "none" if self.segment_s is None else f"{self.segment_s:g} s",
         }
+
+    @property
+    def _sampling(self) -> str:
+        if self.fps is not None:
+            return f"at most {self.fps:g} frames a second"
+        return "all frames" if self.every == 1 else f"one frame in {self.every}"
 
     @cached_property
     def fingerprint(self) -> str:

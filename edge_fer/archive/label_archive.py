@@ -111,6 +111,8 @@ def label_archive(
                     run.work(pending, engine)
         finally:
             write_failed(layout.failed, run.summary)
+            with suppress(OSError):  # parts of what failed are kept for the next job
+                layout.parts.rmdir()
         return run.summary
 
 

@@ -30,4 +30,4 @@ def test_a_table_says_what_it_is(tmp_path: Path) -> None:
     schema = parquet.read_schema(tmp_path / "faces")
     assert schema.field("yaw").metadata[b"unit"] == b"degrees"
     assert schema.metadata[b"edge_fer.networks"] == b"lite:0"
-    assert schema.metadata[b"edge_fer.sampling"] == b"every 1, all a second"
+    assert schema.metadata[b"edge_fer.sampling"] == b"all frames"
