@@ -47,6 +47,10 @@ def test_what_becomes_of_tasks(tmp_path: Path) -> None:
     assert done["3"] == Failure("recording", "expected a film, found none")
 
 
-def test_a_cluster_that_is_not_there_is_told() -> None:
-    with pytest.raises(ConfigError, match=r"expected a Ray cluster at 127\.0\.0\.1:1, found: "):
-        open_engine("ray", workers=1, address="127.0.0.1:1")
+@pytest.mark.parametrize(
+    ("address", "found"),
+    [("127.0.0.1:1", "Connection refused"), ("ray://127.0.0.1:1", "Connection refused"), ("here", "no HOST:PORT")],
+)
+def test_a_cluster_that_is_not_there_is_told(address: str, found: str) -> None:
+    with pytest.raises(ConfigError, match=f"expected a Ray cluster at {address}, found: .*{found}"):
+        open_engine("ray", workers=1, address=address)

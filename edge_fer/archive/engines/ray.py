@@ -7,8 +7,11 @@ and write parts and tables themselves, in folders that all machines see.
 from __future__ import annotations
 
 import logging
+import os
+import socket
 from importlib.util import find_spec
 from typing import Any
+from urllib.parse import urlsplit
 
 from edge_fer.archive.engines import RETRIES, Done, Event
 from edge_fer.archive.tasks import Failure, Outcome, Task, perform
@@ -17,6 +20,7 @@ from edge_fer.common.memory import give_back, limit_arenas
 from edge_fer.common.text import first_line, redact
 from edge_fer.errors import ConfigError
 
+_ANSWER_S = 10.0
 _AHEAD = 2  # tasks in flight for each processor: one runs, one is there when it ends
 
 
@@ -34,9 +38,11 @@ class RayEngine(Closeable):
     def __init__(self, address: str | None) -> None:
         if find_spec("ray") is None:
             raise ConfigError("expected Ray for --engine ray, found none; pip install 'edge-fer[archive,ray]'")
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing goes to anybody whom nobody has named
         import ray
 
         try:
+            _check_answers(address)
             ray.init(
                 address,
                 log_to_driver=False,
@@ -81,6 +87,22 @@ class RayEngine(Closeable):
         except self._ray.exceptions.RayError as error:
             return Failure("worker", f"its worker died {RETRIES + 1} times: {redact(first_line(error))}")
         return outcome
+
+
+def _check_answers(address: str | None) -> None:
+    """Check that something answers at an address: Ray itself goes on trying for minutes.
+
+    Raises:
+        OSError: when nothing does.
+        ValueError: when it is no address.
+    """
+    if address is None or address in {"auto", "local"}:
+        return
+    parts = urlsplit(address if "://" in address else f"ray://{address}")
+    if parts.hostname is None or parts.port is None:
+        raise ValueError("no HOST:PORT; name auto, HOST:PORT or ray://HOST:PORT")
+    with socket.create_connection((parts.hostname, parts.port), _ANSWER_S):
+        pass
 
 
 def _perform(task: Task) -> Outcome:
