@@ -21,6 +21,7 @@ from edge_fer.archive.segments import Segment
 from edge_fer.archive.tasks import Cut, Failure, Join, Label, Outcome, Task, Whole
 from edge_fer.errors import ConfigError, ModelError, OutputError
 from tests.archive.made import a_job, a_part
+from tests.support.chromium import Browser
 
 
 class Here:
@@ -244,6 +245,17 @@ def test_the_report_needs_nothing_else_and_runs_nothing(page: str) -> None:
     assert page.count("<svg") == 2
     assert "it has a &lt;script&gt; in it" in page
     assert not any(word in page for word in ("<script", "http:", "https:", "src=", "url("))
+
+
+@pytest.mark.slow
+@pytest.mark.debian("chromium")
+def test_the_report_is_shown(page: str, out: Path) -> None:
+    with Browser() as browser:
+        browser.visit((out / "report.html").as_uri())
+        assert browser.evaluate("document.querySelectorAll('svg polygon').length") == 2
+        assert browser.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+        assert browser.requests == [(out / "report.html").as_uri()]
+        assert browser.complaints == []
 
 
 def test_records_are_whole_json(recordings: list[Recording], out: Path) -> None:

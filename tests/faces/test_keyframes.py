@@ -56,6 +56,17 @@ def test_time_passes(keyframes: Keyframes) -> None:
     assert keyframes.search_reason(picture(), 1999 * MS, [FACE], None) is None
 
 
+def test_aligned_searches_do_not_depend_on_where_reading_began() -> None:
+    searched = []
+    for begin_ms in (0, 2340):
+        keyframes = Keyframes(SETTINGS.model_copy(update={"aligned": True}))
+        times = range(begin_ms, 5000, 130)
+        found = {at: keyframes.search_reason(picture(), at * MS, [FACE], None) for at in times}
+        searched.append([at for at, reason in found.items() if reason is not None and at > begin_ms])
+    assert searched[0] == [1040, 2080, 3120, 4030], "the first frame of each second"
+    assert searched[1] == [3120, 4030]
+
+
 def test_a_lost_face_is_searched_for_a_while(keyframes: Keyframes) -> None:
     assert keyframes.search_reason(picture(), 100 * MS, [FACE], 66 * MS) == "lost"
     assert keyframes.search_reason(picture(), 366 * MS, [FACE], 66 * MS) == "lost"
