@@ -41,7 +41,7 @@ FRAMES = (
     Column("frame", "int64", "", "number of the frame in the film, from 0"),
     Column("position_ms", "float64", "ms", "presentation time, from the beginning of the film"),
     Column("lasted_ms", "float64", "ms", "since the frame before, of those that were read; 0 for the first"),
-    Column("at", "moment", "UTC", "when it was filmed, by the time that the film states", optional=True),
+    Column("filmed_at", "moment", "UTC", "when it was filmed, by the time that the film states", optional=True),
     Column("faces", "int32", "", "faces in it: so many rows of the table `faces`"),
 )
 """Every frame that was read, with faces or without."""

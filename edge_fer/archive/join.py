@@ -70,7 +70,7 @@ def join(
                 "frame": frame.number,
                 "position_ms": round(frame.position_ns / 1e6, 3),
                 "lasted_ms": 0.0 if before_ns is None else round((frame.position_ns - before_ns) / 1e6, 3),
-                "at": recorded_at and recorded_at + timedelta(microseconds=frame.position_ns // 1000),
+                "filmed_at": recorded_at and recorded_at + timedelta(microseconds=frame.position_ns // 1000),
             }
             before_ns = frame.position_ns
             yield JoinedFrame({**place, "faces": len(faces)}, [{**face, **place} for face in faces])

@@ -72,5 +72,5 @@ def test_the_time_of_a_frame_is_what_the_film_states(
     tmp_path: Path, stated: str | None, expected: datetime | None
 ) -> None:
     (frame,) = joined(tmp_path, {2: [a_face(1)]}, recorded_at=stated)
-    assert frame.row["at"] == expected
-    assert frame.faces[0]["at"] == expected
+    assert frame.row["filmed_at"] == expected
+    assert frame.faces[0]["filmed_at"] == expected
