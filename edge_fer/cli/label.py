@@ -12,6 +12,7 @@ import typer
 from edge_fer.cli.complete import complete_model
 from edge_fer.cli.libraries import load_opencv
 from edge_fer.cli.options import ConfigFile, ModelFolder
+from edge_fer.common.text import escaped
 from edge_fer.errors import ConfigError, SourceError
 from edge_fer.settings import load_settings
 from edge_fer.settings.recording_name import parse_segment
@@ -87,7 +88,8 @@ def label(
     found = find_recordings(_listed(paths), job.out)
     if found.left_out:
         kinds = ", ".join(f"{count} {ending or 'without an ending'}" for ending, count in found.left_out.most_common(5))
-        typer.echo(f"left out {found.left_out.total()} files that are no films by their names: {kinds}", err=True)
+        text = f"left out {found.left_out.total()} files that are no films by their names: {kinds}"
+        typer.echo(escaped(text), err=True)
     if not found.recordings:
         raise ConfigError("expected at least one recording, found none; name films, or folders with films in them")
     count = workers or len(os.sched_getaffinity(0))

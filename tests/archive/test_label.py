@@ -7,6 +7,7 @@ import os
 import resource
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from edge_fer.archive.labelling import label_segment
 from edge_fer.archive.recordings import Recording
 from edge_fer.archive.segments import WHOLE
 from edge_fer.archive.tables import read_rows
-from edge_fer.archive.tasks import Failure, Whole, perform
+from edge_fer.archive.tasks import Cut, Failure, Join, Label, Whole, perform
 from edge_fer.cli.app import app
 from edge_fer.errors import ConfigError, SourceError
 from edge_fer.settings import load_settings
@@ -115,6 +116,27 @@ def test_a_recording_that_changes_while_it_is_read_leaves_nothing(archive: Path,
     with pytest.raises(SourceError, match="to stay as it was while it is read"):
         label_segment(task.recording, WHOLE, task.job, tmp_path / "part", grow)
     assert files(tmp_path / "part") == []
+
+
+@pytest.mark.slow
+def test_segments_give_the_rows_of_the_film_in_one_piece(tmp_path: Path) -> None:
+    scene = crowd_scene(seed=4, faces=2, frames=150, size=(320, 240))
+    pictures = [scene.render(number) for number in range(150)]
+    write_film(tmp_path / "a.mkv", pictures, times_ms=[number * 200 for number in range(150)])
+    task = a_whole(tmp_path, tmp_path / "whole", "a.mkv")
+    job = replace(task.job, segment_s=12.0, out=tmp_path / "cut")
+    (tmp_path / "cut").mkdir()
+    (tmp_path / "cut/.lock").touch()
+    segments = Cut(task.recording, job).run(lambda *_: None)
+    assert [segment.start_ns // 10**9 for segment in segments] == [0, 12, 24]
+    for segment in reversed(segments):
+        Label(task.recording, job, segment).run(lambda *_: None)
+    record = Join(task.recording, job, segments).run(lambda *_: None)
+    whole = task.run(lambda *_: None)
+    for table in TABLES:
+        assert rows(tmp_path / "cut", table, "a.mkv") == rows(tmp_path / "whole", table, "a.mkv")
+    assert (record.segments, record.faces, record.bins) == (3, whole.faces, whole.bins)
+    assert whole.tracks == 2
 
 
 @pytest.mark.slow
