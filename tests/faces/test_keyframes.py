@@ -120,3 +120,16 @@ def test_changes_that_bring_no_face_are_searched_for_less_and_less(keyframes: Ke
     two = [FACE, Box(300, 20, 60, 60)]
     assert keyframes.search_reason(moving[3], 2000 * MS, two, None) == "change"
     assert 2000 - searched[-1] < 240, "which was too early for one face"
+
+
+def test_nothing_counts_from_before_an_aligned_period() -> None:
+    keyframes = Keyframes(SETTINGS.model_copy(update={"aligned": True}))
+    begun = [at for at in range(0, 2500, 100) if _begins(keyframes, at)]
+    assert begun == [1000, 2000]
+    assert not Keyframes(SETTINGS).begins_period(5000 * MS)
+
+
+def _begins(keyframes: Keyframes, at_ms: int) -> bool:
+    begins = keyframes.begins_period(at_ms * MS)
+    keyframes.search_reason(picture(), at_ms * MS, [FACE], None)
+    return begins
