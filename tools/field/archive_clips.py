@@ -25,11 +25,16 @@ def make_clips(folder: Path, count: int, frames: int) -> None:
     """
     for number in range(count):
         kind = KINDS[number % len(KINDS)]
-        path = (
-            folder / kind / f"{number:03}.{'avi' if kind in {'text', 'empty'} else 'mkv' if kind == 'rate' else 'mp4'}"
-        )
+        path = folder / kind / f"{number:03}.{_ending(kind, number)}"
         path.parent.mkdir(parents=True, exist_ok=True)
         make_clip(path, kind, number, frames // 2 + number % (frames // 2 + 1))
+
+
+def _ending(kind: str, number: int) -> str:
+    """An MP4 that breaks off has no index, and cannot be read at all; a Matroska film is read up to there."""
+    if kind in {"text", "empty"}:
+        return "avi"
+    return "mkv" if kind == "rate" or (kind == "broken" and number // len(KINDS) % 2) else "mp4"
 
 
 def make_clip(path: Path, kind: str, seed: int, frames: int) -> None:
