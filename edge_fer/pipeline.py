@@ -28,6 +28,7 @@ from edge_fer.capture.sources.open_source import open_source
 from edge_fer.common.closeable import Closeable
 from edge_fer.errors import OutputError, SourceError
 from edge_fer.expression import ExpressionModel
+from edge_fer.faces.detectors import Detector
 from edge_fer.publish import Sink
 from edge_fer.publish.configured import configured_sinks
 from edge_fer.publish.sink_group import SinkGroup, Unsent
@@ -57,6 +58,7 @@ class Pipeline(Closeable):
         model: reads expressions, and is closed with the pipeline; None: the one that the settings name.
         opener: opens the source of frames; see `open_source`.
         beat: called whenever the loop turns and nothing in another thread is stuck, ten times a second at least.
+        detector: finds faces, and is closed with the pipeline; None: the one that the settings name.
 
     Attributes:
         stopping: see above.
@@ -79,6 +81,7 @@ class Pipeline(Closeable):
         model: ExpressionModel | None = None,
         opener: Opener = open_source,
         beat: Callable[[], None] = lambda: None,
+        detector: Detector | None = None,
     ) -> None:
         self.stopping = stopping or threading.Event()
         self.monitor = monitor or Monitor(settings.monitor.window_s)
@@ -86,7 +89,8 @@ class Pipeline(Closeable):
         self._beat, self._wake_up = beat, threading.Event()
         with ExitStack() as stack:
             self._camera = camera = Camera(settings.capture, opener=opener, wake_up=self._wake_up)
-            self._health = health = stack.enter_context(Health(settings.health, lambda: camera.drops_frames))
+            sheds = settings.detect.labels == "classifier"  # the detector's own labels cost nothing
+            self._health = health = stack.enter_context(Health(settings.health, lambda: sheds and camera.drops_frames))
             self._recognizer = stack.enter_context(
                 Recognizer(
                     settings,
@@ -95,13 +99,14 @@ class Pipeline(Closeable):
                     wake_up=self._wake_up,
                     duty_cycle=lambda: health.label_rate,
                     cancelled=self.stopping.is_set,
+                    detector=detector,
                 )
             )
             self._sinks = stack.enter_context(_open_sinks(settings, sinks, self.stopping, camera))
             stack.callback(camera.stop)  # first of all, so that nothing comes in any more
             self._opened = stack.pop_all()
         deadlines = {"camera": camera.deadline, **self._recognizer.deadlines}
-        self._condition = RunCondition(camera, self._recognizer.model, health, deadlines)
+        self._condition = RunCondition(camera, self._recognizer.model, health, deadlines, self._recognizer.detector)
         self._reporter = Reporter(settings.device_name, self._condition, self.monitor, self._sinks)
         self._statuses = StatusScheduler(self._condition, self._sinks, keep_going=settings.publish.keep_going)
         self._tracks = TrackHistory()
@@ -119,9 +124,10 @@ class Pipeline(Closeable):
             OutputError: when a sink cannot be written.
         """
         try:
-            origin = self._condition.origin
+            origin, detector = self._condition.origin, self._recognizer.detector.origin
+            searcher = f"; {detector.model} searches on {detector.backend}" if detector.model != "mtcnn" else ""
             self._health.start()
-            self._tell("starting", f"{self._camera.message}; {origin.model} runs on {origin.backend}")
+            self._tell("starting", f"{self._camera.message}{searcher}; {origin.model} runs on {origin.backend}")
             self._camera.start()
             why = self._loop(max_frames, duration_s)
         except OutputError:  # the sink that should carry the news may be the one that failed

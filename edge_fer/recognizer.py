@@ -25,16 +25,19 @@ from edge_fer.common.deadline import Deadline
 from edge_fer.common.picture import enlarge
 from edge_fer.expression import ExpressionModel
 from edge_fer.expression.attention import open_attention
+from edge_fer.expression.detected import DetectedExpressions
 from edge_fer.expression.face_reading import classified_reading, pending_reading
 from edge_fer.expression.open_model import open_expression_model
 from edge_fer.expression.scheduler import Classification, ClassificationScheduler
 from edge_fer.expression.sequence import SequenceModel, WholeTrack
 from edge_fer.expression.smoother import Smoother
 from edge_fer.faces.align import places_in_picture, sample
+from edge_fer.faces.detectors import Detector
 from edge_fer.faces.enhance import Enhancer
 from edge_fer.faces.finder import open_finder
 from edge_fer.faces.quality import measure_quality
 from edge_fer.inference.model_store import ModelStore
+from edge_fer.inference.shared_tpu import detector_tpu
 from edge_fer.schema import FaceReading, Loop
 from edge_fer.settings import Settings
 from edge_fer.types import AlignedFace, Frame, Image, Origin, Track
@@ -49,10 +52,12 @@ class FoundFaces:
     Attributes:
         frame: the frame.
         faces: its faces, in order of their track ids.
+        detector: what made the last search by then.
     """
 
     frame: Frame
     faces: tuple[AlignedFace, ...]
+    detector: Origin
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +67,19 @@ class RecognizedFaces:
     Attributes:
         faces: one entry a face, in order of track id.
         origin: what classified them; of several, the first that had to stand in; without any, what would now.
+        detector: what made the last search by then, and why it was not what should, if so.
     """
 
     faces: tuple[FaceReading, ...]
     origin: Origin
+    detector: Origin
+
+
+def _over_time(model: ExpressionModel, settings: Settings, store: ModelStore) -> SequenceModel:
+    """A model with what it says of the pictures of a track put together."""
+    name = settings.classify.model
+    attention = open_attention(store, name) if settings.detect.labels == "classifier" else None
+    return SequenceModel(model, settings.attend, settings.smooth, attention, attention_of=name)
 
 
 class Recognizer(Closeable):
@@ -78,9 +92,11 @@ class Recognizer(Closeable):
         wake_up: set when every face that was submitted is classified, or when that has failed.
         duty_cycle: asked before each classification which part of them to do; see `ClassificationScheduler`.
         cancelled: asked while devices are opened; when true, nothing is waited for.
+        detector: finds faces, and is closed with the recognizer; None: the one that the settings name.
 
     Attributes:
         model: the same, with what it says of the pictures of a track put together.
+        detector: what finds faces, and the devices that it runs on.
         deadlines: the deadlines of the calls under way, by loop.
 
     Raises:
@@ -97,6 +113,7 @@ class Recognizer(Closeable):
         wake_up: threading.Event | None = None,
         duty_cycle: Callable[[], float] = lambda: 1.0,
         cancelled: Callable[[], bool] = lambda: False,
+        detector: Detector | None = None,
     ) -> None:
         # The stages share out the processor themselves; OpenCV's own threads only get in their way.
         cv2.setNumThreads(1)
@@ -104,13 +121,15 @@ class Recognizer(Closeable):
         self._stage, self._roll = stage, settings.detect.roll
         self._enhancer, self._smoother = Enhancer(settings.enhance), Smoother(settings.smooth)
         with ExitStack() as stack:
-            self._finder = stack.enter_context(open_finder(settings, store, stage))
+            tpu = None if detector else detector_tpu(settings.detect, settings.classify)
+            self._finder = self.detector = stack.enter_context(open_finder(settings, store, stage, tpu, detector))
+            if settings.detect.labels == "own":
+                model = model or DetectedExpressions(lambda: self._finder.origin)
             model = stack.enter_context(
-                model or open_expression_model(settings.classify, store, cancelled, is_hot=lambda: duty_cycle() < 1)
+                model or open_expression_model(settings.classify, store, cancelled, lambda: duty_cycle() < 1, tpu)
             )
-            name = settings.classify.model
-            attention = open_attention(store, name)
-            self.model = SequenceModel(model, settings.attend, settings.smooth, attention, attention_of=name)
+            self._finder.wait_until_opened(cancelled)
+            self.model = _over_time(model, settings, store)
             self._scheduler = ClassificationScheduler(self.model, stage, wake_up or threading.Event(), duty_cycle)
             stack.callback(self._scheduler.stop)
             self._opened = stack.pop_all()
@@ -130,7 +149,8 @@ class Recognizer(Closeable):
         roll_deg = bank_deg if self._roll == "mavlink" else self._roll
         tracks = self._finder.find(image, frame.scene_ns, live=live, still=frame.still, roll_deg=roll_deg)
         with self._stage("align"):
-            return FoundFaces(frame, tuple(self._aligned(image, track, frame) for track in tracks))
+            faces = tuple(self._aligned(image, track, frame) for track in tracks)
+        return FoundFaces(frame, faces, self._finder.origin)
 
     def submit(self, found: FoundFaces) -> None:
         """Have the faces of a frame classified; what is known of tracks that have ended is forgotten.
@@ -164,7 +184,7 @@ class Recognizer(Closeable):
         last = [known.get(face.track.id) for face in found.faces]
         pairs = zip(found.faces, last, strict=True)
         faces = tuple(self._reading(face, classification, now_ns) for face, classification in pairs)
-        return RecognizedFaces(faces, self._origin([one for one in last if one is not None]))
+        return RecognizedFaces(faces, self._origin([one for one in last if one is not None]), found.detector)
 
     @property
     def ids(self) -> frozenset[int]:

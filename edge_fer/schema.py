@@ -251,6 +251,9 @@ class Status:
         served: what `edge-fer serve` does for other computers, whose statuses have faces for frames: `fps` is faces a
             second, `source` is `serve:` and where it listens. Null in those of a camera, and in records that were made
             without it.
+        detector: what found the last faces: `mtcnn`, or the name of the network that finds and reads them in one pass;
+            null where no faces are searched, and in records that were made without it.
+        detector_backend: the device that ran it; null where `detector` is.
         message: one sentence for a person.
         (the others are those of `Reading`)
     """
@@ -276,6 +279,8 @@ class Status:
     degraded_s: float = 0.0
     sinks: dict[str, SinkStatus] = field(default_factory=dict)
     served: ServedStatus | None = None
+    detector: str | None = None
+    detector_backend: str | None = None
     message: str
 
 

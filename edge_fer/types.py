@@ -87,11 +87,17 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """A detected face: box, score 0..1 and landmarks, in pixels of the frame."""
+    """A detected face: box, score 0..1 and landmarks, in pixels of the frame.
+
+    Attributes:
+        expression: what the detector says that it shows; None for a detector that does not, and for a face that was
+            followed.
+    """
 
     box: Box
     score: float
     landmarks: Landmarks
+    expression: Expression | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +170,7 @@ class Expression:
             network saw, clockwise; None where it saw the whole crop.
         features: `(d,)` float32, the face as the network describes it; None where the network gives none.
         track: what this answer and those before it say together; None where nobody has put them together.
+        age_ns: how much older than its face the picture is that it was read from, nanoseconds.
     """
 
     probabilities: tuple[float, ...]
@@ -172,6 +179,7 @@ class Expression:
     region: Quadrilateral | None = field(default=None, compare=False)
     features: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
     track: TrackExpression | None = field(default=None, compare=False)
+    age_ns: int = field(default=0, compare=False)
 
     @property
     def label(self) -> Label:

@@ -54,7 +54,7 @@ class Job:
         capture = self.settings.capture.model_dump_json(include={"hflip", "vflip", "rotate"})
         return {
             "version": VERSION,
-            "model": self.settings.classify.model,
+            "model": self._model,
             "networks": " ".join(f"{name}:{digest}" for name, digest in sorted(self.networks.items())),
             "settings": self.settings.model_dump_json(
                 include=_STAGES, exclude={"classify": {"sysfs", "dev", "remote"}}
@@ -63,6 +63,12 @@ class Job:
             "sampling": self._sampling,
             "segment": "none" if self.segment_s is None else f"{self.segment_s:g} s",
         }
+
+    @property
+    def _model(self) -> str:
+        """What reads expressions."""
+        settings = self.settings
+        return settings.detect.model if settings.detect.labels == "own" else settings.classify.model
 
     @property
     def _sampling(self) -> str:
@@ -100,12 +106,13 @@ def make_job(
         ModelError: when a network is missing or corrupt.
     """
     require_pyarrow()
-    backend = settings.classify.backend
-    if backend not in {"auto", "cpu", "fake"}:
-        raise ConfigError(
-            f"expected classify.backend auto or cpu to label recordings, found {backend}: its answers differ a little "
-            "from the CPU's, and many workers cannot share it; use --config with another"
-        )
+    backends = {"classify.backend": settings.classify.backend, "detect.backend": settings.detect.backend}
+    for name, backend in backends.items():
+        if backend not in {"auto", "cpu", "fake"}:
+            raise ConfigError(
+                f"expected {name} auto or cpu to label recordings, found {backend}: its answers differ a little from "
+                "the CPU's, and many workers cannot share it; use --config with another"
+            )
     if settings.detect.roll == "mavlink":
         raise ConfigError("expected an angle in detect.roll to label recordings, found mavlink; a file has no vehicle")
     precision = settings.detect.precision
@@ -113,16 +120,23 @@ def make_job(
         settings,
         {
             **_PINNED,
-            "classify.backend": "cpu" if backend == "auto" else backend,
+            **{name: "cpu" if backend == "auto" else backend for name, backend in backends.items()},
             "detect.precision": "float32" if precision == "auto" else precision,
         },
     )
     store = ModelStore(pinned.models)
-    model = store.expression_model(pinned.classify.model)
+    names, abstain_below = _readers(pinned, store)
+    networks = {name: _digest(store.specs[name]) for name in {*names, *chosen_networks(pinned.detect, store)}}
+    return Job(pinned, out.resolve(), form, every, fps, segment_s, networks, abstain_below)
+
+
+def _readers(settings: Settings, store: ModelStore) -> tuple[list[str], float]:
+    """The networks that read expressions, and the confidence below which their labels are guesses."""
+    if settings.detect.labels == "own":
+        return [settings.detect.model], store.spec(settings.detect.model, "detect").abstain_below
+    model = store.expression_model(settings.classify.model)
     members = [member.name for member in model.members] if isinstance(model, EnsembleSpec) else []
-    names = {pinned.classify.model, *members, *chosen_networks(pinned.detect, store)}
-    networks = {name: _digest(store.specs[name]) for name in names}
-    return Job(pinned, out.resolve(), form, every, fps, segment_s, networks, model.abstain_below)
+    return [settings.classify.model, *members], model.abstain_below
 
 
 def _digest(spec: ModelSpec) -> str:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import partial
 
-from edge_fer.bench.compare import run_comparison
+from edge_fer.bench.compare import changed, run_comparison
 from edge_fer.bench.crowd import run_crowds
 from edge_fer.bench.live import Length, run_live
 from edge_fer.bench.records import Progress, Report, Simulation
@@ -37,7 +37,8 @@ class Plan:
     """What to measure.
 
     Attributes:
-        against: names of baselines, or of other models that the runtime may use.
+        against: names of baselines, or of other models or detectors that the runtime may use; for a simulation, of
+            detectors.
         frames: decoded frames in a turn; at most `MAX_DECODED`.
         turns: how often each contender goes through all frames.
         size: long side that decoded frames are shrunk to, pixels.
@@ -88,11 +89,11 @@ def run_bench(settings: Settings, plan: Plan, progress: Progress) -> Report:
 
 
 def simulate(settings: Settings, plan: Plan, profile: Profile, progress: Progress) -> Simulation:
-    """Predictions for a board: for the source, or for each crowd where there are any.
+    """Predictions for a board: for the source, or for each crowd where there are any; by each detector.
 
     Args:
         settings: the runtime's settings, with the source of frames.
-        plan: the crowds, and the length of the runs.
+        plan: the crowds, the length of the runs, and the names of further detectors.
         profile: the board.
         progress: receives the current step and its progress.
 
@@ -100,10 +101,13 @@ def simulate(settings: Settings, plan: Plan, profile: Profile, progress: Progres
         EdgeFerError: when a run fails.
     """
     predictions = []
+    runs = {"": settings, **{f", {name}": changed(settings, name) for name in plan.against}}
     for viewed in [crowd(settings, faces) for faces in plan.crowds] or [settings]:
-        name = redact(viewed.capture.source)
-        progress(f"opening {name}", 0.0)
-        scene = scene_of(viewed, plan.size)
-        step = partial(progress, f"as on the {profile.name}: {name}")
-        predictions.append(predict_live(scene, profile, plan.length, step))
-    return Simulation(profile, tuple(predictions))
+        for suffix, run in runs.items():
+            name = redact(viewed.capture.source) + suffix
+            progress(f"opening {name}", 0.0)
+            scene = scene_of(run.model_copy(update={"capture": viewed.capture}), plan.size)
+            step = partial(progress, f"as on the {profile.name}: {name}")
+            found = predict_live(scene, profile, plan.length, step)
+            predictions.append(replace(found, live=replace(found.live, source=name)))
+    return Simulation(profile, tuple(predictions), any(run.detect.kind == "yolo" for run in runs.values()))

@@ -31,6 +31,13 @@ from edge_fer.types import Frame, Image
 
 Times = NDArray[np.float64]
 
+DETECTORS = {
+    "mtcnn": {"kind": "mtcnn", "backend": "auto", "labels": "classifier"},
+    "yolo": {"kind": "yolo", "labels": "classifier"},
+    "yolo-own": {"kind": "yolo", "labels": "own"},
+}
+"""What the settings of the detector are changed to, by the name of what is compared with."""
+
 _INSTALL = "baselines come with pip install '.[lab]' in its checkout"
 
 
@@ -116,7 +123,7 @@ def run_comparison(
 
     Args:
         settings: the runtime's settings.
-        against: names of baselines, or of other models that the runtime may use.
+        against: names of baselines, or of other models or detectors that the runtime may use.
         frames: the frames, each `(height, width, 3)` uint8, BGR.
         fps: frame rate of the source, Hz.
         turns: how often each contender goes through all frames.
@@ -140,25 +147,34 @@ def run_comparison(
 
 
 def find_rivals(settings: Settings, names: Sequence[str], fps: float = 0.0) -> list[Callable[[], Contender]]:
-    """Find what the runtime is compared with, ready to be opened: itself with other models, then baselines.
+    """Find what the runtime is compared with, ready to be opened: itself otherwise, then baselines.
 
     Args:
         settings: the runtime's settings.
-        names: names of models, or of the entry points `edge_fer.baselines`.
+        names: names of models, of `DETECTORS`, or of the entry points `edge_fer.baselines`.
         fps: frame rate of the source, Hz.
 
     Raises:
-        ConfigError: when there is neither of a name, or a library that a baseline needs is missing.
+        ConfigError: when there is none of a name, or a library that a baseline needs is missing.
+        ModelError: when there is no network for a detector.
     """
-    models = ModelStore(settings.models).expression_models if names else {}
-    others = [name for name in names if name in models]
+    store = ModelStore(settings.models) if names else None
+    known = (*DETECTORS, *store.expression_models) if store else ()
+    others = [name for name in names if name in known]
+    rivals = {name: changed(settings, name) for name in others}
+    for one in rivals.values():
+        if store and one.detect.kind == "yolo":
+            store.spec(one.detect.model, "detect")  # at once, not after the others were measured
     return [
-        *(partial(Runtime, _with_model(settings, name), fps, f"edge-fer, {name}") for name in others),
-        *find_baselines([name for name in names if name not in models], models),
+        *(partial(Runtime, one, fps, f"edge-fer, {name}") for name, one in rivals.items()),
+        *find_baselines([name for name in names if name not in known], known),
     ]
 
 
-def _with_model(settings: Settings, name: str) -> Settings:
+def changed(settings: Settings, name: str) -> Settings:
+    """Settings with another detector, one of `DETECTORS`, or another model, by its name."""
+    if name in DETECTORS:
+        return settings.model_copy(update={"detect": settings.detect.model_copy(update=DETECTORS[name])})
     return settings.model_copy(update={"classify": settings.classify.model_copy(update={"model": name})})
 
 
@@ -178,7 +194,7 @@ def find_baselines(names: Sequence[str], models: Iterable[str] = ()) -> list[Cal
     for name in names:
         if name not in known:
             there = ", ".join([*known, *models]) or "none installed"
-            raise ConfigError(f"expected a baseline or a model out of {there}, found `{name}`; {_INSTALL}")
+            raise ConfigError(f"expected a baseline, a detector or a model out of {there}, found `{name}`; {_INSTALL}")
     found = [known[name].load() for name in names]
     for name, baseline in zip(names, found, strict=True):
         missing = [library for library in baseline.needs if find_spec(library) is None]

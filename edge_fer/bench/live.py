@@ -23,6 +23,7 @@ from edge_fer.common.sensors import temperatures
 from edge_fer.common.text import redact
 from edge_fer.errors import SourceError
 from edge_fer.expression import ExpressionModel
+from edge_fer.faces.detectors import Detector
 from edge_fer.pipeline import Pipeline
 from edge_fer.publish import Sink
 from edge_fer.schema import Reading, Record, StageTime
@@ -164,6 +165,7 @@ def run_live(
     monitor: BenchMonitor | None = None,
     model: ExpressionModel | None = None,
     patience_s: float = PATIENCE_S,
+    detector: Detector | None = None,
 ) -> Live:
     """Run the pipeline with a source that has the pace of a camera.
 
@@ -174,6 +176,7 @@ def run_live(
         monitor: times the stages; None: a new one that stretches nothing.
         model: reads expressions, and is closed with the run; None: the one that the settings name.
         patience_s: how much longer than its length the run may take, seconds.
+        detector: finds faces, and is closed with the run; None: the one that the settings name.
 
     Raises:
         SourceError: when the source gives too few frames.
@@ -184,7 +187,7 @@ def run_live(
     watch, stopping, monitor = Watch(scene.opener), threading.Event(), monitor or BenchMonitor()
     probe = Probe(length, monitor, stopping, progress)
     source = redact(paced.capture.source)
-    with Pipeline(paced, [probe], stopping, monitor, model, watch.open) as pipeline:
+    with Pipeline(paced, [probe], stopping, monitor, model, watch.open, detector=detector) as pipeline:
         pipeline.run(duration_s=length.warm_up_s + length.seconds + patience_s)
         memory_mb = peak_rss_mb(os.getpid())
     if (window := probe.window) is None:

@@ -18,10 +18,10 @@ class BenchMonitor(Monitor):
     """Counts and times everything since it was made, or since `forget`.
 
     Args:
-        stretch: every stage except the classification takes this many times its processor time; the stage waits for
-            the rest, without using the processor. Time that other programs take from the processor is not stretched.
-            Each thread waits for itself, so a board is assumed to have a core for each of them, as all known boards
-            do.
+        stretch: every stage except the classification takes this many times its processor time, beside what it spends
+            in `wait`; the stage waits for the rest, without using the processor. Time that other programs take from
+            the processor is not stretched. Each thread waits for itself, so a board is assumed to have a core for
+            each of them, as all known boards do.
         clock: a monotonic clock in seconds.
         work: processor time of the calling thread, seconds.
         sleep: waits for a number of seconds.
@@ -42,20 +42,26 @@ class BenchMonitor(Monitor):
         self.passes: dict[str, int] = defaultdict(int)
         self.seconds: dict[str, float] = defaultdict(float)
         self._adding = threading.Lock()
+        self._waited = threading.local()
         self._stretch, self._now, self._work, self._sleep = stretch, clock, work, sleep
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Time one pass through a stage, stretched; see `Monitor.stage`."""
-        start, worked = self._now(), self._work()
+        start, worked, self._waited.seconds = self._now(), self._work(), 0.0
         with super().stage(name):
             yield
             if name != _ON_ACCELERATOR and self._stretch > 1:
-                due = start + (self._work() - worked) * self._stretch
+                due = start + self._waited.seconds + (self._work() - worked) * self._stretch
                 self._sleep(max(0.0, due - self._now()))
         with self._adding:
             self.passes[name] += 1
             self.seconds[name] += self._now() - start
+
+    def wait(self, seconds: float) -> None:
+        """Wait within a stage for what a slower processor would not have to do, such as an accelerator's answer."""
+        self._sleep(seconds)
+        self._waited.seconds += seconds
 
     def forget(self) -> None:
         """Start anew; see `Monitor.forget`."""

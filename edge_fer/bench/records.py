@@ -217,10 +217,17 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class Simulation:
-    """Predictions for a board, one for each source or crowd."""
+    """Predictions for a board, one for each source or crowd, and detector.
+
+    Attributes:
+        profile: the board.
+        predictions: see above.
+        detector_on_accelerator: whether a detector of these runs on the accelerator.
+    """
 
     profile: Profile
     predictions: tuple[Prediction, ...]
+    detector_on_accelerator: bool = False
 
 
 @dataclass(frozen=True, slots=True)

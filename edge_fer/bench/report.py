@@ -10,6 +10,7 @@ from rich.table import Table
 
 from edge_fer.bench.records import Comparison, Crowd, Growth, Live, Prediction, Report, Simulation
 from edge_fer.bench.reference import Ratio
+from edge_fer.common.machine import SEARCH_SOURCE
 from edge_fer.schema import StageTime
 
 _WIDTH = 160  # characters of a line where there is no terminal
@@ -151,6 +152,8 @@ def _show_simulation(simulation: Simulation, console: Console) -> None:
     profile = simulation.profile
     _say(console, f"PREDICTIONS for {profile.title}; nothing was measured on one")
     _say(console, f"accelerator: {profile.label_ms:g} ms a face: {profile.label_source}")
+    if simulation.detector_on_accelerator:
+        _say(console, f"accelerator: {profile.search_ms:g} ms a search of a picture: {SEARCH_SOURCE}")
     if profile.network_ms:
         _say(console, f"network: {profile.network_ms:g} ms a face: {profile.network_source}")
     _say(console, f"processor: every stage x {profile.stretch:g}: {profile.stretch_source}\n")

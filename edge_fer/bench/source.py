@@ -33,11 +33,13 @@ class Scene:
         settings: the run's settings, with the source.
         opener: opens the source.
         frames_mb: memory of the frames that were decoded before, MB.
+        size: long side that synthetic frames are shrunk to, pixels.
     """
 
     settings: Settings
     opener: Opener = open_source
     frames_mb: float = 0.0
+    size: int = 600
 
 
 def scene_of(settings: Settings, size: int) -> Scene:
@@ -54,10 +56,10 @@ def scene_of(settings: Settings, size: int) -> Scene:
         SourceError: when it cannot be read.
     """
     if not settings.capture.source.startswith(_SYNTHETIC):
-        return Scene(settings)
+        return Scene(settings, size=size)
     images, fps = decode(settings.capture, _DRAWN, size)
     name = settings.capture.source
-    return Scene(settings, lambda *_: Ready(name, images, fps), sum(image.nbytes for image in images) / 1e6)
+    return Scene(settings, lambda *_: Ready(name, images, fps), sum(image.nbytes for image in images) / 1e6, size)
 
 
 def crowd(settings: Settings, faces: int) -> Settings:

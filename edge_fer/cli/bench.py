@@ -38,8 +38,10 @@ Examples:
   edge-fer bench --camera 0 --seconds 60               your camera
   edge-fer bench --camera synthetic:1 --against plain,plain-litert
   edge-fer bench --models my-models --model ensemble --against se_resnet50,lite
+  edge-fer bench --against yolo,yolo-own               detectors, over the same frames
   edge-fer bench --faces 0,1,4,8,16 --plot bench.png   how the time grows with faces
-  edge-fer bench --simulate dev-board --faces 1,4      a board that you do not have
+  edge-fer bench --simulate dev-board --faces 1,4      a board that you do not have, and
+  edge-fer bench --simulate pi4 --against yolo-own     with the detector on its accelerator
   edge-fer bench --simulate two-boards --network-ms 5  one with the camera, one with the accelerator
   edge-fer bench --save before.csv                     keep the figures, and
   edge-fer bench --reference before.csv                compare later ones with them
@@ -87,8 +89,8 @@ def bench(
     against: Annotated[
         str,
         typer.Option(
-            help="Compare with: plain, plain-litert (they need the extra `lab`), or other models, such as the members "
-            "of an ensemble.",
+            help="Compare with: plain, plain-litert (they need the extra `lab`), another detector (mtcnn, yolo, or "
+            "yolo-own, which reads the faces, too), or other models, such as the members of an ensemble.",
             metavar="LIST",
         ),
     ] = "",
@@ -116,8 +118,8 @@ def bench(
     ] = None,
 ) -> None:
     """Measure this machine, or predict another one; the text of `--help` is `HELP`."""
-    if board is not None and (against or save or reference):
-        raise ConfigError("expected --simulate without --against, --save and --reference: predictions are no reference")
+    if board is not None and (save or reference):
+        raise ConfigError("expected --simulate without --save and --reference: predictions are no reference")
     flags = {"capture.source": camera, "detect.min_face": min_face, "classify.model": model}
     settings = load_settings(config, flags={**flags, "models": str(models) if models else None})
     plan = _plan(
@@ -159,10 +161,15 @@ def _plan(
     profile: Profile | None,
 ) -> Plan:
     from edge_fer.bench import Plan
-    from edge_fer.bench.compare import find_rivals
+    from edge_fer.bench.compare import DETECTORS, find_rivals
     from edge_fer.bench.live import Length
 
     find_rivals(settings, against)
+    others = [name for name in against if name not in DETECTORS]
+    if profile is not None and others:
+        raise ConfigError(
+            f"expected detectors ({', '.join(DETECTORS)}) in --against with --simulate, found `{others[0]}`"
+        )
     frames, seconds = length
     return Plan(against, frames, turns, size, _WARM_UP_FRAMES, Length(warm_up_s, seconds), crowds, profile)
 

@@ -25,13 +25,14 @@ def list_models(config: ConfigFile = None, models: ModelFolder = None) -> None:
 
 @app.command("verify")
 def verify_models(config: ConfigFile = None, models: ModelFolder = None) -> None:
-    """Compare the file of every network with the hash in the manifest, and every classifier with its entry.
+    """Compare the file of every network with the hash in the manifest, and what reads or finds faces with its entry.
 
-    Each classifier is opened on the processor and reads two test pictures; each ensemble is opened with its members.
+    Each of these is opened on the processor and reads two test pictures; each ensemble is opened with its members.
 
     Example: edge-fer models verify
     """
     from edge_fer.expression.verify import verify_expression_model
+    from edge_fer.faces.detectors.yolov3_tiny.verify import verify_detector
 
     store = _store(config, models)
     failures = []
@@ -41,6 +42,8 @@ def verify_models(config: ConfigFile = None, models: ModelFolder = None) -> None
             store.check_card(spec)
             if name in store.expression_models:
                 verify_expression_model(store, name)
+            elif spec.task == "detect":
+                verify_detector(store, name)
             say(f"{name:16} ok  {', '.join(sizes) or spec.summary}")
         except (ModelError, BackendError) as error:
             say(f"{name:16} {error}")

@@ -37,6 +37,13 @@ def run(
     min_face: Annotated[
         int | None, typer.Option(help="Side of the smallest face to find, pixels of the picture that is searched.")
     ] = None,
+    detector: Annotated[
+        str | None,
+        typer.Option(
+            help="Kind of detector: mtcnn, or yolo (one pass); where it runs: `detect.backend`.",
+            autocompletion=choice_completer("detect", "kind"),
+        ),
+    ] = None,
     backend: Annotated[
         str | None,
         typer.Option(
@@ -92,6 +99,7 @@ def run(
         "capture.realtime": realtime,
         "enhance.clahe": clahe,
         "detect.min_face": min_face,
+        "detect.kind": detector,
         "classify.backend": backend,
         "classify.model": model,
         "publish.record": f"{record}/" if record and Path(record).is_dir() else record,

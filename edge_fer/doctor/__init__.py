@@ -13,6 +13,7 @@ from functools import partial
 from edge_fer.doctor.accelerator import check_accelerator
 from edge_fer.doctor.box import check_box
 from edge_fer.doctor.cameras import check_cameras
+from edge_fer.doctor.detector import check_detector
 from edge_fer.doctor.finding import LEVELS, Finding
 from edge_fer.doctor.host import Host
 from edge_fer.doctor.library import check_library
@@ -27,13 +28,14 @@ def examine(host: Host, settings: Settings | None = None) -> tuple[Finding, ...]
 
     Args:
         host: the machine.
-        settings: the folder of networks, and other computers; None: the defaults.
+        settings: the folder of networks, the detector, and other computers; None: the defaults.
     """
     settings = settings or Settings()
     store, broken = open_store(settings.models)
     checks: dict[str, Callable[[], Iterable[Finding]]] = {
         "software": partial(check_software, host),
         "accelerator": partial(check_accelerator, host, store),
+        "detector": partial(check_detector, host, settings, store),
         "library": partial(check_library, host, store),
         "remote": partial(check_remote, settings.classify, store),
         "serve": partial(check_serving, settings.serve),

@@ -8,6 +8,7 @@ from pathlib import Path
 from edge_fer.doctor.finding import Finding, fail, ok
 from edge_fer.errors import BackendError, ModelError
 from edge_fer.expression.verify import verify_expression_model
+from edge_fer.faces.detectors.yolov3_tiny.verify import verify_detector
 from edge_fer.inference.model_store import ModelStore
 
 
@@ -20,7 +21,7 @@ def open_store(folder: Path | None) -> tuple[ModelStore | None, tuple[Finding, .
 
 
 def check_networks(store: ModelStore) -> Iterator[Finding]:
-    """Compare every file with its hash, and every classifier with its manifest entry."""
+    """Compare every file with its hash, and every classifier and detector with its manifest entry."""
     failures = []
     for name, spec in store.specs.items():
         try:
@@ -28,6 +29,8 @@ def check_networks(store: ModelStore) -> Iterator[Finding]:
                 store.read(file)
             if name in store.expression_models:
                 verify_expression_model(store, name)
+            elif spec.task == "detect":
+                verify_detector(store, name)
         except (ModelError, BackendError) as error:
             failures.append(_broken(error))
     yield from failures or (ok(f"{len(store.specs)} networks match their hashes, in {store.folder}"),)

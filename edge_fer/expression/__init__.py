@@ -1,7 +1,8 @@
 """From a face that was cut out to an expression: models, and the scheduler that has them read faces.
 
-A model is whatever implements `ExpressionModel`: one network (`classifier.py`), or devices with a CPU behind them
-(`failover.py`). `open_model.py` opens the one that the settings name.
+A model is whatever implements `ExpressionModel`: one network (`classifier.py`), devices with a CPU behind them
+(`failover.py`), or what the detector reads itself (`detected.py`). `open_model.py` opens the one that the settings
+name.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from edge_fer.types import AlignedFace
 
 if TYPE_CHECKING:
     from edge_fer.inference.manifest_parts import CropSpec
-    from edge_fer.inference.supervised import SupervisedBackend
+    from edge_fer.inference.supervised import SupervisedDevice
     from edge_fer.types import Expression, Origin
 
 
@@ -35,7 +36,7 @@ class ExpressionModel(Closeable):
     colour: bool = False
     crop: CropSpec
     parallel: int = 1
-    devices: tuple[SupervisedBackend, ...] = ()
+    devices: tuple[SupervisedDevice, ...] = ()
 
     @property
     @abstractmethod
@@ -52,6 +53,10 @@ class ExpressionModel(Closeable):
         Raises:
             BackendError: when the device fails, or what the network gives cannot be read.
         """
+
+    def can_read(self, face: AlignedFace) -> bool:
+        """Whether there is anything to read of a face in this frame; if not, its last classification stands."""
+        return True
 
     @property
     def blank_face(self) -> AlignedFace:

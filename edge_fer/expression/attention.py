@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from edge_fer.common.text import first_line
 from edge_fer.errors import ModelError
-from edge_fer.expression.outputs import softmax
+from edge_fer.inference.label_probabilities import softmax
 from edge_fer.inference.manifest_aggregate import AggregateSpec
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.inference.npz import unpacked

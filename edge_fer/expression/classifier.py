@@ -14,11 +14,12 @@ from edge_fer.expression import ExpressionModel
 from edge_fer.expression.feature_branch import FeatureBranch, open_branch
 from edge_fer.expression.golden_faces import golden_faces
 from edge_fer.expression.outputs import FeaturesOutput, LabelOutput
-from edge_fer.expression.preprocessing import CropSampler, Preprocessor, crop_tensor
+from edge_fer.expression.preprocessing import CropSampler, crop_tensor
 from edge_fer.expression.region import RegionFinder, corners_of, cut_out
 from edge_fer.inference import Backend, TensorSpec, open_backend
 from edge_fer.inference.manifest import ClassifierSpec
 from edge_fer.inference.model_store import ModelStore
+from edge_fer.inference.preprocessor import Preprocessor
 from edge_fer.settings import ClassifySettings
 from edge_fer.types import AlignedFace, Expression, Image, Origin, Quadrilateral
 

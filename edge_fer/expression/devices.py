@@ -1,8 +1,8 @@
-"""Devices that may fail, each behind its supervisor: Edge TPUs of this computer, and the device of another one."""
+"""What the devices that read faces have to read as the CPU does; and the device of another computer."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from edge_fer.common.backoff import Backoff
 from edge_fer.common.secret_file import read_token
@@ -12,23 +12,15 @@ from edge_fer.expression.classifier import Classifier
 from edge_fer.expression.failover import agree
 from edge_fer.expression.feature_branch import FeatureBranch
 from edge_fer.expression.preprocessing import crop_tensor
-from edge_fer.inference import Backend, TensorSpec
-from edge_fer.inference.edgetpu.backend import CompiledModel, EdgeTpuBackend, EdgeTpuOptions
-from edge_fer.inference.edgetpu.devices import Tpu, device_number
-from edge_fer.inference.edgetpu.recovery import RecoveryPolicy, usb_steps
+from edge_fer.inference import Backend
 from edge_fer.inference.manifest import ClassifierSpec
 from edge_fer.inference.remote.backend import RemoteBackend, RemoteOptions
 from edge_fer.inference.remote.connection import Server
 from edge_fer.inference.remote.reconnecting import Reconnecting
 from edge_fer.inference.supervised import SupervisedBackend
+from edge_fer.inference.supervised_tpu import Check
 from edge_fer.settings import ClassifySettings
 from edge_fer.types import AlignedFace
-
-Check = Callable[[Backend], None]
-"""Raises BackendError when a device's answers are wrong."""
-
-Specs = tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]
-"""What a device takes, and what it gives."""
 
 
 def golden_check(
@@ -50,35 +42,6 @@ def golden_check(
             raise BackendError(f"expected {backend.name} to read the golden faces as the CPU does, found other answers")
 
     return check
-
-
-def supervise_tpu(
-    tpu: Tpu, settings: ClassifySettings, compiled: CompiledModel, specs: Specs, check: Check
-) -> SupervisedBackend:
-    """Open one Edge TPU behind its supervisor.
-
-    Args:
-        tpu: the device.
-        settings: of the classifier.
-        compiled: its network.
-        specs: its inputs and its outputs.
-        check: raises BackendError when the device's answers are wrong.
-    """
-    options = EdgeTpuOptions(
-        settings.edgetpu_library, settings.performance, settings.deadline_ms / 1e3, settings.start_deadline_s
-    )
-    usb = usb_steps(tpu.path, settings.dev, settings.usb_helper, power=settings.usb_power)
-    steps = usb if tpu.kind == "usb" else ()
-    policy = RecoveryPolicy(steps, Backoff(settings.retry_s, settings.retry_max_s), settings.park_s, settings.steady_s)
-    return SupervisedBackend(
-        f"edgetpu:{tpu.name}",
-        *specs,
-        connect=lambda cancelled: EdgeTpuBackend(tpu, compiled, options, cancelled),
-        check=check,
-        policy=policy,
-        presence=lambda: device_number(tpu.path),
-        idle_s=settings.idle_s,
-    )
 
 
 def supervise_remote(

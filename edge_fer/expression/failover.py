@@ -21,7 +21,7 @@ from edge_fer.errors import BackendError
 from edge_fer.expression import ExpressionModel
 from edge_fer.expression.classifier import Classifier
 from edge_fer.expression.preprocessing import fit
-from edge_fer.inference.supervised import SupervisedBackend
+from edge_fer.inference.supervised import SupervisedDevice
 from edge_fer.types import AlignedFace, Expression, Origin
 
 _log = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ class Failover(ExpressionModel):
 
     def __init__(
         self,
-        readers: Sequence[tuple[Classifier, SupervisedBackend]],
+        readers: Sequence[tuple[Classifier, SupervisedDevice]],
         fallback: Classifier,
         check_every: int,
         tolerance: float,
@@ -88,7 +88,7 @@ class Failover(ExpressionModel):
         self._held.close()
 
     @contextmanager
-    def _lease(self) -> Iterator[tuple[Classifier, SupervisedBackend] | str]:
+    def _lease(self) -> Iterator[tuple[Classifier, SupervisedDevice] | str]:
         """A device in service for one face, waiting for one that is busy; while there is none, why."""
         with self._changed:
             while True:

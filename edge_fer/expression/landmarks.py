@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from edge_fer.common.closeable import Closeable
 from edge_fer.errors import BackendError, ModelError
 from edge_fer.expression.face_features import LANDMARK_FEATURES, LANDMARKS, SIDE
-from edge_fer.expression.preprocessing import Preprocessor
 from edge_fer.inference import Backend, open_backend
 from edge_fer.inference.manifest import LandmarksSpec
 from edge_fer.inference.model_store import ModelStore
+from edge_fer.inference.preprocessor import Preprocessor
 from edge_fer.inference.quantization import dequantize
 from edge_fer.types import Image
 

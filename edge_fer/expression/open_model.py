@@ -11,7 +11,7 @@ from edge_fer.common.closeable import Closeable
 from edge_fer.errors import BackendError, ModelError
 from edge_fer.expression import ExpressionModel
 from edge_fer.expression.classifier import Classifier, open_classifier, open_network
-from edge_fer.expression.devices import Check, golden_check, server_of, supervise_remote, supervise_tpu
+from edge_fer.expression.devices import golden_check, server_of, supervise_remote
 from edge_fer.expression.ensemble import Ensemble
 from edge_fer.expression.failover import Failover
 from edge_fer.expression.feature_branch import open_branch
@@ -21,7 +21,9 @@ from edge_fer.inference.edgetpu.devices import Tpu, list_tpus
 from edge_fer.inference.manifest import ClassifierSpec, EnsembleSpec
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.inference.remote.connection import Server
-from edge_fer.inference.supervised import SupervisedBackend
+from edge_fer.inference.shared_tpu import SharedTpu
+from edge_fer.inference.supervised import SupervisedDevice
+from edge_fer.inference.supervised_tpu import Check, Job, supervise_tpu
 from edge_fer.settings import ClassifySettings
 from edge_fer.types import AlignedFace, Origin
 
@@ -33,6 +35,7 @@ def open_expression_model(
     store: ModelStore,
     cancelled: Callable[[], bool] = lambda: False,
     is_hot: Callable[[], bool] = lambda: False,
+    detector_tpu: SharedTpu | None = None,
 ) -> ExpressionModel:
     """Open the devices that the settings name, with whatever brings them back.
 
@@ -45,6 +48,7 @@ def open_expression_model(
         store: the folder of networks.
         cancelled: asked while devices are opened; when true, nothing is waited for.
         is_hot: asked before each face whether an ensemble should spare the machine.
+        detector_tpu: the Edge TPU that the detector uses; faces are read on it, too, where there is no other one.
 
     Raises:
         ModelError: when a model is missing, corrupt or no classifier of this runtime.
@@ -58,9 +62,10 @@ def open_expression_model(
     tpus = list_tpus(settings.sysfs) if device in {"auto", "edgetpu"} else ()
     if device == "edgetpu":
         tpus = find_tpus(which, tpus)
+    tpus = tuple(tpu for tpu in tpus if detector_tpu is None or tpu != detector_tpu.tpu) or tpus
     if isinstance(spec, EnsembleSpec):
-        return _open_ensemble(settings, store, spec, tpus, cancelled, is_hot)
-    return _open_on(settings, store, tpus, cancelled)
+        return _open_ensemble(settings, store, spec, tpus, cancelled, is_hot, detector_tpu)
+    return _open_on(settings, store, tpus, cancelled, detector_tpu)
 
 
 def _open_ensemble(
@@ -70,6 +75,7 @@ def _open_ensemble(
     tpus: Sequence[Tpu],
     cancelled: Callable[[], bool],
     is_hot: Callable[[], bool],
+    detector_tpu: SharedTpu | None,
 ) -> Ensemble:
     """Open every member, on Edge TPUs of its own as far as they go round, and else on the CPU."""
     shares = share_out(tpus, spec, store)
@@ -83,7 +89,7 @@ def _open_ensemble(
                 why = "it was not compiled" if member.name not in shares else "there are fewer Edge TPUs than members"
                 _log.warning("`%s` of `%s` is read on the CPU: %s", member.name, settings.model, why)
             one = settings.model_copy(update=changes)
-            models.append(stack.enter_context(_open_on(one, store, share, cancelled)))
+            models.append(stack.enter_context(_open_on(one, store, share, cancelled, detector_tpu)))
         ensemble = Ensemble(settings.model, spec, models, is_hot)
         stack.pop_all()
     return ensemble
@@ -103,7 +109,11 @@ def share_out(tpus: Sequence[Tpu], spec: EnsembleSpec, store: ModelStore) -> dic
 
 
 def _open_on(
-    settings: ClassifySettings, store: ModelStore, tpus: Sequence[Tpu], cancelled: Callable[[], bool]
+    settings: ClassifySettings,
+    store: ModelStore,
+    tpus: Sequence[Tpu],
+    cancelled: Callable[[], bool],
+    detector_tpu: SharedTpu | None = None,
 ) -> ExpressionModel:
     """Open one classifier on the computer that the settings name, on Edge TPUs, or on this computer's CPU."""
     server = server_of(settings)
@@ -120,8 +130,11 @@ def _open_on(
         _log.warning("there is an Edge TPU, but faces are read on the CPU: %s", error)
         return _open_on_cpu(settings, store, settings.fallback_model or settings.model, str(error))
 
-    def supervise(tpu: Tpu, twin: Classifier, check: Check) -> SupervisedBackend:
-        return supervise_tpu(tpu, settings, compiled, (twin.inputs, twin.outputs), check)
+    def supervise(tpu: Tpu, twin: Classifier, check: Check) -> SupervisedDevice:
+        job = Job(compiled, (twin.inputs, twin.outputs), check)
+        if detector_tpu is not None and tpu == detector_tpu.tpu:
+            return detector_tpu.join(job)
+        return supervise_tpu(tpu, settings, [job])
 
     openers = [partial(supervise, tpu) for tpu in tpus]
     failover = _open_failover(settings, store, openers, golden_faces, cancelled, held=(compiled,))
@@ -146,7 +159,7 @@ def _open_remote(
             "between them, for the CPU; choose `classify.backend: cpu`"
         )
 
-    def supervise(twin: Classifier, check: Check) -> SupervisedBackend:
+    def supervise(twin: Classifier, check: Check) -> SupervisedDevice:
         return supervise_remote(server, settings, spec, twin, check)
 
     failover = _open_failover(settings, store, [supervise], sampled_golden_faces, cancelled)
@@ -163,7 +176,7 @@ def _tell_replacement(origin: Origin) -> None:
 def _open_failover(
     settings: ClassifySettings,
     store: ModelStore,
-    openers: Sequence[Callable[[Classifier, Check], SupervisedBackend]],
+    openers: Sequence[Callable[[Classifier, Check], SupervisedDevice]],
     golden: Callable[[ClassifierSpec], Sequence[AlignedFace]],
     cancelled: Callable[[], bool],
     held: Sequence[Closeable] = (),

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from edge_fer.errors import BackendError, ModelError
 from edge_fer.expression.feature_branch import FeatureBranch
 from edge_fer.inference import TensorSpec
+from edge_fer.inference.label_probabilities import LabelProbabilities
 from edge_fer.inference.manifest import ClassifierSpec
 from edge_fer.inference.manifest_parts import FurtherOutput
 from edge_fer.inference.quantization import dequantize
-from edge_fer.types import LABELS, Image
+from edge_fer.types import Image
 
 _SUM_TOLERANCE = 0.1
 """How far the sum of probabilities may be from 1: rounding to int8 adds up over the labels."""
@@ -41,13 +42,11 @@ class LabelOutput:
         self, model: str, spec: ClassifierSpec, outputs: Sequence[TensorSpec], branch: FeatureBranch | None = None
     ) -> None:
         assert (branch is None) == (spec.branch is None)
-        self._model, self._temperature, self._branch = model, spec.temperature, branch
+        self._model, self._branch = model, branch
         self._place = find_outputs(model, spec, outputs)["features" if branch else "labels"]
         self._tensor = outputs[self._place]
         self._are_probabilities = spec.output == "probabilities"
-        targets = spec.targets
-        self._kept = [place for place, target in enumerate(targets) if target is not None]
-        self._merge = np.array([[float(targets[place] == label) for label in LABELS] for place in self._kept])
+        self._calibrated = LabelProbabilities(spec.targets, spec.temperature)
 
     def values(self, answers: Sequence[NDArray[Any]], face: Image) -> NDArray[np.float64]:
         """What the network gives for its own labels.
@@ -100,18 +99,14 @@ class LabelOutput:
             )
 
     def probabilities(self, values: NDArray[np.float64]) -> tuple[float, ...]:
-        """Probabilities over the seven expressions, each 0..1, summing to 1.
-
-        Labels that the manifest leaves out are left out before the softmax, which scales the others to a sum of 1;
-        those that it makes the same expression are added up after it.
+        """Probabilities over the seven expressions; see `LabelProbabilities`.
 
         Args:
             values: `(labels,)`, from `values`.
         """
         if self._are_probabilities:
             values = np.log(np.maximum(values, np.finfo(np.float64).tiny))
-        kept = softmax(values[self._kept] / self._temperature)
-        return tuple((kept @ self._merge).tolist())
+        return self._calibrated.of_logits(values)
 
 
 class FeaturesOutput:
@@ -186,9 +181,3 @@ def _fits(tensor: TensorSpec, output: FurtherOutput) -> bool:
 def are_probabilities(values: NDArray[np.float64], tolerance: float) -> bool:
     """Whether values are all 0..1 and sum to 1, within a tolerance."""
     return bool(values.min() >= -tolerance and abs(values.sum() - 1) <= tolerance)
-
-
-def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Probabilities of logits `(n,)`; they sum to 1."""
-    powers = np.exp(logits - logits.max())
-    return np.asarray(powers / powers.sum())

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from edge_fer.common.closeable import Closeable
 from edge_fer.errors import BackendError, ModelError
-from edge_fer.expression.preprocessing import Preprocessor
 from edge_fer.inference import Backend
 from edge_fer.inference.picture_spec import InputSpec
+from edge_fer.inference.preprocessor import Preprocessor
 from edge_fer.inference.quantization import dequantize
 from edge_fer.types import Image, Point, Quadrilateral
 

@@ -107,6 +107,8 @@ class ClassificationScheduler:
     def offer(self, faces: Sequence[AlignedFace]) -> None:
         """Hand in the faces of a frame; faces that are out of view for the moment keep their classification.
 
+        A face of which the model has nothing to read in this frame keeps it, too, and what is still to be classified.
+
         Raises:
             EdgeFerError: the error that a thread failed with.
         """
@@ -115,6 +117,9 @@ class ClassificationScheduler:
             self._raise_error()
             for face, thumbnail in zip(faces, thumbnails, strict=True):
                 known = self._faces.get(face.track.id)
+                if not self._model.can_read(face):
+                    self._faces.setdefault(face.track.id, _Face(face, False, thumbnail))
+                    continue
                 last, last_thumbnail = (known.last, known.last_thumbnail) if known else (None, None)
                 self._faces[face.track.id] = _Face(face, True, thumbnail, last, last_thumbnail)
             self._changed.notify_all()
@@ -203,7 +208,8 @@ class ClassificationScheduler:
     def _classify(self, face: AlignedFace) -> Classification:
         with self._stage("classify"), self.deadline.within(self._patience_s):
             expression = self._model.classify(face)
-        return Classification(expression, face.captured_ns, face.scene_ns, face.quality)
+        age_ns = expression.age_ns
+        return Classification(expression, face.captured_ns - age_ns, face.scene_ns - age_ns, face.quality)
 
     def _rest(self, seconds: float) -> None:
         with self._changed:

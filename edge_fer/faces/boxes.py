@@ -82,6 +82,26 @@ def suppress(boxes: Boxes, scores: NDArray[np.float32], threshold: float, over: 
     return order[stays]
 
 
+def suppress_greedily(boxes: Boxes, scores: NDArray[np.float32], threshold: float) -> NDArray[np.intp]:
+    """Greedy non-maximum suppression: a box that is removed removes no others.
+
+    Args:
+        boxes: `(n, 4)` float32, pixels; a few hundred at most: all are compared with each other.
+        scores: `(n,)` float32; of equal scores the first has the highest rank.
+        threshold: the overlap (IoU) above which the lower ranked box is removed, 0..1.
+
+    Returns:
+        `(k,)` int, the indices of the boxes that stay, best score first.
+    """
+    order = np.argsort(-scores, kind="stable")
+    overlaps = overlap(boxes[order], boxes[order])
+    stays = np.ones(len(order), dtype=bool)
+    for rank, too_close in enumerate(overlaps > threshold):
+        if stays[rank]:
+            stays[rank + 1 :] &= ~too_close[rank + 1 :]
+    return order[stays]
+
+
 def clip(boxes: Boxes, width: int, height: int) -> Boxes:
     """Move every side of boxes into the picture; whole coordinates are the centres of pixels.
 

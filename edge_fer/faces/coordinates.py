@@ -5,28 +5,36 @@ Whole coordinates are the centres of pixels (OpenCV's convention).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import repeat
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_fer.faces.boxes import Boxes, corners_of
-from edge_fer.types import Box, Face, Image, Landmarks, Point
+from edge_fer.types import Box, Expression, Face, Image, Landmarks, Point
 
 
-def to_faces(boxes: Boxes, scores: NDArray[np.floating], landmarks: NDArray[np.float32]) -> tuple[Face, ...]:
+def to_faces(
+    boxes: Boxes,
+    scores: NDArray[np.floating],
+    landmarks: NDArray[np.float32],
+    expressions: Iterable[Expression | None] = repeat(None),
+) -> tuple[Face, ...]:
     """Records from arrays.
 
     Args:
         boxes: `(n, 4)` float32: left, top, right and bottom side, pixels.
         scores: `(n,)` float, 0..1.
         landmarks: `(n, 5, 2)` float32: x and y of each, in the order of `Landmarks`, pixels.
+        expressions: what each shows, n or more.
     """
+    rows = zip(boxes.tolist(), scores.tolist(), landmarks.tolist(), strict=True)
     return tuple(
-        Face(Box(left, top, right - left, bottom - top), score, Landmarks(*(Point(x, y) for x, y in points)))
-        for (left, top, right, bottom), score, points in zip(
-            boxes.tolist(), scores.tolist(), landmarks.tolist(), strict=True
+        Face(
+            Box(left, top, right - left, bottom - top), score, Landmarks(*(Point(x, y) for x, y in points)), expression
         )
+        for ((left, top, right, bottom), score, points), expression in zip(rows, expressions, strict=False)
     )
 
 
@@ -44,7 +52,7 @@ def scale_faces(faces: Sequence[Face], small: Image, image: Image) -> tuple[Face
         return (points + 0.5) * ratio - 0.5
 
     corners = scale(corners_of([face.box for face in faces]).reshape(-1, 2, 2)).reshape(-1, 4)
-    return to_faces(corners, _scores(faces), scale(_landmarks(faces)))
+    return to_faces(corners, _scores(faces), scale(_landmarks(faces)), _expressions(faces))
 
 
 def turn_faces(faces: Sequence[Face], transform: NDArray[np.float64]) -> tuple[Face, ...]:
@@ -61,11 +69,16 @@ def turn_faces(faces: Sequence[Face], transform: NDArray[np.float64]) -> tuple[F
     corners = corners_of([face.box for face in faces])
     middles = turn(np.asarray((corners[:, :2] + corners[:, 2:]) / 2, np.float32))
     halves = (corners[:, 2:] - corners[:, :2]) / 2
-    return to_faces(np.hstack([middles - halves, middles + halves]), _scores(faces), turn(_landmarks(faces)))
+    turned: Boxes = np.hstack([middles - halves, middles + halves])
+    return to_faces(turned, _scores(faces), turn(_landmarks(faces)), _expressions(faces))
 
 
 def _scores(faces: Sequence[Face]) -> NDArray[np.float64]:
     return np.array([face.score for face in faces])
+
+
+def _expressions(faces: Sequence[Face]) -> list[Expression | None]:
+    return [face.expression for face in faces]
 
 
 def _landmarks(faces: Sequence[Face]) -> NDArray[np.float32]:

@@ -16,6 +16,8 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, wait
 from contextlib import AbstractContextManager, ExitStack, closing
+from dataclasses import replace
+from typing import NamedTuple
 
 from edge_fer.common.closeable import Closeable
 from edge_fer.common.deadline import Deadline
@@ -25,8 +27,9 @@ from edge_fer.faces.detectors import Detector, Follower, open_detector, open_fol
 from edge_fer.faces.keyframes import Keyframes, SearchReason
 from edge_fer.faces.tracker import Tracker
 from edge_fer.inference.model_store import ModelStore
+from edge_fer.inference.shared_tpu import SharedTpu
 from edge_fer.settings import Settings
-from edge_fer.types import Box, Face, Image, Track
+from edge_fer.types import Box, Expression, Face, Image, Origin, Track
 
 SEARCH_S = 60.0
 """A search that takes longer is stuck; on the slowest known board one takes seconds."""
@@ -38,20 +41,28 @@ Stage = Callable[[str], AbstractContextManager[None]]
 """Times what runs within it, by the name of the stage; see `Monitor.stage`."""
 
 
-def open_finder(settings: Settings, store: ModelStore, stage: Stage) -> Finder:
+def open_finder(
+    settings: Settings,
+    store: ModelStore,
+    stage: Stage,
+    tpu: SharedTpu | None = None,
+    detector: Detector | None = None,
+) -> Finder:
     """Open the detector and the follower that the settings name.
 
     Args:
         settings: the run's settings.
         store: the folder of networks.
         stage: times each stage.
+        tpu: the Edge TPU that the detector uses; None: it uses none.
+        detector: in the place of the one that the settings name; None: that one.
 
     Raises:
         ModelError: when a network is missing or corrupt.
         BackendError: when the CPU cannot run one.
     """
     with ExitStack() as stack:
-        detector = stack.enter_context(closing(open_detector(settings.detect, store)))
+        detector = stack.enter_context(closing(detector or open_detector(settings.detect, store, tpu)))
         follower = open_follower(settings.detect, settings.track, store) if settings.keyframe.enabled else None
         stack.pop_all()
     return Finder(settings, detector, follower, stage)
@@ -75,6 +86,8 @@ class Finder(Closeable):
 
     Attributes:
         deadline: the deadline of the search that is running.
+        devices: the supervised devices that the detector runs on.
+        wait_until_opened: see `Detector.wait_until_opened`.
     """
 
     def __init__(
@@ -93,7 +106,8 @@ class Finder(Closeable):
         self.deadline = Deadline()
         self._keyframes = Keyframes(settings.keyframe)
         self._tracker = Tracker(settings.track)
-        self._search: Future[tuple[Face, ...]] | None = None
+        self.devices, self.wait_until_opened = detector.devices, detector.wait_until_opened
+        self._search: _Search | None = None
         self._search_is_due = False
 
     def find(
@@ -130,7 +144,7 @@ class Finder(Closeable):
             with self._stage("follow"):
                 followed = self._follower.follow(view.image, expected)
             if live and reason != "cut":
-                found = self._search_beside(self._follower, view.image, is_due=reason is not None)
+                found = self._search_beside(self._follower, view.image, scene_ns, is_due=reason is not None)
             else:
                 found = self._search_now(view.image) if reason is not None else None
         with self._stage("track"):
@@ -155,30 +169,35 @@ class Finder(Closeable):
     def _search_now(self, image: Image) -> tuple[Face, ...]:
         """Search a picture. A search that is still running is of another scene, but it uses the same networks."""
         if self._search is not None:
-            self._search.result()
+            self._search.faces.result()
         self._search, self._search_is_due = None, False
         return self._detect(image)
 
-    def _search_beside(self, follower: Follower, image: Image, *, is_due: bool) -> tuple[Face, ...] | None:
+    def _search_beside(
+        self, follower: Follower, image: Image, scene_ns: int, *, is_due: bool
+    ) -> tuple[Face, ...] | None:
         """The faces that the search of an earlier picture found, followed into this one.
 
         Args:
             follower: finds them in this picture.
             image: `(height, width, 3)` uint8, BGR; it is searched next if a search is due and none is running.
+            scene_ns: time of the picture in the scene, nanoseconds.
             is_due: whether this picture should be searched.
 
         Returns:
             None while no search has ended.
         """
         found = None
-        if self._search is not None and self._search.done():
-            earlier = dict(enumerate(face.box for face in self._search.result()))
+        if self._search is not None and self._search.faces.done():
+            earlier = dict(enumerate(self._search.faces.result()))
             with self._stage("follow"):
-                found = tuple(follower.follow(image, earlier).values())
+                followed = follower.follow(image, {key: face.box for key, face in earlier.items()})
+            age_ns = scene_ns - self._search.scene_ns
+            found = tuple(replace(face, expression=_aged(earlier[key], age_ns)) for key, face in followed.items())
             self._search = None
         self._search_is_due |= is_due
         if self._search_is_due and self._search is None:
-            self._search, self._search_is_due = self._begin_search(image), False
+            self._search, self._search_is_due = _Search(self._begin_search(image), scene_ns), False
         return found
 
     def _begin_search(self, image: Image) -> Future[tuple[Face, ...]]:
@@ -192,6 +211,16 @@ class Finder(Closeable):
 
         self._run_beside(run)
         return search
+
+    @property
+    def origin(self) -> Origin:
+        """What made the last search that has ended, and why it was not what should, if so; from any thread."""
+        return self._detector.origin
+
+    @property
+    def reason(self) -> str | None:
+        """Why the device that should make the next search does not; None when it does; from any thread."""
+        return self._detector.reason
 
     @property
     def ids(self) -> frozenset[int]:
@@ -209,14 +238,31 @@ class Finder(Closeable):
             BackendError: when that search does not end in time; it keeps the networks.
         """
         if self._search is not None:
-            wait([self._search], self._stop_s)
-            if not self._search.done():
+            wait([self._search.faces], self._stop_s)
+            if not self._search.faces.done():
                 raise BackendError(
                     f"expected a search to end within {self._stop_s:g} s, found it stuck; restart the box"
                 )
         self._detector.close()
         if self._follower is not None:
             self._follower.close()
+
+
+class _Search(NamedTuple):
+    """A search beside the frames.
+
+    Attributes:
+        faces: what it finds.
+        scene_ns: time of its picture in the scene, nanoseconds.
+    """
+
+    faces: Future[tuple[Face, ...]]
+    scene_ns: int
+
+
+def _aged(face: Face, age_ns: int) -> Expression | None:
+    """What a face showed in an earlier picture, if that is known."""
+    return None if face.expression is None else replace(face.expression, age_ns=age_ns)
 
 
 def _to_frame(tracks: tuple[Track, ...], view: SearchView, frame: Image) -> tuple[Track, ...]:

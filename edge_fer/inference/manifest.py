@@ -18,65 +18,32 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from typing_extensions import Self
 
 from edge_fer.inference.manifest_aggregate import AggregateSpec
+from edge_fer.inference.manifest_detect import DetectorSpec
+from edge_fer.inference.manifest_labels import LabelMap, check_label_map, check_labels, targets_of
 from edge_fer.inference.manifest_parts import (
     Accuracy,
     BranchSpec,
     CropSpec,
-    EdgeTpuFile,
     EntrySpec,
     FailoverSpec,
-    FileName,
     FurtherOutput,
     ModelFile,
+    NetworkSpec,
     Record,
     RegionSpec,
-    Sha256,
     ValenceArousal,
 )
 from edge_fer.inference.picture_spec import InputSpec, MtcnnInput
-from edge_fer.types import LABELS, Label
 
 MtcnnTask = Literal["propose", "refine", "output"]
-NetworkTask = Literal["classify", "landmarks"] | MtcnnTask
-"""What a network is for: reading expressions, 68 landmarks for that, or one of MTCNN's three stages."""
+NetworkTask = Literal["classify", "detect", "landmarks"] | MtcnnTask
+"""What a network is for: reading expressions, finding faces and reading them in one pass, 68 landmarks, or one of
+MTCNN's three stages."""
 
 Task = NetworkTask | Literal["aggregate", "ensemble"]
 """What an entry is for."""
 
 _SUM_TOLERANCE = 1e-3  # of the weights of an ensemble: they are rounded
-
-
-class NetworkSpec(EntrySpec):
-    """An entry with a network of its own.
-
-    Attributes:
-        file: the network's file beside the manifest: .tflite, or .onnx for the CPU.
-        sha256: the file's hash.
-        edgetpu: the same network compiled for the Edge TPU; None where it was not.
-        quantization: `int8` (input, output and everything between) or `float32`; the file decides, this tells people.
-    """
-
-    file: FileName
-    sha256: Sha256
-    edgetpu: EdgeTpuFile | None = None
-    quantization: Literal["int8", "float32"]
-
-    @property
-    def files(self) -> tuple[ModelFile, ...]:
-        """The network, and what was compiled of it."""
-        compiled = (self.edgetpu,) if self.edgetpu else ()
-        return (ModelFile(file=self.file, sha256=self.sha256), *compiled)
-
-    @property
-    def hashes(self) -> frozenset[str]:
-        """The hashes of the files that decide what it gives: of all but what was compiled of them."""
-        compiled = {self.edgetpu.sha256} if self.edgetpu else set()
-        return frozenset(file.sha256 for file in self.files) - compiled
-
-    @property
-    def summary(self) -> str:
-        """Arithmetic and file."""
-        return f"{self.quantization:8} {self.file}"
 
 
 class ClassifierSpec(NetworkSpec):
@@ -105,7 +72,7 @@ class ClassifierSpec(NetworkSpec):
     input: InputSpec
     output: Literal["logits", "probabilities"] = "logits"
     labels: tuple[str, ...]
-    label_map: dict[str, Label | None] = Field(default_factory=dict, validate_default=True)
+    label_map: LabelMap = Field(default_factory=dict, validate_default=True)
     features: FurtherOutput | None = None
     valence_arousal: ValenceArousal | None = None
     region: RegionSpec | None = None
@@ -116,32 +83,8 @@ class ClassifierSpec(NetworkSpec):
     failover: FailoverSpec = FailoverSpec()
     accuracy: Accuracy | None = None
 
-    @field_validator("labels")
-    @classmethod
-    def _differ(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
-        twice = {label for label in labels if labels.count(label) > 1}
-        if twice:
-            raise ValueError(f"expected every label once, found {', '.join(sorted(twice))} more than once")
-        return labels
-
-    @field_validator("label_map")
-    @classmethod
-    def _covers_the_seven(cls, label_map: dict[str, Label | None], info: ValidationInfo) -> dict[str, Label | None]:
-        labels: tuple[str, ...] = info.data.get("labels", LABELS)
-        for label in label_map:
-            if label not in labels:
-                raise ValueError(f"expected labels of this network ({', '.join(labels)}), found `{label}`")
-        for label in labels:
-            if label not in label_map and label not in LABELS:
-                raise ValueError(
-                    f"expected what to make of the label `{label}`, one of {', '.join(LABELS)} or null to leave it "
-                    "out, found nothing"
-                )
-        targets = {label_map.get(label, label) for label in labels}
-        missing = [label for label in LABELS if label not in targets]
-        if missing:
-            raise ValueError(f"expected a label of the network for each of the seven, found none for {missing[0]}")
-        return label_map
+    _differ = field_validator("labels")(check_labels)
+    _covers_the_seven = field_validator("label_map")(check_label_map)
 
     @field_validator("branch")
     @classmethod
@@ -159,7 +102,7 @@ class ClassifierSpec(NetworkSpec):
     @property
     def targets(self) -> tuple[str | None, ...]:
         """For each of `labels` the one of the seven that it becomes; None where it is left out."""
-        return tuple(self.label_map.get(label, label) for label in self.labels)
+        return targets_of(self.labels, self.label_map)
 
     @property
     def files(self) -> tuple[ModelFile, ...]:
@@ -276,11 +219,12 @@ class MtcnnSpec(NetworkSpec):
     input: MtcnnInput
 
 
-NetworkEntry = ClassifierSpec | LandmarksSpec | MtcnnSpec
+NetworkEntry = ClassifierSpec | DetectorSpec | LandmarksSpec | MtcnnSpec
 """An entry with a network of its own, whatever that is for."""
 
 ModelSpec = Annotated[
-    AggregateSpec | ClassifierSpec | EnsembleSpec | LandmarksSpec | MtcnnSpec, Field(discriminator="task")
+    AggregateSpec | ClassifierSpec | DetectorSpec | EnsembleSpec | LandmarksSpec | MtcnnSpec,
+    Field(discriminator="task"),
 ]
 """An entry of the manifest."""
 

@@ -20,6 +20,7 @@ from edge_fer.inference.manifest import (
     crop_difference,
 )
 from edge_fer.inference.manifest_aggregate import AggregateSpec
+from edge_fer.inference.manifest_detect import DetectorSpec
 
 _CLOSE = 0.75  # names less alike than this are no typing errors of each other
 
@@ -135,6 +136,7 @@ def _fields(section: list[str | int]) -> list[str]:
     records = {
         "aggregate": AggregateSpec,
         "classify": ClassifierSpec,
+        "detect": DetectorSpec,
         "ensemble": EnsembleSpec,
         "landmarks": LandmarksSpec,
     }

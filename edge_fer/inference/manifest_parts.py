@@ -140,3 +140,36 @@ class RegionSpec(ModelFile):
 
     It takes what the classifier takes, and gives the six numbers of an affine map.
     """
+
+
+class NetworkSpec(EntrySpec):
+    """An entry with a network of its own.
+
+    Attributes:
+        file: the network's file beside the manifest: .tflite, or .onnx for the CPU.
+        sha256: the file's hash.
+        edgetpu: the same network compiled for the Edge TPU; None where it was not.
+        quantization: `int8` (input, output and everything between) or `float32`; the file decides, this tells people.
+    """
+
+    file: FileName
+    sha256: Sha256
+    edgetpu: EdgeTpuFile | None = None
+    quantization: Literal["int8", "float32"]
+
+    @property
+    def files(self) -> tuple[ModelFile, ...]:
+        """The network, and what was compiled of it."""
+        compiled = (self.edgetpu,) if self.edgetpu else ()
+        return (ModelFile(file=self.file, sha256=self.sha256), *compiled)
+
+    @property
+    def hashes(self) -> frozenset[str]:
+        """The hashes of the files that decide what it gives: of all but what was compiled of them."""
+        compiled = {self.edgetpu.sha256} if self.edgetpu else set()
+        return frozenset(file.sha256 for file in self.files) - compiled
+
+    @property
+    def summary(self) -> str:
+        """Arithmetic and file."""
+        return f"{self.quantization:8} {self.file}"

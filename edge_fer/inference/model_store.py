@@ -20,6 +20,7 @@ from edge_fer.inference.manifest import (
     NetworkTask,
     Task,
 )
+from edge_fer.inference.manifest_detect import DetectorSpec
 from edge_fer.inference.manifest_parser import parse_manifest
 from edge_fer.inference.manifest_parts import ModelFile
 
@@ -59,6 +60,9 @@ class ModelStore:
     def spec(self, name: str, task: Literal["classify"]) -> ClassifierSpec: ...
 
     @overload
+    def spec(self, name: str, task: Literal["detect"]) -> DetectorSpec: ...
+
+    @overload
     def spec(self, name: str, task: Literal["landmarks"]) -> LandmarksSpec: ...
 
     @overload
@@ -79,7 +83,7 @@ class ModelStore:
         spec = self.specs.get(name)
         if spec is None or spec.task != task:
             known = ", ".join(sorted(key for key, value in self.specs.items() if value.task == task))
-            raise ModelError(f"expected a model for `{task}` (there is: {known}), found `{name}`")
+            raise ModelError(f"expected a model for `{task}` (there is: {known or 'none'}), found `{name}`")
         return spec
 
     @property

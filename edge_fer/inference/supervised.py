@@ -13,9 +13,9 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 from numpy.typing import NDArray
 
@@ -34,11 +34,41 @@ _PRESENCE_EVERY_S = 0.5  # how often to check whether the device was plugged in 
 _CANCEL_EVERY_S = 0.1  # how often `wait_until_opened` checks whether to give up
 
 
+ResultT = TypeVar("ResultT")
+
+
 class Change(NamedTuple):
     """What happened to a device: `running` when it is in service again, else `degraded`; and a sentence."""
 
     state: Literal["running", "degraded"]
     message: str
+
+
+class SupervisedDevice(Backend, Protocol):
+    """What is known of a device that may fail and come back, beside its network; see `SupervisedBackend`."""
+
+    @property
+    def reason(self) -> str | None:
+        """Why it is out of service; None while it is in service."""
+        ...
+
+    @property
+    def changes(self) -> deque[Change]:
+        """What happened to it since the caller last emptied this queue, oldest first."""
+        ...
+
+    @property
+    def recovery(self) -> Mapping[str, int]:
+        """How often each recovery step was tried, by its name."""
+        ...
+
+    def wait_until_opened(self, cancelled: Callable[[], bool] = lambda: False) -> None:
+        """Wait until the first attempt to open it is over, or until that is `cancelled`."""
+        ...
+
+    def mark_unhealthy(self, reason: str) -> None:
+        """Take it out of service until it passes its check again."""
+        ...
 
 
 class SupervisedBackend(Closeable):
@@ -55,6 +85,7 @@ class SupervisedBackend(Closeable):
         policy: what to do after a failure.
         presence: a value that changes when the device is plugged in again; None while it is unplugged.
         idle_s: a device that was not used for so long is checked, seconds; 0: never.
+        work: what is done with it, for messages.
 
     Attributes:
         name: the device's name.
@@ -74,13 +105,14 @@ class SupervisedBackend(Closeable):
         policy: Policy,
         presence: Callable[[], object] = lambda: None,
         idle_s: float = 0.0,
+        work: str = "faces are read",
     ) -> None:
         self.name, self.inputs, self.outputs = name, inputs, outputs
         self.reason: str | None = f"{name} is being opened"
         self.changes: deque[Change] = deque(maxlen=_CHANGES)
         self._connect, self._check, self._policy, self._presence = connect, check, policy, presence
         self._backend: Backend | None = None
-        self._idle_s = idle_s or None
+        self._idle_s, self._work = idle_s or None, work
         self._in_use, self._used = threading.Lock(), False  # a check never runs beside `infer`
         self._reset_may_help = False  # as far as is known
         self._stopping, self._opened, self._failed = (threading.Event() for _ in range(3))
@@ -104,6 +136,17 @@ class SupervisedBackend(Closeable):
             BackendError: when the device is out of service, or fails now; the supervisor then brings it back.
         """
         check_inputs(self.name, inputs, self.inputs)
+        return self.use(lambda backend: backend.infer(*inputs))
+
+    def use(self, work: Callable[[Backend], ResultT]) -> ResultT:
+        """Do something with the device while nobody else does.
+
+        Args:
+            work: is given the device as it was connected.
+
+        Raises:
+            BackendError: see `infer`.
+        """
         backend = self._backend
         if backend is None:
             raise BackendError(self.reason or f"{self.name} is away")
@@ -112,7 +155,7 @@ class SupervisedBackend(Closeable):
                 raise BackendError(self.reason or f"{self.name} is away")
             self._used = True
             try:
-                return backend.infer(*inputs)
+                return work(backend)
             except BackendError as error:
                 self.mark_unhealthy(str(error))
                 raise
@@ -197,9 +240,7 @@ class SupervisedBackend(Closeable):
         return self._stopping.is_set()
 
     def _verify(self, backend: Backend) -> None:
-        expected, found = (self.inputs, self.outputs), (backend.inputs, backend.outputs)
-        if [[*map(_kind, specs)] for specs in expected] != [[*map(_kind, specs)] for specs in found]:
-            raise BackendError(f"expected {self.name} to take and give {expected}, found {found}; compile it again")
+        check_kinds(self.name, backend, self.inputs, self.outputs)
         self._check(backend)
 
     def _enter_service(self, backend: Backend) -> None:
@@ -215,7 +256,7 @@ class SupervisedBackend(Closeable):
         """Report why, do the next recovery step, and wait until its pause is over or the device is plugged in."""
         self.reason = reason
         why = reason.removeprefix(f"{self.name}: ")
-        self.changes.append(Change("degraded", f"faces are read without {self.name}: {why}"))
+        self.changes.append(Change("degraded", f"{self._work} without {self.name}: {why}"))
         self._opened.set()
         before = self._presence()
         attempt = self._policy.failed(reset_may_help=self._reset_may_help)
@@ -228,6 +269,23 @@ class SupervisedBackend(Closeable):
                     self._policy.start_over()
                 return
             before = before if now is None else now
+
+
+def check_kinds(name: str, backend: Backend, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> None:
+    """Check that a device takes and gives what its network should.
+
+    Args:
+        name: the device's name, for messages.
+        backend: the network on it.
+        inputs: what the network should take.
+        outputs: what it should give.
+
+    Raises:
+        BackendError: when it does not.
+    """
+    expected, found = (inputs, outputs), (backend.inputs, backend.outputs)
+    if [[*map(_kind, specs)] for specs in expected] != [[*map(_kind, specs)] for specs in found]:
+        raise BackendError(f"expected {name} to take and give {expected}, found {found}; compile it again")
 
 
 def _kind(spec: TensorSpec) -> tuple[object, ...]:

@@ -47,3 +47,9 @@ class NetworkRecord(Reply):
 
     inputs: list[TensorRecord] = Field(min_length=1, max_length=16)
     outputs: list[TensorRecord] = Field(min_length=1, max_length=16)
+
+
+class NetworkRecords(Reply):
+    """What the networks of one device take and give, in their order."""
+
+    networks: list[NetworkRecord] = Field(min_length=1, max_length=16)

@@ -15,18 +15,20 @@ from edge_fer.common.closeable import Closeable
 from edge_fer.common.picture import enlarge
 from edge_fer.errors import BackendError, ConfigError, ModelError
 from edge_fer.expression.classifier import open_network
-from edge_fer.expression.devices import golden_check, supervise_tpu
+from edge_fer.expression.devices import golden_check
 from edge_fer.expression.feature_branch import open_branch
 from edge_fer.expression.golden_faces import golden_faces
 from edge_fer.expression.open_model import share_out
-from edge_fer.expression.preprocessing import Preprocessor, crop_tensor
+from edge_fer.expression.preprocessing import crop_tensor
 from edge_fer.inference import Backend, TensorSpec, open_backend
 from edge_fer.inference.edgetpu.backend import CompiledModel, find_tpus
 from edge_fer.inference.edgetpu.devices import Tpu, list_tpus
 from edge_fer.inference.manifest import EnsembleSpec
 from edge_fer.inference.model_store import ModelStore
+from edge_fer.inference.preprocessor import Preprocessor
 from edge_fer.inference.remote.protocol import Service
 from edge_fer.inference.supervised import SupervisedBackend
+from edge_fer.inference.supervised_tpu import Job, supervise_tpu
 from edge_fer.settings import ClassifySettings
 from edge_fer.types import Origin
 
@@ -190,11 +192,11 @@ def _open_tpus(
         held.enter_context(branch)
     with open_network(store, model, "cpu", settings.threads) as twin:
         check = golden_check(spec, twin, branch, golden_faces(spec))
-        specs = (twin.inputs, twin.outputs)
+        job = Job(compiled, (twin.inputs, twin.outputs), check)
     devices = []
     with ExitStack() as opened:
         for tpu in tpus:
-            devices.append(opened.enter_context(supervise_tpu(tpu, settings, compiled, specs, check)))
+            devices.append(opened.enter_context(supervise_tpu(tpu, settings, [job])))
         for device in devices:
             device.wait_until_opened(cancelled)
         if named and not cancelled() and all(device.reason is not None for device in devices):

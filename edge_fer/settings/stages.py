@@ -46,17 +46,34 @@ class EnhanceSettings(Section):
 class DetectSettings(Section):
     """Finding faces."""
 
-    detector: Literal["mtcnn"] = Field("mtcnn", description="kind of detector; so far there is only mtcnn")
+    kind: Literal["mtcnn", "yolo"] = Field(
+        "mtcnn", description="kind of detector; yolo finds faces and their expressions in one pass (YOLOv3-tiny)"
+    )
+    model: str = Field("yolov3_tiny", description="network of kind yolo; see `edge-fer models list`")
+    labels: Literal["own", "classifier"] = Field(
+        "classifier",
+        description="what reads expressions: the classifier, or, with kind yolo, the detector itself (own), for which "
+        "no classifier runs",
+    )
+    backend: str = Field(
+        "auto",
+        description="device of kind yolo: auto, edgetpu (all there are), edgetpu:usb:0, edgetpu:pci:0, cpu, or fake "
+        "(for tests); mtcnn runs on the CPU",
+    )
     size: int = Field(600, ge=64, le=4096, description="long side of the picture that is searched, pixels")
     min_face: int = Field(
         40, ge=12, le=2000, description="side of the smallest face to find, pixels of the picture that is searched"
     )
-    score: float = Field(
-        0.9, ge=0, lt=1, description="a new face needs a detector score above this; see also track.score"
+    score: float | None = Field(
+        None,
+        ge=0,
+        lt=1,
+        description="a new face needs a detector score above this; null: 0.8 with kind mtcnn, and what the manifest "
+        "says of the network with kind yolo; see also track.score",
     )
     factor: float = Field(0.709, gt=0.3, lt=0.95, description="size of each scale of the pyramid relative to the last")
     thresholds: tuple[Share, Share, Share] = Field(
-        (0.6, 0.7, 0.8), description="scores above which P-Net, R-Net and O-Net of MTCNN accept a face"
+        (0.4, 0.5, 0.8), description="scores above which P-Net, R-Net and O-Net of MTCNN accept a face"
     )
     max_faces: int = Field(32, ge=1, le=1000, description="most faces in a frame; those with the best scores are kept")
     roll: float | Literal["mavlink"] | None = Field(
@@ -66,8 +83,28 @@ class DetectSettings(Section):
     )
     threads: int = Field(2, ge=1, le=64, description="processor threads of the detector")
     precision: Literal["auto", "float32", "int8"] = Field(
-        "auto", description="number format of the detector's networks; auto: the quicker one, by a short measurement"
+        "auto",
+        description="number format of MTCNN's networks; auto: the quicker one, by a short measurement, where the "
+        "folder of models has both; float32 alone is shipped",
     )
+
+    @field_validator("backend")
+    @classmethod
+    def _check_device(cls, name: str) -> str:
+        if not re.fullmatch(BACKEND_PATTERN, name):
+            raise ValueError(f"expected auto, edgetpu, edgetpu:usb:0, edgetpu:pci:0, cpu or fake, found {name!r}")
+        return name
+
+    @model_validator(mode="after")
+    def _check_kind_can(self) -> Self:
+        if self.kind == "mtcnn" and self.backend not in {"auto", "cpu"}:
+            raise ValueError(
+                f"expected backend auto or cpu, since a cascade over many sizes runs on no accelerator, found "
+                f"{self.backend}; choose kind yolo"
+            )
+        if self.kind == "mtcnn" and self.labels == "own":
+            raise ValueError("expected labels: classifier, since mtcnn reads no faces, found own; choose kind yolo")
+        return self
 
     @model_validator(mode="after")
     def _check_smallest_face_fits(self) -> Self:
@@ -229,13 +266,13 @@ class SmoothSettings(Section):
         description="no label below this confidence, 0..1 (`unsure`); null: the model's own threshold; 0: always one",
     )
     min_eye_distance_px: float | None = Field(
-        7.0,
+        8.0,
         gt=0,
         le=1000,
         description="no label where the eyes are closer together, pixels of the frame (`too_small`); null: always one",
     )
     max_blur: float | None = Field(
-        0.028,
+        0.03,
         gt=0,
         le=1,
         description="no label where edges are wider, part of the face crop's side (`blurred`); null: always one",

@@ -51,14 +51,16 @@ class Reporter:
             recognized: its faces.
             now_ns: when it is published, CLOCK_MONOTONIC, nanoseconds.
         """
-        reasons = (recognized.origin.reason, self._condition.trouble_beside_devices)
+        condition = self._condition
+        finding = recognized.detector.reason or condition.detector_trouble
+        reasons = dict.fromkeys((recognized.origin.reason, finding, condition.trouble_beside_devices))
         return self._identity.reading(
             frame,
             recognized,
             now_ns,
             reason=_safe("; ".join(filter(None, reasons)) or None),
             fps=self._monitor.fps(),
-            dropped=self._condition.camera.dropped,
+            dropped=condition.camera.dropped,
         )
 
     def track(self, seen: SeenTrack, whole: WholeTrack) -> TrackRecord:
@@ -104,6 +106,7 @@ class Reporter:
         """
         condition, camera, health = self._condition, self._condition.camera, self._condition.health
         origin, recovery, trouble = condition.origin, condition.recovery, condition.trouble
+        detector = condition.detector.origin if condition.detector else None
         return Status(
             device=self._identity.device,
             run=self._identity.run,
@@ -111,6 +114,8 @@ class Reporter:
             source=self._identity.source,
             model=origin.model,
             backend=origin.backend,
+            detector=detector.model if detector else None,
+            detector_backend=detector.backend if detector else None,
             state="degraded" if state == "running" and trouble is not None else state,
             fps=round(self._monitor.fps(), 1),
             dropped=camera.dropped,

@@ -173,6 +173,7 @@ def test_what_cannot_be_asked_is_told(arguments: tuple[str, ...], message: str, 
     ("flags", "message"),
     [
         ({"classify.backend": "edgetpu"}, "expected classify.backend auto or cpu to label recordings, found edgetpu"),
+        ({"detect.kind": "yolo", "detect.backend": "edgetpu"}, "expected detect.backend auto or cpu"),
         ({"detect.roll": "mavlink", "publish.mavlink.url": "udpout:127.0.0.1:1"}, "expected an angle in detect.roll"),
     ],
 )

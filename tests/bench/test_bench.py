@@ -8,25 +8,26 @@ from collections.abc import Iterable, Iterator
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from edge_fer import bench
 from edge_fer.bench import Plan, run_bench
 from edge_fer.bench import compare as bench_compare
-from edge_fer.bench.compare import compete, find_baselines, find_rivals, run_comparison
+from edge_fer.bench.compare import changed, compete, find_baselines, find_rivals, run_comparison
 from edge_fer.bench.live import Length
 from edge_fer.bench.records import Prediction, Report
 from edge_fer.bench.report import to_text
 from edge_fer.bench.source import Scene
 from edge_fer.capture.sources.synthetic import Synthetic
 from edge_fer.common.machine import PROFILES, board
-from edge_fer.errors import ConfigError, SourceError
+from edge_fer.errors import ConfigError, ModelError, SourceError
 from edge_fer.settings import Settings, load_settings
 from edge_fer.synthetic.scenes import crowd_scene
 from edge_fer.types import Image
 from tests.support.bench_made import LIVE
-from tests.support.fake_edgetpu import ENSEMBLE, twin_store
+from tests.support.fake_edgetpu import ENSEMBLE, add_detector, painted, twin_store
 
 
 class Timed:
@@ -160,6 +161,32 @@ def test_models_that_it_could_use_are_rivals_too() -> None:
     assert len(find_rivals(settings, ["lite"])) == 1
     with pytest.raises(ConfigError, match=r"out of .*, lite, .*, found `lita`"):
         find_rivals(settings, ["lita"])
+
+
+def test_detectors_are_rivals_too(tmp_path: Path) -> None:
+    twin_store(tmp_path)
+    add_detector(tmp_path)
+    settings = load_settings(environment={}, flags={"models": str(tmp_path), "detect.kind": "yolo"})
+    assert len(find_rivals(settings, ["mtcnn", "yolo-own"])) == 2
+    with pytest.raises(ModelError, match=r"expected a model for `detect` \(there is: none\), found `yolov3_tiny`"):
+        find_rivals(load_settings(environment={}), ["yolo"])
+    own, cascade = (changed(settings, name).detect for name in ("yolo-own", "mtcnn"))
+    assert (own.kind, own.labels) == ("yolo", "own")
+    assert (cascade.kind, cascade.labels, cascade.backend) == ("mtcnn", "classifier", "auto")
+
+
+@pytest.mark.slow
+def test_two_detectors_read_the_same_frames(tmp_path: Path) -> None:
+    twin_store(tmp_path)
+    add_detector(tmp_path)
+    settings = load_settings(
+        environment={}, flags={"models": str(tmp_path), "detect.min_face": 20, "keyframe.enabled": False}
+    )
+    frame = crowd_scene(seed=3, faces=1, frames=1).render(0)
+    small = np.asarray(cv2.resize(frame, (64, 64), interpolation=cv2.INTER_AREA), np.uint8)
+    found = run_comparison(settings, ["yolo", "yolo-own"], [painted(small, 0)] * 2, 30.0, 1, 1, lambda *_: None)
+    assert [result.name for result in found.results] == ["edge-fer", "edge-fer, yolo", "edge-fer, yolo-own"]
+    assert [result.faces for result in found.results[1:]] == [2, 2]
 
 
 @pytest.mark.slow

@@ -53,6 +53,17 @@ def test_what_other_programs_take_is_not_stretched() -> None:
     assert monitor.seconds["align"] == pytest.approx(0.51), "longer than it should take already: nothing is added"
 
 
+def test_an_accelerator_that_is_waited_for_is_not_stretched() -> None:
+    board = Board()
+    monitor = board.monitor(4)
+    with monitor.stage("detect"):
+        board.work(0.01)
+        monitor.wait(0.1)
+    with monitor.stage("detect"):
+        board.work(0.01)
+    assert monitor.seconds["detect"] == pytest.approx(0.1 + 2 * 0.04)
+
+
 def test_everything_since_the_warm_up_counts_however_long_ago() -> None:
     board = Board()
     monitor = board.monitor(1)

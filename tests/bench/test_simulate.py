@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
@@ -15,15 +17,17 @@ from edge_fer.bench.live import Length
 from edge_fer.bench.records import Simulation
 from edge_fer.bench.report import to_text
 from edge_fer.bench.simulate import predict, predict_live, profile_of
+from edge_fer.bench.simulated_detector import open_simulated_detector
 from edge_fer.bench.source import crowd, scene_of
 from edge_fer.common.machine import PROFILES
 from edge_fer.errors import BackendError, ConfigError
 from edge_fer.inference import Backend
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.inference.simulated import SimulatedBackend, open_backend
-from edge_fer.settings import load_settings
+from edge_fer.settings import Settings, load_settings
+from edge_fer.synthetic.scenes import crowd_scene
 from tests.support.bench_made import LIVE, PREDICTED
-from tests.support.fake_edgetpu import ENSEMBLE, twin_store
+from tests.support.fake_edgetpu import ENSEMBLE, add_detector, painted, twin_store
 
 DEV_BOARD = PROFILES["dev-board"]
 
@@ -146,6 +150,51 @@ def test_between_two_boards_the_way_takes_time_too() -> None:
 def test_without_frames_nothing_is_reached() -> None:
     found = predict(replace(LIVE, find_ms=0.0, captured_fps=0.0, fps=0.0), DEV_BOARD)
     assert (found.binding, found.bound, found.share) == ("camera", 0.0, 0.0)
+
+
+@pytest.fixture(scope="module")
+def with_detector(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    folder = tmp_path_factory.mktemp("models")
+    twin_store(folder)
+    add_detector(folder)
+    flags = {"models": str(folder), "detect.kind": "yolo", "detect.size": 64, "detect.min_face": 20,
+             "detect.labels": "own", "detect.precision": "float32", "enhance.clahe": "off"}  # fmt: skip
+    return load_settings(environment={}, flags=flags)
+
+
+def test_a_simulated_search_finds_what_is_there_and_takes_its_time(with_detector: Settings) -> None:
+    clock, turn = Clock(), threading.Lock()
+    held: list[bool] = []
+
+    def wait(seconds: float) -> None:
+        held.append(turn.locked())
+        clock.sleep(seconds)
+
+    frame = crowd_scene(seed=3, faces=1, frames=1).render(0)
+    known, other = (painted(np.asarray(cv2.resize(frame, (64, 64)), np.uint8), label) for label in (0, 1))
+    with open_simulated_detector(with_detector, [known], 0.005, turn, wait) as detector:
+        assert [len(detector.find(image)) for image in (known, other)] == [1, 1]
+        assert detector.origin.backend == "simulated"
+    assert held == [True, True]
+    assert clock.slept == [pytest.approx(0.005, abs=0.001)] * 2
+
+
+def test_two_boards_cannot_search_on_the_other_ones_accelerator(with_detector: Settings) -> None:
+    scene: Any = SimpleNamespace(settings=with_detector)
+    with pytest.raises(ConfigError, match="expected a board with its own accelerator for kind yolo"):
+        predict_live(scene, PROFILES["two-boards"], Length(0, 0.1), lambda _: None)
+
+
+def test_where_the_detector_reads_the_faces_the_accelerator_binds_nothing() -> None:
+    found = predict(replace(LIVE, faces=16.0, find_ms=25.0), replace(DEV_BOARD, label_ms=0.0))
+    assert (found.binding, found.accelerator_bound) == ("camera", float("inf"))
+
+
+@pytest.mark.slow
+def test_the_whole_runtime_runs_with_its_detector_on_the_accelerator(with_detector: Settings) -> None:
+    scene = scene_of(crowd(with_detector, 1), 64)
+    found = predict_live(scene, PROFILES["usb3"], Length(0.0, 0.3), lambda _: None)
+    assert found.live.stages["detect"].p50_ms >= PROFILES["usb3"].search_ms
 
 
 @pytest.mark.slow

@@ -89,7 +89,7 @@ def test_every_option_reaches_the_plan(plans: list[tuple[Settings, Plan]]) -> No
         (["--simulate", "pi4", "--network-ms", "3"], "expected --network-ms with two boards, found it with `pi4`"),
         (["--network-ms", "3"], "expected --network-ms with --simulate two-boards, found it alone"),
         (["--simulate", "pi4", "--save", "x.csv"], "predictions are no reference"),
-        (["--simulate", "pi4", "--against", "plain-litert"], "without --against"),
+        (["--simulate", "pi4", "--against", "lite"], "expected detectors (mtcnn, yolo, yolo-own) in --against"),
         (["--against", "fast"], "found `fast`"),
         (["--save", "none/x.csv"], "for --save, found none"),
         (["--plot", "none/x.png"], "for --plot, found none"),

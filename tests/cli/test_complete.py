@@ -32,10 +32,11 @@ def complete(line: str) -> list[str]:
         ("edge-fer bench --camera sa", ["sample"]),
         ("edge-fer run --model se_", ["se_resnet50"]),
         ("edge-fer run --backend c", ["cpu"]),
+        ("edge-fer run --detector y", ["yolo"]),
         ("edge-fer run --clahe o", ["off", "on"]),
         ("edge-fer run --format j", ["json"]),
         ("edge-fer run --log-format j", ["journal", "json"]),
-        ("edge-fer lab expo", ["export"]),
+        ("edge-fer lab expo", ["export", "export-detector"]),
         ("edge-fer run --camera ./", []),
     ],
 )

@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 
 from edge_fer.errors import BackendError, ModelError
 from edge_fer.expression.classifier import Classifier, open_classifier
-from edge_fer.expression.outputs import LabelOutput, find_outputs, softmax
-from edge_fer.expression.preprocessing import quantization_table
+from edge_fer.expression.outputs import LabelOutput, find_outputs
 from edge_fer.inference import TensorSpec
 from edge_fer.inference.fake import FakeBackend
+from edge_fer.inference.label_probabilities import softmax
 from edge_fer.inference.manifest import ClassifierSpec
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.inference.picture_spec import InputSpec
+from edge_fer.inference.preprocessor import quantization_table
 from edge_fer.inference.quantization import dequantize
 from edge_fer.settings import ClassifySettings
 from edge_fer.types import LABELS, AlignedFace

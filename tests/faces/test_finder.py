@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -17,7 +18,7 @@ from edge_fer.inference.model_store import ModelStore
 from edge_fer.settings import Settings
 from edge_fer.status.monitor import Monitor
 from edge_fer.synthetic.scenes import crowd_scene
-from edge_fer.types import Box, Face, Image, Track
+from edge_fer.types import Box, Expression, Face, Image, Origin, Track
 from tests.support.records import face_at
 
 MS = 1_000_000
@@ -59,6 +60,10 @@ def find(finder: Finder, frames: list[Image], *, live: bool) -> list[tuple[Track
 class FakeDetector:
     """Finds one face in every picture, and counts; or fails."""
 
+    origin = Origin("fake", "cpu")
+    reason: str | None = None
+    devices = ()
+
     def __init__(self) -> None:
         self.searches = 0
         self.error: Exception | None = None
@@ -72,6 +77,9 @@ class FakeDetector:
 
     def follow(self, image: Image, expected: dict[int, Box]) -> dict[int, Face]:
         return {key: Face(box, 1.0, face_at(100, 50, 50).landmarks) for key, box in expected.items()}
+
+    def wait_until_opened(self, cancelled: Callable[[], bool] = lambda: False) -> None:
+        pass
 
     def close(self) -> None:
         self.is_closed = True
@@ -183,3 +191,17 @@ def test_a_search_of_a_live_source_runs_in_a_thread_of_its_own(frames: list[Imag
         finder.find(frames[0], 0, live=True)
         finder.find(frames[0], 2000 * MS, live=True)
     assert detector.searches == 2, "closing waits for it"
+
+
+def test_what_a_search_beside_the_frames_read_goes_with_the_face_and_its_age() -> None:
+    class Reader(FakeDetector):
+        def find(self, image: Image) -> tuple[Face, ...]:
+            return tuple(replace(face, expression=Expression((1.0,) + (0.0,) * 6)) for face in super().find(image))
+
+    finder = fake_finder(Reader(), FakeDetector(), run_beside=at_once)
+    picture = np.zeros((100, 200, 3), np.uint8)
+    first = finder.find(picture, 0, live=False)[0].face.expression
+    assert first is not None
+    assert first.age_ns == 0
+    seen = [finder.find(picture, time_ms * MS, live=True)[0].face.expression for time_ms in (1100, 1140, 1180)]
+    assert [expression and expression.age_ns for expression in seen] == [None, 40 * MS, None]

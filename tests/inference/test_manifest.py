@@ -85,8 +85,8 @@ def test_the_shipped_classifiers_are_measured_and_compared_closely() -> None:
     [
         (
             {"task": "clasify"},
-            ", field `task`: expected one of 'aggregate', 'classify', 'ensemble', 'landmarks', 'propose', 'refine', "
-            "'output', not 'clasify'",
+            ", field `task`: expected one of 'aggregate', 'classify', 'detect', 'ensemble', 'landmarks', "
+            "'propose', 'refine', 'output', not 'clasify'",
         ),
         ({"task": None}, ", field `task`: it is missing"),
         ({"card": None}, ", field `card`: it is missing"),

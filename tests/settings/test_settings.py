@@ -179,6 +179,28 @@ def test_a_wrong_value_is_told_with_its_place(tmp_path: Path) -> None:
     assert complaint({}, min_face=4).startswith("setting `detect.min_face`: ")
 
 
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (
+            {"backend": "edgetpu"},
+            "expected backend auto or cpu, since a cascade over many sizes runs on no accelerator",
+        ),
+        ({"labels": "own"}, "expected labels: classifier, since mtcnn reads no faces, found own; choose kind yolo"),
+        (
+            {"kind": "yolo", "backend": "remote:a:1"},
+            "expected auto, edgetpu, edgetpu:usb:0, edgetpu:pci:0, cpu or fake",
+        ),
+        ({"detector": "mtcnn"}, "detect.detector"),
+    ],
+)
+def test_a_detector_that_cannot_is_refused(flags: dict[str, str], words: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_settings(environment={}, flags={f"detect.{name}": value for name, value in flags.items()})
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
 def test_text_that_is_no_utf8_is_refused_and_file_names_are_not(tmp_path: Path) -> None:
     wrong = os.fsdecode(b"T\xfcr")
     with pytest.raises(ConfigError, match="EDGE_FER_DEVICE: setting `device`: expected text in UTF-8"):

@@ -12,6 +12,7 @@ from edge_fer.types import LABELS, AlignedFace, Frame, Label, Origin, Quality, T
 from tests.support.records import face_at, make_face_reading
 
 MS = 10**6
+MTCNN = Origin("mtcnn", "cpu")
 GOOD = Quality(eye_distance=40.0, blur=0.022, yaw=0.0, pitch=0.0)
 
 
@@ -23,7 +24,7 @@ def see(
     frame = Frame(frame_id, image, (at_ms + 1000) * MS, at_ms / 1e3, at_ms * MS, position_ns=at_ms * MS, file="a.mp4")
     faces = tuple(AlignedFace(Track(key, face_at(0, 0, 50)), image[:, :, 0], quality) for key in sorted(labels))
     readings = tuple(replace(make_face_reading(labels[face.track.id]), id=face.track.id) for face in faces)
-    history.add(FoundFaces(frame, faces), RecognizedFaces(readings, Origin("model", "cpu")))
+    history.add(FoundFaces(frame, faces, MTCNN), RecognizedFaces(readings, Origin("model", "cpu"), MTCNN))
 
 
 def shares(track: SeenTrack) -> dict[Label | None, float]:

@@ -85,7 +85,7 @@ def configure(**capture: object) -> None:
     publish = {"format": "none", "keep_going": True, "http": {"enabled": True}, "file": {"path": str(READINGS)}}
     settings = {"capture": {"wait": True, **capture}, "publish": publish}
     if OPTIONS["emulated"]:
-        settings |= {"detect": {"precision": "int8", "size": 160}, "classify": {"model": "lite"}}
+        settings |= {"detect": {"size": 160}, "classify": {"model": "lite"}}
     CONFIG.write_text(json.dumps(settings, indent=1))
 
 

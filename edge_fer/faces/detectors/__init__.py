@@ -9,7 +9,7 @@ those below. Every face has landmarks: a detector whose network gives none takes
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from types import TracebackType
 from typing import Any, Protocol, TypeVar
@@ -17,10 +17,12 @@ from typing import Any, Protocol, TypeVar
 from typing_extensions import Self
 
 from edge_fer.inference.model_store import ModelStore
+from edge_fer.inference.shared_tpu import SharedTpu
+from edge_fer.inference.supervised import SupervisedDevice
 from edge_fer.settings import DetectSettings, TrackSettings
-from edge_fer.types import Box, Face, Image
+from edge_fer.types import Box, Face, Image, Origin
 
-_MODULES = {"mtcnn": "edge_fer.faces.detectors.mtcnn"}
+_MODULES = {"mtcnn": "edge_fer.faces.detectors.mtcnn", "yolo": "edge_fer.faces.detectors.yolov3_tiny"}
 
 Key = TypeVar("Key")
 
@@ -41,6 +43,29 @@ class _Opened(Protocol):
 
 class Detector(_Opened, Protocol):
     """Searches whole pictures for faces."""
+
+    @property
+    def origin(self) -> Origin:
+        """What found the faces of the last picture, and why it was not what should; before the first, what would."""
+        ...
+
+    @property
+    def reason(self) -> str | None:
+        """Why the device that should search the next picture does not; None when it does; from any thread."""
+        ...
+
+    @property
+    def devices(self) -> tuple[SupervisedDevice, ...]:
+        """The supervised devices that it runs on, which may fail and come back; empty on the CPU."""
+        ...
+
+    def wait_until_opened(self, cancelled: Callable[[], bool] = lambda: False) -> None:
+        """Wait until the first attempt to open the devices is over, or until it is `cancelled`.
+
+        Raises:
+            BackendError: when a device that is named does not work.
+        """
+        ...
 
     def find(self, image: Image) -> tuple[Face, ...]:
         """Find the faces of one picture.
@@ -77,18 +102,19 @@ class Follower(_Opened, Protocol):
         ...
 
 
-def open_detector(settings: DetectSettings, store: ModelStore) -> Detector:
+def open_detector(settings: DetectSettings, store: ModelStore, tpu: SharedTpu | None = None) -> Detector:
     """Load the networks of the kind of detector that the settings name.
 
     Args:
-        settings: the detector's settings; `detector` is its kind.
+        settings: the detector's settings.
         store: the folder of networks.
+        tpu: the Edge TPU that it uses; None: it runs on the CPU, or on the fake device where that is named.
 
     Raises:
         ModelError: when a network is missing, corrupt or not of this kind.
         BackendError: when the CPU cannot run one.
     """
-    detector: Detector = _module(settings).open_detector(settings, store)
+    detector: Detector = _module(settings).open_detector(settings, store, tpu)
     return detector
 
 
@@ -96,7 +122,7 @@ def open_follower(settings: DetectSettings, track: TrackSettings, store: ModelSt
     """Load the network that follows faces; None where this kind of detector has none.
 
     Args:
-        settings: the detector's settings; `detector` is its kind.
+        settings: the detector's settings.
         track: the tracker's settings; `score` is the least score of a face that is followed.
         store: the folder of networks.
 
@@ -112,7 +138,7 @@ def chosen_networks(settings: DetectSettings, store: ModelStore) -> tuple[str, .
     """Names in the manifest of the networks that `open_detector` loads.
 
     Args:
-        settings: the detector's settings; `detector` is its kind.
+        settings: the detector's settings.
         store: the folder of networks.
 
     Raises:
@@ -124,4 +150,4 @@ def chosen_networks(settings: DetectSettings, store: ModelStore) -> tuple[str, .
 
 
 def _module(settings: DetectSettings) -> Any:
-    return import_module(_MODULES[settings.detector])
+    return import_module(_MODULES[settings.kind])

@@ -1,6 +1,6 @@
-"""A Coral Edge TPU: one compiled network on one device, behind a child process that may crash and hang.
+"""A Coral Edge TPU: compiled networks on one device, behind a child process that may crash and hang.
 
-The network lies in a memfd that all children map; inputs and outputs lie in the memory shared with each child;
+Each network lies in a memfd that all children map; inputs and outputs lie in the memory shared with each child;
 a call carries a few bytes of JSON over a socket. Whatever happens to the child, `infer` answers or raises within
 its deadline. `supervised.py` brings the device back.
 """
@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fcntl import F_ADD_SEALS, F_SEAL_GROW, F_SEAL_SHRINK, F_SEAL_WRITE, fcntl
+from itertools import islice
 from typing import Any, Literal
 
 import numpy as np
@@ -19,10 +20,10 @@ from numpy.typing import NDArray
 
 from edge_fer.common.closeable import Closeable
 from edge_fer.errors import BackendError, WorkerCrashed, WorkerError
-from edge_fer.inference import TensorSpec, check_inputs, is_onnx
+from edge_fer.inference import check_inputs, is_onnx
 from edge_fer.inference.edgetpu.child import shared_arrays
 from edge_fer.inference.edgetpu.devices import Tpu, list_tpus
-from edge_fer.inference.tensor_record import MAX_BYTES, NetworkRecord
+from edge_fer.inference.tensor_record import MAX_BYTES, NetworkRecord, NetworkRecords
 from edge_fer.process.worker import Worker
 
 KILL_WAIT_S = 0.1
@@ -116,16 +117,20 @@ def find_tpus(which: str, tpus: tuple[Tpu, ...]) -> tuple[Tpu, ...]:
 
 
 class EdgeTpuBackend(Closeable):
-    """One network on one Edge TPU, used by one thread at a time.
+    """One network on one Edge TPU, or several that take turns; used by one thread at a time.
 
     Args:
         tpu: the device.
         model: the compiled network.
         options: how the device is used; None: the defaults.
         cancelled: when true, a call that waits is given up; see `edge_fer.process.worker.Worker`.
+        beside: further compiled networks.
+
+    Attributes:
+        networks: all of them, each a backend of its own; the first one is this one, too.
 
     Raises:
-        BackendError: when the device does not open, or the network does not run on it.
+        BackendError: when the device does not open, or a network does not run on it.
     """
 
     def __init__(
@@ -134,32 +139,33 @@ class EdgeTpuBackend(Closeable):
         model: CompiledModel,
         options: EdgeTpuOptions | None = None,
         cancelled: Callable[[], bool] = lambda: False,
+        beside: Sequence[CompiledModel] = (),
     ) -> None:
         options = options or EdgeTpuOptions()
+        descriptors = tuple(one.descriptor for one in (model, *beside))
         self.name = f"edgetpu:{tpu.name}"
         self._deadline_s = options.deadline_s
         self._worker = Worker(
             "edge_fer.inference.edgetpu.child:EdgeTpu",
             name=self.name,
-            inherit=(model.descriptor,),
+            inherit=descriptors,
             kill_wait_s=KILL_WAIT_S,
             cancelled=cancelled,
         )
         try:
-            network = NetworkRecord.of(
+            found = NetworkRecords.of(
                 self._worker.start(
                     options.start_deadline_s,
                     library=options.library,
-                    model=model.descriptor,
+                    models=descriptors,
                     kind=tpu.kind,
                     port=tpu.path.name,
                     options={"Performance": _PERFORMANCE[options.performance]},
                 )
             )
-            self.inputs, self.outputs = (
-                tuple(tensor.to_spec() for tensor in tensors) for tensors in (network.inputs, network.outputs)
-            )
-            self._arrays: list[NDArray[Any]] | None = self._shared((*self.inputs, *self.outputs))
+            self.networks = tuple(EdgeTpuNetwork(self, place, one) for place, one in enumerate(found.networks))
+            self._arrays: list[list[NDArray[Any]]] | None = self._shared(len(descriptors))
+            self.inputs, self.outputs = self.networks[0].inputs, self.networks[0].outputs
         except WorkerError as error:
             self._worker.kill()
             raise BackendError(str(error)) from error
@@ -170,27 +176,63 @@ class EdgeTpuBackend(Closeable):
         return self._worker.pid
 
     def infer(self, *inputs: NDArray[Any]) -> tuple[NDArray[Any], ...]:
-        """Run the network once; see `edge_fer.inference.Backend.infer`. After a failure only `close` is of use."""
+        """Run the first network once; see `edge_fer.inference.Backend.infer`.
+
+        After a failure only `close` is of use.
+        """
+        return self.infer_on(0, *inputs)
+
+    def infer_on(self, network: int, *inputs: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+        """Run one of the networks once, by its place; see `infer`."""
         if self._arrays is None:
             raise BackendError("expected an open backend, found one that was closed; open it again")
-        check_inputs(self.name, inputs, self.inputs)
-        for array, shared in zip(inputs, self._arrays, strict=False):  # the outputs come after the inputs
+        check_inputs(self.name, inputs, self.networks[network].inputs)
+        arrays = self._arrays[network]
+        for array, shared in zip(inputs, arrays, strict=False):  # the outputs come after the inputs
             np.copyto(shared, array)
         try:
-            self._worker.call("infer", deadline_s=self._deadline_s)
+            self._worker.call("infer", deadline_s=self._deadline_s, network=network)
         except WorkerError as error:
             self._worker.kill()
             raise BackendError(str(error)) from error
-        return tuple(answer.copy() for answer in self._arrays[len(inputs) :])
+        return tuple(answer.copy() for answer in arrays[len(inputs) :])
 
-    def _shared(self, specs: tuple[TensorSpec, ...]) -> list[NDArray[Any]]:
-        """The arrays in the memory that is shared with the child."""
+    def _shared(self, count: int) -> list[list[NDArray[Any]]]:
+        """The arrays of each network in the memory that is shared with the child."""
+        if len(self.networks) != count:
+            raise WorkerCrashed(f"{self.name}: expected {count} networks, found {len(self.networks)}")
+        tensors = [(*network.inputs, *network.outputs) for network in self.networks]
+        specs = [spec for network in tensors for spec in network]
         needed = sum(math.prod(spec.shape) * spec.dtype.itemsize for spec in specs)
         if needed > MAX_BYTES:
             raise WorkerCrashed(f"{self.name}: expected a network of at most {MAX_BYTES} bytes, found {needed}")
-        return shared_arrays(self._worker.memory, [(list(spec.shape), spec.dtype.name) for spec in specs])
+        arrays = iter(shared_arrays(self._worker.memory, [(list(spec.shape), spec.dtype.name) for spec in specs]))
+        return [list(islice(arrays, len(network))) for network in tensors]
 
     def close(self) -> None:
         """Let the library release the device, and end the child."""
         self._arrays = None
         self._worker.close(CLOSE_S)
+
+
+class EdgeTpuNetwork(Closeable):
+    """One of the networks of an `EdgeTpuBackend`; a backend, too.
+
+    Args:
+        backend: all of them.
+        place: of this one.
+        record: what it takes and gives.
+    """
+
+    def __init__(self, backend: EdgeTpuBackend, place: int, record: NetworkRecord) -> None:
+        self.name = backend.name
+        self.inputs = tuple(tensor.to_spec() for tensor in record.inputs)
+        self.outputs = tuple(tensor.to_spec() for tensor in record.outputs)
+        self._backend, self._place = backend, place
+
+    def infer(self, *inputs: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+        """Run the network once; see `EdgeTpuBackend.infer`."""
+        return self._backend.infer_on(self._place, *inputs)
+
+    def close(self) -> None:
+        """The device is closed with all of its networks."""

@@ -23,12 +23,14 @@ _KINDS = ("pci", "usb")  # enum edgetpu_device_type
 
 
 class EdgeTpu:
-    """One compiled network on one Edge TPU; see `edge_fer.process.child` for how it is served.
+    """Compiled networks that take turns on one Edge TPU; see `edge_fer.process.child` for how it is served.
+
+    The library opens a device for one process only, which may run several networks on it.
 
     Args:
-        memory: shared with the parent: the inputs, then the outputs; see `shared_arrays`.
+        memory: shared with the parent: inputs and outputs of each network, one after the other; see `shared_arrays`.
         library: name or path of libedgetpu.
-        model: descriptor of a file with the compiled .tflite, inherited from the parent.
+        models: descriptors of files with a compiled .tflite each, inherited from the parent.
         kind: `usb` or `pci`.
         port: the device's name in sysfs, such as `2-1` or `apex_0`.
         options: the delegate's options.
@@ -37,11 +39,43 @@ class EdgeTpu:
         OSError: when the library, the device or the network is not what was expected.
     """
 
-    def __init__(self, memory: Memory, library: str, model: int, kind: str, port: str, options: dict[str, str]) -> None:
-        runtime = _runtime()
+    def __init__(
+        self, memory: Memory, library: str, models: list[int], kind: str, port: str, options: dict[str, str]
+    ) -> None:
         device = f"{kind}:{_index(library, kind, port)}"
+        self._networks = [_Network(model, library, port, {"device": device, **options}) for model in models]
+        self.info = {"networks": [network.info for network in self._networks]}
+        specs = [(tensor["shape"], tensor["dtype"]) for network in self._networks for tensor in network.tensors]
+        arrays = shared_arrays(memory.view, specs)
+        for network in self._networks:
+            count = len(network.tensors)
+            network.arrays, arrays = arrays[:count], arrays[count:]
+
+    def infer(self, network: int) -> None:
+        """Run a network on the inputs that lie in the shared memory, and leave the outputs there.
+
+        Args:
+            network: its place in `models`.
+
+        Raises:
+            OSError: when the device fails, or an output has another shape than the network's.
+        """
+        self._networks[network].infer()
+
+
+class _Network:
+    """One compiled network.
+
+    Attributes:
+        tensors: its inputs, then its outputs.
+        info: both, by name.
+        arrays: an array in the shared memory for each of them.
+    """
+
+    def __init__(self, model: int, library: str, port: str, options: dict[str, str]) -> None:
+        runtime = _runtime()
         try:
-            delegate = runtime.load_delegate(library, {"device": device, **options})
+            delegate = runtime.load_delegate(library, options)
         except ValueError as error:  # libedgetpu gives no reason
             raise OSError(
                 f"expected the Edge TPU at {port} to open, found that it does not ({_line(error)}); another program "
@@ -58,16 +92,12 @@ class EdgeTpu:
             "inputs": [_describe(detail) for detail in taken],
             "outputs": [_describe(detail) for detail in given],
         }
-        tensors = [*self.info["inputs"], *self.info["outputs"]]
-        self._arrays = shared_arrays(memory.view, [(tensor["shape"], tensor["dtype"]) for tensor in tensors])
+        self.tensors = [*self.info["inputs"], *self.info["outputs"]]
+        self.arrays: list[NDArray[Any]] = []
 
     def infer(self) -> None:
-        """Run the network on the inputs that lie in the shared memory, and leave the outputs there.
-
-        Raises:
-            OSError: when the device fails, or an output has another shape than the network's.
-        """
-        sources, targets = self._arrays[: len(self._inputs)], self._arrays[len(self._inputs) :]
+        """Run it once; see `EdgeTpu.infer`."""
+        sources, targets = self.arrays[: len(self._inputs)], self.arrays[len(self._inputs) :]
         try:
             for index, source in zip(self._inputs, sources, strict=True):
                 self._interpreter.set_tensor(index, source)

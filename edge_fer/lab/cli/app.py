@@ -10,6 +10,8 @@ import typer
 from edge_fer.common.command_line import App
 from edge_fer.lab.cli.clips import clips
 from edge_fer.lab.cli.data import data
+from edge_fer.lab.cli.deploy_detector import evaluate_detector, export_detector
+from edge_fer.lab.cli.detector import aff_wild2, face_boxes, scenes, train_detector
 from edge_fer.lab.cli.edgetpu import edgetpu_check, edgetpu_record, edgetpu_verify
 from edge_fer.lab.cli.ensemble import ensemble
 from edge_fer.lab.cli.evaluate import card, evaluate
@@ -27,6 +29,7 @@ from edge_fer.lab.cli.train import train
 
 MODEL = "From labelled photos to a deployable model, in this order"
 INSIDE = "What a model is worth, and why"
+DETECTOR = "A network that finds faces and their expressions in one pass"
 BOARD = "On a Coral Edge TPU"
 PROJECT = "What the project ships and tests itself with"
 
@@ -61,6 +64,12 @@ app.command(rich_help_panel=MODEL)(train)
 app.command(rich_help_panel=MODEL)(export)
 app.command(rich_help_panel=MODEL)(ensemble)
 app.command(rich_help_panel=MODEL)(attention)
+app.command(rich_help_panel=DETECTOR)(face_boxes)
+app.command(rich_help_panel=DETECTOR)(aff_wild2)
+app.command(rich_help_panel=DETECTOR)(scenes)
+app.command(rich_help_panel=DETECTOR)(train_detector)
+app.command(rich_help_panel=DETECTOR)(export_detector)
+app.command(rich_help_panel=DETECTOR)(evaluate_detector)
 app.command(rich_help_panel=INSIDE)(evaluate)
 app.command(rich_help_panel=INSIDE)(card)
 app.command(rich_help_panel=INSIDE)(tracks)

@@ -12,6 +12,7 @@ from edge_fer.lab.cli.options import LAYOUT_HELP, MODEL_HELP, labels_of, layout_
 from edge_fer.lab.datasets.dataset import SPLITS
 
 if TYPE_CHECKING:
+    from edge_fer.inference.model_store import ModelStore
     from edge_fer.lab.console import Reporter
     from edge_fer.lab.evaluation.record import Evaluation, ModeName
 
@@ -112,7 +113,7 @@ def card(
         list[Path] | None, typer.Option(help="evaluation.json, from `edge-fer lab evaluate`; may be given again.")
     ] = None,
 ) -> None:
-    """Write a classifier's card: what it is, what was measured, what it must not be trusted with.
+    """Write a model's card: what it is, what was measured, what it must not be trusted with.
 
     In: the manifest, the model and JSON files of measurements. Out: the card beside the model (NAME.md). No
     figure on it is typed by hand; records of another file are refused.
@@ -129,8 +130,28 @@ def card(
     from edge_fer.lab.model_folder import write_card
 
     store = ModelStore(models)
+    if model in store.specs and store.specs[model].task == "detect":
+        _write_detector_card(store, model, export, evaluation or [])
+        return
     model = model_of(model, store)
     spec, graph = store.spec(model, "classify"), check_int8(store.load(model, "classify"))
     measured = [read_record(path, Evaluation) for path in evaluation or ()]
     write_card(store.folder, spec, classifier_card(model, spec, graph, read_record(export, Export), measured))
+    typer.echo(f"{store.folder / spec.card}")
+
+
+def _write_detector_card(store: ModelStore, name: str, export: Path, evaluations: list[Path]) -> None:
+    """The card of a one-pass detector, whose records are others."""
+    from edge_fer.lab.edgetpu.rules import check_int8
+    from edge_fer.lab.evaluation.detection_record import DetectionEvaluation
+    from edge_fer.lab.export.detector_card import detector_card
+    from edge_fer.lab.export.detector_record import DetectorExport
+    from edge_fer.lab.files import read_record
+    from edge_fer.lab.model_folder import write_card
+
+    spec, graph = store.spec(name, "detect"), check_int8(store.load(name, "detect"))
+    if len(evaluations) > 1:
+        raise ConfigError(f"expected one --evaluation for the detector {name}, found {len(evaluations)}")
+    measured = read_record(evaluations[0], DetectionEvaluation) if evaluations else None
+    write_card(store.folder, spec, detector_card(name, spec, graph, read_record(export, DetectorExport), measured))
     typer.echo(f"{store.folder / spec.card}")

@@ -23,6 +23,9 @@ def export(
     layout: Annotated[str, typer.Option(help=LAYOUT_HELP)] = "auto",
     out: Annotated[Path, typer.Option(help="Folder of the artefacts.")] = Path("models"),
     mtcnn: Annotated[bool, typer.Option("--mtcnn/--no-mtcnn", help="Export the detector's nets.")] = True,
+    mtcnn_int8: Annotated[
+        bool, typer.Option("--mtcnn-int8", help="Export them in INT8, too: see `detect.precision`.")
+    ] = False,
     classifier: Annotated[bool, typer.Option("--classifier/--no-classifier", help="Export the classifier.")] = True,
     name: Annotated[str | None, typer.Option(help="The classifier's in the manifest; default: my_NETWORK.")] = None,
     network: Annotated[str | None, NETWORK] = None,
@@ -89,7 +92,7 @@ def export(
         job = prepare(weights, open_dataset(data, layout_of(layout)), plan)
     with assembling(out) as folder:
         if mtcnn:
-            export_mtcnn(folder, report)
+            export_mtcnn(folder, report, int8=mtcnn_int8)
         if job is not None:
             export_classifier(job, folder, ModelStore(folder) if mtcnn else _store_of_detector(out), report)
     report.say(f"artefacts, cards and manifest are in {out}")

@@ -5,10 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-import signal
-import threading
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
@@ -16,6 +13,7 @@ import typer
 
 from edge_fer.errors import ConfigError
 from edge_fer.lab.cli.options import LAYOUT_HELP, layout_of
+from edge_fer.lab.cli.runs import STOPPED, check_folder, device_of, keep_recipe, stop_on_signals
 from edge_fer.lab.datasets.dataset import Colour, Dataset, Split
 from edge_fer.lab.training.recipe_files import recipe_names
 
@@ -25,7 +23,6 @@ if TYPE_CHECKING:
     from edge_fer.lab.training.teachers import Teachers
 
 
-_STOPPED = 130
 _STUDIED = 512
 """Training faces over which the features of teachers are measured."""
 _RECIPES = ", ".join(recipe_names())
@@ -84,10 +81,10 @@ def train(
 
     plan = load_recipe(recipe, change or (), skip or ())
     folder = out if out is not None else Path("out") / "train" / plan.name
-    _check_folder(folder, resume=resume)
+    check_folder(folder, resume=resume)
     if threads:
         torch.set_num_threads(threads)
-    chosen_device = _device(device)
+    chosen_device = device_of(device)
     _check_compiler(plan, chosen_device)
     slow = plan.bf16 and chosen_device == "cpu" and not _has_fast_bfloat16()
     if slow:
@@ -100,7 +97,7 @@ def train(
     _study(plan, teachers, sets)
     sizes = {name: group.feature_count for name, group in teachers.items()}
     model = initial_model(first, plan, sets, ConsoleReporter(), sizes)
-    stopping = _stop_on_signals()
+    stopping = stop_on_signals()
     with ConsoleTrainingReporter() as reporter:
         if slow:
             reporter.say("this processor has no fast bfloat16: training in float32")
@@ -110,20 +107,13 @@ def train(
         trainer = Trainer(model, plan, sets, folder, options, teachers)
         if resume:
             trainer.resume()
-        _keep_recipe(folder, plan)
+        keep_recipe(folder, plan)
         ended = trainer.fit()
         reporter.say(
             f"weights, log and curves are in {folder}" if ended else f"stopped; go on with --resume ({folder})"
         )
     if not ended:
-        raise typer.Exit(_STOPPED)
-
-
-def _check_folder(folder: Path, *, resume: bool) -> None:
-    from edge_fer.lab.training.loop import CHECKPOINT
-
-    if not resume and (folder / CHECKPOINT).exists():
-        raise ConfigError(f"expected no run in {folder}, found {CHECKPOINT}; give --resume, or another --out")
+        raise typer.Exit(STOPPED)
 
 
 def _check_landmarks(net: Network, landmarks: list[str]) -> None:
@@ -147,17 +137,6 @@ def _check_tracks(net: Network, recipe: Recipe) -> None:
             f"expected a network that reads tracks (fan, fan_self) for the stage {stage}, which has `frames`, found "
             f"{net.name()}; set stages.{stage}.frames=0, or start.network"
         )
-
-
-def _device(name: str) -> str:
-    import torch
-
-    there = torch.cuda.is_available()
-    if name not in ("auto", "cpu", "cuda") or (name == "cuda" and not there):
-        raise ConfigError(
-            f"expected --device auto, cpu{' or cuda' if there else ' (there is no cuda)'}, found `{name}`"
-        )
-    return ("cuda" if there else "cpu") if name == "auto" else name
 
 
 def _has_fast_bfloat16() -> bool:
@@ -228,24 +207,3 @@ def _by_name(names: list[str], values: list[str]) -> dict[str, str]:
         else:
             found = dict.fromkeys(names, value) | found
     return found
-
-
-def _keep_recipe(folder: Path, recipe: Recipe) -> None:
-    import yaml
-
-    from edge_fer.lab.files import replacing
-
-    with replacing(folder / "recipe.yaml") as file:
-        file.write(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False).encode())
-
-
-def _stop_on_signals() -> threading.Event:
-    stopping = threading.Event()
-
-    def stop(number: int, _: FrameType | None) -> None:
-        stopping.set()
-        signal.signal(number, signal.SIG_DFL)  # a second one ends at once
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop)
-    return stopping

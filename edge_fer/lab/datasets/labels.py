@@ -46,6 +46,12 @@ AFFECTNET = dict(
 )
 """The column `expression` of AffectNet's lists, and its `_exp.npy` files."""
 
+EXPW = FER2013
+"""The last field of a line of ExpW's `label.lst`."""
+
+AFFWILD2 = dict(enumerate(("neutral", "anger", "disgust", "fear", "happiness", "sadness", "surprise")))
+"""The lines of Aff-Wild2's annotations of seven expressions; -1 is a frame without one."""
+
 NUMBERINGS = {"affectnet": AFFECTNET, "fer2013": FER2013, "rafdb": RAFDB}
 
 _SYNONYMS = {

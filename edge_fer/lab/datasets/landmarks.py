@@ -63,7 +63,7 @@ def save_landmarks(path: Path, dataset: Dataset, points: NDArray[np.float32], by
         OutputError: when the file cannot be written.
     """
     with replacing(path) as file:
-        np.savez(file, points=points, data=np.array(_digest(dataset)), by=np.array(by))
+        np.savez(file, points=points, data=np.array(digest_of(dataset)), by=np.array(by))
 
 
 def with_landmarks(dataset: Dataset, path: Path) -> Dataset:
@@ -80,7 +80,7 @@ def with_landmarks(dataset: Dataset, path: Path) -> Dataset:
         raise SourceError(f"{wrong}: {error}") from error
     if points.shape[1:] != (LANDMARKS, 2):
         raise SourceError(f"{wrong} points of shape {points.shape}")
-    if len(points) != len(dataset) or digest != _digest(dataset):
+    if len(points) != len(dataset) or digest != digest_of(dataset):
         raise SourceError(
             f"expected landmarks of {dataset.name} in {path}, found those of other faces; run `edge-fer lab landmarks` "
             "for these"
@@ -131,7 +131,7 @@ def feature_statistics(
     return mean.astype(np.float32), deviation.astype(np.float32)
 
 
-def _digest(dataset: Dataset) -> str:
+def digest_of(dataset: Dataset) -> str:
     """What tells a data set from another: labels, splits, and some of the pictures."""
     digest = hashlib.sha256(dataset.labels.tobytes() + dataset.splits.tobytes())
     readable = np.flatnonzero(dataset.splits != Split.TEST)

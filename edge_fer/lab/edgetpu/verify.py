@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from edge_fer.bench.reference import Row
 from edge_fer.common.machine import board
-from edge_fer.expression.preprocessing import Preprocessor
 from edge_fer.faces.align import align
 from edge_fer.inference import Backend, open_backend
 from edge_fer.inference.manifest import ClassifierSpec
 from edge_fer.inference.model_store import ModelStore
+from edge_fer.inference.preprocessor import Preprocessor
 from edge_fer.lab.edgetpu.soak import Device, Soak
 from edge_fer.synthetic.scenes import sample_scene
 

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from edge_fer.common.closeable import Closeable
 from edge_fer.errors import ModelError
 from edge_fer.expression.outputs import find_outputs
-from edge_fer.expression.preprocessing import Preprocessor
 from edge_fer.inference import TensorSpec, open_backend
 from edge_fer.inference.manifest import ClassifierSpec
 from edge_fer.inference.manifest_parts import FurtherOutput
+from edge_fer.inference.preprocessor import Preprocessor
 from edge_fer.inference.quantization import dequantize
 from edge_fer.lab.tflite.further_output import with_features
 from edge_fer.types import LABELS, Image

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from edge_fer.errors import ModelError
 from edge_fer.expression.feature_branch import FeatureBranch
-from edge_fer.expression.preprocessing import Preprocessor
 from edge_fer.inference import open_backend
 from edge_fer.inference.picture_spec import InputSpec
+from edge_fer.inference.preprocessor import Preprocessor
 from edge_fer.inference.quantization import dequantize
 from edge_fer.lab.console import Progress, silent
 from edge_fer.types import LABELS

@@ -20,18 +20,19 @@ TOLERANCE = 1e-5
 """How far the outputs of a float .tflite file may be from PyTorch's, as a part of their range (at least 1)."""
 
 
-def convert(net: nn.Module, size: int, channels: int = 3) -> bytes:
+def convert(net: nn.Module, size: int, channels: int = 3, maps: int = 0) -> bytes:
     """The network as a float .tflite file that takes NHWC, batch norms folded into the convolutions.
 
     Args:
         net: takes `(1, channels, size, size)`.
         size: side of the picture, pixels.
         channels: channels of the picture.
+        maps: how many outputs are maps, from the first one on, which the file then gives as NHWC.
     """
     with quiet(), tempfile.TemporaryDirectory() as folder:
         import litert_torch  # prints while it is imported
 
-        wrapped: Any = litert_torch.to_channel_last_io(net, args=[0]).eval()
+        wrapped: Any = litert_torch.to_channel_last_io(net, args=[0], outputs=list(range(maps))).eval()
         converted = litert_torch.convert(wrapped, (torch.zeros(1, size, size, channels),))
         path = Path(folder) / "float.tflite"
         converted.export(str(path))

@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 
 from edge_fer.expression.golden_faces import golden_face
-from edge_fer.expression.outputs import softmax
+from edge_fer.inference.label_probabilities import softmax
 from edge_fer.inference.manifest_parts import FailoverSpec
 from edge_fer.lab.evaluation.logits import classify
 from edge_fer.lab.export.job import Job

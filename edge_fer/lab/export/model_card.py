@@ -55,7 +55,7 @@ def classifier_card(
         *_measured(export, evaluations),
         *_beside_published(evaluations),
         *_quantization(export, graph),
-        *_predicted(graph),
+        *predicted(graph, "one face"),
         "## Source and licence",
         _paragraph(f"Weights: {export.source}. Licence: {export.licence}.", export.about_weights),
         "## Training data",
@@ -227,8 +227,13 @@ def _quantization(export: Export, graph: Graph) -> list[str]:
     return parts
 
 
-def _predicted(graph: Graph) -> list[str]:
-    """What it would take on boards with an Edge TPU."""
+def predicted(graph: Graph, what: str) -> list[str]:
+    """What it would take on boards with an Edge TPU, as parts of a card.
+
+    Args:
+        graph: the graph of its file.
+        what: what it takes that time for, such as `one face`.
+    """
     work = cost(graph, graph.nodes)
     rows = [
         [each.board, f"{each.milliseconds:.0f} ms", f"{each.alike.median:.0%}, {each.alike.worst:.0%}"]
@@ -240,7 +245,7 @@ def _predicted(graph: Graph) -> list[str]:
         f"fit on the chip and are streamed at each inference; {work.macs / 1e9:.2f} G multiplications. Predicted by "
         "`edge-fer lab edgetpu-check` from Coral's published times; the errors are those of its predictions of "
         "published models that are like this one, each from the others (the Pi's are those of the USB Accelerator):",
-        table(["board", "one face", "median and worst error"], rows),
+        table(["board", what, "median and worst error"], rows),
     ]
 
 

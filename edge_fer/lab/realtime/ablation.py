@@ -77,8 +77,6 @@ def _steps(settings: Settings, fps: float) -> Iterator[tuple[Contender, BenchMon
     alike = settings.detect.model_copy(update={"min_face": MIN_FACE})
     every = settings.keyframe.model_copy(update={"enabled": False})
     raw = settings.smooth.model_copy(update={"enabled": False})
-    exact = alike.model_copy(update={"precision": "float32"})
-    int8 = alike.model_copy(update={"precision": "int8"})
     followed = settings.model_copy(update={"detect": alike, "smooth": raw})
     searched = followed.model_copy(update={"keyframe": every})
     smoothed = followed.model_copy(update={"smooth": settings.smooth})
@@ -87,9 +85,7 @@ def _steps(settings: Settings, fps: float) -> Iterator[tuple[Contender, BenchMon
     monitor = BenchMonitor()
     yield PlainLiteRT(monitor=monitor), monitor
     for name, some, overlap in (
-        ("P-Net in one inference", searched.model_copy(update={"detect": exact}), False),
-        ("MTCNN in INT8", searched.model_copy(update={"detect": int8}), False),
-        ("MTCNN in what is quicker here", searched, False),
+        ("P-Net in one inference", searched, False),
         ("following between key frames", followed, False),
         ("overlap", followed, True),
         ("smoothing", smoothed, True),

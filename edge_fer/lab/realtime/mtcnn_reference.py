@@ -28,6 +28,9 @@ from edge_fer.types import Box, Face, Image, Landmarks, Point
 
 SIDE = 600
 SCORE = 0.9
+THRESHOLDS = (0.6, 0.7, 0.8)
+"""The package's own, for its three networks; the runtime's are lower."""
+
 PORTRAITS = Path(edge_fer.__file__).parent / "assets" / "portraits"
 NAMES = ("astronaut", "biden", "obama", "obama_blue_room", "obama_speaking")
 

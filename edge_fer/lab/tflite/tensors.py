@@ -9,9 +9,9 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
-from edge_fer.expression.preprocessing import Preprocessor
 from edge_fer.inference import TensorSpec
 from edge_fer.inference.picture_spec import InputSpec
+from edge_fer.inference.preprocessor import Preprocessor
 from edge_fer.inference.quantization import dequantize
 from edge_fer.lab.tflite.graph import Graph
 

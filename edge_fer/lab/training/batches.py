@@ -7,9 +7,10 @@ batches that would have come next, and batches can be made ahead of time in any 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -25,6 +26,8 @@ from edge_fer.lab.training.augment import as_tensor, averaged, standardise, vari
 from edge_fer.lab.training.objective import inverse_frequency
 from edge_fer.lab.training.recipe import Stage
 from edge_fer.types import LABELS, Image
+
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,18 +107,7 @@ class Batches:
 
     def stream(self, first: int, last: int, workers: int) -> Iterator[Batch]:
         """The batches of steps `first` to `last` (not included), made ahead in `workers` threads."""
-        with ThreadPoolExecutor(workers) as pool:
-            ahead: deque[Future[Batch]] = deque()
-            try:
-                for step in range(first, last):
-                    ahead.append(pool.submit(self.batch, step))
-                    if len(ahead) > workers:
-                        yield ahead.popleft().result()
-                while ahead:
-                    yield ahead.popleft().result()
-            finally:
-                for future in ahead:
-                    future.cancel()
+        return made_ahead(self.batch, first, last, workers)
 
     def _order(self, lap: int) -> NDArray[np.int64]:
         """The faces of a lap, in their order."""
@@ -124,6 +116,22 @@ class Batches:
 
     def _random(self, number: int, purpose: int) -> np.random.Generator:
         return np.random.default_rng([*self._seed, number, purpose])
+
+
+def made_ahead(make: Callable[[int], Made], first: int, last: int, workers: int) -> Iterator[Made]:
+    """What is made for steps `first` to `last` (not included), ahead of time in `workers` threads."""
+    with ThreadPoolExecutor(workers) as pool:
+        ahead: deque[Future[Made]] = deque()
+        try:
+            for step in range(first, last):
+                ahead.append(pool.submit(make, step))
+                if len(ahead) > workers:
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
+        finally:
+            for future in ahead:
+                future.cancel()
 
 
 def _targets(dataset: Dataset, stage: Stage) -> NDArray[np.float64]:

@@ -15,11 +15,13 @@ from edge_fer.lab.networks import DEFAULT
 Share = Field(0.0, ge=0, le=1)
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
+    """A part of a recipe: what it does not know is an error."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Augmentation(_Section):
+class Augmentation(Section):
     """How pictures are varied. Everything is off by default; ranges are symmetric and drawn evenly.
 
     Attributes:
@@ -55,7 +57,7 @@ class Augmentation(_Section):
     dark: float = Share
 
 
-class Optimizer(_Section):
+class Optimizer(Section):
     """How gradients become steps. Decay is on matrices and kernels only, never on vectors.
 
     Attributes:
@@ -85,7 +87,7 @@ class Optimizer(_Section):
         return self
 
 
-class Loss(_Section):
+class Loss(Section):
     """What is minimised: cross-entropy with the targets.
 
     Attributes:
@@ -116,7 +118,7 @@ class Loss(_Section):
         return self
 
 
-class Start(_Section):
+class Start(Section):
     """Which network is trained, where its weights come from when no file is given, and how the top begins.
 
     Attributes:
@@ -137,7 +139,7 @@ class Start(_Section):
     top: Literal["keep", "standard_normal"] = "keep"
 
 
-class Teaching(_Section):
+class Teaching(Section):
     """What a stage learns from teachers: trained networks that see the same varied pictures.
 
     Hinton et al., "Distilling the Knowledge in a Neural Network", 2015; Romero et al., "FitNets", 2015, with the
@@ -158,7 +160,37 @@ class Teaching(_Section):
     features: float = Field(0.0, ge=0)
 
 
-class Stage(_Section):
+class Schedule(Section):
+    """The learning rate over a part of a training.
+
+    Attributes:
+        lr: learning rate at the start.
+        lr_end: learning rate at the end of `cosine`; the least one of `plateau`.
+        schedule: the learning rate: always `lr` (`constant`); half a `cosine` down to `lr_end`; times `factor` at each
+            of the `milestones` (`step`); times `factor` after `plateau_epochs` without a lower validation loss
+            (`plateau`).
+        milestones: of `step`: parts of that part, 0..1.
+        factor: of `step` and `plateau`.
+        plateau_epochs: of `plateau`.
+        warmup: this part of it goes up from nothing to `lr`.
+    """
+
+    lr: float = Field(gt=0)
+    lr_end: float = Field(0.0, ge=0)
+    schedule: Literal["constant", "cosine", "step", "plateau"] = "constant"
+    milestones: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
+    factor: float = Field(0.1, gt=0, lt=1)
+    plateau_epochs: int = Field(5, ge=1)
+    warmup: float = Field(0.0, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _steps_have_milestones(self) -> Self:
+        if (self.schedule == "step") != bool(self.milestones):
+            raise ValueError(f"milestones are of `schedule: step`, which needs some, and it is `{self.schedule}`")
+        return self
+
+
+class Stage(Schedule):
     """A part of the training with one data set, input size and learning rate.
 
     Attributes:
@@ -176,15 +208,6 @@ class Stage(_Section):
         validation_faces: validate on so many faces, always the same; null: on all.
         minutes: the stage ends after so many minutes; the learning rate follows the clock where that is ahead of
             the steps.
-        lr: learning rate at the start.
-        lr_end: learning rate at the end of `cosine`; the least one of `plateau`.
-        schedule: the learning rate: always `lr` (`constant`); half a `cosine` down to `lr_end`; times `factor` at each
-            of the `milestones` (`step`); times `factor` after `plateau_epochs` without a lower validation loss
-            (`plateau`).
-        milestones: of `step`: parts of the stage, 0..1.
-        factor: of `step` and `plateau`.
-        plateau_epochs: of `plateau`.
-        warmup: this part of the stage goes up from nothing to `lr`.
         best_by: what tells the better of two epochs, for `patience` and for the weights that are kept as the best: the
             validation `accuracy`, or the validation `loss`.
         patience: the stage ends after so many epochs that were no better than the best; null: never.
@@ -201,13 +224,6 @@ class Stage(_Section):
     epoch_faces: int | None = Field(None, ge=1)
     validation_faces: int | None = Field(None, ge=1)
     minutes: float | None = Field(None, gt=0)
-    lr: float = Field(gt=0)
-    lr_end: float = Field(0.0, ge=0)
-    schedule: Literal["constant", "cosine", "step", "plateau"] = "constant"
-    milestones: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
-    factor: float = Field(0.1, gt=0, lt=1)
-    plateau_epochs: int = Field(5, ge=1)
-    warmup: float = Field(0.0, ge=0, lt=1)
     best_by: Literal["accuracy", "loss"] = "accuracy"
     patience: int | None = Field(None, ge=1)
     optimizer: Optimizer = Optimizer()
@@ -221,14 +237,8 @@ class Stage(_Section):
             raise ValueError("teachers read single pictures, and this stage has `frames`: leave one of them out")
         return self
 
-    @model_validator(mode="after")
-    def _steps_have_milestones(self) -> Self:
-        if (self.schedule == "step") != bool(self.milestones):
-            raise ValueError(f"milestones are of `schedule: step`, which needs some, and it is `{self.schedule}`")
-        return self
 
-
-class Recipe(_Section):
+class Recipe(Section):
     """A whole training.
 
     Attributes:

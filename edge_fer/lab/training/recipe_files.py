@@ -6,25 +6,40 @@ import difflib
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import ValidationError
 
 from edge_fer.common.text import first_line, first_problem
 from edge_fer.errors import ConfigError
-from edge_fer.lab.training.recipe import Recipe
+from edge_fer.lab.training.detection_recipe import DetectionRecipe
+from edge_fer.lab.training.recipe import Recipe, Section
 
 _FOLDER = files("edge_fer.lab") / "recipes"
+_CLASSIFIERS, _DETECTORS = ".", "detectors"  # folders in it
+
+RecipeT = TypeVar("RecipeT", bound=Section)
 
 
 def recipe_names() -> list[str]:
-    """The recipes that are shipped."""
-    return sorted(entry.name.removesuffix(".yaml") for entry in _FOLDER.iterdir() if entry.name.endswith(".yaml"))
+    """The recipes for classifiers that are shipped."""
+    return _names(_CLASSIFIERS)
+
+
+def detection_recipe_names() -> list[str]:
+    """The recipes for detectors that are shipped."""
+    return _names(_DETECTORS)
+
+
+def _names(folder: str) -> list[str]:
+    return sorted(
+        entry.name.removesuffix(".yaml") for entry in (_FOLDER / folder).iterdir() if entry.name.endswith(".yaml")
+    )
 
 
 def load_recipe(recipe: str, changes: Sequence[str] = (), skip: Sequence[str] = ()) -> Recipe:
-    """Read a recipe.
+    """Read a recipe for a classifier.
 
     Args:
         recipe: name of one that is shipped, or path of a YAML file.
@@ -34,30 +49,46 @@ def load_recipe(recipe: str, changes: Sequence[str] = (), skip: Sequence[str] = 
     Raises:
         ConfigError: when it cannot be read, or a key, value or stage is not known.
     """
-    content = _read(recipe)
+    content = _read(recipe, _CLASSIFIERS)
     for change in changes:
         _apply(content, change)
     for name in skip:
         stages = _stages(content)
         stages.pop(_find_stage(stages, name, f"--skip {name}"))
+    return _validated(recipe, content, Recipe)
+
+
+def load_detection_recipe(recipe: str, changes: Sequence[str] = ()) -> DetectionRecipe:
+    """Read a recipe for a detector; see `load_recipe`.
+
+    Raises:
+        ConfigError: when it cannot be read, or a key or value is not known.
+    """
+    content = _read(recipe, _DETECTORS)
+    for change in changes:
+        _apply(content, change)
+    return _validated(recipe, content, DetectionRecipe)
+
+
+def _validated(recipe: str, content: dict[str, Any], kind: type[RecipeT]) -> RecipeT:
     try:
-        return Recipe.model_validate(content)
+        return kind.model_validate(content)
     except ValidationError as error:
         where, what = first_problem(error)
         raise ConfigError(f"recipe {recipe}: `{where}`: {what}; see the recipes that are shipped") from error
 
 
-def _read(recipe: str) -> dict[str, Any]:
-    path = Path(recipe)
+def _read(recipe: str, folder: str) -> dict[str, Any]:
+    path, known = Path(recipe), _names(folder)
     try:
-        if recipe in recipe_names():
-            text = (_FOLDER / f"{recipe}.yaml").read_text(encoding="utf-8")
+        if recipe in known:
+            text = (_FOLDER / folder / f"{recipe}.yaml").read_text(encoding="utf-8")
         elif path.suffix in (".yaml", ".yml"):
             text = path.read_text(encoding="utf-8")
         else:
-            close = difflib.get_close_matches(recipe, recipe_names(), n=1)
+            close = difflib.get_close_matches(recipe, known, n=1)
             hint = f", did you mean `{close[0]}`?" if close else ""
-            raise ConfigError(f"expected a recipe ({', '.join(recipe_names())}, or a .yaml file), found {recipe}{hint}")
+            raise ConfigError(f"expected a recipe ({', '.join(known)}, or a .yaml file), found {recipe}{hint}")
         content = yaml.safe_load(text)
     except OSError as error:
         raise ConfigError(f"expected a recipe at {recipe}, found: {error.strerror}") from error

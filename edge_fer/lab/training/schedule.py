@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 
-from edge_fer.lab.training.recipe import Stage
+from edge_fer.lab.training.recipe import Schedule, Stage
 from edge_fer.lab.training.state import TrainingState
 
 
-def learning_rate(stage: Stage, progress: float, reduction: float = 1.0) -> float:
+def learning_rate(stage: Schedule, progress: float, reduction: float = 1.0) -> float:
     """The learning rate at a part of the stage.
 
     Cosine: Loshchilov and Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts", 2017, without restarts.

@@ -112,6 +112,24 @@ def plot_curves(path: Path, rows: Sequence[Row]) -> None:
         figure.savefig(file, format="png", dpi=120)
 
 
+def plot_detection(path: Path, rows: Sequence[Row]) -> None:
+    """Draw a detector's losses and average precisions over the steps as PNG.
+
+    Raises:
+        OutputError: when it cannot be written.
+    """
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    losses, precisions = figure.subplots(1, 2)
+    parts = {f"loss_{name}": name for name in ("boxes", "objectness", "classes")}
+    names = {"val_map": "mean over the labels", "val_faces": "faces", "val_faces_from_32": "faces from 32 pixels"}
+    for axes, lines, label in ((losses, parts, "loss a picture"), (precisions, names, "average precision")):
+        for name, title in lines.items():
+            axes.plot([row["step"] for row in rows], [row[name] for row in rows], marker=".", label=title)
+        _finish(axes, label)
+    with replacing(path) as file:
+        figure.savefig(file, format="png", dpi=120)
+
+
 def _draw(axes: Axes, rows: Sequence[Row], names: Mapping[str, str], label: str) -> None:
     for name, title in names.items():
         known = [row for row in rows if row[name] != ""]
@@ -119,6 +137,10 @@ def _draw(axes: Axes, rows: Sequence[Row], names: Mapping[str, str], label: str)
     for before, after in itertools.pairwise(rows):
         if before["stage"] != after["stage"]:
             axes.axvline(float(before["updates"]), color="grey", linestyle=":", linewidth=1)
+    _finish(axes, label)
+
+
+def _finish(axes: Axes, label: str) -> None:
     axes.set_xlabel("step")
     axes.set_ylabel(label)
     axes.legend(loc="upper left")  # the best place would be searched for, long on a busy machine

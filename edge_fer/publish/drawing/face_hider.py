@@ -87,6 +87,7 @@ def open_hider(settings: Settings) -> Hider:
         return ShowAll()
     detect = settings.detect.model_copy(
         update={
+            "kind": "mtcnn",  # finds the smallest faces, and leaves an accelerator to the run
             "min_face": min(_SMALLEST, settings.detect.min_face),
             "thresholds": _THRESHOLDS,
             "score": _SCORE,

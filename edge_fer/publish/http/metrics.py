@@ -158,6 +158,11 @@ def _of_any(record: Reading | Status) -> Iterator[Metric]:
 
 def _of_status(status: Status) -> Iterator[Metric]:
     states = {state: float(state == status.state) for state in get_args(State)}
+    if status.detector is not None:
+        yield InfoMetricFamily(
+            "edge_fer_detector", "What finds faces, and on what.",
+            {"detector": status.detector, "backend": str(status.detector_backend)},
+        )  # fmt: skip
     yield _by_label(GaugeMetricFamily, "state", "1 for how the box is.", "state", states)
     stages = SummaryMetricFamily("edge_fer_stage_seconds", "Latency of a stage, over the last seconds.")
     for name, time in status.stages.items():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import get_args
 
 import cv2
 import numpy as np
@@ -18,12 +17,12 @@ from edge_fer.settings import DetectSettings, TrackSettings
 from edge_fer.synthetic.scenes import crowd_scene
 from edge_fer.types import Box, Face, Image
 
-KINDS = get_args(DetectSettings.model_fields["detector"].annotation)
+KINDS = ("mtcnn",)
 
 
 @pytest.fixture(scope="module", params=KINDS)
 def settings(request: pytest.FixtureRequest) -> DetectSettings:
-    return DetectSettings(detector=request.param, precision="float32")
+    return DetectSettings(kind=request.param, precision="float32")
 
 
 @pytest.fixture(scope="module")

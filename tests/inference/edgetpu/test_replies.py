@@ -15,11 +15,13 @@ from edge_fer.inference.edgetpu.devices import Tpu
 TENSOR = {"name": "x", "shape": [1, 4, 4, 3], "dtype": "int8", "scale": 0.5, "zero_point": -3}
 NETWORK = {"inputs": [TENSOR], "outputs": [{**TENSOR, "shape": [1, 7]}]}
 
+NETWORKS = {"networks": [NETWORK]}
+
 
 class Child:
     """In place of the child process: replies what it is told."""
 
-    info: Any = NETWORK
+    info: Any = NETWORKS
     killed = 0
 
     def __init__(self, *_arguments: object, **_more: object) -> None: ...
@@ -68,7 +70,16 @@ def test_a_network_as_it_was_agreed_runs():
     ],
 )  # fmt: skip
 def test_any_other_network_is_refused_and_its_child_ended(monkeypatch, info):
+    refuses(monkeypatch, {"networks": [info]})
+
+
+@pytest.mark.parametrize("info", [NETWORK, {"networks": []}, {"networks": [NETWORK] * 2}, {"networks": NETWORK}])
+def test_another_number_of_networks_is_refused(monkeypatch, info):
+    refuses(monkeypatch, info)
+
+
+def refuses(monkeypatch, info):
     monkeypatch.setattr(Child, "info", info)
-    with pytest.raises(BackendError, match=r"gave a wrong reply|expected a network of at most"):
+    with pytest.raises(BackendError, match=r"gave a wrong reply|expected a network of at most|expected 1 networks"):
         open_it()
     assert Child.killed == 1

@@ -61,8 +61,8 @@ def photos(tmp_path: Path) -> Path:
 
 
 def _far() -> Image:
-    """Two faces of some 35 pixels in a picture of 940."""
-    small = cv2.resize(scene(2, 2), (140, 79), interpolation=cv2.INTER_AREA)
+    """Two faces of some 25 pixels in a picture of 900."""
+    small = cv2.resize(scene(2, 2), (100, 56), interpolation=cv2.INTER_AREA)
     return np.pad(small, ((400, 400), (400, 400), (0, 0)), "edge")
 
 

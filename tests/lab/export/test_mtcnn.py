@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 from edge_fer.errors import ModelError
+from edge_fer.faces.detectors import open_detector
 from edge_fer.faces.detectors.mtcnn.networks import quantize
 from edge_fer.inference import open_backend
 from edge_fer.inference.model_store import ModelStore
@@ -20,9 +22,12 @@ from edge_fer.lab.export.equalize import equalize
 from edge_fer.lab.export.mtcnn import export_mtcnn
 from edge_fer.lab.model_folder import update_manifest
 from edge_fer.lab.networks.mtcnn import MtcnnNet, p_net
+from edge_fer.lab.realtime.mtcnn_reference import Expected, compare, renderings, total
 from edge_fer.lab.tflite.graph import Graph
 from edge_fer.lab.tflite.writer import IMAGE_RANGE, Range, trunk_names, write_mtcnn, write_mtcnn_int8
 from edge_fer.lab.weights.mtcnn import MTCNN_NETS, load_mtcnn
+from edge_fer.settings import DetectSettings
+from edge_fer.types import Face
 
 pytestmark = pytest.mark.lab
 
@@ -149,7 +154,7 @@ def test_every_net_sees_enough_and_pooling_keeps_its_range(
 
 
 def test_the_manifest_keeps_other_models(tmp_path: Path) -> None:
-    export_mtcnn(tmp_path, SilentReporter())
+    export_mtcnn(tmp_path, SilentReporter(), int8=True)
     store = ModelStore(tmp_path)
     spec = store.spec("mtcnn_pnet", "propose")
     assert spec.input.size is None
@@ -174,3 +179,37 @@ def test_input_spec_of_the_nets_is_that_of_the_package() -> None:
     spec = MtcnnInput(size=None, colour="rgb", mean=0.5, std=128 / 255)
     for pixel in (0, 127, 255):
         assert (pixel / 255 - spec.mean) / spec.std == pytest.approx((pixel - 127.5) / 128)
+
+
+def firm(faces: tuple[Face, ...]) -> Expected:
+    return Expected(faces, (False,) * len(faces))
+
+
+def landmark_errors(expected: tuple[Face, ...], found: tuple[Face, ...]) -> Iterator[np.ndarray]:
+    """Distances of the five landmarks from those of the nearest face, pixels, `(5,)`, for each face that has one."""
+    for face in expected:
+        distances = [
+            np.linalg.norm(np.subtract(face.landmarks.points, other.landmarks.points), axis=1) for other in found
+        ]
+        nearest = min(distances, key=np.mean, default=np.full(5, np.inf))
+        if nearest.mean() < face.box.width / 4:
+            yield nearest
+
+
+@pytest.mark.slow
+def test_int8_finds_the_faces_that_float_finds(tmp_path: Path) -> None:
+    export_mtcnn(tmp_path, SilentReporter(), int8=True)
+    store, pictures = ModelStore(tmp_path), dict(renderings())
+    with (
+        open_detector(DetectSettings(precision="float32"), store) as float32,
+        open_detector(DetectSettings(precision="int8"), store) as int8,
+    ):
+        pairs = [(float32.find(image), int8.find(image)) for image in pictures.values()]
+    agreement = total([compare(firm(expected), found) for expected, found in pairs])
+    errors = np.concatenate([error for pair in pairs for error in landmark_errors(*pair)])
+    assert agreement.expected >= 100
+    assert agreement.recall >= 0.97
+    assert agreement.precision >= 0.97
+    assert len(errors) == 5 * agreement.matched
+    assert errors.mean() <= 1.5
+    assert np.mean(errors <= 3) >= 0.9

@@ -46,14 +46,12 @@ def test_each_step_adds_one_thing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(steps, "_Runtime", Recorded)
     monkeypatch.setattr(steps, "Plain", Plain)
     monkeypatch.setattr(steps, "PlainLiteRT", Plain)
-    assert len(list(steps._steps(SETTINGS, 30.0))) == 9
+    assert len(list(steps._steps(SETTINGS, 30.0))) == 7
     changed = []
     for (_, before, overlapped), (name, after, overlaps) in pairwise(made):
         differ = [field for field in type(SETTINGS).model_fields if getattr(before, field) != getattr(after, field)]
         changed.append((name, differ, overlaps != overlapped))
     assert changed == [
-        ("MTCNN in INT8", ["detect"], False),
-        ("MTCNN in what is quicker here", ["detect"], False),
         ("following between key frames", ["keyframe"], False),
         ("overlap", [], True),
         ("smoothing", ["smooth"], False),

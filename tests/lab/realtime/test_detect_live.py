@@ -12,7 +12,7 @@ import pytest
 
 from edge_fer.faces.detectors import open_detector
 from edge_fer.inference.model_store import ModelStore
-from edge_fer.lab.realtime.mtcnn_reference import Agreement, Package, compare, total
+from edge_fer.lab.realtime.mtcnn_reference import SCORE, THRESHOLDS, Agreement, Package, compare, total
 from edge_fer.settings import DetectSettings
 from edge_fer.types import Image
 
@@ -48,7 +48,8 @@ def frames(path: Path, count: int) -> Iterator[Image]:
 
 def agreement_on(images: list[Image]) -> Agreement:
     package = Package()
-    with open_detector(DetectSettings(min_face=20, size=600, precision="float32"), ModelStore()) as detector:
+    settings = DetectSettings(min_face=20, size=600, precision="float32", score=SCORE, thresholds=THRESHOLDS)
+    with open_detector(settings, ModelStore()) as detector:
         return total([compare(package.find(image), detector.find(image)) for image in images])
 
 

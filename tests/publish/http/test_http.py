@@ -161,6 +161,8 @@ def test_metrics_are_what_prometheus_expects() -> None:
         throttled=("capped",),
         recovery={"usb_reset": 2},
         sinks={"mqtt": SinkStatus("waiting", 7, 3, 5, "no broker")},
+        detector="yolov3_tiny",
+        detector_backend="edgetpu:usb:0",
     )
     with serving() as sink:
         assert ask(sink, "/metrics").status == 200
@@ -198,6 +200,7 @@ def test_metrics_are_what_prometheus_expects() -> None:
         ("edge_fer_throttled", "capped"): 1,
         ("edge_fer_throttled", "throttled"): 0,
         ("edge_fer_state", "running"): 1,
+        ("edge_fer_detector_info", "edgetpu:usb:0", "yolov3_tiny"): 1,
         ("edge_fer_state", "degraded"): 0,
         ("edge_fer_recovery_attempts_total", "usb_reset"): 2,
         ("edge_fer_sink_state", "mqtt", "waiting"): 1,

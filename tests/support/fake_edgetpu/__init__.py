@@ -18,9 +18,11 @@ from functools import cache
 from hashlib import sha256
 from pathlib import Path
 
+import numpy as np
 import yaml
 
 from edge_fer.inference.model_store import MANIFEST, ModelStore
+from edge_fer.types import LABELS, Image
 from tests.support.debian import need_debian, program
 from tests.support.tflite_networks import TfliteWriter, schema
 
@@ -169,6 +171,75 @@ def twins(side: int = 56, values: int = 7, vector: int = 0) -> tuple[bytes, byte
                      (schema.BuiltinOptions.ConcatenationOptions, schema.ConcatenationOptionsT(axis=1)))  # fmt: skip
     tpu.operator(schema.BuiltinOperator.CUSTOM, taken, [given], custom=b"edgetpu-custom-op")
     return cpu.write(sources, [answer]), tpu.write(taken, [given])
+
+
+def detector_twins(side: int = 64) -> tuple[bytes, bytes]:
+    """A detector for the CPU, and the same one compiled for the fake: its maps are the first values of its input.
+
+    So a picture can be painted in which it finds what a test wants; see `painted`.
+
+    Returns:
+        Two .tflite files.
+    """
+    shapes = [[1, side // stride, side // stride, MAP_CHANNELS] for stride in (16, 32)]
+    cpu, tpu = TfliteWriter(), TfliteWriter()
+    source = cpu.tensor("input", [1, side, side, 3], 1.0)
+    row = cpu.tensor("row", [1, side * side * 3], 1.0)
+    flat = cpu.constant("flat", [1, side * side * 3])
+    cpu.operator(schema.BuiltinOperator.RESHAPE, [source, flat], [row])
+    answers = []
+    for place, shape in enumerate(shapes):
+        count = shape[1] * shape[2] * MAP_CHANNELS
+        ends = ("begin", [0, 0]), ("end", [1, count]), ("stride", [1, 1])
+        corners = [cpu.constant(f"{name}{place}", corner) for name, corner in ends]
+        part = cpu.tensor(f"part{place}", [1, count], 1.0)
+        cpu.operator(schema.BuiltinOperator.STRIDED_SLICE, [row, *corners], [part],
+                     (schema.BuiltinOptions.StridedSliceOptions, schema.StridedSliceOptionsT()))  # fmt: skip
+        answers.append(cpu.tensor(f"map{place}", shape, LOGIT_STEP))
+        cpu.operator(schema.BuiltinOperator.RESHAPE, [part, cpu.constant(f"shape{place}", shape)], [answers[-1]])
+    taken = tpu.tensor("input", [1, side, side, 3], 1.0)
+    given = [tpu.tensor(f"map{place}", shape, LOGIT_STEP) for place, shape in enumerate(shapes)]
+    tpu.operator(schema.BuiltinOperator.CUSTOM, [taken], given, custom=b"edgetpu-custom-op")
+    return cpu.write([source], answers), tpu.write([taken], given)
+
+
+MAP_CHANNELS = 36
+DETECTOR = "yolov3_tiny"
+"""The detector of a folder that `add_detector` was called with."""
+
+
+def add_detector(folder: Path, side: int = 64, *, compiled: bool = True) -> None:
+    """Add the twins of a detector to a folder of models."""
+    content = yaml.safe_load((folder / MANIFEST).read_text())
+    cpu, tpu = detector_twins(side)
+    content["models"][DETECTOR] = {
+        "task": "detect", "quantization": "int8", **_saved(folder / f"{DETECTOR}.tflite", cpu),
+        "input": {"colour": "rgb", "mean": 128 / 255, "std": 1 / 255, "size": side}, "labels": list(LABELS),
+        "anchors": [[10, 10], [16, 16], [32, 32], [48, 48], [56, 56], [64, 64]],
+        **{name: content["models"]["mtcnn_onet"][name] for name in ("source", "licence", "card")},
+    }  # fmt: skip
+    if compiled:
+        edgetpu = {**_saved(folder / f"{DETECTOR}_edgetpu.tflite", tpu), "compiler": "none"}
+        content["models"][DETECTOR]["edgetpu"] = edgetpu
+    (folder / MANIFEST).write_text(yaml.safe_dump(content))
+
+
+def painted(image: Image, label: int) -> Image:
+    """A square picture whose first rows say that there is one face of half its side in the middle.
+
+    Args:
+        image: `(64, 64, 3)` uint8, BGR.
+        label: what the face shows, by its place among the labels.
+    """
+    side = image.shape[0]
+    cells = side // 16
+    maps = np.full((cells, cells, 3, MAP_CHANNELS // 3), 0, np.uint8)  # a logit of -12.8 everywhere
+    middle = maps[cells // 2, cells // 2, 2]
+    middle[:4], middle[4], middle[5 + label] = 128, 200, 200
+    middle[:2] = 68  # a hair right of the cell's corner, and below
+    flat = np.ascontiguousarray(image[:, :, ::-1]).reshape(-1)
+    flat[: maps.size] = maps.reshape(-1)
+    return np.ascontiguousarray(flat.reshape(image.shape)[:, :, ::-1])
 
 
 COMPILED, ENSEMBLE = "se_resnet50", "both"

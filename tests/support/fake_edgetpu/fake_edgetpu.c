@@ -2,7 +2,8 @@
  *
  * It claims every `edgetpu-custom-op` node and answers with pixels of the input's middle row: for an input
  * (1, S, S, 3) and an output (1, n), both int8, output[i] = input[S / 2, i * (S / n), 0]. A CPU twin gives the
- * same with one STRIDED_SLICE and one RESHAPE. A second input (1, m) is copied behind these pixels.
+ * same with one STRIDED_SLICE and one RESHAPE. A second input (1, m) is copied behind these pixels. An output of
+ * four dimensions, as a detector's maps, gets the first bytes of the input; there may be several of these.
  *
  * The folder named by FAKE_EDGETPU steers it, across all processes that load it:
  *
@@ -12,7 +13,7 @@
  *     next         a fault, once: WHERE KIND ARGUMENT FROM DEVICE; removed by whoever fails with it
  *     always       the same, until it is removed
  *
- * WHERE is `load` or `infer`; FROM is the count at which it may begin; DEVICE is `usb:0` or `*`. KINDs are
+ * WHERE is `load`, `infer`, or `search` or `read`: an inference with or without maps among its outputs; FROM is the count at which it may begin; DEVICE is `usb:0` or `*`. KINDs are
  * `no_device` and `refuse` (load); `error`, `shape`, `flip` (one wrong answer) and `garbage` (wrong answers until
  * the process ends) (infer); `abort`, `segfault`, `hang` and `slow` (ARGUMENT milliseconds), both.
  *
@@ -171,8 +172,10 @@ static int invoke(Context *context, Node *node)
 {
     int argument = 0;
     long now = count("inferences");
-    const char *kind = fault("infer", now, &argument);
     Tensor *input = &context->tensors[node->inputs->data[0]], *output = &context->tensors[node->outputs->data[0]];
+    const char *kind = fault("infer", now, &argument);
+    if (!*kind)
+        kind = fault(output->dims->size == 4 ? "search" : "read", now, &argument);
 
     suffer(kind, argument);
     if (!strcmp(kind, "error")) {
@@ -182,6 +185,16 @@ static int invoke(Context *context, Node *node)
     if (!strcmp(kind, "shape") && shrink(context, output) != OK)
         return ERROR;
     garbage = garbage || !strcmp(kind, "garbage");
+
+    if (output->dims->size == 4) {
+        for (int place = 0; place < node->outputs->size; place++) {
+            Tensor *map = &context->tensors[node->outputs->data[place]];
+            for (size_t i = 0; i < map->bytes; i++)
+                ((int8_t *)map->data)[i] = garbage || !strcmp(kind, "flip")
+                    ? (int8_t)(now * 89 + (long)i * 151) : ((const int8_t *)input->data)[i];
+        }
+        return OK;
+    }
 
     const Tensor *vector = node->inputs->size > 1 ? &context->tensors[node->inputs->data[1]] : NULL;
     int side = input->dims->data[1], values = (int)(output->bytes - (vector ? vector->bytes : 0));

@@ -14,16 +14,20 @@ from edge_fer.faces.detectors.mtcnn.pyramid import CELL, Canvas
 from edge_fer.faces.resize import fit
 from edge_fer.inference.manifest import NetworkTask
 from edge_fer.inference.model_store import ModelStore
+from edge_fer.inference.supervised import SupervisedDevice
 from edge_fer.settings import DetectSettings
-from edge_fer.types import Face, Image
+from edge_fer.types import Face, Image, Origin
 
 _TASKS: tuple[NetworkTask, NetworkTask, NetworkTask] = ("propose", "refine", "output")
+
+SCORE = 0.8
+"""The least score of a new face, unless the settings name another."""
 
 OUTPUT_SHAPE = (1, 48, 48, 3)
 """The shape of O-Net's input for one face."""
 
 
-def open_detector(settings: DetectSettings, store: ModelStore) -> MtcnnDetector:
+def open_detector(settings: DetectSettings, store: ModelStore, _tpu: object = None) -> MtcnnDetector:
     """Load the three networks, in the precision that the settings ask for; see `edge_fer.faces.detectors`."""
     names = chosen_networks(settings, store)
     return MtcnnDetector(settings, *(store.load(name, task) for name, task in zip(names, _TASKS, strict=True)))
@@ -97,12 +101,16 @@ class MtcnnDetector(Closeable):
         BackendError: when the CPU cannot run one.
     """
 
+    origin = Origin("mtcnn", "cpu")
+    reason: str | None = None
+    devices: tuple[SupervisedDevice, ...] = ()
+
     def __init__(self, settings: DetectSettings, proposal: bytes, refine: bytes, output: bytes) -> None:
         self._size = settings.size
         self._max_faces = settings.max_faces
         threads = settings.threads
         propose_above, refine_above, output_above = settings.thresholds
-        final_above = max(output_above, settings.score)
+        final_above = max(output_above, SCORE if settings.score is None else settings.score)
         with ExitStack() as stack:
             pyramid = (settings.min_face, settings.factor)
             self._proposal = stack.enter_context(closing(ProposalNet(proposal, threads, propose_above, *pyramid)))
@@ -130,6 +138,9 @@ class MtcnnDetector(Closeable):
         best = slice(self._max_faces)
         boxes = clip(boxes[best], small.shape[1], small.shape[0])
         return scale_faces(to_faces(boxes, scores[best], landmarks[best]), small, image)
+
+    def wait_until_opened(self, cancelled: Callable[[], bool] = lambda: False) -> None:
+        """It is open; see `edge_fer.faces.detectors.Detector.wait_until_opened`."""
 
     def close(self) -> None:
         """Free the networks."""
