@@ -22,14 +22,14 @@ from edge_fer.errors import ConfigError, SourceError
 from tests.archive.made import a_job
 from tests.support.films import picture, write_film
 
-FRAMES = 1000
+FRAMES = 500
 
 
 @pytest.fixture(scope="module")
 def film(tmp_path_factory: pytest.TempPathFactory) -> Recording:
     """100 s of variable rate, a key frame every 12."""
     path = tmp_path_factory.mktemp("films") / "a.mkv"
-    times = [number * 100 + (number % 3) * 20 for number in range(FRAMES)]
+    times = [number * 200 + (number % 3) * 40 for number in range(FRAMES)]
     write_film(path, [picture(number) for number in range(FRAMES)], times_ms=times)
     return Recording("a.mkv", str(path))
 

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_fer.archive.recordings import Recording, find_recordings
@@ -79,6 +79,7 @@ def test_a_url_is_called_by_host_and_path(archive: Path) -> None:
     assert "secret" not in Recording("x", "https://user:secret@store.example/c.mp4").shown
 
 
+@settings(max_examples=30)
 @given(st.text(max_size=30))
 def test_no_url_has_a_name_outside_the_folder(text: str) -> None:
     try:
