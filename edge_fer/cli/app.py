@@ -24,6 +24,7 @@ from edge_fer.cli.bench import HELP as BENCH_HELP
 from edge_fer.cli.bench import bench
 from edge_fer.cli.cameras import cameras
 from edge_fer.cli.doctor import doctor
+from edge_fer.cli.label import label
 from edge_fer.cli.options import say
 from edge_fer.cli.run import run
 from edge_fer.cli.serve import serve
@@ -63,6 +64,7 @@ def _plugins() -> dict[str, Any]:
 app = App(cls=_Commands, no_args_is_help=True, pretty_exceptions_enable=False, help=HELP)
 app.command(cls=CameraCommand)(run)
 app.command()(serve)
+app.command()(label)
 app.command()(cameras)
 app.command()(doctor)
 app.command(help=BENCH_HELP, cls=CameraCommand)(bench)

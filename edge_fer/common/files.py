@@ -1,11 +1,46 @@
-"""What kind of file is at a path."""
+"""What kind of file is at a path, and files that are whole or not there."""
 
 from __future__ import annotations
 
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from edge_fer.common.text import redact
-from edge_fer.errors import SourceError
+from edge_fer.errors import EdgeFerError, OutputError, SourceError
+
+
+@contextmanager
+def replacing(path: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
+    """A file to write to, which takes the place of `path` when all of it is on the disk.
+
+    Several programs may write the same file at a time: the last one to end wins.
+
+    Args:
+        path: the file; its folder is made.
+        mode: its permissions, of which the process's umask takes some away.
+
+    Raises:
+        OutputError: when it cannot be written; `path` is then what it was.
+    """
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with open(partial, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+    except EdgeFerError:  # what the content comes from failed, and some of these are OSErrors, too
+        raise
+    except OSError as error:
+        raise OutputError(f"expected to write {path}, found: {error.strerror or error}; check the folder") from error
 
 
 def mode_of(path: Path) -> int | None:

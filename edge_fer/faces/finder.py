@@ -133,11 +133,13 @@ class Finder(Closeable):
             view = derotate(image, self._size, roll_deg)
             followed: dict[int, Face] = {}
             found: tuple[Face, ...] | None = self._detect(view.image)
+            begins_period = False
             if still:  # no face in it is known from another picture
                 self._tracker.reset()
         else:
             with self._stage("keyframe"):
                 view = derotate(image, self._size, roll_deg)
+                begins_period = self._keyframes.begins_period(scene_ns)
                 expected, reason = self._plan(view.image, scene_ns)
             with self._stage("follow"):
                 followed = self._follower.follow(view.image, expected)
@@ -146,7 +148,10 @@ class Finder(Closeable):
             else:
                 found = self._search_now(view.image) if reason is not None else None
         with self._stage("track"):
-            return _to_frame(self._tracker.update(scene_ns, followed, found, still=still), view, image)
+            tracks = self._tracker.update(scene_ns, followed, found, still=still)
+            if begins_period:
+                self._tracker.forget_speeds()
+            return _to_frame(tracks, view, image)
 
     def _plan(self, image: Image, scene_ns: int) -> tuple[dict[int, Box], SearchReason | None]:
         """Where faces are expected in a picture, and why it should be searched as a whole; None: it should not."""

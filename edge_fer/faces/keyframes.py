@@ -38,6 +38,7 @@ class Keyframes:
     def __init__(self, settings: KeyframeSettings) -> None:
         self._settings = settings
         self._searched_ns: int | None = None
+        self._before_ns: int | None = None
         self._shape: tuple[int, ...] = ()
         self._searched: NDArray[np.float32] | None = None
         self._last: NDArray[np.float32] | None = None
@@ -65,7 +66,25 @@ class Keyframes:
             )
         if reason is not None:
             self._searched_ns, self._searched = scene_ns, small
+        if self.begins_period(scene_ns):
+            self._change_pause_ms = self._settings.change_ms
+        self._before_ns = scene_ns
         return reason
+
+    def begins_period(self, scene_ns: int) -> bool:
+        """Whether the next frame is the first one of a period, which `aligned` always searches; never without that.
+
+        From there on nothing should depend on what was before.
+
+        Args:
+            scene_ns: time of that frame in the scene, nanoseconds.
+        """
+        before_ns = self._before_ns
+        return (
+            self._settings.aligned
+            and before_ns is not None
+            and _period(before_ns, self._settings) != _period(scene_ns, self._settings)
+        )
 
     def _reason_within_scene(
         self, small: NDArray[np.float32], now_ns: int, expected: list[Box], lost_ns: int | None, cell: float
@@ -80,12 +99,24 @@ class Keyframes:
             self._change_pause_ms, self._faces = settings.change_ms, len(expected)
         if lost_ns is not None and now_ns - lost_ns <= settings.lost_ms * 1e6:
             return "lost"
-        if elapsed_ms >= settings.every_ms:
+        if _is_due(self._searched_ns, now_ns, settings):
             return "time"
         if elapsed_ms >= self._change_pause_ms and _changed(small, self._searched, expected, cell, settings.change):
             self._change_pause_ms = min(2 * self._change_pause_ms, settings.change_max_ms)
             return "change"
         return None
+
+
+def _is_due(searched_ns: int, now_ns: int, settings: KeyframeSettings) -> bool:
+    """Whether the last search was long ago, or with `aligned`, in an earlier period of the scene's time."""
+    if settings.aligned:
+        return _period(searched_ns, settings) != _period(now_ns, settings)
+    return now_ns - searched_ns >= settings.every_ms * 1e6
+
+
+def _period(scene_ns: int, settings: KeyframeSettings) -> float:
+    """The period that a time is in; every time is one of its own where all frames are searched."""
+    return scene_ns // (settings.every_ms * 1e6) if settings.every_ms else scene_ns
 
 
 def shrink(image: Image) -> NDArray[np.float32]:

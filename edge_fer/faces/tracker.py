@@ -37,7 +37,7 @@ class _TrackState:
         frame: number of that frame.
         speed: speed of the box's middle in x and y, pixels a nanosecond; and of the logarithm of its side.
         searched_ns: scene time at which a search of the whole frame found it last, nanoseconds.
-        hits: in how many frames it was found.
+        hits: in how many frames it was found, since its speed was forgotten.
         confirmed: whether it is published.
     """
 
@@ -127,6 +127,14 @@ class Tracker:
                 self._states[key] = replace(self._states[key], searched_ns=scene_ns)
             elif scene_ns - self._states[key].searched_ns > self._settings.revalidate_ms * 1e6:
                 del present[key], self._states[key]
+
+    def forget_speeds(self) -> None:
+        """Take every face to stand still until it is found again: then nothing depends on how it came where it is."""
+        still = (0.0, 0.0, 0.0)
+        self._states = {
+            key: replace(state, speed=still, hits=1) if state.confirmed else state
+            for key, state in self._states.items()
+        }
 
     def reset(self) -> None:
         """End all tracks: the next frame shows another scene."""

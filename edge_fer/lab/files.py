@@ -2,38 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from edge_fer.common.files import replacing
 from edge_fer.common.text import first_problem
 from edge_fer.errors import OutputError, SourceError
 
-
-@contextmanager
-def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """A file to write to, which takes the place of `path` when all of it is on the disk.
-
-    Raises:
-        OutputError: when it cannot be written; `path` is then what it was.
-    """
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with partial.open("wb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
-    except OSError as error:
-        raise OutputError(f"expected to write {path}, found: {error.strerror or error}; check the folder") from error
+__all__ = ["Record", "RecordT", "read_record", "replacing", "write_record", "writing"]
 
 
 class Record(BaseModel):

@@ -153,6 +153,11 @@ class KeyframeSettings(Section):
     every_ms: float = Field(
         1000.0, ge=0, le=60_000, description="longest time between two searches of the whole frame, milliseconds"
     )
+    aligned: bool = Field(
+        False,
+        description="search at multiples of every_ms of the film's time, so that what is found does not depend on "
+        "where reading began; `edge-fer label` does so always",
+    )
     change_ms: float = Field(
         60.0, ge=0, le=60_000, description="shortest time before a change in the picture starts a search, milliseconds"
     )

@@ -56,6 +56,17 @@ def test_time_passes(keyframes: Keyframes) -> None:
     assert keyframes.search_reason(picture(), 1999 * MS, [FACE], None) is None
 
 
+def test_aligned_searches_do_not_depend_on_where_reading_began() -> None:
+    searched = []
+    for begin_ms in (0, 2340):
+        keyframes = Keyframes(SETTINGS.model_copy(update={"aligned": True}))
+        times = range(begin_ms, 5000, 130)
+        found = {at: keyframes.search_reason(picture(), at * MS, [FACE], None) for at in times}
+        searched.append([at for at, reason in found.items() if reason is not None and at > begin_ms])
+    assert searched[0] == [1040, 2080, 3120, 4030], "the first frame of each second"
+    assert searched[1] == [3120, 4030]
+
+
 def test_a_lost_face_is_searched_for_a_while(keyframes: Keyframes) -> None:
     assert keyframes.search_reason(picture(), 100 * MS, [FACE], 66 * MS) == "lost"
     assert keyframes.search_reason(picture(), 366 * MS, [FACE], 66 * MS) == "lost"
@@ -109,3 +120,16 @@ def test_changes_that_bring_no_face_are_searched_for_less_and_less(keyframes: Ke
     two = [FACE, Box(300, 20, 60, 60)]
     assert keyframes.search_reason(moving[3], 2000 * MS, two, None) == "change"
     assert 2000 - searched[-1] < 240, "which was too early for one face"
+
+
+def test_nothing_counts_from_before_an_aligned_period() -> None:
+    keyframes = Keyframes(SETTINGS.model_copy(update={"aligned": True}))
+    begun = [at for at in range(0, 2500, 100) if _begins(keyframes, at)]
+    assert begun == [1000, 2000]
+    assert not Keyframes(SETTINGS).begins_period(5000 * MS)
+
+
+def _begins(keyframes: Keyframes, at_ms: int) -> bool:
+    begins = keyframes.begins_period(at_ms * MS)
+    keyframes.search_reason(picture(), at_ms * MS, [FACE], None)
+    return begins

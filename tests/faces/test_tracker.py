@@ -45,6 +45,18 @@ def test_a_face_is_expected_where_its_speed_takes_it() -> None:
     assert (box.x, box.y, box.width) == pytest.approx((180, 90, 50), abs=0.5)
 
 
+def test_a_speed_that_is_forgotten_is_measured_anew() -> None:
+    one, other = Tracker(TrackSettings()), Tracker(TrackSettings())
+    for step in range(8):
+        ids(one, 100 * step, (100 + 10 * step, 50))
+    ids(other, 700, (170, 50))
+    for tracker in (one, other):
+        tracker.forget_speeds()
+        assert tracker.predict(800 * MS)[1].x == 170
+        assert ids(tracker, 800, (182, 50)) == [1]
+    assert one.predict(900 * MS) == other.predict(900 * MS)
+
+
 def test_a_face_out_of_sight_stops_after_a_while() -> None:
     tracker = Tracker(TrackSettings(max_age_ms=10_000))
     for step in range(5):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import IO, Any
 
 import av
 from av.container import InputContainer
@@ -17,11 +17,13 @@ _SAFE_OPTIONS = (17, 1)
 _TOLERANT = (19, 0)
 
 
-def open_container(address: str, options: Mapping[str, str], timeouts_s: tuple[float, float] | None) -> InputContainer:
+def open_container(
+    address: str | IO[bytes], options: Mapping[str, str], timeouts_s: tuple[float, float] | None
+) -> InputContainer:
     """Open a film or stream.
 
     Args:
-        address: a URL of FFmpeg's.
+        address: a URL of FFmpeg's, or an open file.
         options: FFmpeg's, for the protocol, the container and the decoder.
         timeouts_s: for opening and for reading, seconds; None: none.
 

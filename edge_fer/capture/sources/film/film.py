@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from itertools import pairwise
+from typing import IO, Any, NamedTuple
 
 import av
 
@@ -19,6 +20,7 @@ from edge_fer.types import Image
 _COMPLETE = 0.9  # of the frames that a container states
 _COUNTED_BY_ITSELF = "mov"  # this demuxer reports missing frames itself, and states also those that were cut out
 _LEAST_BYTES = 8  # that a frame takes in any container
+_STEP_NS = 60 * 10**9  # from one frame to the next: what is longer is another clock, or hardly a film
 _MICROSECONDS = 1000  # nanoseconds; the unit of the times of a container
 
 
@@ -40,12 +42,13 @@ class Film:
     """A film or stream that is open; `frames` gives its pictures.
 
     Args:
-        address: a URL of FFmpeg's, such as `file:/clip.mp4`.
+        address: a URL of FFmpeg's, such as `file:/clip.mp4`, or an open file.
         live: whether frames should come without delay: one frame is decoded at a time.
         options: FFmpeg's options for the protocol, the container and the decoder.
         timeouts_s: for opening and for reading, seconds; None: none.
         warn: called with one line about colours that are not true.
         max_lost: after so many packets in a row that give no picture the film counts as broken.
+        threads: of the decoder; None: as many as FFmpeg takes. What a damaged frame looks like may depend on it.
 
     Attributes:
         fps: frames a second as the container states them; None where that cannot be true.
@@ -61,18 +64,21 @@ class Film:
 
     def __init__(
         self,
-        address: str,
+        address: str | IO[bytes],
         *,
         live: bool,
         options: Mapping[str, str] | None = None,
         timeouts_s: tuple[float, float] | None = None,
         warn: Callable[[str], None] = lambda _: None,
         max_lost: int = 300,
+        threads: int | None = None,
     ) -> None:
         self._container = open_container(address, options or {}, timeouts_s)
         self._stream = video_of(self._container)
         self._context = self._stream.codec_context
         self._context.thread_type = "SLICE" if live else "AUTO"
+        if threads is not None:
+            self._context.thread_count = threads
         self._context.options = {"max_pixels": str(MAX_PIXELS)}
         if live:
             self._context.flags |= av.codec.context.Flags.low_delay
@@ -117,6 +123,60 @@ class Film:
             self.lost = max(self.lost, self._packets - self._decoded)
         if self.broken is None and self._falls_short():
             self.broken = f"its header states {self._stream.frames} frames"
+
+    @property
+    def length(self) -> int | None:
+        """How many frames there should be, as the container states it; None where it does not."""
+        stated = self._stream.frames
+        duration = self._container.duration
+        return stated or (round(duration / 1e6 * self.fps) if duration and self.fps else None)
+
+    @property
+    def recorded_at(self) -> str | None:
+        """When it was recorded, as the container states it, ISO 8601; None where it does not."""
+        return self._container.metadata.get("creation_time")
+
+    def index(self) -> tuple[list[int], list[int]]:
+        """The positions of all frames, and those of the key frames, without decoding any; instead of `frames`.
+
+        Returns:
+            Nanoseconds, in the order of presentation. Both are empty where the film breaks off, or where its timestamps
+            are not those that `frames` would give.
+        """
+        start = self._container.start_time
+        positions, keys = list[int](), list[int]()
+        for packet in self._demuxed():
+            if not packet.size or packet.is_discard:
+                continue
+            if start is None or packet.pts is None or packet.time_base is None:
+                return [], []
+            unit = packet.time_base
+            positions.append(packet.pts * unit.numerator * 10**9 // unit.denominator - start * _MICROSECONDS)
+            if packet.is_keyframe:
+                keys.append(positions[-1])
+        positions.sort()
+        steps = [late - early for early, late in pairwise(positions)]
+        regular = (
+            bool(positions) and positions[0] >= 0 and 0 < min(steps, default=1) <= max(steps, default=1) <= _STEP_NS
+        )
+        return (positions, sorted(keys)) if regular and self.broken is None else ([], [])
+
+    def seek(self, position_ns: int) -> None:
+        """Let `frames` begin with a key frame at this position or before it; call it before that.
+
+        Args:
+            position_ns: presentation time in the film, nanoseconds.
+
+        Raises:
+            OSError: when the container cannot go there, or has no beginning from which positions count.
+        """
+        if self._container.start_time is None:
+            raise OSError("its timestamps have no beginning")
+        try:
+            self._container.seek(self._container.start_time + position_ns // _MICROSECONDS)
+        except av.FFmpegError as error:
+            raise OSError(error.errno, error_text(error)) from error
+        self._timeline.jump()
 
     def close(self) -> None:
         """Close the film; may be called again.

@@ -23,6 +23,11 @@ class Timeline:
         self._start_ns, self._period_ns = start_ns, period_ns
         self._stamp_ns: int | None = None
         self._position_ns: int | None = None
+        self._jumped = False
+
+    def jump(self) -> None:
+        """The next frame is somewhere in the film: where its timestamp says, however late that is."""
+        self._jumped, self._position_ns = True, None
 
     def place(self, stamp_ns: int | None) -> int:
         """The position of the next frame, nanoseconds.
@@ -35,7 +40,8 @@ class Timeline:
             self._start_ns = stamp_ns
         if self._position_ns is None:
             late_ns = 0 if stamp_ns is None or self._start_ns is None else stamp_ns - self._start_ns
-            self._position_ns = late_ns if 0 <= late_ns <= _LONGEST_STEP_NS else 0
+            longest_ns = late_ns if self._jumped else _LONGEST_STEP_NS
+            self._position_ns = late_ns if 0 <= late_ns <= longest_ns else 0
         else:
             self._position_ns += self._step_ns(self._position_ns, before_ns, stamp_ns)
         return self._position_ns

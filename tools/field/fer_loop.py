@@ -1,0 +1,31 @@
+"""The plain way: a loop over the frames of clips with the `fer` package, one clip after the other.
+
+PYTHON tools/field/fer_loop.py CLIP... prints a line of JSON: frames, faces and seconds. PYTHON has fer (PyPI) and what
+it needs; nothing of edge-fer is used, and tools/field/archive_speed.py runs it.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+
+
+def main(clips: list[str]) -> None:
+    """Read all clips."""
+    import cv2
+    from fer.fer import FER
+
+    detector = FER(mtcnn=False)  # its default: OpenCV's cascade
+    frames = faces = 0
+    began = time.monotonic()
+    for clip in clips:
+        film = cv2.VideoCapture(clip)
+        while (read := film.read())[0]:
+            frames, faces = frames + 1, faces + len(detector.detect_emotions(read[1]))
+        film.release()
+    print(json.dumps({"frames": frames, "faces": faces, "seconds": time.monotonic() - began}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
