@@ -14,6 +14,7 @@ import av
 
 from edge_fer.types import Image
 
+_JOIN_S = 5
 _CLOCK_HZ = 90_000  # of RTP timestamps of video
 _MOST_BYTES = 1400  # in one RTP packet
 
@@ -31,7 +32,8 @@ class RtspCamera:
         self._units, self._fps, self._refusal = list(_encoded(pictures)), fps, refusal
         self._over = threading.Event()
         self._listening = socket.create_server(("127.0.0.1", 0))
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._accepting = threading.Thread(target=self._accept, daemon=True)
+        self._accepting.start()
 
     @property
     def url(self) -> str:
@@ -43,7 +45,9 @@ class RtspCamera:
 
     def __exit__(self, *_: object) -> None:
         self._over.set()
+        self._listening.shutdown(socket.SHUT_RDWR)  # closing alone would not wake who waits for a connection
         self._listening.close()
+        self._accepting.join(_JOIN_S)
 
     def _accept(self) -> None:
         while not self._over.is_set():
