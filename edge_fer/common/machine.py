@@ -66,7 +66,7 @@ PROFILES = {
         Profile(
             "dev-board",
             "Coral Dev Board (4x Cortex-A53, Edge TPU over PCIe)",
-            52.0,
+            50.0,
             _STREAMED.format("380"),
             11.4,
             "ResNet-50 at 299x299 takes its processor 1763 ms (Coral's table), so about 989 ms at 224x224; "
@@ -77,7 +77,7 @@ PROFILES = {
         Profile(
             "usb3",
             "Coral USB Accelerator on USB 3, on a computer like this one",
-            45.0,
+            43.0,
             _STREAMED.format("440"),
             1.0,
             "an assumption: the computer that the stick is plugged into is as quick as this one",
@@ -87,7 +87,7 @@ PROFILES = {
         Profile(
             "pi4",
             "Raspberry Pi 4 (4x Cortex-A72) with a Coral USB Accelerator",
-            80.0,
+            88.0,
             _STREAMED.format("245"),
             5.7,
             "ResNet-50 at 224x224 takes its four cores 263 ms in float32 (ncnn); "
@@ -98,7 +98,7 @@ PROFILES = {
         Profile(
             "two-boards",
             "Raspberry Pi 4 (4x Cortex-A72) with the camera, Coral Dev Board with the Edge TPU",
-            52.0,
+            50.0,
             _STREAMED.format("380"),
             5.7,
             "as for the pi4: its processor does all but the classification",

@@ -31,7 +31,7 @@ def tensor(dtype: Any, scale: float, zero_point: int, shape: tuple[int, ...] = (
 
 @pytest.fixture
 def spec() -> ClassifierSpec:
-    return ModelStore().spec("se_resnet50", "classify")
+    return ModelStore().spec("se_resnet50", "classify").model_copy(update={"input": GREY})
 
 
 class Recorded(FakeBackend):
