@@ -220,7 +220,9 @@ def test_it_can_be_trained_further_from_its_file_or_the_refusal_is_one_line(jour
 def test_networks_are_listed_by_what_lies_in_the_package() -> None:
     assert {"mobilenet_v1", "resnet50", "se_resnet50", "tiny_net"} <= set(network_names())
     lines = {line.split()[0]: line.split()[1:6] for line in run("networks").splitlines()[1:]}
-    assert list(lines) == network_names()
+    detectors = {"yolov3_tiny"}
+    assert [name for name in lines if name not in detectors] == network_names()
+    assert detectors < set(lines)
     assert lines["mobilenet_v1"] == ["160x160", "grey", "3,203,207", "3,196,032", "0"]
     assert lines["fan"] == ["224x224", "grey", "11,185,225", "11,178,050", "9,600"]
     assert lines["fan_self"] == ["224x224", "grey", "11,180,616", "11,177,025", "9,600"]
