@@ -75,7 +75,7 @@ def deployed_logits(faces: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 def test_the_network_computes_what_the_file_computes(shipped: SEResNet50) -> None:
     """Activations are not rounded in PyTorch, so logits (of a spread of some nats) differ by less than a tenth."""
-    faces = faces_of_a_portrait(6, 224)
+    faces = faces_of_a_portrait(6, 192)
     found, expected = logits(shipped, faces), deployed_logits(faces)
     assert np.sqrt(np.mean((found - expected) ** 2)) < 0.15
     assert np.abs(found - expected).max() < 0.05 * np.ptp(expected)
@@ -84,7 +84,7 @@ def test_the_network_computes_what_the_file_computes(shipped: SEResNet50) -> Non
 @pytest.mark.shared
 def test_both_name_the_same_expression(shipped: SEResNet50, shared: Path) -> None:
     validation = open_dataset(shared / "data" / "ferplus.npz").only(Split.VALIDATION)
-    faces = np.stack([cv2.resize(validation.images[index], (224, 224)) for index in range(100)])
+    faces = np.stack([cv2.resize(validation.images[index], (192, 192)) for index in range(100)])
     same = logits(shipped, faces).argmax(axis=1) == deployed_logits(faces).argmax(axis=1)
     assert same.mean() >= 0.98
 
@@ -157,7 +157,7 @@ def test_training_starts_from_a_deployed_model(shipped: SEResNet50) -> None:
     assert model.second is None
     assert model.origin is not None
     assert model.origin.licence == ModelStore().spec("se_resnet50", "classify").licence
-    faces = faces_of_a_portrait(2, 224)
+    faces = faces_of_a_portrait(2, 192)
     model.net.resolution = shipped.resolution
     np.testing.assert_allclose(logits(model.net.eval(), faces), logits(shipped, faces), atol=2e-3)
 
@@ -245,8 +245,8 @@ def test_a_network_that_averages_first_looks_at_less(shipped: SEResNet50, tmp_pa
         graph.operators[graph.operators.index(pool) + 1].inputs[0] = pool.inputs[0]
         graph.operators.remove(pool)
 
-    assert shipped.resolution == 112
-    assert weights_from_tflite(changed(tmp_path, average_nothing), SEResNet50).resolution == 224
+    assert shipped.resolution == 64
+    assert weights_from_tflite(changed(tmp_path, average_nothing), SEResNet50).resolution == 192
 
 
 def test_what_is_no_model_is_named(tmp_path: Path) -> None:
