@@ -83,7 +83,10 @@ class ModelStore:
         spec = self.specs.get(name)
         if spec is None or spec.task != task:
             known = ", ".join(sorted(key for key, value in self.specs.items() if value.task == task))
-            raise ModelError(f"expected a model for `{task}` (there is: {known or 'none'}), found `{name}`")
+            raise ModelError(
+                f"expected a model for `{task}` (there is: {known or 'none'}), found `{name}`; name one of these, or "
+                "the folder that has it with --models"
+            )
         return spec
 
     @property
