@@ -128,7 +128,7 @@ class _Worker:
         return self._process.pid
 
     def give(self, task: Task) -> None:
-        """Give it a task; where it is no more, that is found when it is heard."""
+        """Give it a task; where it is no more, that is found when its answers are read."""
         with suppress(OSError):
             self.connection.send(task)
 
