@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +18,7 @@ class ResourceUse:
         memfds: those of them that are files in memory.
         threads: threads, as the kernel counts them.
         children: child processes that still exist, and theirs.
-        segments: segments of shared memory, of all processes of the machine.
+        segments: segments of shared memory that Python made, of all processes of the machine.
         rss_mib: resident memory, MiB; pages that processes share count for each.
     """
 
@@ -26,6 +28,39 @@ class ResourceUse:
     children: int
     segments: int
     rss_mib: float
+
+    def promises_since(self, before: ResourceUse) -> dict[str, bool]:
+        """For each thing that may leak, whether there is no more of it than before."""
+        return {
+            f"no {noun} left": getattr(self, name) <= getattr(before, name)
+            for name, noun in (
+                ("children", "child"),
+                ("descriptors", "descriptor"),
+                ("memfds", "memfd"),
+                ("segments", "shared memory segment"),
+                ("threads", "thread"),
+            )
+        }
+
+
+def resource_use_after(
+    before: ResourceUse, measure: Callable[[], ResourceUse] | None = None, patience_s: float = 5.0
+) -> ResourceUse:
+    """Measure once no more is held than before, or else when patience is over.
+
+    The kernel still counts a thread for a moment after Python has joined it.
+
+    Args:
+        before: what was held.
+        measure: measures it; None: `resource_use` of this process.
+        patience_s: how long to wait for what is about to be given back.
+    """
+    end = time.monotonic() + patience_s
+    while True:
+        use = (measure or resource_use)()
+        if all(use.promises_since(before).values()) or time.monotonic() > end:
+            return use
+        time.sleep(0.005)
 
 
 def resource_use(pid: int | None = None, *, family: bool = False) -> ResourceUse:
@@ -44,7 +79,7 @@ def resource_use(pid: int | None = None, *, family: bool = False) -> ResourceUse
         memfds=sum("memfd:" in link for link in links),
         threads=sum(len(_entries(process, "task")) for process in processes),
         children=len(children),
-        segments=len(list(Path("/dev/shm").iterdir())),
+        segments=len(list(Path("/dev/shm").glob("psm_*"))),
         rss_mib=sum(map(_rss_mib, processes)),
     )
 

@@ -11,9 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
-import signal
 import sys
 import tempfile
 from collections import Counter
@@ -42,8 +40,8 @@ from tests.support.fake_edgetpu import (
     painted,
     twin_store,
 )
-from tests.support.resource_use import ResourceUse, resource_use
-from tools.field.torture import SLOW_MS, TOLERANCE, Loop
+from tests.support.resource_use import ResourceUse, resource_use, resource_use_after
+from tools.field.torture import TOLERANCE, FaultBag, Loop
 
 FAULTS = (
     *(f"{where} {kind}" for where in ("search", "read") for kind in INFER_FAULTS),
@@ -99,10 +97,7 @@ class Result:
             "each reading says who searched": self.unsaid == 0,
             f"{faults} faults": sum(self.injected.values()) == faults and not self.to_come,
             "the Edge TPU came back": self.returned > 0,
-            "no child left": self.after.children == self.before.children,
-            "no descriptor left": self.after.descriptors == self.before.descriptors,
-            "no memfd left": self.after.memfds == self.before.memfds,
-            "no thread left": self.after.threads == self.before.threads,
+            **self.after.promises_since(self.before),
         }
         return [promise for promise, kept in checks.items() if not kept]
 
@@ -118,16 +113,15 @@ class Tormentor:
     """
 
     def __init__(self, tpu: FakeEdgeTpu, recognizer: Recognizer, due: list[int], seed: int) -> None:
-        self.injected: Counter[str] = Counter()
         self.reasons: list[str | None] = []
         self.searched_by: Counter[str] = Counter()
         self._tpu, self._recognizer, self._due = tpu, recognizer, due
-        self._random, self._bag = random.Random(seed), list[str]()
+        self.bag = FaultBag(tpu, FAULTS, seed)
         self._find = recognizer.find
         recognizer.find = self.find  # type: ignore[method-assign]
 
     def find(self, frame: Frame, **options: Any) -> FoundFaces:
-        if self.is_due and self._break():
+        if self.is_due and self.bag.inject(self._child()):
             self._due.pop(0)
         found = self._find(frame, **options)
         self.reasons.append(found.detector.reason)
@@ -143,21 +137,6 @@ class Tormentor:
     def is_well(self) -> bool:
         """Whether the device is in service, and no fault is to come."""
         return self._recognizer.detector.reason is None and not self._tpu.armed
-
-    def _break(self) -> bool:
-        """Inject the next fault; every kind comes once before one comes again."""
-        pid = self._child()
-        if pid is None or self._tpu.armed:  # it is away, and what is broken now might go unnoticed
-            return False
-        self._bag = self._bag or self._random.sample(FAULTS, len(FAULTS))
-        fault = self._bag.pop()
-        where, _, kind = fault.partition(" ")
-        if kind:
-            self._tpu.fail(where, kind, SLOW_MS)
-        if where in {"load", "kill", "stop"}:  # a start can only fail once the child has gone
-            os.kill(pid, signal.SIGSTOP if where == "stop" else signal.SIGKILL)
-        self.injected[fault] += 1
-        return True
 
     def _child(self) -> int | None:
         (shared,) = self._recognizer.detector.devices
@@ -215,7 +194,7 @@ def run(
         Pipeline(settings, opener=lambda *_: Loop(shown, 0, 1.0)).close()  # loads all libraries
         before = resource_use()
         kept, tormentor, recovery = _run(settings, tpu, shown, frames, faults, fps, seed)
-        after = resource_use()
+        after = resource_use_after(before)
     pairs = list(zip(kept.readings, tormentor.reasons, strict=False))
     return Result(
         readings=len(kept.readings),
@@ -224,7 +203,7 @@ def run(
         searched_by=dict(tormentor.searched_by),
         read_by=dict(Counter(reading.backend for reading in kept.readings)),
         unsaid=sum(reason is not None and not reading.degraded for reading, reason in pairs),
-        injected=dict(sorted(tormentor.injected.items())),
+        injected=dict(sorted(tormentor.bag.injected.items())),
         to_come=tpu.armed,
         worst_ms=round(max(reading.age_ms for reading in kept.readings), 1),
         returned=kept.returned,

@@ -23,7 +23,7 @@ from pathlib import Path
 from edge_fer.expression.classifier import Classifier, open_network
 from edge_fer.expression.failover import Failover
 from edge_fer.expression.open_model import open_expression_model
-from tests.support.resource_use import ResourceUse, resource_use
+from tests.support.resource_use import ResourceUse, resource_use, resource_use_after
 from tools.field.remote_box import (
     MODEL,
     OTHER_MODEL,
@@ -98,7 +98,8 @@ class Trial:
                         self._break(model, twin, cable, number)
                     self._read(model, twin, [number])
                 wait_for(lambda: model.origin.reason is None, 30, "the server is back at the end")
-                outcome.client_after, outcome.server_after = resource_use(), self._server.use()
+                outcome.client_after = resource_use_after(outcome.client_before)
+                outcome.server_after = resource_use_after(outcome.server_before, self._server.use)
                 outcome.reconnects = sum(model.devices[0].recovery.values())
         outcome.servers = self._server.starts
         self._server.end()

@@ -18,7 +18,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ from edge_fer.status.monitor import STAGES, Monitor
 from edge_fer.synthetic.scenes import crowd_scene
 from edge_fer.types import AlignedFace, Expression, Image
 from tests.support.fake_edgetpu import COMPILED, INFER_FAULTS, LOAD_FAULTS, FakeEdgeTpu, library, twin_store
-from tests.support.resource_use import ResourceUse, resource_use
+from tests.support.resource_use import ResourceUse, resource_use, resource_use_after
 from tools.field.torture_result import Result
 
 TOLERANCE = FailoverSpec().tolerance
@@ -52,6 +52,45 @@ FAULTS = (
 )
 SLOW_MS = 60_000
 SAMPLES = 10_000  # that a monitor keeps of each stage at most
+
+
+class FaultBag:
+    """Faults of an Edge TPU in an order that is drawn; every kind comes once before one comes again.
+
+    Args:
+        tpu: to break.
+        faults: the kinds: `kill`, `stop`, or where and what fails, such as `load refuse`.
+        seed: of their order.
+
+    Attributes:
+        injected: how often each was injected.
+    """
+
+    def __init__(self, tpu: FakeEdgeTpu, faults: Sequence[str], seed: int) -> None:
+        self.injected: Counter[str] = Counter()
+        self._tpu, self._faults, self._random = tpu, faults, random.Random(seed)
+        self._bag: list[str] = []
+
+    def inject(self, child: int | None) -> bool:
+        """Inject the next fault, unless what is broken now might go unnoticed.
+
+        Args:
+            child: the device's process; None while it is away.
+
+        Returns:
+            Whether it was injected.
+        """
+        if child is None or self._tpu.armed:
+            return False
+        self._bag = self._bag or self._random.sample(self._faults, len(self._faults))
+        fault = self._bag.pop()
+        where, _, kind = fault.partition(" ")
+        if kind:
+            self._tpu.fail(where, kind, SLOW_MS)
+        if where in {"load", "kill", "stop"}:  # a start can only fail once the child has gone
+            os.kill(child, signal.SIGSTOP if where == "stop" else signal.SIGKILL)
+        self.injected[fault] += 1
+        return True
 
 
 class Torture:
@@ -66,17 +105,16 @@ class Torture:
     """
 
     def __init__(self, tpu: FakeEdgeTpu, failover: Failover, twin: Classifier, due: list[int], seed: int) -> None:
-        self.injected: Counter[str] = Counter()
         self.by_backend: Counter[str] = Counter()
         self.wrong = 0
-        self._tpu, self._failover, self._twin = tpu, failover, twin
-        self._due, self._random, self._faces = due, random.Random(seed), 0
-        self._bag: list[str] = []
+        self._failover, self._twin = failover, twin
+        self._due, self._faces = due, 0
+        self.bag = FaultBag(tpu, FAULTS, seed)
         self._read = failover.classify
         failover.classify = self.classify  # type: ignore[method-assign]
 
     def classify(self, face: AlignedFace) -> Expression:
-        if self.is_due and self._break():
+        if self.is_due and self.bag.inject(self._child()):
             self._due.pop(0)
         self._faces += 1
         expression = self._read(face)
@@ -90,21 +128,6 @@ class Torture:
     def is_due(self) -> bool:
         """Whether something should have been broken by now."""
         return bool(self._due) and self._faces >= self._due[0]
-
-    def _break(self) -> bool:
-        """Inject the next fault; every kind comes once before one comes again."""
-        pid = self._child()
-        if pid is None or self._tpu.armed:  # it is away, and what is broken now might go unnoticed
-            return False
-        self._bag = self._bag or self._random.sample(FAULTS, len(FAULTS))
-        fault = self._bag.pop()
-        where, _, kind = fault.partition(" ")
-        if kind:
-            self._tpu.fail(where, kind, SLOW_MS)
-        if where != "infer":  # a start can only fail once the child has gone
-            os.kill(pid, signal.SIGSTOP if where == "stop" else signal.SIGKILL)
-        self.injected[fault] += 1
-        return True
 
     def _child(self) -> int | None:
         backend: Any = self._failover._readers[0][1]._backend
@@ -229,7 +252,7 @@ def torture(
         Pipeline(settings).close()  # loads all libraries
         before, start = resource_use(), time.monotonic()
         kept, tormentor = _run(settings, tpu, pictures, frames, due, patient, fps, seed)
-        after = resource_use()
+        after = resource_use_after(before)
     gaps = kept.ages_ms if patient else (np.diff(kept.times) * 1e3).tolist()
     assert kept.early is not None
     return Result(
@@ -239,7 +262,7 @@ def torture(
         wrong=tormentor.wrong,
         check_every=check_every,
         by_backend=dict(tormentor.by_backend),
-        injected=dict(sorted(tormentor.injected.items())),
+        injected=dict(sorted(tormentor.bag.injected.items())),
         to_come=tpu.armed,
         worst_gap_ms=round(max(gaps), 1),
         deadline_ms=deadline_ms,

@@ -65,11 +65,7 @@ class Result:
             f"{faults} faults": sum(self.injected.values()) == faults and not self.to_come,
             f"no gap above {self.deadline_ms + grace_ms:g} ms": self.worst_gap_ms <= self.deadline_ms + grace_ms,
             "the Edge TPU came back": self.returned > 0,
-            "no child left": self.after.children == self.before.children,
-            "no descriptor left": self.after.descriptors == self.before.descriptors,
-            "no memfd left": self.after.memfds == self.before.memfds,
-            "no shared memory segment left": self.after.segments == self.before.segments,
-            "no thread left": self.after.threads == self.before.threads,
+            **self.after.promises_since(self.before),
             f"memory grew by less than {growth_mib:g} MiB": self.after.rss_mib - self.early.rss_mib < growth_mib,
         }
         return [promise for promise, kept in checks.items() if not kept]

@@ -74,8 +74,8 @@ def agreement(
     """Hold the labels of the runtime against those of the published pipeline, on faces that move.
 
     In: validation faces, pasted into 600x600 frames. Out, by expression: how often both give a face the same label
-    in the same frame (before smoothing), how often each is right, and how often the published pipeline keeps its own
-    label from one frame to the next.
+    in the same frame (before smoothing), how often each is right, and how often each keeps its own label from one
+    frame to the next.
 
     Example: edge-fer lab agreement --data faces/
     """
@@ -96,11 +96,13 @@ def agreement(
         report.say(
             f"{row.label:10} {row.faces} faces, found by both in {row.both} of {row.frames} frames: "
             f"{_share(row.agreed, row.both)} the same; right {_share(row.right, row.both)}, "
-            f"plain {_share(row.plain_right, row.both)}; plain keeps {_share(row.kept, row.pairs)}"
+            f"plain {_share(row.plain_right, row.both)}; keeps {_share(row.own_kept, row.own_pairs)}, "
+            f"plain keeps {_share(row.kept, row.pairs)}"
         )
-    both, pairs = sum(row.both for row in rows), sum(row.pairs for row in rows)
+    both, pairs, own_pairs = (sum(getattr(row, name) for row in rows) for name in ("both", "pairs", "own_pairs"))
     report.say(
         f"all        {sum(row.faces for row in rows)} faces: {_share(sum(row.agreed for row in rows), both)} the same; "
+        f"keeps {_share(sum(row.own_kept for row in rows), own_pairs)}, "
         f"plain keeps {_share(sum(row.kept for row in rows), pairs)}"
     )
 

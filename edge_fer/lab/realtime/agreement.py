@@ -40,6 +40,8 @@ class Agreement:
         pairs: frames in which the plain pipeline found the face, as in the frame before.
         kept: those of `pairs` in which the plain pipeline gave it the label of the frame before: how far a label
             hangs on a pixel.
+        own_pairs: the same of the runtime as `pairs`.
+        own_kept: the same of the runtime as `kept`, before smoothing.
     """
 
     label: Label
@@ -51,6 +53,8 @@ class Agreement:
     right: int
     pairs: int
     kept: int
+    own_pairs: int
+    own_kept: int
 
 
 def compare(settings: Settings, faces: Dataset, each: int, frames: int, progress: Progress) -> tuple[Agreement, ...]:
@@ -128,7 +132,7 @@ class _Clock:
 
 
 def _row(label: Label, faces: int, frames: int, counts: Counter[str]) -> Agreement:
-    counted = ("both", "agreed", "plain_right", "right", "pairs", "kept")
+    counted = ("both", "agreed", "plain_right", "right", "pairs", "kept", "own_pairs", "own_kept")
     return Agreement(label, faces, faces * frames, **{name: counts[name] for name in counted})
 
 
@@ -138,10 +142,16 @@ def _counted(theirs: Sequence[Label | None], ours: Sequence[Label | None], label
     for plain, runtime in zip(theirs, ours, strict=True):
         if plain is not None and runtime is not None:
             counts.update(both=1, agreed=plain == runtime, plain_right=plain == label, right=runtime == label)
-    for before, now in pairwise(theirs):
-        if before is not None and now is not None:
-            counts.update(pairs=1, kept=before == now)
+    for before, now in _pairs(theirs):
+        counts.update(pairs=1, kept=before == now)
+    for before, now in _pairs(ours):
+        counts.update(own_pairs=1, own_kept=before == now)
     return counts
+
+
+def _pairs(labels: Sequence[Label | None]) -> list[tuple[Label, Label]]:
+    """Labels of a frame and of the one before it, where both have one."""
+    return [(before, now) for before, now in pairwise(labels) if before is not None and now is not None]
 
 
 def _largest(readings: Sequence[tuple[Face, Expression]]) -> Label | None:

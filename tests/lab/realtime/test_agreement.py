@@ -59,7 +59,9 @@ def test_labels_of_the_largest_face_are_compared_frame_by_frame(monkeypatch: pyt
     monkeypatch.setattr(agreement, "Recognizer", lambda *_: RuntimeOf([happy, sad, sad, happy, None]))
     faces = hard("x", np.full((1, 48, 48), 90, np.uint8), np.array([3]), np.zeros(1, np.uint8), {})
     (row,) = agreement.compare(load_settings(environment={}), faces, each=4, frames=5, progress=silent)
-    assert row == agreement.Agreement(happy, 1, 5, both=3, agreed=2, plain_right=2, right=1, pairs=2, kept=1)
+    assert row == agreement.Agreement(
+        happy, 1, 5, both=3, agreed=2, plain_right=2, right=1, pairs=2, kept=1, own_pairs=3, own_kept=1
+    )
 
 
 def test_a_face_moves_evenly_and_stays_in_the_picture() -> None:
