@@ -68,6 +68,7 @@ def agreement(
     layout: Annotated[str, typer.Option(help=LAYOUT_HELP)] = "auto",
     each: Annotated[int, typer.Option(min=1, help="Validation faces of each expression.")] = 30,
     frames: Annotated[int, typer.Option(min=2, help="Frames in which each face moves.")] = 6,
+    still: Annotated[bool, typer.Option("--still", help="The faces stand still, before a camera with noise.")] = False,
     config: Annotated[Path | None, _CONFIG] = None,
     as_json: Annotated[bool, _JSON] = False,
 ) -> None:
@@ -88,7 +89,7 @@ def agreement(
     validation = open_dataset(data, layout_of(layout)).only(Split.VALIDATION)
     report = ConsoleReporter()
     with (SilentReporter() if as_json else report).step("reading faces twice") as progress:
-        rows = compare(load_settings(config), validation, each, frames, progress)
+        rows = compare(load_settings(config), validation, each, frames, progress, still=still)
     if as_json:
         typer.echo(json.dumps([asdict(row) for row in rows], indent=2))
         return

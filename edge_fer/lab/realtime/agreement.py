@@ -22,6 +22,7 @@ from edge_fer.types import LABELS, Expression, Face, Frame, Image, Label
 
 _FPS = 30.0
 _MOST = 4.0, 4.0, 0.01  # pixels a frame to the right and down, and part of the side a frame
+_NOISE = 3.0  # standard deviation, grey levels
 _APART_NS = 10**10  # in the scene's time between two faces: nothing of the one is known of the other
 
 
@@ -57,7 +58,9 @@ class Agreement:
     own_kept: int
 
 
-def compare(settings: Settings, faces: Dataset, each: int, frames: int, progress: Progress) -> tuple[Agreement, ...]:
+def compare(
+    settings: Settings, faces: Dataset, each: int, frames: int, progress: Progress, *, still: bool = False
+) -> tuple[Agreement, ...]:
     """Show faces in motion to the plain pipeline and to the runtime; labels are those before smoothing.
 
     Args:
@@ -66,6 +69,7 @@ def compare(settings: Settings, faces: Dataset, each: int, frames: int, progress
         each: faces of each expression, at most.
         frames: frames that each face is shown in.
         progress: called after each face.
+        still: whether the faces stand still instead, before a camera that has noise.
 
     Returns:
         One row an expression that there are faces of.
@@ -78,7 +82,7 @@ def compare(settings: Settings, faces: Dataset, each: int, frames: int, progress
         for label, indices in chosen.items():
             counts: Counter[str] = Counter()
             for index in indices.tolist():
-                images = list(moving(faces.images[index], index, frames))
+                images = list((standing if still else moving)(faces.images[index], index, frames))
                 theirs = [_largest(plain.process(image)) for image in images]
                 ours = [_likeliest(found) for found in recognizer.read(clock.frames(images))]
                 counts += _counted(theirs, ours, label)
@@ -114,6 +118,23 @@ def moving(face: Image, seed: int, count: int) -> Iterator[Image]:
             face, place, (FRAME, FRAME), wall.copy(), cv2.INTER_CUBIC, borderMode=cv2.BORDER_TRANSPARENT
         )
         yield np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR), np.uint8)
+
+
+def standing(face: Image, seed: int, count: int) -> Iterator[Image]:
+    """A crop that stands still where `moving` shows it first, with noise of 3 grey levels that is new in each frame.
+
+    Args:
+        face: `(height, width)` uint8, grey, about square.
+        seed: seed of its place and size, and of the noise.
+        count: how many frames.
+
+    Yields:
+        `(600, 600, 3)` uint8, BGR.
+    """
+    rng = np.random.default_rng(seed)
+    first = next(moving(face, seed, count))
+    for _ in range(count):
+        yield np.clip(first + rng.normal(0, _NOISE, first.shape), 0, 255).astype(np.uint8)
 
 
 class _Clock:

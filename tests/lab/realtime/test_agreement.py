@@ -84,6 +84,14 @@ def test_a_face_moves_evenly_and_stays_in_the_picture() -> None:
     assert not np.array_equal(frames[0], frames[-1])
 
 
+def test_a_face_that_stands_differs_from_frame_to_frame_by_noise_alone() -> None:
+    face = np.full((48, 48), 120, np.uint8)
+    first, second = (frame.astype(float) for frame in agreement.standing(face, 3, 2))
+    difference = second - first
+    assert abs(difference.mean()) < 0.05
+    assert difference.std() == pytest.approx(3.0 * 2**0.5, rel=0.03)
+
+
 def test_each_face_is_a_scene_of_its_own() -> None:
     clock = agreement._Clock()
     pictures = [np.zeros((4, 4, 3), np.uint8)] * 2
