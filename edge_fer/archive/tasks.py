@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
@@ -115,9 +116,10 @@ class Label:
         known = _read_part(folder)
         if known is not None:
             return known
-        part = label_segment(self.recording, self.segment, self.job, folder, progress)
-        with writing(folder / "part.json") as file:
-            file.write(_PART.dump_json(part))
+        with _without_remains(folder):
+            part = label_segment(self.recording, self.segment, self.job, folder, progress)
+            with writing(folder / "part.json") as file:
+                file.write(_PART.dump_json(part))
         return part
 
 
@@ -182,6 +184,18 @@ def _check_shared(task: Task) -> None:
             f"expected the folder {task.job.out} of the machine that began the job, found none here; choose one for "
             "--out that every worker sees under the same path"
         )
+
+
+@contextmanager
+def _without_remains(folder: Path) -> Iterator[None]:
+    """Remove a part that fails, and the folder of the recording's parts where it is the only one."""
+    try:
+        yield
+    except Exception:
+        shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):
+            folder.parent.rmdir()
+        raise
 
 
 def _read_part(folder: Path) -> Part | None:

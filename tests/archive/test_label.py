@@ -111,11 +111,14 @@ def test_a_recording_that_changes_while_it_is_read_leaves_nothing(archive: Path,
     task = a_whole(tmp_path, tmp_path / "out")
 
     def grow(frames: int, length: int | None) -> None:
-        os.utime(path, ns=(0, 1))
+        os.utime(path, ns=(0, path.stat().st_mtime_ns + 10**9))
 
     with pytest.raises(SourceError, match="to stay as it was while it is read"):
         label_segment(task.recording, WHOLE, task.job, tmp_path / "part", grow)
     assert files(tmp_path / "part") == []
+    with pytest.raises(SourceError, match="to stay as it was"):
+        task.run(grow)
+    assert list((tmp_path / "out/.parts").iterdir()) == [], "nor an empty folder"
 
 
 @pytest.mark.slow
