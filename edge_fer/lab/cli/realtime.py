@@ -26,8 +26,9 @@ def tracking(
 ) -> None:
     """Hold faces that are followed between key frames against a search of every frame, and against the truth.
 
-    In: videos, and seeds. Out, of each video: how many of the faces that the float detector finds, run on every
-    frame, are shown in the same frame; and which tracks lie on no face. Of each scene: how often a face changed its id.
+    In: videos, and seeds. Out, of each video: how many of the faces that MTCNN finds, run in float32 on every frame,
+    are shown in the same frame, by whatever detector the settings name; and which tracks lie on no face. Of each
+    scene: how often a face changed its id.
 
     Example: edge-fer lab tracking sample clip.mp4 --scenes 1,2,3
     """

@@ -78,7 +78,7 @@ class Identities:
 
 
 def follow(settings: Settings, images: Sequence[Image], fps: float) -> Followed:
-    """Hold the finder against the float detector, which is run on every frame.
+    """Hold the finder, of whatever kind of detector, against MTCNN in float32, which is run on every frame.
 
     Args:
         settings: the run's settings.
@@ -86,7 +86,8 @@ def follow(settings: Settings, images: Sequence[Image], fps: float) -> Followed:
         fps: frames a second.
     """
     store, monitor = ModelStore(settings.models), Monitor(float("inf"))
-    exact = settings.detect.model_copy(update={"precision": "float32"})
+    own_score = settings.detect.score if settings.detect.kind == "mtcnn" else None
+    exact = settings.detect.model_copy(update={"kind": "mtcnn", "precision": "float32", "score": own_score})
     with closing(open_detector(exact, store)) as detector:
         started = time.perf_counter()
         expected = [[face.box for face in detector.find(image)] for image in images]
