@@ -30,7 +30,8 @@ from edge_fer.expression.open_model import open_expression_model
 from edge_fer.inference.remote import protocol
 from edge_fer.inference.remote.backend import RemoteBackend, RemoteOptions
 from edge_fer.inference.remote.connection import Server
-from edge_fer.inference.remote.protocol import HEADER_BYTES, Hello, Kind, Request
+from edge_fer.inference.remote.messages import Hello, Kind, Request
+from edge_fer.inference.remote.protocol import HEADER_BYTES
 from tools.field.remote_box import (
     MODEL,
     SPEC,
@@ -84,7 +85,7 @@ class Strangers:
             try:
                 self.unrefused[kind] += not try_it()
             except OSError:
-                continue  # ended is refused
+                continue  # ended is refused; that it is up, the faces show
             finally:
                 self._stopping.wait(0.05)
 
@@ -124,7 +125,7 @@ class Strangers:
     def _too_long(self) -> bool:
         with self._connect() as sock:
             sock.sendall(protocol.hello(Hello("faces", bytes(32), bytes(32)))[:8] + b"\xff" * 4)
-            with suppress(OSError):
+            with suppress(OSError):  # it has ended the connection
                 while not self._stopping.is_set():
                     sock.sendall(bytes(1 << 16))
             return True
@@ -155,9 +156,12 @@ class Strangers:
         while not self._stopping.is_set():
             held = [sock for sock in held if not has_ended(sock)]
             while len(held) < self._idle and not self._stopping.is_set():
-                with suppress(OSError):
+                try:
                     held.append(self._connect())
-                    self.came["idle"] += 1
+                except OSError:  # it takes no more just now
+                    self.came["idle, not let in"] += 1
+                    break
+                self.came["idle"] += 1
             self._stopping.wait(0.2)
         for sock in held:
             sock.close()
@@ -187,14 +191,14 @@ def ends(sock: socket.socket) -> bool:
 
 
 def has_ended(sock: socket.socket) -> bool:
+    """Whether the server has ended the connection, which is then closed here, too."""
     sock.setblocking(False)
     try:
-        while sock.recv(1 << 12):
-            pass
+        with suppress(ConnectionError):  # reset, which is an end as well
+            while sock.recv(1 << 12):
+                pass
     except BlockingIOError:
         return False
-    except OSError:
-        pass
     sock.close()
     return True
 
