@@ -185,6 +185,7 @@ def _check_shared(task: Task) -> None:
 
 
 def _read_part(folder: Path) -> Part | None:
+    """What was read of a segment; None where nothing was that can be used: then it is read again."""
     try:
         return _PART.validate_json((folder / "part.json").read_bytes())
     except (OSError, ValidationError):
