@@ -17,9 +17,9 @@ from edge_fer.lab.clips.beeps import find_beeps
 from edge_fer.lab.clips.cut_record import SUFFIX, Cut
 from edge_fer.lab.clips.cutter import Cutter, clips_folder
 from edge_fer.lab.clips.films import frames_of, is_variable, open_film
-from edge_fer.lab.clips.runs import read_tracks
 from edge_fer.lab.clips.sound import read_sound
 from edge_fer.lab.clips.spans import SHORTEST_MS, Span, at_beeps, evenly, of_track
+from edge_fer.lab.clips.tracks import read_tracks
 from edge_fer.lab.console import Reporter
 from edge_fer.lab.datasets.labels import NOT_OURS, index_of
 from edge_fer.lab.files import write_record
