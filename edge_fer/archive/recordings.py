@@ -162,7 +162,7 @@ def file_system(url: str) -> tuple[Any, str]:
         ConfigError: when fsspec, or the library for this kind of URL, is missing.
     """
     if find_spec("fsspec") is None:
-        raise ConfigError("expected fsspec, which reads URLs, found none; pip install 'edge-fer[remote]'")
+        raise ConfigError("expected fsspec, which reads URLs, found none; pip install '.[remote]' in its checkout")
     import fsspec
 
     try:
