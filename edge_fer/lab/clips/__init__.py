@@ -4,7 +4,8 @@
                                      tracks are; spans.py: which frames; cutter.py: the files; cut_record.py: their
                                      record
     label   clips -> marks           site.py, page.html: the page; labelling.py: what its keys do; frames.py: its
-                                     pictures; marks.py: the marks and their file; saved.py: where they are kept
+                                     pictures; marks.py: the marks and their file; saved.py: where they are kept;
+                                     claim.py: by one page at a time
     trim    clips, marks -> faces    trimming.py: what is done; clip_faces.py: the faces of a clip
     agree   marks, marks -> figures  agreement.py
 

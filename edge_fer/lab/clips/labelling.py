@@ -11,15 +11,16 @@ from typing import Any, Literal
 
 from edge_fer.common.closeable import Closeable
 from edge_fer.errors import EdgeFerError, SourceError
+from edge_fer.lab.clips.claim import MarksClaim
 from edge_fer.lab.clips.cut_record import CutClip, read_cuts
 from edge_fer.lab.clips.frames import ClipFrames, FrameCache
 from edge_fer.lab.clips.marks import FLAGS, Marks, press
 from edge_fer.lab.clips.saved import (
     MarksRecord,
     Place,
-    claim_marks,
     expected_in_name,
     find_places,
+    marks_folder,
     read_saved,
     save,
 )
@@ -102,7 +103,7 @@ class Labelling(Closeable):
         self._cache, self._labeller, self._now = cache, labeller, now
         self._lock = threading.RLock()
         self._cuts, places = read_cuts(folder), find_places(folder, labeller)
-        self._claim = claim_marks(folder, labeller)
+        self._claim = MarksClaim(marks_folder(folder, labeller))
         self._sheets = [self._sheet(place, folder) for place in places]
         self.title = folder.resolve().name
 
@@ -111,8 +112,7 @@ class Labelling(Closeable):
 
     def close(self) -> None:
         """Let others write the marks; may be called again."""
-        if self._claim is not None:
-            self._claim.close()
+        self._claim.close()
 
     def overview(self) -> dict[str, Any]:
         """All clips, how far each is, and the first one that is not labelled yet."""

@@ -5,33 +5,25 @@ They stand beside the clip, or, with a labeller's name, in `marks/NAME/`, so tha
 
 from __future__ import annotations
 
-import errno
 import hashlib
-import logging
 import re
 from dataclasses import dataclass
-from io import FileIO
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
 from edge_fer.capture.sources.film import FILM_SUFFIXES
-from edge_fer.errors import ConfigError, OutputError, SourceError
+from edge_fer.errors import ConfigError, SourceError
 from edge_fer.lab.clips.marks import Marks, parse_marks
 from edge_fer.lab.datasets.labels import NOT_OURS, index_of
 from edge_fer.lab.files import Record, read_record, replacing
-from edge_fer.publish.locked_file import open_locked
 from edge_fer.types import LABELS, Label
 
 MARKS = "marks"
 """The folder of the labellers, in the folder of the clips."""
 
 _MOST_BYTES = 4096  # of a marks file
-_LOCK = ".label.lock"
-_NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
-
-_log = logging.getLogger(__name__)
 
 
 class MarksRecord(Record):
@@ -92,6 +84,11 @@ class Place:
         return self.base.with_name(f"{self.base.name}.json")
 
 
+def marks_folder(folder: Path, labeller: str | None) -> Path:
+    """Where the marks of a labeller are, in the folder of the clips; None: beside the clips."""
+    return folder if labeller is None else folder / MARKS / labeller
+
+
 def find_places(folder: Path, labeller: str | None = None) -> list[Place]:
     """All clips in a folder and the folders inside it, in the order of their names.
 
@@ -107,7 +104,7 @@ def find_places(folder: Path, labeller: str | None = None) -> list[Place]:
         raise ConfigError(f"expected --labeller with letters, digits, - and ., found {labeller!a}; choose another name")
     if not folder.is_dir():
         raise SourceError(f"expected a folder of clips at {folder}, found none; `edge-fer lab clips cut` makes one")
-    home = _home(folder, labeller)
+    home = marks_folder(folder, labeller)
     places: dict[Path, Place] = {}
     for path in sorted(folder.rglob("*")):
         inside = path.relative_to(folder)
@@ -126,38 +123,6 @@ def find_places(folder: Path, labeller: str | None = None) -> list[Place]:
             f"expected clips in {folder}, found no film; `edge-fer lab clips cut` cuts a recording into it"
         )
     return list(places.values())
-
-
-def claim_marks(folder: Path, labeller: str | None) -> FileIO | None:
-    """Claim the marks of a labeller, so that no other page of this machine overwrites them.
-
-    Args:
-        folder: the folder of the clips.
-        labeller: whose marks, a name that `find_places` takes; None: those beside the clips.
-
-    Returns:
-        The claim, which ends when it is closed, or with the process, however that ends. None where the file system has
-        no locks.
-
-    Raises:
-        ConfigError: when another page has them.
-        OutputError: when nothing can be written there.
-    """
-    home = _home(folder, labeller)
-    try:
-        home.mkdir(parents=True, exist_ok=True)
-        claim = open_locked(home / _LOCK)
-    except OSError as error:
-        if error.errno in _NO_LOCKS:
-            _log.warning("%s has no locks: label on one page only, else the last one that saves wins", home)
-            return None
-        raise OutputError(f"expected to write marks to {home}, found: {error.strerror}; check it") from error
-    if claim is None:
-        raise ConfigError(
-            f"expected to be the only page that writes marks to {home}, found another one open; go on there, end it "
-            "with Ctrl-C, or label under a name of your own (--labeller)"
-        )
-    return claim
 
 
 def read_saved(place: Place) -> Saved | None:
@@ -187,11 +152,6 @@ def save(place: Place, marks: Marks, record: MarksRecord) -> None:
         file.write(record.model_dump_json(by_alias=True, indent=2).encode() + b"\n")
     with replacing(place.text) as file:  # last: with it, the clip counts as marked
         file.write(marks.line())
-
-
-def _home(folder: Path, labeller: str | None) -> Path:
-    """Where the marks of a labeller are; None: those beside the clips."""
-    return folder if labeller is None else folder / MARKS / labeller
 
 
 def expected_in_name(clip: Path, folder: Path) -> Label | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import json
 import subprocess
@@ -14,14 +15,13 @@ import numpy as np
 import pytest
 
 from edge_fer.errors import ConfigError, OutputError, SourceError
-from edge_fer.lab.clips import saved
+from edge_fer.lab.clips.claim import MarksClaim
 from edge_fer.lab.clips.frames import FrameCache
 from edge_fer.lab.clips.labelling import Labelling
 from edge_fer.lab.clips.marks import Marks
 from edge_fer.lab.clips.saved import (
     MarksRecord,
     Place,
-    claim_marks,
     expected_in_name,
     find_places,
     read_saved,
@@ -273,8 +273,8 @@ def test_two_pages_never_write_the_same_marks(folder: Path) -> None:
 @pytest.mark.slow
 def test_a_page_that_was_killed_locks_nobody_out(folder: Path) -> None:
     script = (
-        "import sys, time\nfrom pathlib import Path\nfrom edge_fer.lab.clips.saved import claim_marks\n"
-        "claim = claim_marks(Path(sys.argv[1]), None)\nprint('claimed', flush=True)\ntime.sleep(60)"
+        "import sys, time\nfrom pathlib import Path\nfrom edge_fer.lab.clips.claim import MarksClaim\n"
+        "claim = MarksClaim(Path(sys.argv[1]))\nprint('claimed', flush=True)\ntime.sleep(60)"
     )
     command = [sys.executable, "-c", script, str(folder)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as process:
@@ -282,7 +282,7 @@ def test_a_page_that_was_killed_locks_nobody_out(folder: Path) -> None:
         try:
             assert process.stdout.readline() == b"claimed\n"
             with pytest.raises(ConfigError, match="found another one open"):
-                claim_marks(folder, None)
+                MarksClaim(folder)
         finally:
             process.kill()
     with labelling(folder) as session:
@@ -292,10 +292,10 @@ def test_a_page_that_was_killed_locks_nobody_out(folder: Path) -> None:
 def test_where_there_are_no_locks_one_is_told_and_may_label(
     folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def refuse(path: Path) -> None:
+    def refuse(descriptor: int, operation: int) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(saved, "open_locked", refuse)
+    monkeypatch.setattr(fcntl, "flock", refuse)
     with labelling(folder):
         pass
     assert "label on one page only" in caplog.text
