@@ -51,7 +51,8 @@ class Letterbox:
             boxes: `(n, 4)` float32, pixels of the picture.
         """
         ratio, offset = self._way
-        return (boxes + np.float32(0.5)) / ratio - np.float32(0.5) + offset
+        placed: Boxes = (boxes + np.float32(0.5)) / ratio - np.float32(0.5) + offset
+        return placed
 
     @property
     def _way(self) -> tuple[Boxes, Boxes]:
