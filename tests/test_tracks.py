@@ -20,6 +20,7 @@ from edge_fer.schema import Reading, Record, Status, TrackRecord
 from edge_fer.settings import Settings, load_settings
 from edge_fer.synthetic.scenes import crowd_scene
 from edge_fer.types import AlignedFace, Expression, Image
+from tests.support.waiting import wait_until
 
 
 class Kept(Sink):
@@ -85,17 +86,22 @@ def test_every_face_of_pictures_has_its_record(scenes: Path) -> None:
 
 
 class Scripted:
-    """A live source that shows one scene after the other, is lost after the second, and waits after the last."""
+    """A live source that shows one scene after the other, and is lost after the last.
+
+    Each picture comes once the one before was read, so that none is overwritten, however busy the machine is.
+    """
 
     name, live, fps, skipped = "webcam", True, 100.0, 0
 
-    def __init__(self, pictures: list[Image], frames: int = 8) -> None:
+    def __init__(self, pictures: list[Image], sink: Kept, frames: int = 8) -> None:
         self._left = [picture for picture in pictures for _ in range(frames)]
+        self._sink, self._shown = sink, len(sink.readings)
 
     def read(self) -> SourceFrame | None:
-        time.sleep(0.02)
+        wait_until(lambda: len(self._sink.readings) >= self._shown)
         if not self._left:
             raise SourceLost("the cable is out")
+        self._shown += 1
         noise = np.random.default_rng(len(self._left)).integers(0, 3, self._left[0].shape, np.uint8)
         return SourceFrame(cv2.add(self._left.pop(0), noise).astype(np.uint8), time.monotonic_ns())
 
@@ -110,7 +116,7 @@ def test_faces_have_left_when_the_scene_changes_the_camera_is_lost_and_the_run_e
         following = next(opened)
         if not following:
             stopping.set()
-        return Scripted(following)
+        return Scripted(following, sink)
 
     sink = Kept()
     with Pipeline(settings_for("0"), [sink], stopping, opener=opener) as pipeline:

@@ -212,7 +212,7 @@ def write_failed(path: Path, summary: Summary) -> None:
 
 def _sweep(layout: Layout, keys: set[str]) -> None:
     """Remove the parts of recordings that are not read any more, and files that a job was killed while writing."""
-    with suppress(FileNotFoundError):
+    with suppress(FileNotFoundError):  # no job has left parts here
         for folder in layout.parts.iterdir():
             if folder.name not in keys:
                 shutil.rmtree(folder, ignore_errors=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -93,27 +93,66 @@ def label_segment(recording: Recording, segment: Segment, job: Job, folder: Path
     with ExitStack() as stack:
         reader = stack.enter_context(closing(FilmReader(recording, segment.read_ns, warnings.append)))
         recognizer = stack.enter_context(Recognizer(job.settings, lambda _: nullcontext()))
-        frames_file = stack.enter_context(writing(folder / "frames"))
-        faces_file = stack.enter_context(writing(folder / "faces"))
-        frames = stack.enter_context(closing(write_table(frames_file, "parquet", PART_FRAMES, {})))
-        faces = stack.enter_context(closing(write_table(faces_file, "parquet", PART_FACES, {})))
-        count, size, told, since = 0, None, time.monotonic(), 0
+        tables, told = _PartTables(folder, stack), _SignsOfLife(progress, reader.length)
+        count, size = 0, None
         for number, taken in sampled(_stretch(reader, segment, job), job):
-            place = {"frame": number, "position_ns": taken.position_ns or 0}
-            rows = [{**place, **row} for row in _read(recognizer, number, taken)]
-            frames.add({**place, "faces": len(rows)})
-            for row in rows:
-                faces.add(row)
+            position_ns = taken.position_ns or 0
+            tables.add(number, position_ns, list(_read(recognizer, number, taken)))
             height, width = taken.image.shape[:2]
-            size, count, since = size or (width, height), count + (place["position_ns"] >= segment.start_ns), since + 1
-            if time.monotonic() - told >= _EVERY_S:
-                progress(since, reader.length)
-                told, since = time.monotonic(), 0
-        progress(since, reader.length)
+            size, count = size or (width, height), count + (position_ns >= segment.start_ns)
+            told.count()
+        told.tell()
         check_same(recording, identity)
         return Part(
             identity, size, reader.recorded_at, count, reader.skipped, reader.damaged, reader.broken, tuple(warnings)
         )
+
+
+class _PartTables:
+    """The rows of a segment, on their way to the disk.
+
+    Args:
+        folder: where the part goes.
+        stack: closes the files, which take their places then.
+    """
+
+    def __init__(self, folder: Path, stack: ExitStack) -> None:
+        files = (stack.enter_context(writing(folder / name)) for name in ("frames", "faces"))
+        self._frames, self._faces = (
+            stack.enter_context(closing(write_table(file, "parquet", columns, {})))
+            for file, columns in zip(files, (PART_FRAMES, PART_FACES), strict=True)
+        )
+
+    def add(self, number: int, position_ns: int, faces: Sequence[Mapping[str, Any]]) -> None:
+        """Write the rows of a frame and of its faces."""
+        place = {"frame": number, "position_ns": position_ns}
+        self._frames.add({**place, "faces": len(faces)})
+        for face in faces:
+            self._faces.add({**place, **face})
+
+
+class _SignsOfLife:
+    """Tells of frames that are done, about once a second.
+
+    Args:
+        progress: is told.
+        length: of the film, frames; None: not known.
+    """
+
+    def __init__(self, progress: Progress, length: int | None) -> None:
+        self._progress, self._length = progress, length
+        self._frames, self._told_at = 0, time.monotonic()
+
+    def count(self) -> None:
+        """Another frame is done."""
+        self._frames += 1
+        if time.monotonic() - self._told_at >= _EVERY_S:
+            self.tell()
+
+    def tell(self) -> None:
+        """Tell of what was not told yet."""
+        self._progress(self._frames, self._length)
+        self._frames, self._told_at = 0, time.monotonic()
 
 
 def check_same(recording: Recording, identity: str) -> None:

@@ -12,38 +12,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from edge_fer.capture.sources.film import FILM_SUFFIXES
 from edge_fer.common.secrets import keep_secrets_of
 from edge_fer.common.text import first_line, printable, redact
 from edge_fer.errors import ConfigError, SourceError
-
-FILMS = frozenset(
-    [
-        ".3gp",
-        ".asf",
-        ".avi",
-        ".flv",
-        ".h264",
-        ".h265",
-        ".hevc",
-        ".m2ts",
-        ".m4v",
-        ".mjpeg",
-        ".mkv",
-        ".mov",
-        ".mp4",
-        ".mpeg",
-        ".mpg",
-        ".mts",
-        ".mxf",
-        ".ogv",
-        ".ts",
-        ".vob",
-        ".webm",
-        ".wmv",
-        ".y4m",
-    ]
-)
-"""Files of a folder that end so are recordings; a file that is named itself may end as it likes."""
 
 _URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+://")
 _PATTERN = re.compile(r"[*?\[]")
@@ -138,7 +110,7 @@ def _recordings_at(text: str, out: Path, left_out: Counter[str]) -> Iterator[Rec
     if path.is_dir():
         for file in sorted(path.rglob("*")):
             if file.is_file() and out not in file.resolve().parents and not _is_hidden(file.relative_to(path)):
-                if file.suffix.lower() in FILMS:
+                if file.suffix.lower() in FILM_SUFFIXES:
                     yield Recording(_checked(file.relative_to(path).as_posix()), str(file.resolve()))
                 else:
                     left_out[file.suffix.lower()] += 1
@@ -190,7 +162,7 @@ def file_system(url: str) -> tuple[Any, str]:
         ConfigError: when fsspec, or the library for this kind of URL, is missing.
     """
     if find_spec("fsspec") is None:
-        raise ConfigError("expected fsspec, which reads URLs, found none; pip install 'edge-fer[remote]'")
+        raise ConfigError("expected fsspec, which reads URLs, found none; pip install '.[remote]' in its checkout")
     import fsspec
 
     try:

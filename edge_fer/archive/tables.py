@@ -27,7 +27,9 @@ def require_pyarrow() -> None:
         ConfigError: when it is not.
     """
     if find_spec("pyarrow") is None:
-        raise ConfigError("expected pyarrow, which writes the tables, found none; pip install 'edge-fer[archive]'")
+        raise ConfigError(
+            "expected pyarrow, which writes the tables, found none; pip install '.[archive]' in its checkout"
+        )
 
 
 class Table(Protocol):

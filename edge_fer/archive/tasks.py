@@ -199,6 +199,7 @@ def _without_remains(folder: Path) -> Iterator[None]:
 
 
 def _read_part(folder: Path) -> Part | None:
+    """What was read of a segment; None where nothing was that can be used: then it is read again."""
     try:
         return _PART.validate_json((folder / "part.json").read_bytes())
     except (OSError, ValidationError):

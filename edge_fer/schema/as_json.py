@@ -7,7 +7,12 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from edge_fer.schema.records import Reading, Record, Status, TrackRecord
+from edge_fer.schema.reading import Reading
+from edge_fer.schema.status import Status
+from edge_fer.schema.track import TrackRecord
+
+Record = Reading | Status | TrackRecord
+"""What leaves the box."""
 
 _FACE = "edge-fer/face/1"
 _FACE_IDENTITY = ("device", "run", "frame", "captured_at", "captured_ns", "clock_synced")  # of its reading

@@ -13,7 +13,7 @@ from typing import Literal
 from edge_fer.common.rate_limiter import RateLimiter
 from edge_fer.common.unauthenticated import UnauthenticatedConnections
 from edge_fer.inference.remote import protocol
-from edge_fer.inference.remote.protocol import Cause, Refusal
+from edge_fer.inference.remote.messages import Cause, Refusal
 
 _WRONG_TOKENS_A_SECOND, _WRONG_TOKENS_AT_ONCE = 1.0, 10.0
 

@@ -14,7 +14,7 @@ from edge_fer.common.deadline import Deadline
 from edge_fer.common.log_limit import LogLimit
 from edge_fer.errors import BackendError
 from edge_fer.inference import Backend
-from edge_fer.inference.remote.protocol import Answer, Cause, Refusal, Request
+from edge_fer.inference.remote.messages import Answer, Cause, Refusal, Request
 from edge_fer.serve.networks import Program, ServedNetwork, away
 
 PATIENCE_S = 30.0

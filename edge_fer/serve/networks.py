@@ -26,7 +26,7 @@ from edge_fer.inference.edgetpu.devices import Tpu, list_tpus
 from edge_fer.inference.manifest import EnsembleSpec
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.inference.preprocessor import Preprocessor
-from edge_fer.inference.remote.protocol import Service
+from edge_fer.inference.remote.messages import Service
 from edge_fer.inference.supervised import SupervisedBackend
 from edge_fer.inference.supervised_tpu import Job, supervise_tpu
 from edge_fer.settings import ClassifySettings

@@ -167,7 +167,7 @@ class Server(Closeable):
         assert self._stopping is not None
         while not self._stopping.is_set():
             self._heartbeat.beat()
-            with suppress(asyncio.TimeoutError):
+            with suppress(asyncio.TimeoutError):  # not told to stop yet
                 await asyncio.wait_for(self._stopping.wait(), _BEAT_S)
             for task in working:
                 if task.done():

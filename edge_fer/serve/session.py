@@ -9,7 +9,8 @@ from contextlib import contextmanager
 
 from edge_fer.inference.remote import protocol
 from edge_fer.inference.remote.connection import prepare
-from edge_fer.inference.remote.protocol import HEADER_BYTES, Answer, Cause, Hello, Kind, Refusal, Welcome
+from edge_fer.inference.remote.messages import Answer, Cause, Hello, Kind, Refusal, Welcome
+from edge_fer.inference.remote.protocol import HEADER_BYTES
 from edge_fer.serve.admission import Admission, AdmittedClient, Reason
 from edge_fer.serve.dispatcher import Dispatcher
 from edge_fer.serve.networks import Program, ServedNetwork

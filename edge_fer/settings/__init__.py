@@ -5,6 +5,8 @@ The models are the one place for defaults. Every field says what it means and it
 """
 
 from edge_fer.settings.capture import CaptureSettings, RawSettings
+from edge_fer.settings.expression import AttendSettings, ClassifySettings, SmoothSettings
+from edge_fer.settings.faces import DetectSettings, EnhanceSettings, KeyframeSettings, TrackSettings
 from edge_fer.settings.loading import ENVIRONMENT_PREFIX, changed_settings, dump_settings, load_settings
 from edge_fer.settings.outputs import (
     FileSettings,
@@ -18,17 +20,7 @@ from edge_fer.settings.outputs import (
 from edge_fer.settings.remote import RemoteSettings
 from edge_fer.settings.serve import ServeSettings
 from edge_fer.settings.settings import Settings
-from edge_fer.settings.stages import (
-    AttendSettings,
-    ClassifySettings,
-    DetectSettings,
-    EnhanceSettings,
-    HealthSettings,
-    KeyframeSettings,
-    MonitorSettings,
-    SmoothSettings,
-    TrackSettings,
-)
+from edge_fer.settings.status import HealthSettings, MonitorSettings
 
 __all__ = [
     "ENVIRONMENT_PREFIX",

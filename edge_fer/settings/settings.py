@@ -10,20 +10,12 @@ from typing_extensions import Self
 
 from edge_fer.settings.addresses import path_of
 from edge_fer.settings.capture import CaptureSettings
+from edge_fer.settings.expression import AttendSettings, ClassifySettings, SmoothSettings
+from edge_fer.settings.faces import DetectSettings, EnhanceSettings, KeyframeSettings, TrackSettings
 from edge_fer.settings.outputs import LogSettings, PrivacySettings, PublishSettings
 from edge_fer.settings.section import Section
 from edge_fer.settings.serve import ServeSettings
-from edge_fer.settings.stages import (
-    AttendSettings,
-    ClassifySettings,
-    DetectSettings,
-    EnhanceSettings,
-    HealthSettings,
-    KeyframeSettings,
-    MonitorSettings,
-    SmoothSettings,
-    TrackSettings,
-)
+from edge_fer.settings.status import HealthSettings, MonitorSettings
 
 
 class Settings(Section):

@@ -12,6 +12,7 @@ from edge_fer.doctor.finding import Finding
 from edge_fer.doctor.remote import check_remote, check_serving
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.inference.remote import protocol
+from edge_fer.inference.remote.messages import Welcome
 from edge_fer.settings import ClassifySettings, ServeSettings
 from tests.support.face_server import TOKEN, FaceServer, served_model, serving
 from tests.support.scripted_server import Script, receive, scripted
@@ -81,7 +82,7 @@ def deaf(connection: socket.socket) -> None:
     (network,) = served_model("lite", backend="fake")
     with network:
         inputs = network.programs["faces"].inputs
-        connection.sendall(protocol.welcome(protocol.Welcome("fake", inputs, network.outputs)))
+        connection.sendall(protocol.welcome(Welcome("fake", inputs, network.outputs)))
     while receive(connection):
         pass
 

@@ -10,7 +10,8 @@ from contextlib import contextmanager, suppress
 from edge_fer.inference import TensorSpec
 from edge_fer.inference.remote import protocol
 from edge_fer.inference.remote.connection import Server
-from edge_fer.inference.remote.protocol import HEADER_BYTES, Welcome
+from edge_fer.inference.remote.messages import Welcome
+from edge_fer.inference.remote.protocol import HEADER_BYTES
 
 Script = Callable[[socket.socket], None]
 

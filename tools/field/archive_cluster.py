@@ -91,7 +91,7 @@ def tasks_of(parent: int) -> list[int]:
     for folder in Path("/proc").iterdir():
         try:
             command, state = (folder / "cmdline").read_bytes(), (folder / "stat").read_text()
-        except (OSError, NotADirectoryError):
+        except OSError:  # no process, or one that has just ended
             continue
         if command.startswith(TASK) and int(state.rpartition(")")[2].split()[1]) == parent:
             found.append(int(folder.name))

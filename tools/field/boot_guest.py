@@ -10,87 +10,41 @@ import json
 import subprocess
 import sys
 import time
-import traceback
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-OPTIONS = json.loads(Path("/root/options.json").read_text())
-CONFIG = Path("/etc/edge-fer/config.yaml")
-READINGS = Path("/var/lib/edge-fer/readings.jsonl")
+from boot_box import (
+    CONFIG,
+    OPTIONS,
+    READINGS,
+    START_S,
+    UNIT,
+    configure,
+    expect,
+    head,
+    in_use,
+    is_active,
+    is_settled,
+    journal,
+    may_open,
+    pid,
+    readings,
+    restarted,
+    sh,
+    show,
+    slow_down,
+    stay,
+    within,
+)
+
 TREE = "/root/edge-fer"
-UNIT = "edge-fer.service"
 SERVER, SERVED = "edge-fer-serve.service", "remote:127.0.0.1:9010"
 # adjtimex(2) asked, and then told to set the clock's frequency to what it is.
 CLOCK = (
     "import ctypes; timex = (ctypes.c_long * 64)(); ask = ctypes.CDLL(None).adjtimex; found = ask(timex); "
     "timex[0] = 2; print(f'asked {found}, set', 'refused' if ask(timex) < 0 else 'allowed')"
 )
-STREAM_PORT = 8099
-# An emulated processor takes minutes for what takes seconds.
-START_S = 1200.0 if OPTIONS["emulated"] else 60.0
-
-
-def sh(command: str, quiet: bool = False) -> str:
-    """Run a shell command; its output."""
-    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
-    said = (done.stdout + done.stderr).strip()
-    if not quiet:
-        print(f"$ {command}\n{said}", flush=True)
-    return said
-
-
-def expect(what: str, holds: object) -> None:
-    """Say that a promise was kept, or end."""
-    if not holds:
-        sh("journalctl --no-pager --lines 60")
-        raise SystemExit(f"NOT as it should be: {what}")
-    print(f"ok: {what}", flush=True)
-
-
-def within(seconds: float, what: str, holds: Callable[[], object]) -> float:
-    """Wait until it holds; how long that took, seconds."""
-    start = time.monotonic()
-    while not (well := holds()) and time.monotonic() - start < seconds:
-        time.sleep(0.2)
-    took = time.monotonic() - start
-    expect(f"{what} (after {took:.1f} s)", well)
-    return took
-
-
-def show(name: str) -> str:
-    return sh(f"systemctl show --value --property {name} {UNIT}", quiet=True)
-
-
-def pid() -> int:
-    return int(show("MainPID") or 0)
-
-
-def is_active() -> bool:
-    return show("ActiveState") == "active"
-
-
-def journal(since: float) -> str:
-    return sh(f"journalctl --no-pager --output short-monotonic --unit {UNIT} --since @{since:.3f}", quiet=True)
-
-
-def readings() -> list[dict[str, Any]]:
-    """The readings in the file, but for a line that is being written."""
-    lines = READINGS.read_text().split("\n")[:-1] if READINGS.exists() else []
-    return [record for line in lines if "reading" in (record := json.loads(line))["schema"]]
-
-
-def configure(**capture: object) -> None:
-    """The service's configuration, with another source and the readings in a file."""
-    publish = {"format": "none", "keep_going": True, "http": {"enabled": True}, "file": {"path": str(READINGS)}}
-    settings = {"capture": {"wait": True, **capture}, "publish": publish}
-    if OPTIONS["emulated"]:
-        settings |= {"detect": {"size": 160}, "classify": {"model": "lite"}}
-    CONFIG.write_text(json.dumps(settings, indent=1))
-
-
-def head(text: str) -> None:
-    print(f"\n== {text}", flush=True)
+STREAM, STREAM_PORT = "/root/boot_stream.py", 8099
+ALL = "edgetpu-pcie,picamera2,mavlink-serial,pi-health"
 
 
 def boot() -> None:
@@ -204,7 +158,7 @@ def no_camera() -> None:
     before = restarted()
     stay(minutes, before)
     expect("the same process waits for its camera", "waiting_for_camera" in show("StatusText"))
-    command = ["/opt/edge-fer/current/bin/python", __file__, "stream"]
+    command = ["/opt/edge-fer/current/bin/python", STREAM, str(STREAM_PORT)]
     for _ in range(2):
         count = len(readings())
         with subprocess.Popen(command) as stream:
@@ -215,50 +169,6 @@ def no_camera() -> None:
         within(30, "a camera that is gone is missed", lambda: "waiting_for_camera" in show("StatusText"))
     faces = sum(len(reading["faces"]) for reading in readings())
     expect(f"{len(readings())} readings, {faces} faces in them, the same process", pid() == before and not faces)
-
-
-def stream() -> None:
-    """Serve pictures without a face as an endless MJPEG stream; run by the release's Python."""
-    import http.server
-
-    import cv2
-    import numpy as np
-
-    # Stripes that move: noise has a face now and then.
-    rows = [np.sin(np.arange(640) / 40 + step) * 100 + 128 for step in range(4)]
-    pictures = [np.broadcast_to(row[None, :, None], (360, 640, 3)).astype(np.uint8) for row in rows]
-    frames = [cv2.imencode(".jpg", picture)[1].tobytes() for picture in pictures]
-
-    class Stream(http.server.BaseHTTPRequestHandler):
-        def log_message(self, *_: object) -> None:
-            """Requests are nobody's business here."""
-
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
-            self.end_headers()
-            while True:
-                for frame in frames:
-                    head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(frame)}\r\n\r\n"
-                    self.wfile.write(head.encode() + frame + b"\r\n")
-                    time.sleep(0.1)
-
-    http.server.ThreadingHTTPServer(("127.0.0.1", STREAM_PORT), Stream).serve_forever()
-
-
-def restarted() -> int:
-    """Start the service anew, with no readings yet; its process."""
-    sh(f"systemctl stop {UNIT}; rm -f {READINGS}; systemctl start {UNIT}")
-    return pid()
-
-
-def stay(minutes: float, process: int) -> None:
-    """Look every second whether the service is up, with the same process."""
-    end = time.monotonic() + minutes * 60
-    while time.monotonic() < end:
-        if not is_active() or pid() != process:
-            expect(f"up, with process {process}", False)
-        time.sleep(1)
 
 
 def camera() -> None:
@@ -275,9 +185,6 @@ def camera() -> None:
     sh("echo vivid.0 >/sys/bus/platform/drivers/vivid/bind; udevadm settle; ls -l /dev/video*")
     within(120, "readings come again", lambda: len(readings()) > count + 10)
     expect("from the same process", pid() == before)
-
-
-ALL = "edgetpu-pcie,picamera2,mavlink-serial,pi-health"
 
 
 def drop_ins() -> None:
@@ -303,10 +210,6 @@ def without_drop_ins() -> None:
     within(START_S, "up without them", lambda: is_settled() and pid() != before)
 
 
-def is_settled() -> bool:
-    return is_active() and show("Job") in ("", "0")
-
-
 def devices() -> None:
     head("what drop-ins open: a serial port that is plugged in later (ttyACM), a media device; nothing else")
     paths = ("/dev/ttyACM0", "/dev/media0", "/dev/video0", "/dev/vda")
@@ -318,16 +221,6 @@ def devices() -> None:
     without_drop_ins()
     found = may_open(*paths)
     expect("without drop-ins", found == dict(zip(paths, (False, False, True, False), strict=True)))
-
-
-def may_open(*paths: str) -> dict[str, bool]:
-    """Which devices a process in the service's control group may open, whoever owns them."""
-    group = Path("/sys/fs/cgroup") / show("ControlGroup").lstrip("/") / "cgroup.procs"
-    found = {}
-    for path in paths:
-        found[path] = sh(f"sh -c 'echo $$ >{group} && exec 3<{path} && echo opened'", quiet=True).endswith("opened")
-    print(found)
-    return found
 
 
 def root_directory() -> None:
@@ -342,10 +235,6 @@ def root_directory() -> None:
     print(journal(since))
     sh(f"rm {drop_in}; systemctl daemon-reload; systemctl restart {UNIT}")
     within(START_S, "up without it", is_settled)
-
-
-def in_use() -> str:
-    return Path("/opt/edge-fer/current").readlink().name
 
 
 def upgrade() -> None:
@@ -371,13 +260,6 @@ def uninstall() -> None:
     sh("systemctl --failed --no-pager")
 
 
-def slow_down() -> None:
-    """Grant an emulated processor the time it needs."""
-    path = Path(f"/etc/systemd/system/{UNIT}.d/emulated.conf")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"[Service]\nTimeoutStartSec={START_S:.0f}\nWatchdogSec=300\n")
-
-
 def main() -> None:
     """Every step."""
     for step in OPTIONS["steps"]:
@@ -386,14 +268,9 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        if sys.argv[1:] == ["configure"]:
-            configure(source="sample", realtime=True, loop=True)
-            if OPTIONS["emulated"]:
-                slow_down()
-        elif sys.argv[1:] == ["stream"]:
-            stream()
-        else:
-            main()
-    except Exception:
-        traceback.print_exc(file=sys.stdout)
+    if sys.argv[1:] == ["configure"]:
+        configure(source="sample", realtime=True, loop=True)
+        if OPTIONS["emulated"]:
+            slow_down()
+    else:
+        main()

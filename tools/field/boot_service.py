@@ -25,12 +25,13 @@ KERNEL_PACKAGE = ",linux-image-amd64"
 STEPS = "boot,clock,reload_settings,watchdog,serve,failures,no_camera,drop_ins,upgrade,root_directory,uninstall"
 QEMU_STEPS = "boot,camera,devices"
 OUTPUT = "root/output"
+GUEST_FILES = ("boot_guest.py", "boot_box.py", "boot_stream.py")
 GUEST = """\
 [Unit]
 Description=checks of edge-fer
 After=dbus.service
 [Service]
-ExecStart=/usr/bin/python3 /root/boot_guest.py
+ExecStart=/usr/bin/python3 -u /root/boot_guest.py
 ExecStopPost=/bin/systemctl poweroff --force
 StandardOutput=append:{output}
 StandardError=inherit
@@ -86,7 +87,8 @@ def make_root(root: Path, options: argparse.Namespace) -> None:
     (wheel,) = options.wheels.glob("edge_fer-*.whl")
     for version, spoil in (("0.1.1", ""), ("0.1.2", CRASH), ("0.1.3", NEVER_READY)):
         version_of(wheel, version, versions, spoil)
-    shutil.copy(CHECKOUT / "tools/field/boot_guest.py", root / "root")
+    for name in GUEST_FILES:
+        shutil.copy(CHECKOUT / "tools/field" / name, root / "root")
     steps = (options.steps or (QEMU_STEPS if options.qemu else STEPS)).split(",")
     (root / "root/options.json").write_text(
         json.dumps({"minutes": options.minutes, "steps": steps, "emulated": options.qemu})

@@ -47,10 +47,10 @@ def between(
 def fill(site: Site, left_mb: int) -> None:
     """Fill the disk, but for some megabytes."""
     free = shutil.disk_usage(site.folder).free
-    with suppress(OSError), (site.folder / "filler").open("wb") as filler:
+    with suppress(OSError), (site.folder / "filler").open("wb") as filler:  # what is free may have become less
         os.posix_fallocate(filler.fileno(), 0, max(free - left_mb * 2**20, 1))
     if not left_mb:
-        with suppress(OSError), (site.folder / "filler2").open("wb") as filler:
+        with suppress(OSError), (site.folder / "filler2").open("wb") as filler:  # until there is no space left
             while True:
                 filler.write(bytes(4096))
                 filler.flush()
@@ -85,7 +85,7 @@ def refusing(site: Site) -> Iterator[None]:
 
         def refuse() -> None:
             while not stopping.is_set():
-                with suppress(OSError):
+                with suppress(OSError):  # nobody comes, or whoever came has left
                     client, _ = server.accept()
                     with client:
                         client.settimeout(1)
@@ -108,7 +108,7 @@ def deaf_clients(site: Site) -> Iterator[None]:
     """Web clients that ask for everything, and read nothing."""
     with ExitStack() as stack:
         for path in ("/readings", "/metrics", "/") * 10:
-            with suppress(OSError):
+            with suppress(OSError):  # the site takes no more of one address
                 client = stack.enter_context(socket.create_connection(("127.0.0.1", site.http), 2))
                 client.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
         yield

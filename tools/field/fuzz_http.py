@@ -140,12 +140,12 @@ class Attackers:
         """Open connections and hold them: silent, or with a request of which one byte comes now and then."""
         rng, held = random.Random(seed), []
         while not self._ending.wait(0.02):
-            with suppress(OSError):
+            with suppress(OSError):  # it takes no more
                 held.append(socket.create_connection((STRANGER, self._port), 2, (STRANGER, 0)))
                 held[-1].sendall(rng.choice((b"", b"G", REQUESTS[5])))
             for connection in held:
                 if rng.random() < 0.05:
-                    with suppress(OSError):
+                    with suppress(OSError):  # it has hung up
                         connection.sendall(b"x")
             while len(held) > 200:
                 held.pop(0).close()

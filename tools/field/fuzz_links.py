@@ -96,7 +96,7 @@ class HostileBroker:
         while time.monotonic() < until:
             client = self._accept()
             if client is not None:
-                with client, contextlib.suppress(OSError):
+                with client, contextlib.suppress(OSError):  # it hangs up on whom it does not understand
                     client.settimeout(0.5)
                     client.recv(65_536)
                     if name not in {"silent", "noise"}:
@@ -109,7 +109,7 @@ class HostileBroker:
         while time.monotonic() < until:
             client = self._accept()
             if client is not None:
-                with client, contextlib.suppress(OSError):
+                with client, contextlib.suppress(OSError):  # it hangs up, and connects again
                     client.recv(65_536)
                     client.sendall(_CONNACK)
                     client.settimeout(0.2)
@@ -199,9 +199,9 @@ class HostileVehicle:
         name = self._dice.choice(("noise", "random content", "claims", "broken"))
         pause_s = self._dice.choice((0, 0.0005, 0.01))
         while time.monotonic() < until:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):  # the queue is full just now
                 self._socket.sendto(self._datagram(name), self._address)
-            self.done[name] += 1
+                self.done[name] += 1
             if pause_s:
                 time.sleep(pause_s)
 
@@ -209,7 +209,7 @@ class HostileVehicle:
         """Send heartbeats, as a vehicle should."""
         while time.monotonic() < until:
             heartbeat = common.MAVLink_heartbeat_message(2, 3, 0, 0, 4, 3).pack(common.MAVLink(None, SYSTEM, 1))
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):  # the queue is full just now; the next one follows
                 self._socket.sendto(heartbeat, self._address)
             time.sleep(0.2)
 

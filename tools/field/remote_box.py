@@ -198,6 +198,6 @@ class Flood:
 
     def _knock(self) -> None:
         while not self._stopping.is_set():
-            with suppress(RuntimeError):
+            with suppress(RuntimeError):  # it has no token, and is refused
                 RemoteBackend(self._server, self._sha256, options=RemoteOptions(None, 1.0, 1.0)).close()
             self._stopping.wait(0.02)

@@ -122,7 +122,7 @@ class _Wire:
         self._sending: dict[bool, asyncio.Queue[tuple[float, bytes]]] = {up: asyncio.Queue() for up in (True, False)}
 
     async def pump(self, reader: asyncio.StreamReader, *, up: bool) -> None:
-        with suppress(OSError):
+        with suppress(OSError):  # an end that breaks off ends the connection, as an orderly one does
             while data := await reader.read(1 << 16):
                 if not up and not self._is_greeted:
                     self._is_greeted = True

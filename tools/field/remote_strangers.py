@@ -25,12 +25,14 @@ from pathlib import Path
 from statistics import median
 
 from edge_fer.common.tls import trust
+from edge_fer.expression import ExpressionModel
 from edge_fer.expression.classifier import open_network
 from edge_fer.expression.open_model import open_expression_model
 from edge_fer.inference.remote import protocol
 from edge_fer.inference.remote.backend import RemoteBackend, RemoteOptions
 from edge_fer.inference.remote.connection import Server
-from edge_fer.inference.remote.protocol import HEADER_BYTES, Hello, Kind, Request
+from edge_fer.inference.remote.messages import Hello, Kind, Request
+from edge_fer.inference.remote.protocol import HEADER_BYTES
 from tools.field.remote_box import (
     MODEL,
     SPEC,
@@ -84,7 +86,7 @@ class Strangers:
             try:
                 self.unrefused[kind] += not try_it()
             except OSError:
-                continue  # ended is refused
+                continue  # ended is refused; that it is up, the faces show
             finally:
                 self._stopping.wait(0.05)
 
@@ -124,7 +126,7 @@ class Strangers:
     def _too_long(self) -> bool:
         with self._connect() as sock:
             sock.sendall(protocol.hello(Hello("faces", bytes(32), bytes(32)))[:8] + b"\xff" * 4)
-            with suppress(OSError):
+            with suppress(OSError):  # it has ended the connection
                 while not self._stopping.is_set():
                     sock.sendall(bytes(1 << 16))
             return True
@@ -155,9 +157,12 @@ class Strangers:
         while not self._stopping.is_set():
             held = [sock for sock in held if not has_ended(sock)]
             while len(held) < self._idle and not self._stopping.is_set():
-                with suppress(OSError):
+                try:
                     held.append(self._connect())
-                    self.came["idle"] += 1
+                except OSError:  # it takes no more just now
+                    self.came["idle, not let in"] += 1
+                    break
+                self.came["idle"] += 1
             self._stopping.wait(0.2)
         for sock in held:
             sock.close()
@@ -187,16 +192,47 @@ def ends(sock: socket.socket) -> bool:
 
 
 def has_ended(sock: socket.socket) -> bool:
+    """Whether the server has ended the connection, which is then closed here, too."""
     sock.setblocking(False)
     try:
-        while sock.recv(1 << 12):
-            pass
+        with suppress(ConnectionError):  # reset, which is an end as well
+            while sock.recv(1 << 12):
+                pass
     except BlockingIOError:
         return False
-    except OSError:
-        pass
     sock.close()
     return True
+
+
+class Owner:
+    """Has faces read as a run does, and by the CPU, too.
+
+    Args:
+        model: what the settings of a run open.
+        twin: the same network on the CPU.
+    """
+
+    def __init__(self, model: ExpressionModel, twin: ExpressionModel) -> None:
+        self._model, self._twin = model, twin
+        self.faces = self.wrong = self.replaced = 0
+        self.times_ms: dict[str, list[float]] = {}
+
+    def ask(self, phase: str, seconds: float) -> None:
+        """Go on for so long."""
+        times = self.times_ms.setdefault(phase, [])
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            self.faces += 1
+            one = face(self.faces)
+            began = time.monotonic()
+            expression = self._model.classify(one)
+            times.append((time.monotonic() - began) * 1e3)
+            self.wrong += expression != self._twin.classify(one)
+            self.replaced += expression.origin is None or expression.origin.reason is not None
+
+    def median_ms(self, phase: str) -> float:
+        """The median time of a face."""
+        return median(self.times_ms[phase])
 
 
 def serve(folder: Path, idle: int, seconds: float) -> tuple[dict[str, object], list[str]]:
@@ -206,22 +242,11 @@ def serve(folder: Path, idle: int, seconds: float) -> tuple[dict[str, object], l
     settings = client_settings(server.port, folder, 4000.0, check_every=0)
     try:
         with open_network(STORE, MODEL) as twin, open_expression_model(settings, STORE) as model:
-            wrong, replaced, number = 0, 0, 0
-            times: dict[str, list[float]] = {"before": [], "beside": []}
-            strangers = Strangers(server.port, idle)
+            owner, strangers = Owner(model, twin), Strangers(server.port, idle)
             before = server.use()
-            for phase, length in (("before", seconds / 4), ("beside", seconds)):
-                end = time.monotonic() + length
-                while time.monotonic() < end:
-                    number += 1
-                    one = face(number)
-                    began = time.monotonic()
-                    expression = model.classify(one)
-                    times[phase].append((time.monotonic() - began) * 1e3)
-                    wrong += expression != twin.classify(one)
-                    replaced += expression.origin is None or expression.origin.reason is not None
-                if phase == "before":
-                    strangers.start()
+            owner.ask("before", seconds / 4)
+            strangers.start()
+            owner.ask("beside", seconds)
             there = server.use()
             strangers.stop()
             with suppress(TimeoutError):  # those who are too slow are ended
@@ -231,22 +256,24 @@ def serve(folder: Path, idle: int, seconds: float) -> tuple[dict[str, object], l
         code = server.end()
     log = server.log.splitlines()
     facts: dict[str, object] = {
-        "faces": number, "wrong": wrong, "read by the CPU": replaced, "came": dict(strangers.came),
+        "faces": owner.faces, "wrong": owner.wrong, "read by the CPU": owner.replaced, "came": dict(strangers.came),
         "not refused": {kind: count for kind, count in strangers.unrefused.items() if count},
-        "median_ms": {phase: round(median(values), 2) for phase, values in times.items()},
+        "median_ms": {phase: round(owner.median_ms(phase), 2) for phase in owner.times_ms},
         "descriptors": [before.descriptors, there.descriptors, after.descriptors],
         "rss_mib": [round(use.rss_mib, 1) for use in (before, there, after)], "log_lines": len(log), "exit": code,
         "log": log[:12],
     }  # fmt: skip
     kept = {
-        "each face as the CPU reads it": wrong == 0,
-        "no face was left to the CPU": replaced == 0,
+        "each face as the CPU reads it": owner.wrong == 0,
+        "no face was left to the CPU": owner.replaced == 0,
         "every stranger was refused or ended": not sum(strangers.unrefused.values()),
         "idle connections are bounded": there.descriptors <= before.descriptors + BOUND,
         "nothing is left of them": after.descriptors <= before.descriptors,
         "memory": after.rss_mib - before.rss_mib < MEMORY_MIB,
         f"at most {LOG_LINES} lines in the log": len(log) <= LOG_LINES,
-        f"a face takes at most {SLOWER:g} times as long": median(times["beside"]) <= SLOWER * median(times["before"]),
+        f"a face takes at most {SLOWER:g} times as long": (
+            owner.median_ms("beside") <= SLOWER * owner.median_ms("before")
+        ),
         "it ends when it is told to": code == 0,
     }
     return facts, [promise for promise, is_kept in kept.items() if not is_kept]

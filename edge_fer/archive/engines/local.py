@@ -134,10 +134,11 @@ class _Worker:
 
     def exit_code(self) -> str:
         """How it ended, in words."""
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(_STOP_S)
-        code = self._process.returncode
-        return f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
+        try:
+            code = self._process.wait(_STOP_S)
+        except subprocess.TimeoutExpired:  # it has closed its connection, and is stuck
+            return "its connection closed"
+        return f"signal {-code}" if code < 0 else f"exit code {code}"
 
     def end(self) -> None:
         """End it at once: whatever it writes takes its place only once it is whole."""

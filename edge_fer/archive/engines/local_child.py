@@ -39,7 +39,7 @@ def main(descriptor: int, parent: int) -> None:
             outcome: Outcome = perform(task, lambda *done: connection.send(Frames(*done)))
             connection.send(outcome)
             give_back()
-    except (EOFError, BrokenPipeError):
+    except (EOFError, BrokenPipeError):  # the parent has ended, and nobody waits for more
         return
 
 

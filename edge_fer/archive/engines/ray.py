@@ -37,7 +37,7 @@ class RayEngine(Closeable):
 
     def __init__(self, address: str | None) -> None:
         if find_spec("ray") is None:
-            raise ConfigError("expected Ray for --engine ray, found none; pip install 'edge-fer[archive,ray]'")
+            raise ConfigError("expected Ray for --engine ray, found none; pip install '.[archive,ray]' in its checkout")
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing goes to anybody whom nobody has named
         import ray
 

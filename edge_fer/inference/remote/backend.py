@@ -13,7 +13,7 @@ from edge_fer.errors import BackendError
 from edge_fer.inference import check_inputs
 from edge_fer.inference.remote import protocol
 from edge_fer.inference.remote.connection import Connection, Server
-from edge_fer.inference.remote.protocol import Answer, Cause, Hello, Kind, Refusal, Request, Service, Welcome
+from edge_fer.inference.remote.messages import Answer, Cause, Hello, Kind, Refusal, Request, Service, Welcome
 
 _HELP = {
     Cause.VERSION: "install the same version of edge-fer on both computers",
@@ -48,7 +48,7 @@ class RemoteBackend(Closeable):
     Args:
         server: where it runs.
         model: SHA-256 of the network's file, in hexadecimal digits; of a compiled one, of what it was compiled of.
-        service: what requests hold; see `edge_fer.inference.remote.protocol.Service`.
+        service: what requests hold; see `edge_fer.inference.remote.messages.Service`.
         options: how the server is used; None: the defaults.
 
     Attributes:

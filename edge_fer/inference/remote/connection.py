@@ -15,7 +15,7 @@ from edge_fer.common.closeable import Closeable
 from edge_fer.common.tls import plain
 from edge_fer.errors import BackendError
 from edge_fer.inference.remote import protocol
-from edge_fer.inference.remote.protocol import Kind
+from edge_fer.inference.remote.messages import Kind
 
 _PIECE = 1 << 16  # bytes that are asked for at once
 _BEAT = (  # a peer that vanished without a word is noticed within a minute, even while nothing is asked

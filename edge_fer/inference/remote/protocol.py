@@ -1,4 +1,4 @@
-"""The messages between a client and a server of networks: pure functions over bytes, the same for both ends.
+"""How a client and a server of networks talk: `messages` to bytes and back, pure functions for both ends.
 
     server: GREETING  a nonce
     client: HELLO     which network, what for, a proof that it knows the token
@@ -12,12 +12,11 @@ the body. All numbers are big-endian. Whatever is not as agreed raises `Protocol
 
 from __future__ import annotations
 
-import enum
 import hmac
 import math
 import struct
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +25,7 @@ from pydantic import ValidationError
 from edge_fer.common.text import cut, first_problem, printable
 from edge_fer.errors import BackendError
 from edge_fer.inference import TensorSpec
+from edge_fer.inference.remote.messages import SERVICES, Answer, Cause, Hello, Kind, Refusal, Request, Welcome
 from edge_fer.inference.tensor_record import NetworkRecord, TensorRecord
 
 VERSION = 1
@@ -63,106 +63,11 @@ class UnknownService(ProtocolError):
     """The client asks for what this version does not do."""
 
 
-class Kind(enum.IntEnum):
-    """What a message is."""
-
-    GREETING = 1
-    HELLO = 2
-    WELCOME = 3
-    REQUEST = 4
-    ANSWER = 5
-    REFUSAL = 6
-
-
-Service = Literal["faces", "tensors"]
-"""What a request holds: a face as it was cut out, or the inputs of the network as they are; later versions may add."""
-
-SERVICES: tuple[Service, ...] = get_args(Service)
-
-
-class Cause(enum.IntEnum):
-    """Why a server refuses; of the last two, one request only, and the connection goes on."""
-
-    VERSION = 1
-    TOKEN = 2
-    TOO_SOON = 3
-    MODEL = 4
-    SERVICE = 5
-    FULL = 6
-    MALFORMED = 7
-    AWAY = 8
-    LATE = 9
-
-
 class Header(NamedTuple):
     """The head of a message: what it is, and how many bytes follow."""
 
     kind: Kind
     length: int
-
-
-class Hello(NamedTuple):
-    """What a client asks for.
-
-    Attributes:
-        service: see `Service`.
-        model: SHA-256 of the network's file, before it was compiled for a device.
-        proof: see `prove`; zeros where the client has no token.
-    """
-
-    service: Service
-    model: bytes
-    proof: bytes
-
-
-class Welcome(NamedTuple):
-    """What the network takes and gives, for this service."""
-
-    backend: str
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
-
-
-class Request(NamedTuple):
-    """Inputs to run the network on.
-
-    Attributes:
-        sequence: the client's number of it.
-        deadline_s: after so long the client does not wait for the answer any more, seconds.
-        arrays: the inputs.
-    """
-
-    sequence: int
-    deadline_s: float
-    arrays: tuple[NDArray[Any], ...]
-
-
-class Answer(NamedTuple):
-    """The outputs.
-
-    Attributes:
-        sequence: that of the request.
-        spent_s: how long the device took, seconds.
-        arrays: the outputs.
-    """
-
-    sequence: int
-    spent_s: float
-    arrays: tuple[NDArray[Any], ...]
-
-
-class Refusal(NamedTuple):
-    """Why there is no welcome or no answer.
-
-    Attributes:
-        sequence: of the request that is refused; 0 where the connection is.
-        cause: for a program.
-        text: for a person.
-    """
-
-    sequence: int
-    cause: Cause
-    text: str
 
 
 class _Welcome(NetworkRecord):

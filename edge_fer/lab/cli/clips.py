@@ -94,8 +94,7 @@ def label(
         raise ConfigError(
             f"expected the library `{error.name}` for the page, found none: pip install '.[http]' in its checkout"
         ) from error
-    with until_ended(), FrameCache(cache_mb) as cache:
-        labelling = Labelling(folder, cache, labeller)
+    with until_ended(), FrameCache(cache_mb) as cache, Labelling(folder, cache, labeller) as labelling:
         server = LabellingServer(labelling, port)
         typer.echo(f"{len(labelling)} clips; open {server.url}")
         typer.echo("Ctrl-C ends it; what is saved stays.")

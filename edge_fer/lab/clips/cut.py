@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import av
-import numpy as np
 
 from edge_fer.capture.sources.file_kind import open_file
 from edge_fer.errors import ConfigError, SourceError
 from edge_fer.lab.clips.beeps import find_beeps
 from edge_fer.lab.clips.cut_record import SUFFIX, Cut
-from edge_fer.lab.clips.cutting import Cutter, clips_folder, frames_of, open_recording
-from edge_fer.lab.clips.runs import read_tracks
+from edge_fer.lab.clips.cutter import Cutter, clips_folder
+from edge_fer.lab.clips.films import frames_of, is_variable, open_film
 from edge_fer.lab.clips.sound import read_sound
 from edge_fer.lab.clips.spans import SHORTEST_MS, Span, at_beeps, evenly, of_track
+from edge_fer.lab.clips.tracks import read_tracks
 from edge_fer.lab.console import Reporter
 from edge_fer.lab.datasets.labels import NOT_OURS, index_of
 from edge_fer.lab.files import write_record
@@ -27,7 +27,6 @@ from edge_fer.publish.recording.provenance import Provenance, parse_comment
 from edge_fer.types import LABELS, Image, Label
 
 _GAP_MS = 1000.0  # a face that was not seen for longer begins a new clip
-_VARIABLE = 1.5  # times the median step, beyond which a film has no constant rate
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +76,7 @@ def cut_recording(recording: Path, out: Path, options: CutOptions, report: Repor
     spans, size, plan = _plan(recording, options, provenance, report)
     count = len(spans) if isinstance(spans, list) else None
     expected = itertools.chain(_expected(options.expected, count), itertools.repeat(None))
-    with clips_folder(out, person) as folder, open_recording(recording, report.say) as video:
+    with clips_folder(out, person) as folder, open_film(recording, report.say) as video:
         cutter = Cutter(folder, person, zip(spans, expected, strict=False))
         with closing(cutter), report.step("cutting") as progress:
             for image, at_ms in frames_of(video, report.say):
@@ -105,7 +104,7 @@ def _plan(
         return _by_tracks(recording, options, provenance, plan)
     if options.every_s is not None:
         return evenly(options.every_s), None, plan.model_copy(update={"by": "time"})
-    sound = read_sound(options.sound or recording)
+    sound = read_sound(options.sound or recording, report.say)
     beeps = find_beeps(sound.samples, options.frequency_hz, options.gap_s)
     if not beeps.times_s:
         what = f"of {options.frequency_hz:g} Hz " if options.frequency_hz else ""
@@ -218,8 +217,8 @@ def _left_out(cutter: Cutter, skipped: int, planned: int | None) -> list[str]:
 def _tell(cut: Cut, cutter: Cutter, out: Path, report: Reporter) -> None:
     frames = sum(len(clip.times_ms) for clip in cut.clips)
     report.say(f"{len(cut.clips)} clips of {frames} frames are in {out}")
-    steps = np.array(cutter.steps_ms or [0.0])
-    if steps.max() > _VARIABLE * np.median(steps):
-        report.say(f"variable frame rate: {steps.min():.0f} to {steps.max():.0f} ms from frame to frame, kept as it is")
+    steps = cutter.steps_ms
+    if is_variable(steps):
+        report.say(f"variable frame rate: {min(steps):.0f} to {max(steps):.0f} ms from frame to frame, kept as it is")
     for line in cut.left_out:
         report.say(f"left out: {line}")

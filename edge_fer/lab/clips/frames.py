@@ -7,17 +7,16 @@ import tempfile
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from edge_fer.capture.sources.video import Video
 from edge_fer.common.closeable import Closeable
 from edge_fer.errors import OutputError, SourceError
-from edge_fer.lab.clips.cutting import frames_of
+from edge_fer.lab.clips.films import frames_of, is_variable, open_film
 from edge_fer.lab.clips.saved import sha256_of
 from edge_fer.types import Image
 
@@ -29,7 +28,6 @@ MOST_FRAMES = 20_000
 
 _LONGEST_SIDE = 1920  # of a picture, pixels
 _QUALITY = 92  # of the JPEG, percent
-_VARIABLE = 1.5  # times the median step, beyond which a film has no constant rate
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +59,7 @@ class ClipFrames:
     @property
     def is_variable(self) -> bool:
         """Whether the time from frame to frame varies."""
-        steps = np.diff(self.times_ms)
-        return bool(len(steps)) and float(steps.max()) > _VARIABLE * float(np.median(steps))
+        return is_variable(np.diff(self.times_ms).tolist())
 
     def jpeg(self, number: int) -> bytes:
         """One frame, from 0.
@@ -123,7 +120,7 @@ class FrameCache(Closeable):
 
     def _decoded(self, clip: Path) -> ClipFrames:
         told: list[str] = []
-        with closing(Video(clip, warn=told.append)) as video:
+        with open_film(clip, told.append) as video:
             try:
                 folder = Path(tempfile.mkdtemp(dir=self._home.name))
                 return self._written(folder, clip, frames_of(video, told.append), told)

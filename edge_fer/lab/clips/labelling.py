@@ -9,11 +9,21 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Literal
 
+from edge_fer.common.closeable import Closeable
 from edge_fer.errors import EdgeFerError, SourceError
+from edge_fer.lab.clips.claim import MarksClaim
 from edge_fer.lab.clips.cut_record import CutClip, read_cuts
 from edge_fer.lab.clips.frames import ClipFrames, FrameCache
 from edge_fer.lab.clips.marks import FLAGS, Marks, press
-from edge_fer.lab.clips.saved import MarksRecord, Place, expected_in_name, find_places, read_saved, save
+from edge_fer.lab.clips.saved import (
+    MarksRecord,
+    Place,
+    expected_in_name,
+    find_places,
+    marks_folder,
+    read_saved,
+    save,
+)
 from edge_fer.types import LABELS, Label
 
 _MOST_STEPS = 1000  # that can be taken back
@@ -68,8 +78,8 @@ class _Sheet:
         return "excluded" if self.saved.marks.is_excluded else "saved"
 
 
-class Labelling:
-    """Clips and what is said of them. For several threads.
+class Labelling(Closeable):
+    """Clips and what is said of them, by nobody else until it is closed. For several threads.
 
     Args:
         folder: the folder of the clips.
@@ -78,8 +88,9 @@ class Labelling:
         now: the time.
 
     Raises:
-        ConfigError: when the labeller's name cannot be a folder's.
+        ConfigError: when the labeller's name cannot be a folder's, or another page writes the same marks.
         SourceError: when there are no clips, or a record of how they were cut is damaged.
+        OutputError: when no marks can be written there.
     """
 
     def __init__(
@@ -91,12 +102,17 @@ class Labelling:
     ) -> None:
         self._cache, self._labeller, self._now = cache, labeller, now
         self._lock = threading.RLock()
-        self._cuts = read_cuts(folder)
-        self._sheets = [self._sheet(place, folder) for place in find_places(folder, labeller)]
+        self._cuts, places = read_cuts(folder), find_places(folder, labeller)
+        self._claim = MarksClaim(marks_folder(folder, labeller))
+        self._sheets = [self._sheet(place, folder) for place in places]
         self.title = folder.resolve().name
 
     def __len__(self) -> int:
         return len(self._sheets)
+
+    def close(self) -> None:
+        """Let others write the marks; may be called again."""
+        self._claim.close()
 
     def overview(self) -> dict[str, Any]:
         """All clips, how far each is, and the first one that is not labelled yet."""

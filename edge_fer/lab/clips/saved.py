@@ -13,6 +13,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from edge_fer.capture.sources.film import FILM_SUFFIXES
 from edge_fer.errors import ConfigError, SourceError
 from edge_fer.lab.clips.marks import Marks, parse_marks
 from edge_fer.lab.datasets.labels import NOT_OURS, index_of
@@ -22,7 +23,6 @@ from edge_fer.types import LABELS, Label
 MARKS = "marks"
 """The folder of the labellers, in the folder of the clips."""
 
-_FILMS = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".webm", ".wmv"})
 _MOST_BYTES = 4096  # of a marks file
 
 
@@ -84,6 +84,11 @@ class Place:
         return self.base.with_name(f"{self.base.name}.json")
 
 
+def marks_folder(folder: Path, labeller: str | None) -> Path:
+    """Where the marks of a labeller are, in the folder of the clips; None: beside the clips."""
+    return folder if labeller is None else folder / MARKS / labeller
+
+
 def find_places(folder: Path, labeller: str | None = None) -> list[Place]:
     """All clips in a folder and the folders inside it, in the order of their names.
 
@@ -99,12 +104,12 @@ def find_places(folder: Path, labeller: str | None = None) -> list[Place]:
         raise ConfigError(f"expected --labeller with letters, digits, - and ., found {labeller!a}; choose another name")
     if not folder.is_dir():
         raise SourceError(f"expected a folder of clips at {folder}, found none; `edge-fer lab clips cut` makes one")
-    home = folder if labeller is None else folder / MARKS / labeller
+    home = marks_folder(folder, labeller)
     places: dict[Path, Place] = {}
     for path in sorted(folder.rglob("*")):
         inside = path.relative_to(folder)
         if (
-            path.suffix.lower() not in _FILMS
+            path.suffix.lower() not in FILM_SUFFIXES
             or inside.parts[0] == MARKS
             or any(p.startswith(".") for p in inside.parts)
         ):
@@ -115,7 +120,7 @@ def find_places(folder: Path, labeller: str | None = None) -> list[Place]:
         places[base] = Place(path, base)
     if not places:
         raise SourceError(
-            f"expected clips ({', '.join(sorted(_FILMS))}) in {folder}, found none; cut a recording into it"
+            f"expected clips in {folder}, found no film; `edge-fer lab clips cut` cuts a recording into it"
         )
     return list(places.values())
 

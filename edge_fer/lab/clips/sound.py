@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,11 +40,12 @@ class Sound(NamedTuple):
         return len(self.samples) / RATE
 
 
-def read_sound(path: Path) -> Sound:
-    """Read the sound of a film, or of a file with sound only.
+def read_sound(path: Path, tell: Callable[[str], None]) -> Sound:
+    """Read the sound of a film, or of a file with sound only; silence stands for what cannot be decoded.
 
     Args:
         path: the file.
+        tell: receives a line where some of it cannot be decoded.
 
     Raises:
         SourceError: when it has none, or cannot be read.
@@ -57,21 +58,18 @@ def read_sound(path: Path) -> Sound:
         with closing(container):
             if not container.streams.audio:
                 raise _silent(path, "no sound track")
-            samples = np.concatenate([np.zeros(0, np.int16), *_pieces(container, path)])
+            samples = np.concatenate([np.zeros(0, np.int16), *_pieces(container, path, tell)])
     if not len(samples):
         raise _silent(path, "no sound that can be decoded")
     return Sound(samples)
 
 
-def _pieces(container: InputContainer, path: Path) -> Iterator[NDArray[np.int16]]:
-    """The samples one after the other, with silence where there are none.
-
-    Of sound that breaks off, what was there until then: its pictures break off, too, and that is told.
-    """
+def _pieces(container: InputContainer, path: Path, tell: Callable[[str], None]) -> Iterator[NDArray[np.int16]]:
+    """The samples one after the other, with silence where there are none."""
     start_s = (container.start_time or 0) / av.time_base
     resampler = av.AudioResampler("s16", "mono", RATE)
     count = 0
-    for piece in _resampled(container, resampler):
+    for piece in _resampled(_decoded(container, path, tell), resampler):
         samples = np.asarray(piece.to_ndarray(), np.int16).reshape(-1)
         ahead = 0 if piece.time is None else round((piece.time - start_s) * RATE) - count
         silence = ahead if ahead > _GAP_S * RATE else 0
@@ -84,11 +82,26 @@ def _pieces(container: InputContainer, path: Path) -> Iterator[NDArray[np.int16]
         yield samples
 
 
-def _resampled(container: InputContainer, resampler: av.AudioResampler) -> Iterator[AudioFrame]:
-    with suppress(av.FFmpegError):
-        for frame in container.decode(audio=0):
-            yield from resampler.resample(frame)
-        yield from resampler.resample(None)
+def _resampled(frames: Iterator[AudioFrame], resampler: av.AudioResampler) -> Iterator[AudioFrame]:
+    for frame in frames:
+        yield from resampler.resample(frame)
+    yield from resampler.resample(None)
+
+
+def _decoded(container: InputContainer, path: Path, tell: Callable[[str], None]) -> Iterator[AudioFrame]:
+    lost = 0
+    try:
+        for packet in container.demux(audio=0):
+            try:
+                frames = packet.decode()
+            except av.FFmpegError:
+                lost += 1
+                continue
+            yield from (frame for frame in frames if isinstance(frame, AudioFrame))
+    except av.FFmpegError as error:
+        tell(f"the sound of {path} breaks off: {error.strerror}; beeps after that are not found")
+    if lost:
+        tell(f"{lost} packets of the sound of {path} cannot be decoded; beeps in them are not found")
 
 
 def _silent(path: Path, found: str) -> SourceError:

@@ -5,18 +5,17 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 
-from edge_fer.capture.sources.video import Video
 from edge_fer.errors import OutputError, SourceError
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.lab.clips.clip_faces import ClipFaces, Pictures, encoded
 from edge_fer.lab.clips.cut_record import CutClip, read_cuts
-from edge_fer.lab.clips.cutting import frames_of
+from edge_fer.lab.clips.films import frames_of, open_film
 from edge_fer.lab.clips.marks import FLAG_NAMES, Marks
 from edge_fer.lab.clips.saved import Place, Saved, expected_in_name, find_places, read_saved, sha256_of
 from edge_fer.lab.console import Reporter
@@ -160,7 +159,7 @@ class _Trimming:
         pictures: Pictures = {}
         times: list[float] = []
         with ExitStack() as stack:
-            video = stack.enter_context(closing(Video(self._place.clip, warn=self._report.say)))
+            video = stack.enter_context(open_film(self._place.clip, self._report.say))
             faces = None if self._options.whole else stack.enter_context(self._faces())
             for number, (image, at_ms) in enumerate(frames_of(video, self._report.say)):
                 if number > end:

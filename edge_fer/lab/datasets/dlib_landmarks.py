@@ -17,7 +17,7 @@ from edge_fer.expression.face_features import SIDE
 from edge_fer.lab.datasets.landmarks import FindLandmarks
 from edge_fer.types import Image
 
-_CURE = "pip install 'edge-fer[landmarks]'"
+_CURE = "pip install '.[landmarks]' in its checkout"
 _FILE = "shape_predictor_68_face_landmarks.dat"
 
 

@@ -56,6 +56,7 @@ def _facts(plan: Plan, store: ModelStore, found: Findings) -> dict[str, Any]:
 
 
 def _version(package: str) -> str | None:
+    """Version of a package; None where it is not installed."""
     try:
         return version(package)
     except PackageNotFoundError:

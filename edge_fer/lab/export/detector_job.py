@@ -19,7 +19,7 @@ from edge_fer.lab.datasets.detection.pictures import (
     LabelledPictures,
 )
 from edge_fer.lab.edgetpu.rules import check_int8
-from edge_fer.lab.evaluation.detection_record import detector_result
+from edge_fer.lab.evaluation.detection_record import DetectorResult, detector_result
 from edge_fer.lab.evaluation.detectors import OnePass, Searched, search_all
 from edge_fer.lab.evaluation.metrics import fit_temperature
 from edge_fer.lab.evaluation.metrics_detection import LEAST_IOU, recall_and_false_faces
@@ -35,10 +35,13 @@ from edge_fer.lab.training.detection_batches import fitted
 from edge_fer.lab.weights.provenance import Provenance
 from edge_fer.types import LABELS
 
+Quantization = Literal["int8", "float32"]
+
 PERCENTILES = (100.0, 99.9, 99.0)
 """How far ranges may reach, to choose from; see `quantize_int8`."""
 
 _SCORES = tuple(score / 20 for score in range(2, 19))  # a run's score is one of these
+_ANY_SCORE = 0.5  # on which average precision does not depend
 _FEWEST = 50  # labelled faces that a temperature can be fitted on
 
 
@@ -101,10 +104,12 @@ def export_detector(
         extremes = detector_ranges(net, float_model, shown, progress)
     chosen = _choose(net, float_model, extremes, pictures.validation, plan, report)
     rest = _Rest(pictures.validation, plan.choose_on, pictures.validation.name)
-    measured = {}
-    for kind, content in (("float32", float_model), ("int8", chosen.content)):
-        searched = _search(net, content, rest, plan.measure_on - plan.choose_on, f"{kind} on other pictures", report)
-        measured[kind] = detector_result(f"{plan.name}, {kind}", None, searched, chosen.score)
+    most = plan.measure_on - plan.choose_on
+
+    def measured(content: bytes, kind: Quantization) -> DetectorResult:
+        searched = _search(net, content, kind, rest, most, f"{kind} on other pictures", report)
+        return detector_result(f"{plan.name}, {kind}", None, searched, chosen.score)
+
     graph = check_int8(chosen.content)
     artefact = write_artefact(folder, plan.name, chosen.content)
     record = DetectorExport(
@@ -119,11 +124,11 @@ def export_detector(
         chosen_on=chosen.pictures,
         candidates=chosen.candidates,
         dataset=rest.name,
-        pictures=min(plan.measure_on - plan.choose_on, len(rest)),
-        float32=measured["float32"],
-        int8=measured["int8"],
+        pictures=min(most, len(rest)),
+        float32=measured(float_model, "float32"),
+        int8=measured(chosen.content, "int8"),
     )
-    spec = _spec(net, "int8", artefact, plan.provenance, record, chosen)
+    spec = _spec(net, artefact, plan.provenance, record, chosen)
     write_record(folder / f"{plan.name}.export.json", record)
     write_card(folder, spec, detector_card(plan.name, spec, graph, record))
     update_manifest(folder, {plan.name: spec})
@@ -132,6 +137,8 @@ def export_detector(
 
 @dataclass(frozen=True, slots=True)
 class _Chosen:
+    """The network as it was chosen on some pictures, and what was tried; see `DetectorExport`."""
+
     content: bytes
     percentile: float
     candidates: dict[str, float | None]
@@ -149,24 +156,32 @@ def _choose(
     report: Reporter,
 ) -> _Chosen:
     """The ranges with the best mean average precision, and score and temperature of the network with these."""
-    searched = {"float32": _search(net, float_model, pictures, plan.choose_on, "float32", report)}
-    contents = {}
-    for percentile in PERCENTILES:
-        name = f"percentile {percentile:g}"
-        contents[name] = int8_detector(net, float_model, extremes, percentile)
-        searched[name] = _search(net, contents[name], pictures, plan.choose_on, f"INT8, {name}", report)
-    candidates = {name: detector_result(name, None, one, 0.5).mean for name, one in searched.items()}
-    best = max(contents, key=lambda name: candidates[name] or 0.0)
+    unquantized = _search(net, float_model, "float32", pictures, plan.choose_on, "float32", report)
+    contents = {percentile: int8_detector(net, float_model, extremes, percentile) for percentile in PERCENTILES}
+    searched = {
+        percentile: _search(net, content, "int8", pictures, plan.choose_on, f"INT8, {_named(percentile)}", report)
+        for percentile, content in contents.items()
+    }
+    means = {percentile: _mean(one) for percentile, one in searched.items()}
+    best = max(means, key=lambda percentile: means[percentile] or 0.0)
     logits, labels = _matched(net, contents[best], pictures, plan.choose_on)
-    temperature = fit_temperature(logits, labels) if len(labels) >= _FEWEST else 1.0
     return _Chosen(
-        contents[best],
-        float(best.rpartition(" ")[2]),
-        candidates,
-        len(searched[best].truths),
-        _best_score(searched[best]),
-        temperature,
+        content=contents[best],
+        percentile=best,
+        candidates={"float32": _mean(unquantized), **{_named(percentile): mean for percentile, mean in means.items()}},
+        pictures=len(searched[best].truths),
+        score=_best_score(searched[best]),
+        temperature=fit_temperature(logits, labels) if len(labels) >= _FEWEST else 1.0,
     )
+
+
+def _named(percentile: float) -> str:
+    return f"percentile {percentile:g}"
+
+
+def _mean(searched: Searched) -> float | None:
+    """Mean average precision; None where there is nothing to find."""
+    return detector_result("the network", None, searched, _ANY_SCORE).mean
 
 
 def _best_score(searched: Searched) -> float:
@@ -186,7 +201,7 @@ def _matched(
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Logits and label of each labelled face that is found."""
     logits, labels = [], []
-    with OnePass("the network", _bare_spec(net, "int8"), content) as network:
+    with OnePass("the network", _bare_spec(net), content) as network:
         for number in range(min(count, len(pictures))):
             picture = pictures[number]
             found = network.detections(picture.image)
@@ -199,14 +214,19 @@ def _matched(
 
 
 def _search(
-    net: YoloV3Tiny, content: bytes, pictures: LabelledPictures, count: int, doing: str, report: Reporter
+    net: YoloV3Tiny,
+    content: bytes,
+    quantization: Quantization,
+    pictures: LabelledPictures,
+    count: int,
+    doing: str,
+    report: Reporter,
 ) -> Searched:
-    quantization: Literal["int8", "float32"] = "float32" if doing.startswith("float32") else "int8"
     with OnePass("the network", _bare_spec(net, quantization), content) as network, report.step(doing) as progress:
         return search_all(network, pictures, count, progress)
 
 
-def _bare_spec(net: YoloV3Tiny, quantization: Literal["int8", "float32"]) -> DetectorSpec:
+def _bare_spec(net: YoloV3Tiny, quantization: Quantization = "int8") -> DetectorSpec:
     """What is known of a network before it is measured."""
     return DetectorSpec(
         task="detect",
@@ -224,7 +244,6 @@ def _bare_spec(net: YoloV3Tiny, quantization: Literal["int8", "float32"]) -> Det
 
 def _spec(
     net: YoloV3Tiny,
-    quantization: Literal["int8", "float32"],
     artefact: dict[str, str],
     provenance: Provenance,
     record: DetectorExport,
@@ -239,4 +258,4 @@ def _spec(
     )
     known = {"source": provenance.source, "licence": provenance.licence, **artefact}
     changes = {**known, "score": chosen.score, "temperature": round(chosen.temperature, 4), "accuracy": accuracy}
-    return DetectorSpec.model_validate(_bare_spec(net, quantization).model_dump() | changes)
+    return DetectorSpec.model_validate(_bare_spec(net).model_dump() | changes)

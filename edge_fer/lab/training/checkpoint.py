@@ -11,13 +11,13 @@ import torch
 
 from edge_fer.errors import ModelError
 from edge_fer.lab.files import replacing
-from edge_fer.lab.training.multi_task import MultiTaskModel
-from edge_fer.lab.training.training_log import Row, plot_curves, write_table
+from edge_fer.lab.training.training_log import Row, write_table
 
 CHECKPOINT, BEST, LAST, TABLE, CURVES = "checkpoint.pt", "best.npz", "last.npz", "log.csv", "curves.png"
 """What a run leaves in its folder, beside the weights at the end of each stage, under the stage's name.
 
-Weights are the averaged ones where the recipe averages; the best are those of the last stage.
+Weights are the averaged ones where the recipe averages; the best are those of the last stage, or of a detector those
+with the best mean average precision.
 """
 FORMAT = 1
 """Of checkpoints; grows when an older one can no longer be resumed from."""
@@ -44,18 +44,14 @@ class RunFolder:
         if self._writes:
             writer(self.path / name)
 
-    def save_weights(self, name: str, model: MultiTaskModel) -> None:
-        """Write weights; see `write`."""
-        self.write(name, model.save)
-
     def save_checkpoint(self, state: dict[str, Any]) -> None:
         """Write the state of the run; see `write`."""
         self.write(CHECKPOINT, lambda path: save_checkpoint(path, state))
 
-    def save_log(self, rows: Sequence[Row]) -> None:
-        """Write the figures of each epoch, as a table and as curves; see `write`."""
+    def save_log(self, rows: Sequence[Row], plot: Callable[[Path, Sequence[Row]], None]) -> None:
+        """Write the figures of each epoch, as a table and as curves that `plot` draws; see `write`."""
         self.write(TABLE, lambda path: write_table(path, rows))
-        self.write(CURVES, lambda path: plot_curves(path, rows))
+        self.write(CURVES, lambda path: plot(path, rows))
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:

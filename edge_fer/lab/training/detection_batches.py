@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from edge_fer.faces.detectors.yolov3_tiny.letterbox import letterbox
+from edge_fer.faces.detectors.yolov3_tiny.letterbox import GREY, letterbox
 from edge_fer.lab.datasets.degradations import Random
 from edge_fer.lab.datasets.detection.pictures import LabelledPicture, LabelledPictures
 from edge_fer.lab.datasets.detection.scenes import Scenes
@@ -19,7 +19,6 @@ from edge_fer.lab.training.detection_loss import Faces, faces_of
 from edge_fer.lab.training.detection_recipe import DetectionRecipe, Variation
 from edge_fer.types import Image
 
-_GREY = (127, 127, 127)  # of what is beyond a picture, as of the runtime's letterbox
 _LEAST_LEFT = 0.3  # part of a face that must be inside the part of a picture that is shown
 
 
@@ -79,11 +78,7 @@ def as_input(images: Sequence[Image]) -> Tensor:
 def fitted(picture: LabelledPicture, side: int) -> LabelledPicture:
     """A picture as the runtime brings it to the network's input, and its boxes with it."""
     boxed = letterbox(picture.image, side)
-    ratio = np.array(boxed.scale * 2, np.float32)
-    offset = np.array([boxed.left, boxed.top] * 2, np.float32)
-    return replace(
-        picture, image=boxed.image, boxes=(picture.boxes + np.float32(0.5)) / ratio - np.float32(0.5) + offset
-    )
+    return replace(picture, image=boxed.image, boxes=boxed.to_square(picture.boxes))
 
 
 def cut_at_random(picture: LabelledPicture, side: int, variation: Variation, rng: Random) -> LabelledPicture:
@@ -99,7 +94,7 @@ def cut_at_random(picture: LabelledPicture, side: int, variation: Variation, rng
     left, right = (round(value) for value in rng.uniform(-1, 1, 2) * variation.jitter / 2 * width)
     top, bottom = (round(value) for value in rng.uniform(-1, 1, 2) * variation.jitter / 2 * height)
     above, below, before, behind = (max(0, -value) for value in (top, bottom, left, right))
-    wider = cv2.copyMakeBorder(picture.image, above, below, before, behind, cv2.BORDER_CONSTANT, value=_GREY)
+    wider = cv2.copyMakeBorder(picture.image, above, below, before, behind, cv2.BORDER_CONSTANT, value=(GREY,) * 3)
     rows = slice(max(0, top), len(wider) - max(0, bottom))
     columns = slice(max(0, left), wider.shape[1] - max(0, right))
     moved = picture.boxes - np.array([left, top] * 2, np.float32)

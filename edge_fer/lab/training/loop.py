@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from edge_fer.errors import ConfigError, ModelError, SourceError
 from edge_fer.lab.datasets.dataset import Dataset, Split
 from edge_fer.lab.training.batches import Batch, Batches
-from edge_fer.lab.training.checkpoint import BEST, CHECKPOINT, LAST, RunFolder, load_checkpoint
-from edge_fer.lab.training.multi_task import MultiTaskModel, WeightEma, set_training
+from edge_fer.lab.training.checkpoint import BEST, LAST
+from edge_fer.lab.training.multi_task import MultiTaskModel, set_training
 from edge_fer.lab.training.objective import (
     cross_entropy,
     feature_distance,
@@ -29,10 +29,12 @@ from edge_fer.lab.training.objective import (
     towards,
 )
 from edge_fer.lab.training.recipe import Recipe, Stage
+from edge_fer.lab.training.run import Run
 from edge_fer.lab.training.schedule import best_in_words, is_over, learning_rate, note_epoch
 from edge_fer.lab.training.state import Options, TrainingState, check_alike, identity_of, step_seed
 from edge_fer.lab.training.teachers import Lesson, Teachers, check_teachers, with_answers
 from edge_fer.lab.training.track_batches import TrackBatches
+from edge_fer.lab.training.training_log import plot_curves
 from edge_fer.lab.training.validation import measure, some_of
 
 
@@ -64,24 +66,19 @@ class Trainer:
         self._recipe = recipe
         self._options = options or Options()
         self._processes = self._options.processes
-        self._folder = RunFolder(folder, writes=self._processes.is_first)
         self._teachers = teachers or {}
         check_teachers(recipe, self._teachers)
         self._data = {stage.data: _splits(stage.data, data) for stage in recipe.stages}
         self._layout: Any = torch.channels_last if recipe.channels_last else torch.contiguous_format
-        self._model = model.to(self._options.device, memory_format=self._layout)
-        self._processes.prepared(self._model)
-        self._average = WeightEma(self._model, recipe.ema) if recipe.ema else None
-        self._forward: Any = self._model
-        self._identity = identity_of(
+        net = model.to(self._options.device, memory_format=self._layout)
+        self._processes.prepared(net)
+        self._forward: Any = net
+        identity = identity_of(
             recipe, data, model.origin, {name: group.digest for name, group in self._teachers.items()}
         )
-        check_alike(self._identity, self._processes)
-        self._at = TrainingState()
-        self._rows: list[dict[str, str | int | float]] = []
-        self._optimizer: Any = None
+        check_alike(identity, self._processes)
+        self._run = Run(net, TrainingState(), identity, recipe.ema, folder, self._options)
         self._optimizer_state: dict[str, Any] | None = None
-        self._saved_at = self._options.clock()
 
     def resume(self) -> None:
         """Continue from the checkpoint in the folder.
@@ -90,21 +87,12 @@ class Trainer:
             ModelError: when there is none that can be read.
             ConfigError: when it is of another recipe, other data or other first weights.
         """
-        path = self._folder.path / CHECKPOINT
-        state = self._processes.from_first(lambda: load_checkpoint(path))
-        if state["identity"] != self._identity:
-            raise ConfigError(
-                f"expected the recipe, the data and the first weights that {path} was made with, found others; "
-                "give the same ones, or train into another --out"
-            )
-        self._at, self._rows = TrainingState(**state["position"]), state["rows"]
-        stage = self._recipe.stages[min(self._at.stage, len(self._recipe.stages) - 1)]
-        self._set_resolution(state.get("resolution", stage.size))
-        self._model.load_state_dict(state["model"])
-        if self._average:
-            self._average.model.load_state_dict(state["average"])
-        self._optimizer_state = state["optimizer"]
-        self._options.reporter.say(f"resuming after step {self._at.step} of stage {stage.name}")
+        checkpoint = self._run.read_checkpoint()
+        stage = self._recipe.stages[min(checkpoint["position"]["stage"], len(self._recipe.stages) - 1)]
+        self._set_resolution(checkpoint.get("resolution", stage.size))
+        self._run.restore(checkpoint)
+        self._optimizer_state = checkpoint["optimizer"]
+        self._options.reporter.say(f"resuming after step {self._run.at.step} of stage {stage.name}")
 
     def fit(self) -> bool:
         """Train to the end, or until `stopping` is set.
@@ -117,102 +105,110 @@ class Trainer:
             SourceError: when a picture cannot be read.
             OutputError: when the folder cannot be written.
         """
-        while self._at.stage < len(self._recipe.stages):
-            stage = self._recipe.stages[self._at.stage]
+        run = self._run
+        while run.at.stage < len(self._recipe.stages):
+            stage = self._recipe.stages[run.at.stage]
             if not self._stage(stage):
                 self._save()
                 return False
-            self._folder.save_weights(f"{stage.name}.npz", self._measured())
-            self._at = TrainingState(stage=self._at.stage + 1, updates=self._at.updates)
-            self._optimizer = self._optimizer_state = None
+            self._save_weights(f"{stage.name}.npz")
+            run.at = TrainingState(stage=run.at.stage + 1, updates=run.at.updates)
+            run.optimizer = self._optimizer_state = None
             self._save()
-        self._folder.save_weights(LAST, self._measured())
+        self._save_weights(LAST)
         return True
 
     def _stage(self, stage: Stage) -> bool:
         """Train a stage, or the rest of it; gives whether its end was reached."""
+        run = self._run
         training, validation = self._data[stage.data]
         validation = some_of(validation, stage.validation_faces)
-        view = self._teachers[stage.teacher.name].view if stage.teacher else 0
-        kind = TrackBatches if stage.frames else Batches
-        seed, places = (self._recipe.seed, self._at.stage), self._processes.places
-        batches = kind(training, stage, seed, self._model.net.input, view, places)
+        batches = self._batches(stage, training)
         counted = torch.from_numpy(label_weights(training.labels, stage.loss)).float().to(self._options.device)
-        set_training(self._model, stage)
-        self._forward = self._processes.parallel(self._model, batches.size, compiled=self._recipe.compile)
-        self._set_resolution(stage.size)
-        self._optimizer = make_optimizer(self._model, stage.optimizer, stage.lr)
-        if self._optimizer_state is not None:
-            self._optimizer.load_state_dict(self._optimizer_state)
+        self._prepare(stage, batches.size)
         steps = stage.epochs * batches.steps_per_epoch
         before = self._options.clock()
-        for batch in batches.stream(self._at.step, steps, self._options.workers):
-            self._step(stage, batch, self._progress(stage, steps), counted)
-            before = self._spend(before)
-            over = self._progress(stage, steps) >= 1
-            if over or self._at.step % batches.steps_per_epoch == 0:
-                self._end_epoch(stage, validation, math.ceil(self._at.step / batches.steps_per_epoch))
-                before = self._spend(before)
-                if over or is_over(stage, self._at):
+        for batch in batches.stream(run.at.step, steps, self._options.workers):
+            self._step(stage, batch, run.progress(steps, stage.minutes), counted)
+            before = run.spend(before)
+            over = run.progress(steps, stage.minutes) >= 1
+            if over or run.at.step % batches.steps_per_epoch == 0:
+                self._end_epoch(stage, validation, math.ceil(run.at.step / batches.steps_per_epoch))
+                before = run.spend(before)
+                if over or is_over(stage, run.at):
                     break
             if self._is_stopping():
                 return False
-            if before - self._saved_at >= self._options.checkpoint_s:
+            if run.is_save_due(before):
                 self._save()
         return True
 
+    def _batches(self, stage: Stage, training: Dataset) -> Batches | TrackBatches:
+        """The batches of a stage, of which each process makes its part."""
+        view = self._teachers[stage.teacher.name].view if stage.teacher else 0
+        kind = TrackBatches if stage.frames else Batches
+        seed, places = (self._recipe.seed, self._run.at.stage), self._processes.places
+        return kind(training, stage, seed, self._run.net.net.input, view, places)
+
+    def _prepare(self, stage: Stage, faces: int) -> None:
+        """Let the network learn what a stage trains, in batches of so many faces."""
+        run = self._run
+        set_training(run.net, stage)
+        self._forward = self._processes.parallel(run.net, faces, compiled=self._recipe.compile)
+        self._set_resolution(stage.size)
+        run.optimizer = make_optimizer(run.net, stage.optimizer, stage.lr)
+        if self._optimizer_state is not None:
+            run.optimizer.load_state_dict(self._optimizer_state)
+
     def _set_resolution(self, size: int) -> None:
         """Bring the network, and its average, to the size of a stage's pictures."""
-        self._model.net.set_resolution(size)
-        if self._average:
-            self._average.model.net.set_resolution(size)
-
-    def _spend(self, before: float) -> float:
-        now = self._options.clock()
-        self._at.elapsed_s += self._processes.from_first(lambda: now - before)
-        return now
+        for model in (self._run.net, self._run.averaged):
+            if model:
+                model.net.set_resolution(size)
 
     def _is_stopping(self) -> bool:
         """Whether any process was told to stop."""
         return bool(self._processes.total(torch.tensor(float(self._options.stopping.is_set()))))
 
-    def _progress(self, stage: Stage, steps: int) -> float:
-        by_clock = self._at.elapsed_s / (stage.minutes * 60) if stage.minutes else 0.0
-        return min(1.0, max(self._at.step / steps, by_clock))
-
     def _step(self, stage: Stage, batch: Batch, progress: float, weights: Any) -> None:
         """Train on a batch."""
-        started = self._options.clock()
-        torch.manual_seed(step_seed(self._recipe.seed, self._at))  # of dropout
-        lr = learning_rate(stage, progress, self._at.reduction)
-        set_learning_rate(self._optimizer, lr)
-        device = self._options.device
+        started, at = self._options.clock(), self._run.at
+        torch.manual_seed(step_seed(self._recipe.seed, at))  # of dropout
+        lr = learning_rate(stage, progress, at.reduction)
+        set_learning_rate(self._run.optimizer, lr)
+        loss, right = self._loss(stage, batch, weights)
+        here = loss.new_tensor(len(batch.targets))
+        whole, right, faces = self._processes.total(torch.stack([loss.detach(), right, here])).tolist()
+        self._check(stage, whole)
+        self._run.update(loss, stage.optimizer.grad_norm)
+        at.loss += whole * faces
+        at.right += int(right)
+        at.faces += int(faces)
+        at.epoch_s += self._options.clock() - started
+        self._options.reporter.step(stage.name, progress, f"loss {at.loss / at.faces:.3f}  lr {lr:.1e}")
+
+    def _loss(self, stage: Stage, batch: Batch, weights: Any) -> tuple[Tensor, Any]:
+        """This process's part of the loss of a batch, and how many of its faces got the target's label."""
+        device, total = self._options.device, self._processes.total
         images = batch.images.to(device, memory_format=self._layout)
         targets, second_targets = batch.targets.to(device), batch.second.to(device)
         hand_made = None if batch.hand_made is None else batch.hand_made.to(device)
         with torch.autocast(device, torch.bfloat16, enabled=self._recipe.bf16):
             outputs = self._forward(images, hand_made)
             lesson = self._ask(stage, batch)
-            if stage.loss.distillation and self._average:
+            if stage.loss.distillation and self._run.averaged:
                 with torch.no_grad():
-                    targets = towards(targets, self._average.model(images, hand_made).logits, stage.loss.distillation)
+                    averaged = self._run.averaged(images, hand_made).logits
+                    targets = towards(targets, averaged, stage.loss.distillation)
         if stage.teacher and lesson:
             targets, second_targets = with_answers(targets, second_targets, lesson, stage.teacher.answers)
-        total = self._processes.total
         loss = cross_entropy(outputs.logits, targets, weights, total)
         if outputs.second is not None and stage.loss.second:
             loss = loss + stage.loss.second * cross_entropy(outputs.second, second_targets, total=total)
         if stage.teacher and lesson and stage.teacher.features:
-            mapped = self._model.maps[stage.teacher.name](outputs.pooled.float())
+            mapped = self._run.net.maps[stage.teacher.name](outputs.pooled.float())
             loss = loss + stage.teacher.features * feature_distance(mapped, lesson.features, total)
-        right = (outputs.logits.argmax(1) == targets.argmax(1)).sum()
-        whole, right, faces = total(torch.stack([loss.detach(), right, torch.ones_like(targets[:, 0]).sum()])).tolist()
-        self._update(stage, loss, whole)
-        self._at.loss += whole * faces
-        self._at.right += int(right)
-        self._at.faces += int(faces)
-        self._at.epoch_s += self._options.clock() - started
-        self._options.reporter.step(stage.name, progress, f"loss {self._at.loss / self._at.faces:.3f}  lr {lr:.1e}")
+        return loss, (outputs.logits.argmax(1) == targets.argmax(1)).sum()
 
     def _ask(self, stage: Stage, batch: Batch) -> Lesson | None:
         """What the stage's teachers say of a batch; None where it has none."""
@@ -222,72 +218,52 @@ class Trainer:
             lesson: Lesson = self._teachers[stage.teacher.name](batch.views.to(self._options.device))
         return lesson
 
-    def _update(self, stage: Stage, loss: Any, whole: float) -> None:
-        """Make one step of the optimizer down the gradient of a loss, which is this process's part of the whole."""
-        if not math.isfinite(whole):
+    def _check(self, stage: Stage, loss: float) -> None:
+        """Raise an error where a loss is no longer a number."""
+        if not math.isfinite(loss):
             raise ModelError(
-                f"expected a finite loss in stage {stage.name}, step {self._at.step + 1}, found {whole}; "
+                f"expected a finite loss in stage {stage.name}, step {self._run.at.step + 1}, found {loss}; "
                 f"lower its lr ({stage.lr}) or set bf16=false, and resume"
             )
-        self._optimizer.zero_grad(set_to_none=True)
-        self._processes.backward(loss)
-        if stage.optimizer.grad_norm is not None:
-            torch.nn.utils.clip_grad_norm_(self._model.parameters(), stage.optimizer.grad_norm)
-        self._optimizer.step()
-        self._at.step += 1
-        self._at.updates += 1
-        if self._average:
-            self._average.update(self._model, self._at.updates)
 
     def _end_epoch(self, stage: Stage, validation: Dataset, epoch: int) -> None:
         """Validate, and write the figures of the epoch."""
-        at = self._at
+        run, at = self._run, self._run.at
         options = {"bf16": self._recipe.bf16, "tracks": stage.frames > 0}
         figures = self._processes.from_first(
-            lambda: measure(self._measured(), validation, stage.size, self._options.device, **options)
+            lambda: measure(run.measured, validation, stage.size, self._options.device, **options)
         )
         row: dict[str, str | int | float] = {
             "stage": stage.name,
             "epoch": epoch,
             "step": at.step,
             "updates": at.updates,
-            "lr": self._optimizer.param_groups[0]["lr"],
+            "lr": run.optimizer.param_groups[0]["lr"],
             "train_loss": at.loss / at.faces,
             "train_accuracy": at.right / at.faces,
             **figures,
             "faces_per_s": round(at.faces / at.epoch_s, 2) if at.epoch_s > 0 else "",
             "elapsed_s": round(at.elapsed_s, 1),
         }
-        self._rows.append(row)
+        run.rows.append(row)
         at.loss, at.right, at.faces, at.epoch_s = 0.0, 0, 0, 0.0
         accuracy = float(figures["val_accuracy"])
         if note_epoch(stage, at, float(figures["val_loss"]), accuracy):
-            self._folder.save_weights(BEST, self._measured())
-        self._folder.save_log(self._rows)
+            self._save_weights(BEST)
+        run.folder.save_log(run.rows, plot_curves)
         self._options.reporter.say(
             f"{stage.name} epoch {epoch}: loss {row['train_loss']:.4f}, validation {row['val_loss']:.4f}; "
             f"accuracy {row['train_accuracy']:.2%}, validation {accuracy:.2%} (best {best_in_words(stage, at)}), "
             f"{row['faces_per_s'] or '?'} faces/s"
         )
-        set_training(self._model, stage)
+        set_training(run.net, stage)
 
-    def _measured(self) -> MultiTaskModel:
-        return self._average.model if self._average else self._model
+    def _save_weights(self, name: str) -> None:
+        self._run.folder.write(name, self._run.measured.save)
 
     def _save(self) -> None:
         """Write a checkpoint."""
-        self._folder.save_checkpoint(
-            {
-                "identity": self._identity,
-                "resolution": self._model.net.resolution,
-                "model": self._model.state_dict(),
-                "average": self._average.model.state_dict() if self._average else None,
-                "optimizer": self._optimizer.state_dict() if self._optimizer else None,
-                "position": asdict(self._at),
-                "rows": self._rows,
-            }
-        )
-        self._saved_at = self._options.clock()
+        self._run.save(resolution=self._run.net.net.resolution)
 
 
 def _splits(name: str, data: Mapping[str, Dataset]) -> tuple[Dataset, Dataset]:

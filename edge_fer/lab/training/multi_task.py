@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,8 @@ from edge_fer.lab.networks.two_inputs import TwoInputs
 from edge_fer.lab.training.recipe import Stage, Start
 from edge_fer.lab.weights.npz import Weights, save_weights
 from edge_fer.lab.weights.provenance import Origin
+
+_N = TypeVar("_N", bound=nn.Module)
 
 HEADS = ("net.head", "second", "maps")
 """Names of the heads among the model's parameters."""
@@ -130,7 +132,7 @@ def set_training(model: MultiTaskModel, stage: Stage) -> None:
             layer.train(model.is_top(f"net.{name}"))
 
 
-class WeightEma:
+class WeightEma(Generic[_N]):
     """An exponential moving average of weights and statistics.
 
     The first updates weigh more, so that the first weights soon lose their influence (as in TensorFlow's and timm's).
@@ -143,11 +145,11 @@ class WeightEma:
         model: a copy of the network with the averaged weights, which only evaluates.
     """
 
-    def __init__(self, model: MultiTaskModel, decay: float) -> None:
+    def __init__(self, model: _N, decay: float) -> None:
         self.model = copy.deepcopy(model).eval().requires_grad_(False)
         self._decay = decay
 
-    def update(self, model: MultiTaskModel, updates: int) -> None:
+    def update(self, model: _N, updates: int) -> None:
         """Take in the weights after so many updates of the optimizer."""
         decay = min(self._decay, (1 + updates) / (10 + updates))
         with torch.no_grad():

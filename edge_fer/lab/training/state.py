@@ -43,14 +43,32 @@ class Options:
 
 
 @dataclass(slots=True)
-class TrainingState:
-    """How far a run is.
+class Position:
+    """How far a run is, whatever it trains.
+
+    Attributes:
+        step: steps of the optimizer.
+        elapsed_s: time spent.
+        epoch_s: time spent on the steps of the epoch.
+    """
+
+    step: int = 0
+    elapsed_s: float = 0.0
+    epoch_s: float = 0.0
+
+    def count_step(self) -> int:
+        """Count a step of the optimizer; gives how many there were in the whole run."""
+        self.step += 1
+        return self.step
+
+
+@dataclass(slots=True)
+class TrainingState(Position):
+    """How far a training in stages is; `step` and `elapsed_s` are those of the stage.
 
     Attributes:
         stage: number of the stage, from 0.
-        step: steps made in the stage.
         updates: steps made in all stages.
-        elapsed_s: time spent in the stage.
         best: what the best epoch of the stage is worth: its validation accuracy, 0..1, or minus its validation loss.
         stale: epochs since that one.
         lowest_loss: lowest validation loss of the stage, nats.
@@ -59,13 +77,10 @@ class TrainingState:
         loss: sum of the loss over the faces of the epoch, nats.
         right: faces of the epoch whose most probable label was the target's.
         faces: faces of the epoch so far.
-        epoch_s: time spent on the steps of the epoch.
     """
 
     stage: int = 0
-    step: int = 0
     updates: int = 0
-    elapsed_s: float = 0.0
     best: float = -math.inf
     stale: int = 0
     lowest_loss: float = math.inf
@@ -74,7 +89,12 @@ class TrainingState:
     loss: float = 0.0
     right: int = 0
     faces: int = 0
-    epoch_s: float = 0.0
+
+    def count_step(self) -> int:
+        """See `Position.count_step`."""
+        self.step += 1
+        self.updates += 1
+        return self.updates
 
 
 def identity_of(recipe: Recipe, data: Mapping[str, Dataset], origin: Origin | None, teachers: Mapping[str, str]) -> str:

@@ -139,7 +139,7 @@ async def _token_in_form(request: Request) -> str:
         ClientDisconnect: when the form is not sent to its end.
     """
     body = b""
-    with suppress(ValueError):
+    with suppress(ValueError):  # more fields than our form has
         async for part in request.stream():
             body += part
             if len(body) > MAX_BODY_BYTES:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import socket
 import struct
@@ -28,14 +29,20 @@ class Claim(Closeable):
         self._held: socket.socket | None = None
 
     def hold(self) -> bool:
-        """Claim it, until `close`; false where another has it."""
+        """Claim it, until `close`; false where another has it.
+
+        Raises:
+            OSError: when the kernel grants no such claim at all.
+        """
         if self._held is None:
             sock = socket.socket(socket.AF_UNIX)
             try:
                 sock.bind(self._address)
                 sock.listen()
-            except OSError:
+            except OSError as error:
                 sock.close()
+                if error.errno != errno.EADDRINUSE:
+                    raise
                 return False
             self._held = sock
         return True

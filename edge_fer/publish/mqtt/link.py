@@ -172,7 +172,7 @@ class Link:
             self._send_waiting()
             self._connection.process(self._times.idle_s, self._wake)
             self._check_acknowledgements()
-            with contextlib.suppress(BlockingIOError):
+            with contextlib.suppress(BlockingIOError):  # nobody has woken it
                 self._wake.recv(4096)
 
     def _pause(self, error: LinkError) -> None:

@@ -22,7 +22,7 @@ from edge_fer.inference.fake import FakeBackend
 from edge_fer.inference.remote import protocol
 from edge_fer.inference.remote.backend import RemoteBackend, RemoteOptions
 from edge_fer.inference.remote.connection import Server
-from edge_fer.inference.remote.protocol import Answer, Cause, Refusal
+from edge_fer.inference.remote.messages import Answer, Cause, Refusal
 from edge_fer.inference.remote.reconnecting import Reconnecting
 from tests.support.certificates import Certificates
 from tests.support.debian import need_debian

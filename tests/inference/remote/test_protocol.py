@@ -13,19 +13,8 @@ from hypothesis import strategies as some
 
 from edge_fer.inference import TensorSpec
 from edge_fer.inference.remote import protocol
-from edge_fer.inference.remote.protocol import (
-    HEADER_BYTES,
-    SERVICES,
-    Answer,
-    Cause,
-    Hello,
-    Kind,
-    OtherVersion,
-    ProtocolError,
-    Refusal,
-    Request,
-    Welcome,
-)
+from edge_fer.inference.remote.messages import SERVICES, Answer, Cause, Hello, Kind, Refusal, Request, Welcome
+from edge_fer.inference.remote.protocol import HEADER_BYTES, OtherVersion, ProtocolError
 
 SPECS = (
     TensorSpec("face", (4, 4), np.dtype(np.uint8)),

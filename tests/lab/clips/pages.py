@@ -34,8 +34,8 @@ def write_clips(
 @contextmanager
 def labelling(folder: Path, labeller: str | None = None, limit_mb: float = 100.0) -> Iterator[Labelling]:
     """What the page does, without the page."""
-    with FrameCache(limit_mb) as cache:
-        yield Labelling(folder, cache, labeller, now=lambda: NOW)
+    with FrameCache(limit_mb) as cache, Labelling(folder, cache, labeller, now=lambda: NOW) as session:
+        yield session
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import wave
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from edge_fer.errors import SourceError
 from edge_fer.lab.clips.beeps import find_beeps
 from edge_fer.lab.clips.sound import RATE, read_sound
+from tests.lab.clips.recordings import numbered, write_recording
 from tests.support.films import picture, write_film
 
 SNR_DB = 10.0
@@ -101,13 +103,14 @@ def write_wav(path: Path, samples: NDArray[np.int16], rate: int = RATE) -> Path:
 
 def test_a_wav_file_is_read_as_it_is(tmp_path: Path) -> None:
     samples = sound([1.0], 1000, 3)
-    read = read_sound(write_wav(tmp_path / "a.wav", samples)).samples
+    read = read_sound(write_wav(tmp_path / "a.wav", samples), pytest.fail).samples
     assert read.tolist() == samples.tolist()
 
 
 def test_another_rate_keeps_the_time(tmp_path: Path) -> None:
     samples = np.repeat(sound([1.0, 9.0], 1000, 12), 3)
-    check(find_beeps(read_sound(write_wav(tmp_path / "a.wav", samples, 48_000)).samples).times_s, [1.0, 9.0])
+    read = read_sound(write_wav(tmp_path / "a.wav", samples, 48_000), pytest.fail).samples
+    check(find_beeps(read).times_s, [1.0, 9.0])
 
 
 def test_what_has_no_sound_says_what_to_do(tmp_path: Path) -> None:
@@ -115,6 +118,19 @@ def test_what_has_no_sound_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "text.wav").write_text("no sound")
     for path in (silent, tmp_path / "text.wav"):
         with pytest.raises(SourceError, match=r"expected sound .*--every 6\)$"):
-            read_sound(path)
+            read_sound(path, pytest.fail)
     with pytest.raises(SourceError, match="check the path"):
-        read_sound(tmp_path / "none.wav")
+        read_sound(tmp_path / "none.wav", pytest.fail)
+
+
+def test_damaged_sound_is_told_and_beeps_after_it_are_found(tmp_path: Path) -> None:
+    path = write_recording(tmp_path / "film.mp4", [numbered(0)], sound=sound([1.0, 9.0], 1000, 11))
+    content = bytearray(path.read_bytes())
+    with av.open(str(path)) as film:
+        packets = [packet for packet in film.demux(audio=0) if packet.pos is not None]
+    for packet in packets[60:63]:  # about four seconds from the beginning
+        content[packet.pos : packet.pos + packet.size] = b"\xff" * packet.size
+    path.write_bytes(content)
+    told: list[str] = []
+    check(find_beeps(read_sound(path, told.append).samples).times_s, [1.0, 9.0])
+    assert told == [f"3 packets of the sound of {path} cannot be decoded; beeps in them are not found"]

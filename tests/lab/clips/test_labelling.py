@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import hashlib
 import json
 import subprocess
@@ -13,10 +15,18 @@ import numpy as np
 import pytest
 
 from edge_fer.errors import ConfigError, OutputError, SourceError
+from edge_fer.lab.clips.claim import MarksClaim
 from edge_fer.lab.clips.frames import FrameCache
 from edge_fer.lab.clips.labelling import Labelling
 from edge_fer.lab.clips.marks import Marks
-from edge_fer.lab.clips.saved import MarksRecord, Place, expected_in_name, find_places, read_saved, save
+from edge_fer.lab.clips.saved import (
+    MarksRecord,
+    Place,
+    expected_in_name,
+    find_places,
+    read_saved,
+    save,
+)
 from tests.lab.clips.pages import labelling, write_clips
 from tests.lab.clips.recordings import number_in, numbered, write_recording
 from tests.support import ROOT
@@ -246,3 +256,46 @@ def test_a_full_disk_leaves_the_old_marks(tmp_path: Path, monkeypatch: pytest.Mo
     assert saved is not None
     assert saved.marks == Marks(3, 19, 8)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["c.json", "c.txt"]
+
+
+def test_two_pages_never_write_the_same_marks(folder: Path) -> None:
+    with labelling(folder), labelling(folder, "anna"), labelling(folder, "ben"):
+        for labeller in (None, "anna"):
+            with (
+                pytest.raises(ConfigError, match=r"found another one open; .*--labeller\)$"),
+                labelling(folder, labeller),
+            ):
+                pass
+    with labelling(folder) as session:
+        assert len(session) == 3
+
+
+@pytest.mark.slow
+def test_a_page_that_was_killed_locks_nobody_out(folder: Path) -> None:
+    script = (
+        "import sys, time\nfrom pathlib import Path\nfrom edge_fer.lab.clips.claim import MarksClaim\n"
+        "claim = MarksClaim(Path(sys.argv[1]))\nprint('claimed', flush=True)\ntime.sleep(60)"
+    )
+    command = [sys.executable, "-c", script, str(folder)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        try:
+            assert process.stdout.readline() == b"claimed\n"
+            with pytest.raises(ConfigError, match="found another one open"):
+                MarksClaim(folder)
+        finally:
+            process.kill()
+    with labelling(folder) as session:
+        assert len(session) == 3
+
+
+def test_where_there_are_no_locks_one_is_told_and_may_label(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(descriptor: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with labelling(folder):
+        pass
+    assert "label on one page only" in caplog.text

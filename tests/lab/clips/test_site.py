@@ -119,11 +119,11 @@ def test_what_is_not_there_is_not_found(server: LabellingServer, session: dict[s
 def test_a_port_that_is_taken_is_told(folder: Path, server: LabellingServer) -> None:
     from tests.lab.clips.pages import labelling
 
-    with labelling(folder) as session, pytest.raises(OutputError, match="choose another one: --port 0"):
+    with labelling(folder, "anna") as session, pytest.raises(OutputError, match="choose another one: --port 0"):
         LabellingServer(session, server.port)
 
 
 def test_the_key_is_another_one_at_each_start(folder: Path, server: LabellingServer, session: dict[str, str]) -> None:
-    with page(folder) as other:
+    with page(folder, "anna") as other:
         assert other.url.partition("key=")[2] != server.url.partition("key=")[2]
         assert ask(other, "/clips", headers=session).status == 401

@@ -131,7 +131,7 @@ def test_without_dlib_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch
     from edge_fer.lab.datasets import dlib_landmarks
 
     monkeypatch.setitem(sys.modules, "dlib", None)
-    with pytest.raises(ConfigError, match=r"expected dlib, found none .*; pip install 'edge-fer\[landmarks\]'"):
+    with pytest.raises(ConfigError, match=r"expected dlib, found none .*; pip install '\.\[landmarks\]'"):
         dlib_landmarks.open_dlib()
     monkeypatch.setattr(dlib_landmarks, "find_spec", lambda name: None)
     with pytest.raises(ConfigError, match="expected dlib's landmarks"):

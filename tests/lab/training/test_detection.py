@@ -16,7 +16,8 @@ from edge_fer.lab.datasets.detection.backgrounds import make_backgrounds
 from edge_fer.lab.datasets.detection.face_boxes import usual_boxes
 from edge_fer.lab.datasets.detection.pictures import LabelledPicture, labelled_picture
 from edge_fer.lab.datasets.detection.scenes import ScenePlan, Scenes
-from edge_fer.lab.training.detection import BEST, LAST, TABLE, DetectionTrainer
+from edge_fer.lab.training.checkpoint import BEST, LAST, TABLE
+from edge_fer.lab.training.detection import DetectionTrainer
 from edge_fer.lab.training.detection_batches import DetectionBatches, cut_at_random, fitted, recoloured
 from edge_fer.lab.training.detection_recipe import DetectionRecipe, Variation
 from edge_fer.lab.training.detection_start import initial_detector

@@ -11,7 +11,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import replace
@@ -34,7 +33,7 @@ from edge_fer.schema import SinkStatus, json_schema, to_json
 from edge_fer.settings import MqttSettings, load_settings
 from tests.support.brokers import Broker, Reader, Wire, closing_all, free_port, need_mosquitto, scripted
 from tests.support.records import make_face_reading, make_reading, make_status, make_track
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE_S, wait_until
 
 PREFIX = "edge-fer/drone-7"
 READINGS = f"{PREFIX}/reading"
@@ -427,18 +426,22 @@ def test_closing_does_not_end_amid_the_handing_over(
     broker = open_broker(stack, tmp_path)
     sink = open_sink(stack, broker.port)
     wait_for(sink, lambda condition: condition.state == "ok")
-    taken, publish_it = threading.Event(), Client.publish
+    closer, publish_it = threading.Thread(target=sink.close), Client.publish
+    taken, amid = threading.Event(), list[bool]()
 
-    def dawdle(self: Client, topic: str, *rest: Any, **options: Any) -> Any:
+    def publish_while_it_closes(self: Client, topic: str, *rest: Any, **options: Any) -> Any:
         if topic.endswith("/state"):
+            closer.start()
+            closer.join(0.2)
+            amid.append(closer.is_alive())
             taken.set()
-            time.sleep(0.2)  # what a loaded machine may do here
         return publish_it(self, topic, *rest, **options)
 
-    monkeypatch.setattr(Client, "publish", dawdle)
+    monkeypatch.setattr(Client, "publish", publish_while_it_closes)
     sink.publish(make_status(message="the last"), None)
-    assert taken.wait(8)
-    sink.close()
+    assert taken.wait(PATIENCE_S)
+    closer.join(PATIENCE_S)
+    assert amid == [True], "the end waits for the handing over"
     assert sink.condition == SinkStatus("ok", sent=1)
     assert f"'{PREFIX}/state'" in broker.log
 

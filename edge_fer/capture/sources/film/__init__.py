@@ -11,6 +11,12 @@ from importlib.util import find_spec
 
 from edge_fer.errors import ConfigError
 
+FILM_SUFFIXES = frozenset({
+    ".3gp", ".asf", ".avi", ".flv", ".h264", ".h265", ".hevc", ".m2ts", ".m4v", ".mjpeg", ".mkv", ".mov", ".mp4",
+    ".mpeg", ".mpg", ".mts", ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv", ".y4m",
+})  # fmt: skip
+"""How the names of films end, in lower case, where they are looked for in a folder."""
+
 
 def require_pyav() -> None:
     """Check that PyAV is there.

@@ -8,83 +8,22 @@ from contextlib import ExitStack, closing
 from edge_fer.common.closeable import Closeable
 from edge_fer.faces.boxes import clip, square
 from edge_fer.faces.coordinates import scale_faces, to_faces
+from edge_fer.faces.detectors.mtcnn.files import TASKS, chosen_networks
 from edge_fer.faces.detectors.mtcnn.networks import OutputNet, ProposalNet, RefineNet, standardise
-from edge_fer.faces.detectors.mtcnn.precision import quicker
-from edge_fer.faces.detectors.mtcnn.pyramid import CELL, Canvas
 from edge_fer.faces.resize import fit
-from edge_fer.inference.manifest import NetworkTask
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.inference.supervised import SupervisedDevice
 from edge_fer.settings import DetectSettings
 from edge_fer.types import Face, Image, Origin
 
-_TASKS: tuple[NetworkTask, NetworkTask, NetworkTask] = ("propose", "refine", "output")
-
 SCORE = 0.8
 """The least score of a new face, unless the settings name another."""
-
-OUTPUT_SHAPE = (1, 48, 48, 3)
-"""The shape of O-Net's input for one face."""
 
 
 def open_detector(settings: DetectSettings, store: ModelStore, _tpu: object = None) -> MtcnnDetector:
     """Load the three networks, in the precision that the settings ask for; see `edge_fer.faces.detectors`."""
     names = chosen_networks(settings, store)
-    return MtcnnDetector(settings, *(store.load(name, task) for name, task in zip(names, _TASKS, strict=True)))
-
-
-def chosen_networks(
-    settings: DetectSettings, store: ModelStore, choose: Callable[..., str] = quicker
-) -> tuple[str, str, str]:
-    """Names of P-Net, R-Net and O-Net in the manifest, in the precision that the settings ask for.
-
-    Args:
-        settings: the detector's settings.
-        store: the folder of networks.
-        choose: which of two files is the quicker one, where the precision is `auto`; see `precision.quicker`.
-
-    Raises:
-        ModelError: when a network is missing or corrupt.
-        BackendError: when the CPU cannot run one.
-    """
-    canvas = Canvas(settings.size, settings.size * 9 // 16, settings.min_face, settings.factor).pixels
-    proposal_shape = (1, *canvas.shape) if canvas.size else (1, CELL, CELL, 3)
-    return (
-        choose_file(settings, store, "mtcnn_pnet", "propose", proposal_shape, choose),
-        choose_file(settings, store, "mtcnn_rnet", "refine", (8, 24, 24, 3), choose),
-        choose_file(settings, store, "mtcnn_onet", "output", OUTPUT_SHAPE, choose),
-    )
-
-
-def choose_file(
-    settings: DetectSettings,
-    store: ModelStore,
-    name: str,
-    task: NetworkTask,
-    shape: tuple[int, ...],
-    choose: Callable[..., str] = quicker,
-) -> str:
-    """The name in the manifest of one network, in the precision that the settings ask for.
-
-    Args:
-        settings: the detector's settings.
-        store: the folder of networks.
-        name: the name of the float32 network; that of the INT8 one ends with `_int8`.
-        task: the network's task.
-        shape: the shape of the input that its speed is measured on.
-        choose: which of two files is the quicker one; see `precision.quicker`.
-
-    Raises:
-        ModelError: when a file that is measured is missing or corrupt.
-        BackendError: when the CPU cannot run it.
-    """
-    int8 = f"{name}_int8"
-    if settings.precision == "int8":
-        return int8
-    if settings.precision == "float32" or int8 not in store.specs:
-        return name
-    files = {each: store.load(each, task) for each in (name, int8)}
-    return choose(files, shape, threads=settings.threads)
+    return MtcnnDetector(settings, *(store.load(name, task) for name, task in zip(names, TASKS, strict=True)))
 
 
 class MtcnnDetector(Closeable):

@@ -14,7 +14,7 @@ import numpy as np
 from edge_fer.common.closeable import Closeable
 from edge_fer.faces.boxes import Boxes, clip, corners_of
 from edge_fer.faces.coordinates import to_faces
-from edge_fer.faces.detectors.mtcnn.detector import OUTPUT_SHAPE, choose_file
+from edge_fer.faces.detectors.mtcnn.files import open_output_net
 from edge_fer.faces.detectors.mtcnn.networks import OutputNet
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.settings import DetectSettings, TrackSettings
@@ -25,9 +25,8 @@ Key = TypeVar("Key")
 
 def open_follower(settings: DetectSettings, track: TrackSettings, store: ModelStore) -> MtcnnFollower:
     """Load O-Net, in the precision that the settings ask for; see `edge_fer.faces.detectors`."""
-    name = choose_file(settings, store, "mtcnn_onet", "output", OUTPUT_SHAPE)
     # One face takes half a millisecond: a second thread would cost more than it gives.
-    return MtcnnFollower(OutputNet(store.load(name, "output"), 1, track.score))
+    return MtcnnFollower(open_output_net(settings, store, 1, track.score))
 
 
 class MtcnnFollower(Closeable):

@@ -10,7 +10,7 @@ from typing import Protocol
 from edge_fer.common.closeable import Closeable
 from edge_fer.errors import BackendError, ModelError
 from edge_fer.faces.coordinates import to_faces
-from edge_fer.faces.detectors.mtcnn.detector import OUTPUT_SHAPE, choose_file
+from edge_fer.faces.detectors.mtcnn.files import open_output_net, output_network
 from edge_fer.faces.detectors.mtcnn.follower import snug
 from edge_fer.faces.detectors.mtcnn.networks import OutputNet
 from edge_fer.faces.detectors.yolov3_tiny.decode import decode, find_best
@@ -71,14 +71,13 @@ def open_detector(settings: DetectSettings, store: ModelStore, tpu: SharedTpu | 
 
 def open_landmarks(settings: DetectSettings, store: ModelStore) -> OutputNet:
     """Load O-Net so that it gives landmarks for every box."""
-    name = choose_file(settings, store, "mtcnn_onet", "output", OUTPUT_SHAPE)
-    return OutputNet(store.load(name, "output"), settings.threads, _ALL)
+    return open_output_net(settings, store, settings.threads, _ALL)
 
 
 def chosen_networks(settings: DetectSettings, store: ModelStore) -> tuple[str, str]:
     """Names of the network and of O-Net in the manifest; see `edge_fer.faces.detectors`."""
     store.spec(settings.model, "detect")
-    return settings.model, choose_file(settings, store, "mtcnn_onet", "output", OUTPUT_SHAPE)
+    return settings.model, output_network(settings, store)
 
 
 class YoloDetector(Closeable):

@@ -11,7 +11,8 @@ from edge_fer.faces.boxes import Boxes, clip
 from edge_fer.faces.resize import fit
 from edge_fer.types import Image
 
-_GREY = 127
+GREY = 127
+"""Of what is beyond the picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +41,23 @@ class Letterbox:
         Args:
             boxes: `(n, 4)` float32, pixels of the square.
         """
-        ratio = np.array(self.scale * 2, np.float32)
-        offset = np.array([self.left, self.top] * 2, np.float32)
+        ratio, offset = self._way
         return clip((boxes - offset + np.float32(0.5)) * ratio - np.float32(0.5), self.width, self.height)
+
+    def to_square(self, boxes: Boxes) -> Boxes:
+        """Boxes in pixels of the square.
+
+        Args:
+            boxes: `(n, 4)` float32, pixels of the picture.
+        """
+        ratio, offset = self._way
+        placed: Boxes = (boxes + np.float32(0.5)) / ratio - np.float32(0.5) + offset
+        return placed
+
+    @property
+    def _way(self) -> tuple[Boxes, Boxes]:
+        """For each side of a box, pixels of the picture a pixel of its copy, and where the copy begins."""
+        return np.array(self.scale * 2, np.float32), np.array([self.left, self.top] * 2, np.float32)
 
 
 def letterbox(image: Image, size: int) -> Letterbox:
@@ -60,6 +75,6 @@ def letterbox(image: Image, size: int) -> Letterbox:
         small = np.asarray(cv2.resize(image, target, interpolation=cv2.INTER_LINEAR), np.uint8)
     rows, columns = small.shape[:2]
     top, left = (size - rows) // 2, (size - columns) // 2
-    square = np.full((size, size, 3), _GREY, np.uint8)
+    square = np.full((size, size, 3), GREY, np.uint8)
     square[top : top + rows, left : left + columns] = small
     return Letterbox(square, left, top, (width / columns, height / rows), width, height)

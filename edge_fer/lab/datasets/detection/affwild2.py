@@ -19,6 +19,7 @@ from pathlib import Path
 
 import cv2
 
+from edge_fer.capture.sources.film import FILM_SUFFIXES
 from edge_fer.capture.sources.video import Video
 from edge_fer.errors import OutputError, SourceError
 from edge_fer.faces.detectors import Detector
@@ -29,7 +30,6 @@ from edge_fer.lab.files import writing
 from edge_fer.types import LABELS, Face, Image
 
 _FOLDERS = {"train": "Train_Set", "valid": "Validation_Set"}
-_VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm")
 _PEOPLE = ("_left", "_right")
 _NONE = -1
 _QUALITY = 92  # of the JPEG, percent
@@ -81,7 +81,7 @@ def convert(folder: Path, out: Path, detector: Detector, every: int, progress: P
         raise OutputError(f"expected an empty folder for the pictures, found files in {out}; choose another")
     result = Converted()
     annotated = _annotations(folder, result.left_out)
-    videos = {path.stem: path for path in sorted(folder.rglob("*")) if path.suffix.lower() in _VIDEOS}
+    videos = {path.stem: path for path in sorted(folder.rglob("*")) if path.suffix.lower() in FILM_SUFFIXES}
     lists: dict[str, list[str]] = {split: [] for split in _FOLDERS}
     with writing(out / "affwild2.data"):
         for name in ("images", "labels"):

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from edge_fer.faces.detectors import Detector, open_detector
-from edge_fer.faces.detectors.mtcnn.detector import chosen_networks
+from edge_fer.faces.detectors.mtcnn.files import chosen_networks
 from edge_fer.inference.model_store import MANIFEST, ModelStore
 from edge_fer.lab.realtime.mtcnn_reference import (
     SCORE,

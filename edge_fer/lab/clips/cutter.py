@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 
-from edge_fer.capture.sources.video import Video
 from edge_fer.errors import OutputError, SourceError
 from edge_fer.lab.clips.cut_record import CutClip, PixelBox
 from edge_fer.lab.clips.spans import SHORTEST_MS, SLACK_MS, Span
@@ -153,18 +152,6 @@ class Cutter:
             self.missed += clip.missed
 
 
-def frames_of(video: Video, tell: Callable[[str], None]) -> Iterator[tuple[Image, float]]:
-    """The pictures of a recording, with their presentation times in it, milliseconds.
-
-    One that breaks off is read up to there, and that is told.
-    """
-    try:
-        while (frame := video.read()) is not None:
-            yield frame.image, (frame.position_ns or 0) / 1e6
-    except SourceError as error:
-        tell(str(error))
-
-
 @contextmanager
 def clips_folder(out: Path, person: str) -> Iterator[Path]:
     """A folder beside the clips to write to; what is in it joins them when all is done.
@@ -197,12 +184,3 @@ def _check_free(out: Path, person: str) -> None:
             f"expected no clips of {person} in {out} yet, found {min(there)}; delete them, or name this recording "
             "otherwise (--person)"
         )
-
-
-def open_recording(path: Path, tell: Callable[[str], None]) -> closing[Video]:
-    """Open a recording, as a context.
-
-    Raises:
-        SourceError: when it cannot be read.
-    """
-    return closing(Video(path, warn=tell))
