@@ -92,16 +92,19 @@ def print_summary(summary: Summary, console: Console | None = None) -> None:
     console = console or Console()
     records = summary.records.values()
     table = Table(box=None, show_header=False)
+    broken = sum(one.problem is not None for one in records)
     rows = {
         "recordings": f"{len(records)} in tables, {summary.known} of them from before; {len(summary.failed)} failed",
         "duration": str(timedelta(seconds=round(sum(one.duration_ms for one in records) / 1e3))),
-        "read in part": f"{sum(one.problem is not None for one in records)}, as failed.csv says",
+        "of other jobs": f"{summary.others} more in this folder" if summary.others else "",
+        "read in part": f"{broken}, as failed.csv says" if broken else "",
         "frames": f"{sum(one.frames for one in records):,}; {sum(one.frames_lost for one in records):,} not readable",
         "faces": f"{sum(one.faces for one in records):,} in {sum(one.tracks for one in records):,} tracks",
         "shown": ", ".join(f"{name or 'no label'} {share:.0%}" for name, share in shares(summary).items() if share),
     }
     for name, text in rows.items():
-        table.add_row(name, text)
+        if text:
+            table.add_row(name, text)
     console.print(table)
 
 

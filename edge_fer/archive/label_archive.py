@@ -51,12 +51,14 @@ class Summary:
     Attributes:
         records: of all recordings that have tables, by name.
         known: how many of them an earlier job has read.
+        others: how many recordings that this job does not name have tables in the folder, too.
         failed: why others could not be read, by name.
         sources: the address of each recording, by name.
     """
 
     records: dict[str, RecordingRecord] = field(default_factory=dict)
     known: int = 0
+    others: int = 0
     failed: dict[str, str] = field(default_factory=dict)
     sources: dict[str, str] = field(default_factory=dict)
 
@@ -131,10 +133,11 @@ class _Run:
         for recording in recordings:
             self.summary.sources[recording.name] = recording.shown
             try:
-                key = key_of(recording, recording.identity(), self._job)
+                identity = recording.identity()
             except SourceError as error:
                 self._fail(recording, str(error))
                 continue
+            key = key_of(recording, identity, self._job)
             known = read_record(self._layout.record(recording.name)) if resume else None
             if (
                 known is not None
@@ -143,9 +146,16 @@ class _Run:
             ):
                 self.summary.records[recording.name] = known
                 self.summary.known += 1
+            elif known is not None and known.identity != identity and known.source != recording.shown:
+                self._fail(
+                    recording,
+                    f"expected no tables of another recording of this name, found those of {known.source}; choose "
+                    "another --out, or replace them by --no-resume",
+                )
             else:
                 pending.append(recording)
                 keys.add(key)
+        self.summary.others = len(self._layout.recordings() - {one.name for one in recordings})
         _sweep(self._layout, keys if resume else set())
         return pending
 

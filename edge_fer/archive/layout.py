@@ -56,6 +56,11 @@ class Layout:
         """What was read of a recording."""
         return self.out / "recordings" / f"{recording}.json"
 
+    def recordings(self) -> set[str]:
+        """The names of all recordings that have a record here, whichever job has read them."""
+        folder = self.out / "recordings"
+        return {path.relative_to(folder).as_posix().removesuffix(".json") for path in folder.rglob("*.json")}
+
     @property
     def parts(self) -> Path:
         """The folder of what is under way."""

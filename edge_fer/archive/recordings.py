@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -19,6 +20,7 @@ from edge_fer.errors import ConfigError, SourceError
 
 _URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+://")
 _PATTERN = re.compile(r"[*?\[]")
+_LONGEST_NAME = 200  # bytes of a file's name; its tables have longer ones, and most file systems take 255
 
 
 @dataclass(frozen=True)
@@ -28,10 +30,12 @@ class Recording:
     Attributes:
         name: of its tables, and in them: a relative path.
         address: its absolute path, or its URL.
+        problem: why it cannot be read, where that is known before it is opened.
     """
 
     name: str
     address: str
+    problem: str | None = None
 
     @property
     def is_url(self) -> bool:
@@ -52,8 +56,10 @@ class Recording:
         """What changes when its content does: size and time of the file, or what the place of a URL tells instead.
 
         Raises:
-            SourceError: when it is not there.
+            SourceError: when it is not there, or has a problem.
         """
+        if self.problem is not None:
+            raise SourceError(self.problem)
         if self.is_url:
             return _identity_of_url(self.address)
         try:
@@ -88,36 +94,31 @@ def find_recordings(paths: Iterable[str], out: Path) -> Found:
     Raises:
         ConfigError: when there is nothing at a path, or two recordings would have the same name.
     """
-    found, places = Found(), dict[str, str]()
+    found, places = Found(), dict[str, Recording]()
     for path in paths:
         for recording in _recordings_at(path, out, found.left_out):
-            other = places.setdefault(recording.name, recording.address)
-            if other != recording.address:
+            other = places.setdefault(recording.name, recording)
+            if other.address != recording.address:
                 raise ConfigError(
-                    f"expected recordings of different names, found {redact(other)} and {recording.shown}; name a "
+                    f"expected recordings of different names, found {other.shown} and {recording.shown}; name a "
                     "folder that both are in, or give them different folders for --out"
                 )
-    found.recordings = [Recording(name, places[name]) for name in sorted(places)]
+    found.recordings = [places[name] for name in sorted(places)]
     return found
 
 
 def _recordings_at(text: str, out: Path, left_out: Counter[str]) -> Iterator[Recording]:
     if _URL.match(text):
         keep_secrets_of(text)
-        yield Recording(_name_of_url(text), text)
+        yield _recording(_name_of_url(text), text)
         return
     path = Path(text)
     if path.is_dir():
-        for file in sorted(path.rglob("*")):
-            if file.is_file() and out not in file.resolve().parents and not _is_hidden(file.relative_to(path)):
-                if file.suffix.lower() in FILM_SUFFIXES:
-                    yield Recording(_checked(file.relative_to(path).as_posix()), str(file.resolve()))
-                else:
-                    left_out[file.suffix.lower()] += 1
+        yield from _recordings_in(path, out, left_out)
     elif path.exists() or not _PATTERN.search(text):
         if not path.exists():
             raise ConfigError(f"expected a recording, folder or URL, found nothing at {redact(text)}; check the path")
-        yield Recording(_checked(path.name), str(path.resolve()))
+        yield _recording(path.name, str(path.resolve()))
     else:
         matches = sorted(glob.glob(text, recursive=True))  # noqa: PTH207  the pattern may begin anywhere
         if not matches:
@@ -126,17 +127,40 @@ def _recordings_at(text: str, out: Path, left_out: Counter[str]) -> Iterator[Rec
             yield from _recordings_at(match, out, left_out)
 
 
-def _is_hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)
+def _recordings_in(folder: Path, out: Path, left_out: Counter[str]) -> Iterator[Recording]:
+    """Those of a folder and all folders in it; an unreadable folder or a link to nothing has a problem."""
+    problems: list[OSError] = []
+    for place, folders, files in os.walk(folder, onerror=problems.append):
+        folders[:] = [one for one in folders if not one.startswith(".")]
+        for file in (Path(place, one) for one in files if not one.startswith(".")):
+            address = Path(os.path.realpath(file))
+            if out in address.parents or not (file.is_file() or file.is_symlink()):
+                continue
+            if file.suffix.lower() in FILM_SUFFIXES:
+                yield _recording(file.relative_to(folder).as_posix(), str(address))
+            else:
+                left_out[file.suffix.lower()] += 1
+    for problem in problems:
+        place = Path(problem.filename)
+        why = (
+            f"expected a folder of recordings at {redact(str(place))}, found: {problem.strerror}; check its permissions"
+        )
+        yield Recording(_as_text(place.relative_to(folder).as_posix()), str(place.absolute()), why)
 
 
-def _checked(name: str) -> str:
-    """A name that tables can have: Parquet and JSON hold text only."""
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        raise ConfigError(f"expected a file name in UTF-8, found {printable(name)}; rename it") from None
-    return name
+def _recording(name: str, address: str) -> Recording:
+    """A recording; of one whose name tables cannot have, that is its problem."""
+    problem = None
+    if _as_text(name) != name:
+        problem = f"expected a file name in UTF-8, found {printable(name)}; rename it"
+    elif (longest := max(len(part.encode()) for part in name.split("/"))) > _LONGEST_NAME:
+        problem = f"expected a name of at most {_LONGEST_NAME} bytes, found {longest}; rename it"
+    return Recording(_as_text(name), address, problem)
+
+
+def _as_text(name: str) -> str:
+    """A name in which bytes that are no UTF-8 are escaped: Parquet, JSON and CSV hold text only."""
+    return name.encode(errors="backslashreplace").decode()
 
 
 def _name_of_url(url: str) -> str:
@@ -149,7 +173,7 @@ def _name_of_url(url: str) -> str:
     path = PurePosixPath(host, *(part for part in unquote(parts.path).split("/") if part not in {"", ".", ".."}))
     if not parts.path.strip("/"):
         raise ConfigError(f"expected the URL of a recording, found {redact(url)}, which names no file; add its path")
-    return _checked(str(path))
+    return str(path)
 
 
 def file_system(url: str) -> tuple[Any, str]:

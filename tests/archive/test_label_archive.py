@@ -167,6 +167,29 @@ def test_what_cannot_be_read_is_listed_and_stops_nothing(recordings: list[Record
     assert done(run(recordings, out)[1]) == ["a.mp4", "b.mp4"], "they are tried again"
 
 
+def test_tables_of_another_recording_of_the_same_name_are_kept(
+    recordings: list[Recording], out: Path, tmp_path: Path
+) -> None:
+    run(recordings, out)
+    before = (out / "recordings/a.mp4.json").read_bytes()
+    (tmp_path / "a.mp4").write_text("another one")
+    other = Recording("a.mp4", str(tmp_path / "a.mp4"))
+    summary, engine, _ = run([other], out)
+    assert (done(engine), summary.others) == ([], 2)
+    assert "expected no tables of another recording of this name" in summary.failed["a.mp4"]
+    assert (out / "recordings/a.mp4.json").read_bytes() == before
+    assert done(run([other], out, resume=False)[1]) == ["a.mp4"]
+
+
+def test_tables_of_a_recording_that_was_moved_are_still_its_own(
+    recordings: list[Recording], out: Path, tmp_path: Path
+) -> None:
+    run(recordings[:1], out)
+    moved = Path(recordings[0].address).rename(tmp_path / "a.mp4")
+    summary, engine, _ = run([Recording("a.mp4", str(moved))], out)
+    assert (done(engine), summary.known) == ([], 1)
+
+
 def test_a_film_that_breaks_off_is_listed_as_long_as_it_is_so(recordings: list[Recording], out: Path) -> None:
     record = a_record(Whole(recordings[0], a_job(out)), problem="it breaks off")
     _summary, _, shown = run(recordings[:1], out, Here({"a.mp4": record}))

@@ -102,8 +102,47 @@ def test_another_size_or_time_is_another_recording(archive: Path) -> None:
         recording.identity()
 
 
-def test_a_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
-    path = os.fsencode(tmp_path) + b"/\xff.mp4"
-    Path(os.fsdecode(path)).touch()
-    with pytest.raises(ConfigError, match=r"expected a file name in UTF-8, found \\udcff\.mp4; rename it"):
-        names(os.fsdecode(path))
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        (b"\xff.mp4", r"expected a file name in UTF-8, found \\udcff\.mp4; rename it"),
+        (b"a" * 240 + b".mp4", "expected a name of at most 200 bytes, found 244; rename it"),
+    ],
+)
+def test_a_name_that_tables_cannot_have_is_that_recordings_problem(tmp_path: Path, name: bytes, problem: str) -> None:
+    for one in (name, b"good.mp4"):
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + one)).touch()
+    good, bad = sorted(
+        find_recordings([str(tmp_path)], tmp_path / "out").recordings, key=lambda one: one.problem is not None
+    )
+    assert good.identity()
+    bad.name.encode()
+    with pytest.raises(SourceError, match=problem):
+        bad.identity()
+
+
+def test_a_link_to_nothing_is_no_silent_loss(tmp_path: Path) -> None:
+    (tmp_path / "gone.mp4").symlink_to("nowhere.mp4")
+    (tmp_path / "round.mp4").symlink_to("round.mp4")
+    found = find_recordings([str(tmp_path)], tmp_path / "out").recordings
+    assert [one.name for one in found] == ["gone.mp4", "round.mp4"]
+    for one in found:
+        with pytest.raises(SourceError, match="expected a recording at"):
+            one.identity()
+
+
+def test_a_folder_that_cannot_be_read_is_no_silent_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "locked").mkdir()
+    (tmp_path / "a.mp4").touch()
+    scandir = os.scandir
+
+    def refuse(path: str) -> object:
+        if path.endswith("locked"):
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    good, bad = find_recordings([str(tmp_path)], tmp_path / "out").recordings
+    assert (good.name, bad.name) == ("a.mp4", "locked")
+    with pytest.raises(SourceError, match=r"expected a folder of recordings at .*locked, found: Permission denied"):
+        bad.identity()
