@@ -141,11 +141,12 @@ def _recordings_in(folder: Path, out: Path, left_out: Counter[str]) -> Iterator[
             else:
                 left_out[file.suffix.lower()] += 1
     for problem in problems:
-        place = Path(problem.filename)
+        unreadable = Path(problem.filename)
         why = (
-            f"expected a folder of recordings at {redact(str(place))}, found: {problem.strerror}; check its permissions"
+            f"expected a folder of recordings at {redact(str(unreadable))}, found: {problem.strerror}; "
+            "check its permissions"
         )
-        yield Recording(_as_text(place.relative_to(folder).as_posix()), str(place.absolute()), why)
+        yield Recording(_as_text(unreadable.relative_to(folder).as_posix()), str(unreadable.absolute()), why)
 
 
 def _recording(name: str, address: str) -> Recording:
