@@ -169,11 +169,12 @@ def _recordings_in(folder: Path, out: Path, left_out: Counter[str]) -> Iterator[
             else:
                 left_out[file.suffix.lower()] += 1
     for problem in problems:
-        place = Path(problem.filename)
-        why = (
-            f"expected a folder of recordings at {redact(str(place))}, found: {problem.strerror}; check its permissions"
+        unread = Path(problem.filename)
+        yield Recording(
+            _as_text(unread.relative_to(folder).as_posix()),
+            str(unread.absolute()),
+            f"expected a folder of recordings at {redact(str(unread))}, found: {problem.strerror}; check it",
         )
-        yield Recording(_as_text(place.relative_to(folder).as_posix()), str(place.absolute()), why)
 
 
 def _recording(name: str, address: str) -> Recording:
