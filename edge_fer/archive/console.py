@@ -46,10 +46,11 @@ class ConsoleShown(Closeable):
 
     def begin(self, recordings: int, known: int) -> None:
         """See `Shown.begin`."""
-        self._total, self._began_at = recordings, self._clock()
+        self._total = self._done + recordings  # some may have failed already
+        self._began_at = self._clock()
         if known:
             self._say(f"{known} recordings were read before, and are left alone")
-        self._bar.update(self._task, total=recordings)
+        self._bar.update(self._task, total=self._total)
         self._bar.start()
 
     def frames(self, recording: str, frames: int, length: int | None) -> None:

@@ -60,22 +60,20 @@ def read_npz(path: Path) -> dict[str, NDArray[Any]]:
         ModelError: when the file cannot be read, or is none.
     """
     try:
+        # For a file that is no archive numpy's message suggests a pickle.
         with path.open("rb") as file:
-            # For a file that is no archive numpy's message suggests a pickle.
-            if not zipfile.is_zipfile(file):
-                size = file.seek(0, os.SEEK_END)
-                raise ModelError(
-                    f"expected weights (.npz) in {path}, found {size} bytes that are none; give a run's best.npz"
-                )
-            file.seek(0)
-            with np.load(file) as archive:
-                return dict(archive)
+            if zipfile.is_zipfile(file):
+                file.seek(0)
+                with np.load(file) as archive:
+                    return dict(archive)
+            size = file.seek(0, os.SEEK_END)
     except OSError as error:
         raise ModelError(
             f"expected weights (.npz) at {path}, found: {error.strerror or error}; check the path"
         ) from error
     except (EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise ModelError(f"expected weights (.npz) in {path}, found a damaged file ({error}); get it again") from error
+    raise ModelError(f"expected weights (.npz) in {path}, found {size} bytes that are none; give a run's best.npz")
 
 
 def read_keras(path: Path, owner: str) -> dict[str, NDArray[np.float32]]:

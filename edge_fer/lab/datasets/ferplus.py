@@ -7,7 +7,6 @@ Label Distribution", 2016.
 from __future__ import annotations
 
 import csv
-import zipfile
 from collections import Counter
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from edge_fer.errors import SourceError
 from edge_fer.lab.datasets.dataset import Dataset, Split, reading
 from edge_fer.lab.datasets.labels import FERPLUS, index_of
+from edge_fer.lab.datasets.npz import read_npz
 from edge_fer.types import LABELS
 
 VOTES_FILE = "fer2013new.csv"
@@ -54,12 +54,9 @@ def read_arrays(path: Path) -> dict[str, NDArray[np.uint8]]:
     Raises:
         SourceError: when the file cannot be read or lacks an array.
     """
-    try:
-        with path.open("rb") as file, np.load(file) as arrays:
-            images, votes, usage = arrays["x"], arrays["votes"], arrays["usage"]
-            second = arrays["fer2013"] if "fer2013" in arrays else np.full(len(usage), 255, np.uint8)
-    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise SourceError(f"expected FER+ faces (.npz with x, votes, usage) in {path}, found: {error}") from error
+    arrays = read_npz(path, "FER+ faces (.npz with x, votes, usage)", ("x", "votes", "usage"), ("fer2013",))
+    images, votes, usage = arrays["x"], arrays["votes"], arrays["usage"]
+    second = arrays.get("fer2013", np.full(usage.shape, 255, np.uint8))
     if images.ndim != 3 or votes.shape != (len(images), len(FERPLUS)) or len(usage) != len(images):
         raise SourceError(
             f"expected x (n, height, width), votes (n, {len(FERPLUS)}) and usage (n,) in {path}, "

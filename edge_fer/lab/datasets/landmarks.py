@@ -6,7 +6,6 @@ The features are those of the faces as they are, never of varied ones: as EmoNet
 from __future__ import annotations
 
 import hashlib
-import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +16,8 @@ from numpy.typing import NDArray
 from edge_fer.errors import SourceError
 from edge_fer.expression.face_features import FEATURES, LANDMARKS, face_features, small_face
 from edge_fer.lab.console import Progress, silent
-from edge_fer.lab.datasets.dataset import Dataset, Split, reading
+from edge_fer.lab.datasets.dataset import Dataset, Split
+from edge_fer.lab.datasets.npz import read_npz
 from edge_fer.lab.files import replacing
 from edge_fer.types import Image
 
@@ -73,11 +73,8 @@ def with_landmarks(dataset: Dataset, path: Path) -> Dataset:
         SourceError: when the file is damaged, or of other faces.
     """
     wrong = f"expected what `edge-fer lab landmarks` writes in {path}, found"
-    try:
-        with reading(path, "landmarks"), np.load(path, allow_pickle=False) as arrays:
-            points, digest = arrays["points"], str(arrays["data"])
-    except (EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise SourceError(f"{wrong}: {error}") from error
+    arrays = read_npz(path, "what `edge-fer lab landmarks` writes", ("points", "data"))
+    points, digest = arrays["points"], str(arrays["data"])
     if points.shape[1:] != (LANDMARKS, 2):
         raise SourceError(f"{wrong} points of shape {points.shape}")
     if len(points) != len(dataset) or digest != digest_of(dataset):

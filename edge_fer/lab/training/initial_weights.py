@@ -9,7 +9,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from edge_fer.errors import ConfigError
+from edge_fer.errors import ConfigError, ModelError
+from edge_fer.inference.model_store import ModelStore
 from edge_fer.lab.console import Reporter
 from edge_fer.lab.datasets.dataset import Dataset, Split
 from edge_fer.lab.datasets.landmarks import feature_statistics
@@ -89,6 +90,12 @@ def read_weights(weights: Path, network: str | None = None) -> InitialWeights:
         name, spec = entry
         net.colour = "grey" if spec.input.colour == "grey" else "rgb"
         return InitialWeights(net, origin=origin_of(name, spec), deployed=deployed)
+    if not weights.suffix and not weights.exists():
+        shipped = ", ".join(sorted(name for name, spec in ModelStore().specs.items() if spec.task == "classify"))
+        raise ModelError(
+            f"expected a file of weights, or a shipped classifier (there is: {shipped}), found no `{weights}`; "
+            "check the path"
+        )
     loaded = load_weights(weights, network)
     return InitialWeights(loaded.net, loaded.second, loaded.origin)
 

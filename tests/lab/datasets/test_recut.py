@@ -62,5 +62,7 @@ def test_wrong_files_are_named(tmp_path: Path) -> None:
         invoke(source, source)
     with pytest.raises(SourceError, match=r"expected faces that the detector finds in .*walls\.npz, found none in 2"):
         invoke(source, tmp_path / "cut.npz")
-    with pytest.raises(SourceError, match=r"expected FER\+ faces \(\.npz with x, votes, usage\) in .*missing\.npz"):
+    with pytest.raises(
+        SourceError, match=r"expected FER\+ faces \(\.npz with x, votes, usage\) at .*missing\.npz, found: No such file"
+    ):
         invoke(tmp_path / "missing.npz", tmp_path / "cut.npz")

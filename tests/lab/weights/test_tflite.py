@@ -170,6 +170,11 @@ def test_what_goes_on_from_trained_weights_is_not_begun_without() -> None:
     assert (random.trained, random.origin) == (False, None)
 
 
+def test_a_name_that_is_neither_shipped_nor_a_file_is_told_with_those_that_are() -> None:
+    with pytest.raises(ModelError, match=r"shipped classifier \(there is: lite, se_resnet50\), found no `nope`"):
+        initial_weights(Path("nope"), load_recipe("finetune"))
+
+
 def test_the_origin_goes_from_one_training_to_the_next(tmp_path: Path) -> None:
     recipe = Recipe(name="x", stages=(Stage(name="all", size=32, batch=8, epochs=1, lr=1e-4),))
     first = initial_weights(Path("se_resnet50"), recipe)

@@ -5,7 +5,6 @@ A network that finds faces should give the boxes that MTCNN would give, since wh
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 
 import cv2
@@ -16,8 +15,9 @@ from edge_fer.errors import SourceError
 from edge_fer.faces.boxes import overlap
 from edge_fer.faces.detectors import Detector
 from edge_fer.lab.console import Progress, silent
-from edge_fer.lab.datasets.dataset import Dataset, Split, reading
+from edge_fer.lab.datasets.dataset import Dataset, Split
 from edge_fer.lab.datasets.landmarks import digest_of
+from edge_fer.lab.datasets.npz import read_npz
 from edge_fer.lab.files import replacing
 from edge_fer.settings import DetectSettings
 from edge_fer.types import Image
@@ -80,11 +80,8 @@ def load_boxes(path: Path, dataset: Dataset) -> NDArray[np.float32]:
         SourceError: when the file is damaged, or of other crops.
     """
     wrong = f"expected what `edge-fer lab face-boxes` writes in {path}, found"
-    try:
-        with reading(path, "boxes of faces"), np.load(path, allow_pickle=False) as arrays:
-            boxes, digest = arrays["boxes"].astype(np.float32), str(arrays["data"])
-    except (EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise SourceError(f"{wrong}: {error}") from error
+    arrays = read_npz(path, "what `edge-fer lab face-boxes` writes", ("boxes", "data"))
+    boxes, digest = arrays["boxes"].astype(np.float32), str(arrays["data"])
     if boxes.shape != (len(dataset), 4) or digest != digest_of(dataset):
         raise SourceError(f"{wrong} those of other faces; run `edge-fer lab face-boxes` for {dataset.name}")
     boxes = np.nan_to_num(boxes)
