@@ -165,12 +165,11 @@ def test_models_that_it_could_use_are_rivals_too() -> None:
 
 def test_detectors_are_rivals_too(tmp_path: Path) -> None:
     twin_store(tmp_path)
-    without = load_settings(environment={}, flags={"models": str(tmp_path)})
-    with pytest.raises(ModelError, match=r"expected a model for `detect` \(there is: none\), found `yolov3_tiny`"):
-        find_rivals(without, ["yolo"])
     add_detector(tmp_path)
     settings = load_settings(environment={}, flags={"models": str(tmp_path), "detect.kind": "yolo"})
     assert len(find_rivals(settings, ["mtcnn", "yolo-own"])) == 2
+    with pytest.raises(ModelError, match=r"expected a model for `detect` \(there is: \w+\), found `mine`"):
+        find_rivals(load_settings(environment={}, flags={"detect.model": "mine"}), ["yolo"])
     own, cascade = (changed(settings, name).detect for name in ("yolo-own", "mtcnn"))
     assert (own.kind, own.labels) == ("yolo", "own")
     assert (cascade.kind, cascade.labels, cascade.backend) == ("mtcnn", "classifier", "auto")
