@@ -170,7 +170,7 @@ def test_what_is_measured_against_must_be_there(store: ModelStore, tmp_path: Pat
     model = find_artefact(store, TINY)
     for name in (TINY, "another", str(tmp_path / "missing.tflite"), str(tmp_path)):
         with pytest.raises(
-            ConfigError, match=r"the name of a model that edge-fer ships \(lite, se_resnet50\) or a .tflite"
+            ConfigError, match=r"the name of a model that edge-fer ships \(lite, lite_128, se_resnet50\) or a .tflite"
         ):
             find_rival(model, name)
 
