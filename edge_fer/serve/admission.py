@@ -74,7 +74,7 @@ class AdmittedClient:
     Attributes:
         address: see above.
         disconnect: see above.
-        active_at: when it was last heard of, seconds of that clock.
+        active_at: when it last sent something, seconds of that clock.
     """
 
     def __init__(self, address: str, disconnect: Callable[[], None], now: float) -> None:

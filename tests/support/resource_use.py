@@ -18,7 +18,6 @@ class ResourceUse:
         memfds: those of them that are files in memory.
         threads: threads, as the kernel counts them.
         children: child processes that still exist, and theirs.
-        segments: segments of shared memory that Python made, of all processes of the machine.
         rss_mib: resident memory, MiB; pages that processes share count for each.
     """
 
@@ -26,7 +25,6 @@ class ResourceUse:
     memfds: int
     threads: int
     children: int
-    segments: int
     rss_mib: float
 
     def promises_since(self, before: ResourceUse) -> dict[str, bool]:
@@ -37,7 +35,6 @@ class ResourceUse:
                 ("children", "child"),
                 ("descriptors", "descriptor"),
                 ("memfds", "memfd"),
-                ("segments", "shared memory segment"),
                 ("threads", "thread"),
             )
         }
@@ -79,7 +76,6 @@ def resource_use(pid: int | None = None, *, family: bool = False) -> ResourceUse
         memfds=sum("memfd:" in link for link in links),
         threads=sum(len(_entries(process, "task")) for process in processes),
         children=len(children),
-        segments=len(list(Path("/dev/shm").glob("psm_*"))),
         rss_mib=sum(map(_rss_mib, processes)),
     )
 

@@ -30,7 +30,7 @@ from tools.field.day_faults import FAULTS, RESTARTING
 BROKEN_S = 1.5
 WELL_S = 5.0
 GROWTH = 0.02
-MEASURED = ("rss_mib", "descriptors", "memfds", "threads", "children", "segments")
+MEASURED = ("rss_mib", "descriptors", "memfds", "threads", "children")
 
 
 class Outcome(NamedTuple):

@@ -121,7 +121,7 @@ def _onsets(envelope: NDArray[np.float64], beside: NDArray[np.float64]) -> list[
 
     Args:
         envelope: the amplitude of the tone's band, each millisecond.
-        beside: that of the bands beside it, where a bang is heard, too, but no tone.
+        beside: that of the bands beside it, where a bang shows, too, but no tone.
     """
     noise = float(np.quantile(envelope, _NOISE_PART)) + 1e-9
     loud = envelope > np.sqrt(noise * max(float(envelope.max()), noise))  # half way, in decibels

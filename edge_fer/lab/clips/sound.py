@@ -29,7 +29,7 @@ class Sound(NamedTuple):
     """The sound of a recording.
 
     Attributes:
-        samples: `(n,)` int16, one channel, `RATE` a second; the first one is heard when the recording begins.
+        samples: `(n,)` int16, one channel, `RATE` a second; the first one is where the recording begins.
     """
 
     samples: NDArray[np.int16]

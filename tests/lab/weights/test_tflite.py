@@ -171,7 +171,9 @@ def test_what_goes_on_from_trained_weights_is_not_begun_without() -> None:
 
 
 def test_a_name_that_is_neither_shipped_nor_a_file_is_told_with_those_that_are() -> None:
-    with pytest.raises(ModelError, match=r"shipped classifier \(there is: lite, lite_128, se_resnet50\), found no `nope`"):
+    with pytest.raises(
+        ModelError, match=r"shipped classifier \(there is: lite, lite_128, se_resnet50\), found no `nope`"
+    ):
         initial_weights(Path("nope"), load_recipe("finetune"))
 
 
