@@ -3,8 +3,8 @@
 python -m tools.field.archive_speed --clips 24 --frames 300 --csv out/archive_speed.csv [--fer-python PYTHON]
 
 On a quiet machine of two cores: two workers should be 1.8 times as quick as one, and Ray at most 10 % slower than two
-workers. Each way is timed several times, in turns, and the quickest counts. A way's time has everything in it: starting
-processes, opening networks, writing tables. Ray's cluster is there before.
+workers. The ways take turns, round after round; the median counts, and ratios are those of a round. A way's time has
+everything in it: starting processes, opening networks, writing tables. Ray's cluster is there before.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import resource
 import shutil
+import statistics
 import subprocess
 import sys
 import time
@@ -31,9 +33,9 @@ Row = dict[str, object]
 
 
 def label(archive: Path, out: Path, *more: str) -> Row:
-    """Read the archive; frames, faces and seconds."""
+    """Read the archive; frames, faces, seconds, and seconds of the processors but for those of Ray's own processes."""
     shutil.rmtree(out, ignore_errors=True)
-    began = time.monotonic()
+    began, used = time.monotonic(), _processor_s()
     command = [sys.executable, "-m", "edge_fer", "label", str(archive), "--out", str(out), *more]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     seconds = time.monotonic() - began
@@ -41,7 +43,13 @@ def label(archive: Path, out: Path, *more: str) -> Row:
         name: sum(parquet.read_metadata(path).num_rows for path in (out / name).rglob("*.parquet"))
         for name in ("frames", "faces")
     }
-    return {**rows, "seconds": seconds}
+    return {**rows, "seconds": seconds, "processor_s": round(_processor_s() - used, 1)}
+
+
+def _processor_s() -> float:
+    """Processor time of the processes that were started and have ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def fer(python: str, archive: Path) -> Row:
@@ -52,14 +60,37 @@ def fer(python: str, archive: Path) -> Row:
     return row
 
 
-def quickest(ways: dict[str, Callable[[], Row]], rounds: int) -> dict[str, Row]:
-    """The quickest round of each way; they take turns."""
+def in_turns(ways: dict[str, Callable[[], Row]], rounds: int) -> dict[str, list[Row]]:
+    """The rounds of each way; they take turns."""
     rows: dict[str, list[Row]] = {name: [] for name in ways}
     for number in range(rounds):
         for name, way in ways.items():
             rows[name].append(way())
             print(f"{number + 1} of {rounds}: {name}: {rows[name][-1]}", flush=True)
-    return {name: min(each, key=lambda row: float(str(row["seconds"]))) for name, each in rows.items()}
+    return rows
+
+
+def seconds(rows: list[Row]) -> list[float]:
+    """How long each round took."""
+    return [float(str(row["seconds"])) for row in rows]
+
+
+def summary(name: str, rows: list[Row]) -> Row:
+    """One way's line of the table: what it found, and the median and spread of its seconds."""
+    times = seconds(rows)
+    median, found = statistics.median(times), {name: rows[0][name] for name in ("frames", "faces")}
+    spread = {"seconds": round(median, 1), "least": round(min(times), 1), "most": round(max(times), 1)}
+    fps, used = (
+        round(int(str(found["frames"])) / median, 1),
+        statistics.median(float(str(row["processor_s"])) for row in rows),
+    )
+    return {"way": name, **found, **spread, "processor_s": used, "fps": fps}
+
+
+def ratio(found: dict[str, list[Row]], way: str, other: str) -> str:
+    """How much longer a way took than another in the same round: median, least and most."""
+    ratios = [one / two for one, two in zip(seconds(found[way]), seconds(found[other]), strict=True)]
+    return f"{way}: {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}) times the time of {other}"
 
 
 def main() -> None:
@@ -86,20 +117,18 @@ def main() -> None:
         }
         if given.fer_python is not None:
             ways["fer"] = lambda: fer(given.fer_python, archive)
-        found = quickest(ways, given.rounds)
-    rows = [
-        {"way": name, **row, "fps": round(int(str(row["frames"])) / float(str(row["seconds"])), 1)}
-        for name, row in found.items()
-    ]
+        found = in_turns(ways, given.rounds)
+    rows = [summary(name, rounds) for name, rounds in found.items()]
     for row in rows:
         print(row)
-    seconds = {name: float(str(row["seconds"])) for name, row in found.items()}
-    print(f"two workers: {seconds['one worker'] / seconds['two workers']:.2f} times as quick as one")
-    print(f"ray: {seconds['ray'] / seconds['two workers'] - 1:+.1%} of the time of two workers")
+    print(ratio(found, "one worker", "two workers"))
+    print(ratio(found, "ray", "two workers"))
+    if "fer" in found:
+        print(ratio(found, "fer", "one worker"))
     if given.csv is not None:
         given.csv.parent.mkdir(parents=True, exist_ok=True)
         with given.csv.open("w", newline="") as file:
-            table = csv.DictWriter(file, ["way", "frames", "faces", "seconds", "fps"])
+            table = csv.DictWriter(file, list(rows[0]))
             table.writeheader()
             table.writerows(rows)
 

@@ -19,6 +19,7 @@ from edge_fer.lab.training.recipe_files import recipe_names
 
 if TYPE_CHECKING:
     from edge_fer.lab.networks.base import Network
+    from edge_fer.lab.training.distributed import Processes
     from edge_fer.lab.training.recipe import Recipe
     from edge_fer.lab.training.teachers import Teachers
 
@@ -62,13 +63,17 @@ def train(
     threads: Annotated[int, typer.Option(min=0, help="Processor threads of the network; 0: torch's choice.")] = 0,
     workers: Annotated[int, typer.Option(min=1, help="Threads that make batches ahead.")] = 1,
     checkpoint_minutes: Annotated[float, typer.Option(min=0, help="Pause between checkpoints.")] = 5.0,
+    models: Annotated[
+        Path | None,
+        typer.Option(help="At the end, export best.npz into this folder as `edge-fer lab export` does.", metavar="DIR"),
+    ] = None,
 ) -> None:
     """Train a network by a recipe. Ctrl-C ends with a checkpoint; --resume goes on as if nothing had happened.
 
     Example: edge-fer lab train finetune --weights se_resnet50 --data faces/
 
     The folder of the run gets best.npz and last.npz (for `edge-fer lab export --weights`), log.csv,
-    curves.png, recipe.yaml and checkpoint.pt.
+    curves.png, recipe.yaml and checkpoint.pt. With --models DIR, `edge-fer run --models DIR` runs the result.
 
     In several processes, on this machine or on many, each of which has the data: torchrun --nproc-per-node 2
     -m edge_fer.lab train ...; see docs/train-your-own.md. The first process has the folder of the run.
@@ -76,6 +81,7 @@ def train(
     import torch
 
     from edge_fer.lab.console import ConsoleReporter
+    from edge_fer.lab.training.checkpoint import BEST
     from edge_fer.lab.training.distributed import joined
     from edge_fer.lab.training.initial_weights import initial_model, initial_weights
     from edge_fer.lab.training.loop import Trainer
@@ -92,12 +98,13 @@ def train(
         chosen_device = device_of(device)
         processes.use(chosen_device)
         _check_compiler(plan, chosen_device)
-        slow = plan.bf16 and chosen_device == "cpu" and not processes.from_first(_has_fast_bfloat16)
-        if slow:
-            plan = plan.model_copy(update={"bf16": False})
+        plan = _where_it_is_fast(plan, chosen_device, processes)
         first = initial_weights(weights, plan)
         _check_landmarks(first.net, landmarks or [])
         _check_tracks(first.net, plan)
+        faces = _last_faces(plan, data, layout or [])
+        if models is not None:
+            processes.from_first(lambda: _check_export(first.net, faces, models))
         teachers = _teachers(plan, teacher or [], first.net.colour)
         sets = _datasets(plan, data, layout or [], landmarks or [])
         _study(plan, teachers, sets)
@@ -105,8 +112,6 @@ def train(
         model = initial_model(first, plan, sets, ConsoleReporter(), sizes)
         stopping = stop_on_signals()
         with ConsoleTrainingReporter() as reporter:
-            if slow:
-                reporter.say("this processor has no fast bfloat16: training in float32")
             if not first.trained and not resume:
                 reporter.say("starting from random weights")
             options = Options(
@@ -127,6 +132,28 @@ def train(
             )
     if not ended:
         raise typer.Exit(STOPPED)
+    if models is not None and processes.is_first:
+        from edge_fer.lab.cli.export import export
+
+        export(weights=folder / BEST, data=faces[0], layout=faces[1], out=models)
+
+
+def _last_faces(recipe: Recipe, data: list[str], layouts: list[str]) -> tuple[Path, str]:
+    """The data set of the last stage and its layout, as `edge-fer lab export` takes them."""
+    names, last = list(dict.fromkeys(stage.data for stage in recipe.stages)), recipe.stages[-1].data
+    paths, kinds = _by_name(names, data), _by_name(names, layouts)
+    return Path(_path_of(last, paths, recipe)), kinds.get(last, "auto")
+
+
+def _check_export(net: Network, faces: tuple[Path, str], models: Path) -> None:
+    """Refuse before hours of training what an export would refuse after them."""
+    from edge_fer.inference.model_store import MANIFEST
+    from edge_fer.lab.datasets import open_dataset
+    from edge_fer.lab.export.job import Plan, check
+
+    dataset = open_dataset(faces[0], layout_of(faces[1]))
+    plan = Plan(landmarks=models if (models / MANIFEST).is_file() else None)
+    check(net, dataset, dataset.only(Split.VALIDATION), plan)
 
 
 def _check_landmarks(net: Network, landmarks: list[str]) -> None:
@@ -152,6 +179,16 @@ def _check_tracks(net: Network, recipe: Recipe) -> None:
         )
 
 
+def _where_it_is_fast(recipe: Recipe, device: str, processes: Processes) -> Recipe:
+    """The recipe with bfloat16 only where that is fast, on the first machine; all compute alike."""
+    from edge_fer.lab.console import ConsoleReporter
+
+    if not recipe.bf16 or device != "cpu" or processes.from_first(_has_fast_bfloat16):
+        return recipe
+    ConsoleReporter().say("this processor has no fast bfloat16: training in float32")
+    return recipe.model_copy(update={"bf16": False})
+
+
 def _has_fast_bfloat16() -> bool:
     """Whether oneDNN has convolutions in bfloat16 here; without AVX-512, torch falls back to far slower ones."""
     import torch
@@ -175,14 +212,18 @@ def _datasets(recipe: Recipe, data: list[str], layouts: list[str], landmarks: li
 
     names = list(dict.fromkeys(stage.data for stage in recipe.stages))
     paths, kinds, points = (_by_name(names, values) for values in (data, layouts, landmarks))
-    missing = [name for name in names if name not in paths]
-    if missing:
-        raise ConfigError(f"expected --data {missing[0]}=PATH for the recipe {recipe.name}, found none")
-    wanted = {name: (Path(paths[name]), layout_of(kinds.get(name, "auto"))) for name in names}
+    wanted = {name: (Path(_path_of(name, paths, recipe)), layout_of(kinds.get(name, "auto"))) for name in names}
     opened = {place: open_dataset(*place) for place in set(wanted.values())}
     sets = {name: opened[place] for name, place in wanted.items()}
     sets |= {stage.data: as_tracks(sets[stage.data], recipe.seed) for stage in recipe.stages if stage.frames}
     return sets | {name: with_landmarks(sets[name], Path(file)) for name, file in points.items() if name in sets}
+
+
+def _path_of(name: str, paths: dict[str, str], recipe: Recipe) -> str:
+    """The path of a data set of the recipe."""
+    if name not in paths:
+        raise ConfigError(f"expected --data {name}=PATH for the recipe {recipe.name}, found none")
+    return paths[name]
 
 
 def _teachers(recipe: Recipe, values: list[str], colour: Colour) -> dict[str, Teachers]:

@@ -116,16 +116,35 @@ def prepare(weights: Path, dataset: Dataset, plan: Plan) -> Job:
     """
     loaded, crop = load_weights(weights, plan.network), dataset.crop or CROP
     net = _network(loaded, weights, plan)
-    check_faces(dataset, crop, plan.faces)
     labelled = dataset.by_second() if plan.head == "second" else dataset
     validation, training = labelled.only(Split.VALIDATION), labelled.only(Split.TRAINING).labels
-    if not len(validation):
-        raise SourceError(f"expected validation faces in {dataset.name} to measure on, found none; check its splits")
+    second = check(net, dataset, validation, plan)
     name = plan.name or f"my_{net.name()}"
     balance.adjust(net.head, training, plan.balance)
-    second = second_input(net, plan.landmarks)
     provenance = plan.provenance.over(loaded.origin)
     return Job(plan, name, provenance, net, loaded.origin, dataset, validation, training, crop, second)
+
+
+def check(net: Network, dataset: Dataset, validation: Dataset, plan: Plan) -> SecondInput | None:
+    """Check what an export needs beside weights; also for a network that is still to be trained.
+
+    Args:
+        net: the network.
+        dataset: the faces.
+        validation: those of them to choose and measure on.
+        plan: how to export.
+
+    Returns:
+        The network's second input; None where it has none.
+
+    Raises:
+        ModelError: when there is no network of landmarks for a network that needs one.
+        SourceError: when the faces are too few, or cut in another way.
+    """
+    check_faces(dataset, dataset.crop or CROP, plan.faces)
+    if not len(validation):
+        raise SourceError(f"expected validation faces in {dataset.name} to measure on, found none; check its splits")
+    return second_input(net, plan.landmarks)
 
 
 def _network(loaded: Weights, path: Path, plan: Plan) -> Network:
