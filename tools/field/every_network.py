@@ -1,8 +1,8 @@
-"""Every network of the lab at its published size, from the one command that makes it to labels of the sample.
+"""Every network of the lab at its published size, from the command that makes it to labels of the sample.
 
     python -m tools.field.every_network --out out/every_network [--only resnet50,vgg_face]
 
-Two steps of training from random weights on stand-in faces, so its labels mean nothing; everything else is as in a
+Two steps of training from random weights on one face in many lights, so its labels mean nothing; all else is as in a
 whole training. `lab train --models DIR` makes the folder, `lab edgetpu-check` says what an Edge TPU would take of it,
 and `run --models DIR` reads the sample with it. Folders are removed as soon as they have been used: of VGG-Face it is
 3 GB.
@@ -19,6 +19,7 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 import yaml
 
@@ -28,7 +29,8 @@ from edge_fer.lab.networks import network_names, open_network
 from edge_fer.lab.networks.base import Network
 from edge_fer.lab.networks.frame_attention import FrameAttentionNetwork
 from edge_fer.lab.networks.two_inputs import TwoInputs
-from tools.field.two_trainers import stand_in_faces
+from edge_fer.types import LABELS
+from tests.lab.support.portraits import portrait_crop
 
 COMMAND = [sys.executable, "-m", "edge_fer"]
 FRAMES = 30
@@ -46,7 +48,7 @@ class Result:
         mib: of its INT8 files together.
         on_cpu: operators that an Edge TPU would leave to the processor.
         dev_board_ms: predicted time of a face there; None where something stays on the processor.
-        readings: of the sample's first frames, in how many faces had labels.
+        readings: of the sample's first frames, in how many a face had probabilities.
         seconds: that all of it took.
     """
 
@@ -68,6 +70,17 @@ def call(*arguments: str | Path, ends_with: tuple[int, ...] = (0,)) -> str:
     return done.stdout
 
 
+def faces_in_many_lights(folder: Path) -> Path:
+    """One portrait, which the detector finds, with every label."""
+    face = portrait_crop()
+    for split, count in {"train": 8, "valid": 2}.items():
+        for number, name in enumerate(LABELS * count):
+            path = folder / split / name / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(path), (face * (0.5 + 0.5 * number / (count * len(LABELS)))).astype(np.uint8))
+    return folder
+
+
 def write_recipe(path: Path, kind: type[Network], side: int) -> None:
     """Two steps of four faces, at the published size."""
     stage: dict[str, object] = {"name": "all", "size": side, "batch": 4, "epochs": 1, "epoch_faces": 8, "lr": 1e-5}
@@ -80,7 +93,7 @@ def try_network(name: str, folder: Path) -> Result:
     """Make one network, check it, and read the sample with it."""
     began, kind = time.monotonic(), open_network(name)
     side = kind.INPUT.side
-    faces, models = stand_in_faces(folder / "faces"), folder / "models"
+    faces, models = faces_in_many_lights(folder / "faces"), folder / "models"
     write_recipe(folder / "recipe.yaml", kind, side)
     more: list[str | Path] = []
     if issubclass(kind, TwoInputs):
@@ -98,9 +111,11 @@ def try_network(name: str, folder: Path) -> Result:
         "--max-frames", str(FRAMES),
     )  # fmt: skip
     readings = [json.loads(line) for line in printed.splitlines()]
-    labelled = sum(any(face["expression"] is not None for face in one.get("faces", [])) for one in readings)
+    labelled = sum(any(face["probabilities"] for face in one.get("faces", [])) for one in readings)
     size = sum(path.stat().st_size for path in models.glob(f"{named}*.tflite"))
-    predicted = next((one["milliseconds"] for one in verdict["predicted"] if "Dev Board" in one["board"]), None)
+    predicted = next(
+        (round(one["milliseconds"], 1) for one in verdict["predicted"] if "Dev Board" in one["board"]), None
+    )
     return Result(
         name, side, round(size / 2**20, 1), verdict["cpu"], predicted, labelled, round(time.monotonic() - began)
     )
