@@ -113,9 +113,8 @@ def try_network(name: str, folder: Path) -> Result:
     readings = [json.loads(line) for line in printed.splitlines()]
     labelled = sum(any(face["probabilities"] for face in one.get("faces", [])) for one in readings)
     size = sum(path.stat().st_size for path in models.glob(f"{named}*.tflite"))
-    predicted = next(
-        (round(one["milliseconds"], 1) for one in verdict["predicted"] if "Dev Board" in one["board"]), None
-    )
+    boards = [one["milliseconds"] for one in verdict["predicted"] if "Dev Board" in one["board"]]
+    predicted = round(boards[0], 1) if boards else None
     return Result(
         name, side, round(size / 2**20, 1), verdict["cpu"], predicted, labelled, round(time.monotonic() - began)
     )
