@@ -44,8 +44,9 @@ soak: $(RUN)/.installed-test  ## ten minutes before a stream that breaks off: me
 day: $(RUN)/.installed-test  ## a day in ten minutes: whatever is connected breaks every 3 s, and nothing may grow
 	$(RUN)/bin/python -m tools.field.day
 
-field-two_trainers: $(LAB)/.installed  ## training in two processes: the result of one, also where one is killed (minutes)
-	$(LAB)/bin/python -m tools.field.two_trainers $(ARGS)
+LAB_FIELD := every_network feature_gain label_a_recording two_trainers
+$(LAB_FIELD:%=field-%): field-%: $(LAB)/.installed
+	$(LAB)/bin/python -m tools.field.$* $(ARGS)
 
 field-%: $(RUN)/.installed-test  ## any other program of tools/field, such as: make field-reconnects ARGS='--count 200'
 	$(RUN)/bin/python -m tools.field.$* $(ARGS)
