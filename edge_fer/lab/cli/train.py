@@ -20,7 +20,9 @@ from edge_fer.lab.training.recipe_files import recipe_names
 if TYPE_CHECKING:
     from edge_fer.lab.networks.base import Network
     from edge_fer.lab.training.distributed import Processes
+    from edge_fer.lab.training.loop import Trainer
     from edge_fer.lab.training.recipe import Recipe
+    from edge_fer.lab.training.state import Options
     from edge_fer.lab.training.teachers import Teachers
 
 
@@ -110,32 +112,32 @@ def train(
         _study(plan, teachers, sets)
         sizes = {name: group.feature_count for name, group in teachers.items()}
         model = initial_model(first, plan, sets, ConsoleReporter(), sizes)
-        stopping = stop_on_signals()
+        pause_s, stopping = checkpoint_minutes * 60, stop_on_signals()
         with ConsoleTrainingReporter() as reporter:
             if not first.trained and not resume:
                 reporter.say("starting from random weights")
             options = Options(
-                chosen_device,
-                workers,
-                checkpoint_minutes * 60,
-                stopping=stopping,
-                reporter=reporter,
-                processes=processes,
+                chosen_device, workers, pause_s, stopping=stopping, reporter=reporter, processes=processes
             )
-            trainer = Trainer(model, plan, sets, folder, options, teachers)
-            if resume:
-                trainer.resume()
-            processes.from_first(lambda: keep_recipe(folder, plan))
-            ended = trainer.fit()
-            reporter.say(
-                f"weights, log and curves are in {folder}" if ended else f"stopped; go on with --resume ({folder})"
-            )
+            ended = _fit(Trainer(model, plan, sets, folder, options, teachers), plan, folder, options, resume=resume)
     if not ended:
         raise typer.Exit(STOPPED)
     if models is not None and processes.is_first:
         from edge_fer.lab.cli.export import export
 
         export(weights=folder / BEST, data=faces[0], layout=faces[1], out=models)
+
+
+def _fit(trainer: Trainer, recipe: Recipe, folder: Path, options: Options, *, resume: bool) -> bool:
+    """Train, or go on with it; gives whether the end was reached."""
+    if resume:
+        trainer.resume()
+    options.processes.from_first(lambda: keep_recipe(folder, recipe))
+    ended = trainer.fit()
+    options.reporter.say(
+        f"weights, log and curves are in {folder}" if ended else f"stopped; go on with --resume ({folder})"
+    )
+    return ended
 
 
 def _last_faces(recipe: Recipe, data: list[str], layouts: list[str]) -> tuple[Path, str]:
