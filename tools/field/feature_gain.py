@@ -137,7 +137,7 @@ def main() -> int:
     parser.add_argument("--epochs", type=int, default=4)
     given = parser.parse_args()
     torch.set_num_threads(1)
-    faces = with_landmarks(open_dataset(given.data).only(Split.VALIDATION), given.landmarks)
+    faces = with_landmarks(open_dataset(given.data), given.landmarks).only(Split.VALIDATION)
     report: dict[str, Any] = {"faces": len(faces), "epochs": given.epochs, "trunks": []}
     for trunk in TRUNKS:
         rows = []
