@@ -1,9 +1,10 @@
-"""From a recording to labelled tracks: records the sample, cuts it by track, labels it in a browser, trims it.
+"""From a recording to a network of one's own: records the sample, cuts it by track, labels it in a browser, trims it.
 
 python -m tools.field.label_a_recording --out out/label
 
-Each step is the command that a person types; Chromium presses the keys. It ends when one of them fails, or when what it
-has left is not what it should be.
+Then a Frame Attention Network learns from these tracks for a minute, from random weights, and reads the sample. Each
+step is the command that a person types; Chromium presses the keys. It ends when one of them fails, or when what it has
+left is not what it should be.
 """
 
 from __future__ import annotations
@@ -20,13 +21,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from edge_fer.capture.sources.sample import CLIP
+from edge_fer.inference.model_store import ModelStore
 from edge_fer.lab.clips.cut_record import CutClip, read_cuts
 from edge_fer.lab.datasets.clips import Clips, load_clips
+from edge_fer.settings import load_settings
 from edge_fer.types import LABELS
 from tests.support.chromium import Browser
 
 COMMAND = [sys.executable, "-m", "edge_fer"]
-SECONDS = 2.5
+CLASSIFIER = load_settings(environment={}).classify.model
+SECONDS, SIDE = 2.5, 64  # of a clip at most; of the pictures that the network learns from, pixels
 SHOWN = {"obama": "happiness", "obama_speaking": "surprise", "biden": "neutral", "astronaut": "happiness"}
 """What portraits of the sample show, for whoever labels them; the others show neutral."""
 MARGIN = 3  # frames before the start and after the end
@@ -112,7 +116,7 @@ def press(browser: Browser, *keys: str) -> None:
 
 def check(clips: Path, tracks: Path) -> Clips:
     """Whether every clip has marks, and its faces are there from start to end."""
-    cut, loaded = read_cuts(clips), load_clips(tracks)
+    cut, loaded, side = read_cuts(clips), load_clips(tracks), ModelStore().spec(CLASSIFIER, "classify").input.size
     assert len(list(clips.glob("*.txt"))) == len(cut), "a clip has no marks"
     assert len(loaded) == len(cut), "a clip is not among the tracks"
     for clip in loaded.clips:
@@ -121,7 +125,7 @@ def check(clips: Path, tracks: Path) -> Clips:
         assert frames[0] >= MARGIN
         assert frames[-1] <= whole - 1 - MARGIN
         assert len(frames) >= 0.8 * (whole - 2 * MARGIN), f"{clip.name}: {len(frames)} of {whole}"
-        assert clip.read().shape[1:] == (224, 224)
+        assert clip.read().shape[1:] == (side, side)
     return loaded
 
 
@@ -146,6 +150,30 @@ def labelled_tracks(out: Path) -> Path:
     return out / "tracks"
 
 
+def train_and_run(tracks: Path, out: Path) -> None:
+    """Train a Frame Attention Network on the tracks, and read the sample with it.
+
+    Args:
+        tracks: the folder of labelled tracks.
+        out: folder of all that is made.
+    """
+    changes = ("start.needs_weights=false", "stages.all.minutes=1", f"stages.all.size={SIDE}", "stages.all.batch=4")
+    options = [option for change in changes for option in ("--set", change)]
+    call("lab", "train", "fan", "--data", tracks, "--out", out / "run", "--models", out / "models", *options)
+    published = out / "published.jsonl"
+    call(
+        "run", "--camera", "sample", "--models", out / "models", "--model", "my_fan", "--format", "none",
+        environment={"EDGE_FER_PUBLISH__FILE__PATH": str(published)},
+    )  # fmt: skip
+    records = [json.loads(line) for line in published.read_text().splitlines()]
+    readings = [face for one in records if one["schema"] == "edge-fer/reading/1" for face in one["faces"]]
+    ended = [one for one in records if one["schema"] == "edge-fer/track/1"]
+    weighted = sum(bool(face["track"] and face["track"]["weights"]) for face in readings)
+    print(f"{len(readings)} faces in readings, {weighted} of them with weights of frames; {len(ended)} track records")
+    assert weighted > len(readings) / 2
+    assert {face["id"] for face in readings} == {one["id"] for one in ended}
+
+
 def main() -> None:
     """Do all of it, and tell what came out."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -153,7 +181,7 @@ def main() -> None:
     out = parser.parse_args().out
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
-    labelled_tracks(out)
+    train_and_run(labelled_tracks(out), out)
 
 
 if __name__ == "__main__":

@@ -111,6 +111,47 @@ def tracks_of_clips(clips: Clips) -> Dataset:
 
 
 @dataclass(frozen=True, slots=True)
+class _ClipFrames:
+    """Every frame of some clips.
+
+    Attributes:
+        clips: the clips.
+        places: `(n, 2)`, the clip of each frame and its place there.
+    """
+
+    clips: tuple[Clip, ...]
+    places: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, index: int, /) -> Image:
+        clip, frame = self.places[index]
+        return self.clips[clip].faces[int(frame)]
+
+
+def every_frame(dataset: Dataset) -> Dataset:
+    """Each frame of labelled clips as a face with the clip's label; any other data set as it is.
+
+    For what needs faces and not labels: the first and the last frame of a clip hardly show its expression.
+    """
+    clips = _clips_of(dataset.images)
+    if clips is None:
+        return dataset
+    places = [(number, frame) for number, clip in enumerate(clips) for frame in range(len(clip))]
+    each = dataset.take(np.array([number for number, _ in places], np.int64))
+    return replace(each, images=_ClipFrames(clips, np.array(places, np.int64).reshape(-1, 2)))
+
+
+def _clips_of(images: Images) -> tuple[Clip, ...] | None:
+    """The clips of a data set, or of a part of one; None where it has none."""
+    if isinstance(images, Subset):
+        clips = _clips_of(images.images)
+        return None if clips is None else tuple(clips[index] for index in images.indices)
+    return images.clips if isinstance(images, ClipTracks) else None
+
+
+@dataclass(frozen=True, slots=True)
 class SyntheticTracks:
     """A track for each picture of a data set; see `TrackImages`.
 

@@ -53,7 +53,8 @@ def lines(
     found = []
     for part in sorted({*PARTS, done}):
         result = score(logits + adjustment(training, part - done), labels)
-        recalls = ", ".join(f"{label} {share:.0%}" for label, share in zip(LABELS, result.recall, strict=True))
+        shares = zip(LABELS, result.recall, strict=True)
+        recalls = ", ".join(f"{label} {share:.0%}" for label, share in shares if not np.isnan(share))
         head = f"balance {part:g}{' (chosen)' if part == done else ''}"
         balanced = np.nanmean(result.recall)
         found.append(f"{head}: accuracy {result.accuracy:.2%}, balanced {balanced:.2%}; {recalls}")

@@ -16,6 +16,7 @@ from edge_fer.lab.console import Progress, silent
 from edge_fer.lab.datasets.dataset import Dataset, Split, read_picture
 from edge_fer.lab.datasets.pasting import through_runtime
 from edge_fer.lab.datasets.pictures import resize
+from edge_fer.lab.datasets.tracks import every_frame
 from edge_fer.settings import DetectSettings
 from edge_fer.types import Image
 
@@ -38,7 +39,7 @@ def check_faces(dataset: Dataset, crop: CropSpec, count: int) -> None:
             f"expected faces in {dataset.name} cut as the classifier takes them ({crop}), found {dataset.crop}; "
             "cut them again with `edge-fer lab faces`"
         )
-    _check_count(dataset, int((dataset.splits == Split.TRAINING).sum()), count)
+    _check_count(dataset, len(every_frame(dataset.only(Split.TRAINING))), count)
 
 
 def _check_count(dataset: Dataset, found: int, count: int, more: str = "") -> None:
@@ -61,7 +62,7 @@ def calibration_faces(
     colour: bool = False,
     progress: Progress = silent,
 ) -> NDArray[np.uint8]:
-    """Faces of the training split as the runtime would hand them to the classifier.
+    """Faces of the training split, of clips all frames, as the runtime would hand them to the classifier.
 
     Faces that `edge-fer lab faces` cut are that already. Others are pasted into pictures, found by the runtime's
     detector and cut out by its alignment.
@@ -84,7 +85,7 @@ def calibration_faces(
             (or `count`, where that is less).
     """
     check_faces(dataset, crop, count)
-    training = dataset.only(Split.TRAINING)
+    training = every_frame(dataset.only(Split.TRAINING))
     order = np.random.default_rng(seed).permutation(len(training))
     drawn = (read_picture(training.images, int(index), colour=colour) for index in order)
     faces = _found(drawn, store, crop, size, colour) if dataset.crop is None else (resize(face, size) for face in drawn)

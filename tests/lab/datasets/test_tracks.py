@@ -16,6 +16,7 @@ from edge_fer.lab.datasets.tracks import (
     SyntheticTrack,
     are_tracks,
     as_tracks,
+    every_frame,
     peak_of,
     random_walk,
     read_track,
@@ -145,3 +146,18 @@ def test_clips_are_tracks_too() -> None:
     assert [int(tracks.images[index].max()) for index in (0, 1)] == [4, 2]
     assert [peak_of(tracks.images, index) for index in (0, 1)] == [4, None]
     assert len(read_track(tracks.only(Split.VALIDATION).images, 0)) == 5
+
+
+def test_frames_of_clips_are_faces_where_labels_do_not_count() -> None:
+    clips = tuple(
+        Clip(f"p{number}_1", np.full((frames, 4, 4), 10 * number, np.uint8), number, f"p{number}", np.arange(frames))
+        for number, frames in enumerate([3, 2, 4])
+    )
+    tracks = tracks_of_clips(Clips("films", clips, np.array([0, 1, 0], np.uint8)))
+    frames = every_frame(tracks.only(Split.TRAINING))
+    assert frames.labels.tolist() == [0] * 3 + [2] * 4
+    assert [int(frames.images[index].max()) for index in range(len(frames))] == [0] * 3 + [20] * 4
+    assert not are_tracks(frames.images)
+    assert len(every_frame(tracks)) == 9
+    for others in (faces(), synthetic_tracks(faces())):
+        assert every_frame(others) is others
