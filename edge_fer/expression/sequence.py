@@ -166,10 +166,6 @@ class SequenceModel(ExpressionModel):
         """The model's; see `ExpressionModel.blank_face`."""
         return self._model.blank_face
 
-    def can_read(self, face: AlignedFace) -> bool:
-        """Whether the model can; see `ExpressionModel.can_read`."""
-        return self._model.can_read(face)
-
     def classify(self, face: AlignedFace) -> Expression:
         """Read one face; see `ExpressionModel.classify`. `track` of the answer is of its track's last pictures.
 
