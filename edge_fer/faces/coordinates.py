@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import repeat
+from math import nan
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +15,14 @@ from numpy.typing import NDArray
 from edge_fer.faces.boxes import Boxes, corners_of
 from edge_fer.types import Box, Expression, Face, Image, Landmarks, Point
 
+UNMEASURED = Landmarks(*[Point(nan, nan)] * 5)
+"""Landmarks that nobody has looked for yet."""
+
 
 def to_faces(
     boxes: Boxes,
     scores: NDArray[np.floating],
-    landmarks: NDArray[np.float32],
+    landmarks: NDArray[np.float32] | None,
     expressions: Iterable[Expression | None] = repeat(None),
     landmarks_lags_ns: Iterable[int] = repeat(0),
 ) -> tuple[Face, ...]:
@@ -27,20 +31,19 @@ def to_faces(
     Args:
         boxes: `(n, 4)` float32: left, top, right and bottom side, pixels.
         scores: `(n,)` float, 0..1.
-        landmarks: `(n, 5, 2)` float32: x and y of each, in the order of `Landmarks`, pixels.
+        landmarks: `(n, 5, 2)` float32: x and y of each, in the order of `Landmarks`, pixels; None: `UNMEASURED`.
         expressions: what each shows, n or more.
         landmarks_lags_ns: see `Face`, n or more.
     """
-    rows = zip(boxes.tolist(), scores.tolist(), landmarks.tolist(), strict=True)
+    places = (
+        repeat(UNMEASURED, len(boxes))
+        if landmarks is None
+        else [Landmarks(*map(Point._make, points)) for points in landmarks.tolist()]
+    )
+    rows = zip(boxes.tolist(), scores.tolist(), places, strict=True)
     return tuple(
-        Face(
-            Box(left, top, right - left, bottom - top),
-            score,
-            Landmarks(*(Point(x, y) for x, y in points)),
-            expression,
-            lag_ns,
-        )
-        for ((left, top, right, bottom), score, points), expression, lag_ns in zip(
+        Face(Box(left, top, right - left, bottom - top), score, place, expression, lag_ns)
+        for ((left, top, right, bottom), score, place), expression, lag_ns in zip(
             rows, expressions, landmarks_lags_ns, strict=False
         )
     )

@@ -4,7 +4,7 @@ r"""The faces of each frame: searched for in key frames, followed in between.
          \-------------> follower (where tracks expect faces) --> tracker
 
 Where every frame is searched and the search reads faces, too (`detect.labels: own`), landmarks come after the tracker:
-they are measured by turns, so that a frame of many faces takes as long as one of a few.
+they are measured by turns, so that a frame of many faces takes about as long as one of a few.
 
 All of it works on a copy of the frame with the long side `detect.size`, made once a frame and turned back where the
 camera banks; the results are given in pixels of the frame. A search takes longer than a frame of a live source, so it
@@ -70,7 +70,7 @@ def open_finder(
         follower = landmarks = None
         if settings.keyframe.enabled:
             follower = open_follower(settings.detect, settings.track, store)
-        elif settings.detect.labels == "own":
+        elif settings.detect.labels == "own" and not settings.keyframe.aligned:  # turns depend on what was before
             landmarks = open_landmarks(settings.detect, store)
         stack.pop_all()
     return Finder(settings, detector, follower, stage, turns=LandmarkTurns(landmarks) if landmarks else None)

@@ -165,8 +165,10 @@ class Tracker:
         known = list(boxes)
         overlaps = overlap(corners_of([face.box for face in faces]), corners_of([boxes[key] for key in known]))
         keys: list[int | None] = [None] * len(faces)
-        while overlaps.size and overlaps.max() >= self._settings.overlap:
+        while overlaps.size:
             row, column = divmod(int(overlaps.argmax()), overlaps.shape[1])
+            if overlaps[row, column] < self._settings.overlap:
+                break
             keys[row] = known[column]
             overlaps[row, :] = 0
             overlaps[:, column] = 0
@@ -190,15 +192,8 @@ class Tracker:
             gain = _SPEED_GAIN if state.hits > 1 else 1.0
             x, y, side = (old + gain * (new - old) for new, old in zip(measured, speed, strict=True))
             speed = (x, y, side)
-        return replace(
-            state,
-            face=face,
-            found_ns=scene_ns,
-            frame=self._frame,
-            speed=speed,
-            hits=hits,
-            confirmed=state.confirmed or hits >= self._settings.min_hits,
-        )
+        confirmed = state.confirmed or hits >= self._settings.min_hits
+        return _TrackState(face, scene_ns, self._frame, speed, state.searched_ns, hits, confirmed)
 
 
 def _pose(box: Box) -> tuple[float, float, float]:

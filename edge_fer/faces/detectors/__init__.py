@@ -73,8 +73,8 @@ class Detector(_Opened, Protocol):
 
         Args:
             image: `(height, width, 3)` uint8, BGR, of any size.
-            landmarks: whether they are needed; without, a detector whose network gives none puts those of an average
-                face in their place.
+            landmarks: whether they are needed; without, a detector whose network gives none leaves them `UNMEASURED`
+                (`edge_fer.faces.coordinates`).
 
         Returns:
             At most `detect.max_faces` faces, best score first, in pixels of `image`; each score is above

@@ -8,12 +8,8 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 from edge_fer.common.closeable import Closeable
 from edge_fer.errors import BackendError, ModelError
-from edge_fer.faces.boxes import Boxes
 from edge_fer.faces.coordinates import to_faces
 from edge_fer.faces.detectors import Follower
 from edge_fer.faces.detectors.mtcnn.files import open_output_net, output_network
@@ -33,7 +29,6 @@ from edge_fer.settings import DetectSettings
 from edge_fer.types import Expression, Face, Image, Origin
 
 _ALL = -1.0  # every box gets landmarks, whatever O-Net's score
-_AVERAGE = np.array([[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.35, 0.75], [0.65, 0.75]], np.float32)  # parts of the box
 
 _log = logging.getLogger(__name__)
 
@@ -140,7 +135,7 @@ class YoloDetector(Closeable):
             Expression(probabilities, self._last, self._spec.abstain_below)
             for probabilities in self._probabilities.of_many(found.logits)
         ]
-        faces = to_faces(boxes, found.objectness, _average_landmarks(boxes), expressions)
+        faces = to_faces(boxes, found.objectness, None, expressions)
         if not landmarks:
             return faces
         measured = self._landmarks.follow(image, {place: face.box for place, face in enumerate(faces)})
@@ -152,11 +147,6 @@ class YoloDetector(Closeable):
             self._searcher.close()
         finally:
             self._landmarks.close()
-
-
-def _average_landmarks(boxes: Boxes) -> NDArray[np.float32]:
-    """Where the landmarks of an average face are, `(n, 5, 2)` float32, in the pixels of the boxes, `(n, 4)`."""
-    return np.asarray(boxes[:, None, :2] + _AVERAGE * (boxes[:, 2:] - boxes[:, :2])[:, None], np.float32)
 
 
 class OneDevice(Closeable):
