@@ -204,6 +204,7 @@ class Recognizer(Closeable):
     def end_tracks(self) -> None:
         """End all tracks and forget them: the next frame may show another scene, as after a camera was lost."""
         self._finder.reset()
+        self._aligner.keep(self._finder.ids)
         self._scheduler.keep(self._finder.ids)
 
     def read(self, frames: Iterable[Frame]) -> Iterator[RecognizedFaces]:

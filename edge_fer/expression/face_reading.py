@@ -73,9 +73,9 @@ def _place(face: AlignedFace) -> _Place:
     found, quality = face.track.face, face.quality
     return _Place(
         id=face.track.id,
-        box=Box(*(round(value, 1) for value in found.box)),
+        box=Box(*[round(value, 1) for value in found.box]),
         score=round(found.score, 4),
-        landmarks=Landmarks(*(Point(round(x, 1), round(y, 1)) for x, y in found.landmarks.points)),
+        landmarks=Landmarks(*[Point(round(x, 1), round(y, 1)) for x, y in found.landmarks.points]),
         landmarks_lag_ms=round(found.landmarks_lag_ns / 1e6, 1),
         pose=Pose(round(quality.yaw, 1), round(quality.pitch, 1), round(quality.roll, 1)),
     )

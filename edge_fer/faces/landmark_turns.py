@@ -85,6 +85,6 @@ def _moved(face: Face, measured: _Measured, scene_ns: int) -> Face:
         old, box = measured.box, face.box
         grown_x, grown_y = box.width / (old.width or 1), box.height / (old.height or 1)
         landmarks = Landmarks(
-            *(Point(box.x + (x - old.x) * grown_x, box.y + (y - old.y) * grown_y) for x, y in measured.landmarks.points)
+            *[Point(box.x + (x - old.x) * grown_x, box.y + (y - old.y) * grown_y) for x, y in measured.landmarks.points]
         )
     return replace(face, landmarks=landmarks, landmarks_lag_ns=scene_ns - measured.scene_ns)

@@ -38,11 +38,13 @@ from edge_fer.types import Box, Image, Origin
 
 OWN = {"detect.kind": "yolo", "detect.labels": "own"}
 WAYS: dict[str, dict[str, object]] = {
-    "yolo, its own labels, every frame searched": {**OWN, "keyframe.enabled": False},
-    "yolo, its own labels": {**OWN},
-    "yolo, classifier": {"detect.kind": "yolo"},
-    "mtcnn, classifier": {},
+    "yolo-own, every frame": {**OWN, "keyframe.enabled": False},
+    "yolo-own": {**OWN},
+    "yolo": {"detect.kind": "yolo"},
+    "mtcnn": {},
 }
+"""Settings by the names of `edge-fer bench --against`; all but the first search key frames."""
+
 FRAMES, FPS, TURNS = 30, 30.0, 5
 SLOW_FRAMES = 3  # of a baseline, which takes a second for some
 _NO, _YES = -12.0, 5.0  # logits of objectness
@@ -53,7 +55,7 @@ class Cost:
     """What one way costs.
 
     Attributes:
-        way: detector and labels.
+        way: one of `WAYS`, or a baseline.
         faces: in each frame.
         found: faces that were found in a frame, on average.
         searches: part of the frames that were searched as a whole; None for a baseline.
@@ -209,10 +211,11 @@ def main() -> int:
     parser.add_argument("--faces", default="1,4,16")
     parser.add_argument("--turns", type=int, default=TURNS)
     parser.add_argument("--against", choices=["plain", "plain-litert"], nargs="*", default=[], help="needs extra `lab`")
+    parser.add_argument("--ways", nargs="*", choices=WAYS, default=[*WAYS], help="default: all")
     arguments = parser.parse_args()
     counts, settings = sorted(map(int, arguments.faces.split(","))), load_settings(environment={}, flags={})
     crowds = {faces: decode(crowd(settings, faces).capture, FRAMES, settings.detect.size)[0] for faces in counts}
-    for way in WAYS:
+    for way in arguments.ways:
         with ExitStack() as stack:
             runs = {
                 faces: stack.enter_context(open_runtime(way, images, arguments.models))
