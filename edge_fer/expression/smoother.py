@@ -68,7 +68,6 @@ class Smoother:
         if why is None:
             average = self._mix(average, new)
             self._forget(scene_ns)
-            self._averages.pop(track_id, None)  # the newest one comes last
             self._averages[track_id] = average
         return self._smoothed(average, why)
 
@@ -85,8 +84,7 @@ class Smoother:
 
     def _forget(self, now_ns: int) -> None:
         """Drop the averages of tracks that had no good crop for `_KEEP_NS`."""
-        while self._averages and now_ns - self._averages[oldest := next(iter(self._averages))].scene_ns > _KEEP_NS:
-            del self._averages[oldest]
+        self._averages = {key: kept for key, kept in self._averages.items() if now_ns - kept.scene_ns <= _KEEP_NS}
 
     def _smoothed(self, average: _Average, why: Why | None) -> Smoothed:
         confidence = average.probabilities[LABELS.index(average.shown)]
