@@ -12,7 +12,7 @@ n frames at most.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from edge_fer.common.closeable import Closeable
 from edge_fer.faces.detectors import Follower
@@ -87,4 +87,4 @@ def _moved(face: Face, measured: _Measured, scene_ns: int) -> Face:
         landmarks = Landmarks(
             *[Point(box.x + (x - old.x) * grown_x, box.y + (y - old.y) * grown_y) for x, y in measured.landmarks.points]
         )
-    return replace(face, landmarks=landmarks, landmarks_lag_ns=scene_ns - measured.scene_ns)
+    return Face(face.box, face.score, landmarks, face.expression, scene_ns - measured.scene_ns)
