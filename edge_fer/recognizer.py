@@ -22,25 +22,24 @@ import cv2
 
 from edge_fer.common.closeable import Closeable
 from edge_fer.common.deadline import Deadline
-from edge_fer.common.picture import enlarge
 from edge_fer.expression import ExpressionModel
 from edge_fer.expression.attention import open_attention
-from edge_fer.expression.detected import DetectedExpressions
+from edge_fer.expression.detected import DetectedExpressions, ImmediateScheduler
 from edge_fer.expression.face_reading import classified_reading, pending_reading
 from edge_fer.expression.open_model import open_expression_model
 from edge_fer.expression.scheduler import Classification, ClassificationScheduler
 from edge_fer.expression.sequence import SequenceModel, WholeTrack
 from edge_fer.expression.smoother import Smoother
-from edge_fer.faces.align import places_in_picture, sample
+from edge_fer.faces.align import places_in_picture
+from edge_fer.faces.aligner import Aligner
 from edge_fer.faces.detectors import Detector
 from edge_fer.faces.enhance import Enhancer
 from edge_fer.faces.finder import open_finder
-from edge_fer.faces.quality import measure_quality
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.inference.shared_tpu import detector_tpu
 from edge_fer.schema import FaceReading, Loop
 from edge_fer.settings import Settings
-from edge_fer.types import AlignedFace, Frame, Image, Origin, Track
+from edge_fer.types import AlignedFace, Frame, Origin
 
 Stage = Callable[[str], AbstractContextManager[None]]
 
@@ -123,14 +122,20 @@ class Recognizer(Closeable):
         with ExitStack() as stack:
             tpu = None if detector else detector_tpu(settings.detect, settings.classify)
             self._finder = self.detector = stack.enter_context(open_finder(settings, store, stage, tpu, detector))
-            if settings.detect.labels == "own":
+            own_labels = settings.detect.labels == "own"
+            if own_labels:
                 model = model or DetectedExpressions(lambda: self._finder.origin)
             model = stack.enter_context(
                 model or open_expression_model(settings.classify, store, cancelled, lambda: duty_cycle() < 1, tpu)
             )
             self._finder.wait_until_opened(cancelled)
             self.model = _over_time(model, settings, store)
-            self._scheduler = ClassificationScheduler(self.model, stage, wake_up or threading.Event(), duty_cycle)
+            self._aligner = Aligner(model.crop, model.size, colour=model.colour, sparing=own_labels)
+            self._scheduler = (
+                ImmediateScheduler(self.model, stage)
+                if own_labels
+                else ClassificationScheduler(self.model, stage, wake_up or threading.Event(), duty_cycle)
+            )
             stack.callback(self._scheduler.stop)
             self._opened = stack.pop_all()
         self.deadlines: dict[Loop, Deadline] = {"labels": self._scheduler.deadline, "search": self._finder.deadline}
@@ -149,7 +154,8 @@ class Recognizer(Closeable):
         roll_deg = bank_deg if self._roll == "mavlink" else self._roll
         tracks = self._finder.find(image, frame.scene_ns, live=live, still=frame.still, roll_deg=roll_deg)
         with self._stage("align"):
-            faces = tuple(self._aligned(image, track, frame) for track in tracks)
+            self._aligner.keep(self._finder.ids)
+            faces = tuple(self._aligner.align(image, track, frame) for track in tracks)
         return FoundFaces(frame, faces, self._finder.origin)
 
     def submit(self, found: FoundFaces) -> None:
@@ -198,6 +204,7 @@ class Recognizer(Closeable):
     def end_tracks(self) -> None:
         """End all tracks and forget them: the next frame may show another scene, as after a camera was lost."""
         self._finder.reset()
+        self._aligner.keep(self._finder.ids)
         self._scheduler.keep(self._finder.ids)
 
     def read(self, frames: Iterable[Frame]) -> Iterator[RecognizedFaces]:
@@ -223,13 +230,6 @@ class Recognizer(Closeable):
     def _finished(self, found: FoundFaces) -> RecognizedFaces:
         self.wait()
         return self.result(found, time.monotonic_ns())
-
-    def _aligned(self, image: Image, track: Track, frame: Frame) -> AlignedFace:
-        model = self.model
-        sampled = sample(image, track.face.landmarks, model.crop, model.size, colour=model.colour)
-        crop = enlarge(sampled, model.size)
-        quality = measure_quality(crop, track.face)
-        return AlignedFace(track, crop, quality, frame.captured_ns, frame.scene_ns, frame=frame.id, sampled=sampled)
 
     def _reading(self, face: AlignedFace, last: Classification | None, now_ns: int) -> FaceReading:
         if last is None:

@@ -92,12 +92,15 @@ class Face:
     Attributes:
         expression: what the detector says that it shows; None for a detector that does not, and for a face that was
             followed.
+        landmarks_lag_ns: how much older than the frame the picture is that the landmarks were measured in, nanoseconds;
+            they have moved with the box since then.
     """
 
     box: Box
     score: float
     landmarks: Landmarks
     expression: Expression | None = field(default=None, compare=False)
+    landmarks_lag_ns: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,3 +113,12 @@ def test_an_ensemble_is_spared_while_fewer_faces_are_classified(tmp_path: Path, 
         (last,) = recognizer.read(frames_of(two_faces[:1]))
     assert last.faces
     assert last.origin.model == "se_resnet50"
+
+
+def test_with_labels_of_its_own_each_reading_says_how_far_its_landmarks_lag(two_faces: list[Image]) -> None:
+    with recognizer_of(detect__kind="yolo", detect__labels="own", keyframe__enabled=False) as recognizer:
+        read = list(recognizer.read(frames_of(two_faces, period_ns=40_000_000)))
+    assert [[face.landmarks_lag_ms for face in recognized.faces] for recognized in read] == [
+        [0.0, 0.0], [0.0, 40.0], [40.0, 0.0], [0.0, 40.0],
+    ]  # fmt: skip
+    assert all(face.probabilities and face.pose for recognized in read for face in recognized.faces)

@@ -23,6 +23,7 @@ from edge_fer.bench.monitor import BenchMonitor
 from edge_fer.bench.records import Comparison, Progress, Result
 from edge_fer.common.closeable import Closeable
 from edge_fer.errors import ConfigError
+from edge_fer.faces.detectors import Detector
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.recognizer import Recognizer
 from edge_fer.schema import StageTime
@@ -75,16 +76,19 @@ class Runtime(Closeable):
         settings: the runtime's settings.
         fps: frame rate of the source, Hz; it decides which frames are searched.
         name: name in the table.
+        detector: finds faces, and is closed with the runtime; None: the one that the settings name.
 
     Attributes:
         monitor: times the stages.
         recognizer: finds the faces and their expressions; it is closed with the runtime.
     """
 
-    def __init__(self, settings: Settings, fps: float, name: str = "edge-fer") -> None:
+    def __init__(
+        self, settings: Settings, fps: float, name: str = "edge-fer", detector: Detector | None = None
+    ) -> None:
         self.name = name
         self.monitor = BenchMonitor()
-        self.recognizer = Recognizer(settings, self.monitor.stage)
+        self.recognizer = Recognizer(settings, self.monitor.stage, detector=detector)
         self._frames, self._period_ns = 0, 1e9 / fps
         self.min_face = settings.detect.min_face
 

@@ -54,10 +54,6 @@ class ExpressionModel(Closeable):
             BackendError: when the device fails, or what the network gives cannot be read.
         """
 
-    def can_read(self, face: AlignedFace) -> bool:
-        """Whether there is anything to read of a face in this frame; if not, its last classification stands."""
-        return True
-
     @property
     def blank_face(self) -> AlignedFace:
         """A black face of the shape that it takes: to measure how long it takes, or before the first real one."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from functools import lru_cache
+from typing import TypedDict
 
 from edge_fer.expression.scheduler import Classification
 from edge_fer.schema import FaceReading, FrameWeight, Pose, TrackReading
@@ -22,18 +23,8 @@ from edge_fer.types import (
 
 def pending_reading(face: AlignedFace) -> FaceReading:
     """A face that was not classified yet."""
-    found, quality = face.track.face, face.quality
     return FaceReading(
-        id=face.track.id,
-        box=Box(*(round(value, 1) for value in found.box)),
-        score=round(found.score, 4),
-        landmarks=Landmarks(*(Point(round(point.x, 1), round(point.y, 1)) for point in found.landmarks.points)),
-        label=None,
-        confidence=0.0,
-        probabilities={},
-        label_age_ms=None,
-        why="not_read_yet",
-        pose=Pose(round(quality.yaw, 1), round(quality.pitch, 1), round(quality.roll, 1)),
+        **_place(face), label=None, confidence=0.0, probabilities={}, label_age_ms=None, why="not_read_yet"
     )
 
 
@@ -49,8 +40,8 @@ def classified_reading(
         now_ns: when it is published, CLOCK_MONOTONIC, nanoseconds.
         region: the part of the face that was read, in pixels of this frame; None: all of it.
     """
-    return replace(
-        pending_reading(face),
+    return FaceReading(
+        **_place(face),
         label=shown.label,
         confidence=round(shown.confidence, 4),
         probabilities=by_label(last.expression.probabilities),
@@ -67,16 +58,43 @@ def age_ms(now_ns: int, captured_ns: int) -> float:
     return round((now_ns - captured_ns) / 1e6, 1)
 
 
+class _Place(TypedDict):
+    """Where a face is and how it is turned; see `FaceReading`."""
+
+    id: int
+    box: Box
+    score: float
+    landmarks: Landmarks
+    landmarks_lag_ms: float
+    pose: Pose
+
+
+def _place(face: AlignedFace) -> _Place:
+    found, quality = face.track.face, face.quality
+    return _Place(
+        id=face.track.id,
+        box=Box(*[round(value, 1) for value in found.box]),
+        score=round(found.score, 4),
+        landmarks=Landmarks(*[Point(round(x, 1), round(y, 1)) for x, y in found.landmarks.points]),
+        landmarks_lag_ms=round(found.landmarks_lag_ns / 1e6, 1),
+        pose=Pose(round(quality.yaw, 1), round(quality.pitch, 1), round(quality.roll, 1)),
+    )
+
+
 def _track_reading(track: TrackExpression) -> TrackReading:
-    pairs = zip(track.frames, track.weights, strict=True)
     return TrackReading(
         label=track.label,
         confidence=round(track.confidence, 4),
         probabilities=by_label(track.probabilities),
         frames=len(track.frames),
         span_ms=round(track.span_ns / 1e6, 1),
-        weights=tuple(FrameWeight(frame, round(weight, 4)) for frame, weight in pairs),
+        weights=_frame_weights(track.frames, track.weights),
     )
+
+
+@lru_cache(maxsize=64)  # faces that are in view together have the same, where all their pictures count alike
+def _frame_weights(frames: tuple[int, ...], weights: tuple[float, ...]) -> tuple[FrameWeight, ...]:
+    return tuple(FrameWeight(frame, round(weight, 4)) for frame, weight in zip(frames, weights, strict=True))
 
 
 def _rounded(region: Quadrilateral) -> Quadrilateral:

@@ -45,6 +45,12 @@ class Classification:
     scene_ns: int
     quality: Quality
 
+    @classmethod
+    def of(cls, face: AlignedFace, expression: Expression) -> Classification:
+        """What a model says of a face, with the time of the picture that it was read from."""
+        age_ns = expression.age_ns
+        return cls(expression, face.captured_ns - age_ns, face.scene_ns - age_ns, face.quality)
+
 
 @dataclass(slots=True)
 class _Face:
@@ -107,8 +113,6 @@ class ClassificationScheduler:
     def offer(self, faces: Sequence[AlignedFace]) -> None:
         """Hand in the faces of a frame; faces that are out of view for the moment keep their classification.
 
-        A face of which the model has nothing to read in this frame keeps it, too, and what is still to be classified.
-
         Raises:
             EdgeFerError: the error that a thread failed with.
         """
@@ -117,9 +121,6 @@ class ClassificationScheduler:
             self._raise_error()
             for face, thumbnail in zip(faces, thumbnails, strict=True):
                 known = self._faces.get(face.track.id)
-                if not self._model.can_read(face):
-                    self._faces.setdefault(face.track.id, _Face(face, False, thumbnail))
-                    continue
                 last, last_thumbnail = (known.last, known.last_thumbnail) if known else (None, None)
                 self._faces[face.track.id] = _Face(face, True, thumbnail, last, last_thumbnail)
             self._changed.notify_all()
@@ -207,9 +208,7 @@ class ClassificationScheduler:
 
     def _classify(self, face: AlignedFace) -> Classification:
         with self._stage("classify"), self.deadline.within(self._patience_s):
-            expression = self._model.classify(face)
-        age_ns = expression.age_ns
-        return Classification(expression, face.captured_ns - age_ns, face.scene_ns - age_ns, face.quality)
+            return Classification.of(face, self._model.classify(face))
 
     def _rest(self, seconds: float) -> None:
         with self._changed:

@@ -95,14 +95,14 @@ class _Memory:
         frames_read: how many answers there were.
         kept: some of all answers, evenly spread, for an attention network.
         good: how many of all answers are of good pictures.
-        sums: their probabilities, added up, `(7,)`.
+        sums: their probabilities, added up.
     """
 
     def __init__(self, most: int) -> None:
         self.last: deque[_Answer] = deque(maxlen=most)
         self.frames_read = self.good = 0
         self.kept: list[_Answer] = []
-        self.sums = np.zeros(len(LABELS))
+        self.sums = [0.0] * len(LABELS)
         self._stride = 1
 
     def add(self, answer: _Answer, span_ns: float) -> None:
@@ -112,7 +112,7 @@ class _Memory:
             self.last.popleft()
         if answer.is_good:
             self.good += 1
-            self.sums += answer.probabilities
+            self.sums = [total + one for total, one in zip(self.sums, answer.probabilities, strict=True)]
         if answer.features is not None:
             self._keep(answer)
         self.frames_read += 1
@@ -166,10 +166,6 @@ class SequenceModel(ExpressionModel):
         """The model's; see `ExpressionModel.blank_face`."""
         return self._model.blank_face
 
-    def can_read(self, face: AlignedFace) -> bool:
-        """Whether the model can; see `ExpressionModel.can_read`."""
-        return self._model.can_read(face)
-
     def classify(self, face: AlignedFace) -> Expression:
         """Read one face; see `ExpressionModel.classify`. `track` of the answer is of its track's last pictures.
 
@@ -205,7 +201,7 @@ class SequenceModel(ExpressionModel):
                 return WholeTrack(*chosen, together.probabilities, memory.frames_read)
             if not memory.good:
                 return WholeTrack(frames_read=memory.frames_read)
-            probabilities = tuple((memory.sums / memory.good).tolist())
+            probabilities = tuple(total / memory.good for total in memory.sums)
             chosen = self._chosen(probabilities, memory.last[-1].abstain_below)
             return WholeTrack(*chosen, probabilities, memory.frames_read)
 
@@ -231,7 +227,8 @@ class SequenceModel(ExpressionModel):
             if not answers:
                 return None
             weights = [1 / len(answers)] * len(answers)
-            probabilities = np.mean([answer.probabilities for answer in answers], axis=0).tolist()
+            columns = zip(*[answer.probabilities for answer in answers], strict=True)
+            probabilities = [sum(column) / len(answers) for column in columns]
         label, confidence = self._chosen(probabilities, answers[-1].abstain_below)
         return TrackExpression(
             label=label if any(answer.is_good for answer in answers) else None,

@@ -3,6 +3,9 @@ r"""The faces of each frame: searched for in key frames, followed in between.
     key frame?  --yes--> detector (the whole picture) --\
          \-------------> follower (where tracks expect faces) --> tracker
 
+Where every frame is searched and the search reads faces, too (`detect.labels: own`), landmarks come after the tracker:
+they are measured by turns, so that a frame of many faces takes about as long as one of a few.
+
 All of it works on a copy of the frame with the long side `detect.size`, made once a frame and turned back where the
 camera banks; the results are given in pixels of the frame. A search takes longer than a frame of a live source, so it
 runs beside the frames: it searches the key frame, and the faces that it finds are followed into the frame that is
@@ -23,8 +26,9 @@ from edge_fer.common.closeable import Closeable
 from edge_fer.common.deadline import Deadline
 from edge_fer.errors import BackendError
 from edge_fer.faces.derotate import SearchView, derotate
-from edge_fer.faces.detectors import Detector, Follower, open_detector, open_follower
+from edge_fer.faces.detectors import Detector, Follower, open_detector, open_follower, open_landmarks
 from edge_fer.faces.keyframes import Keyframes, SearchReason
+from edge_fer.faces.landmark_turns import LandmarkTurns
 from edge_fer.faces.tracker import Tracker
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.inference.shared_tpu import SharedTpu
@@ -48,7 +52,7 @@ def open_finder(
     tpu: SharedTpu | None = None,
     detector: Detector | None = None,
 ) -> Finder:
-    """Open the detector and the follower that the settings name.
+    """Open the detector that the settings name, and what follows its faces or gives them landmarks by turns.
 
     Args:
         settings: the run's settings.
@@ -63,9 +67,13 @@ def open_finder(
     """
     with ExitStack() as stack:
         detector = stack.enter_context(closing(detector or open_detector(settings.detect, store, tpu)))
-        follower = open_follower(settings.detect, settings.track, store) if settings.keyframe.enabled else None
+        follower = landmarks = None
+        if settings.keyframe.enabled:
+            follower = open_follower(settings.detect, settings.track, store)
+        elif settings.detect.labels == "own" and not settings.keyframe.aligned:  # turns depend on what was before
+            landmarks = open_landmarks(settings.detect, store)
         stack.pop_all()
-    return Finder(settings, detector, follower, stage)
+    return Finder(settings, detector, follower, stage, turns=LandmarkTurns(landmarks) if landmarks else None)
 
 
 def run_in_thread(work: Callable[[], None]) -> None:
@@ -81,6 +89,7 @@ class Finder(Closeable):
         detector: searches whole pictures; it is closed with the finder.
         follower: finds faces near where they are expected; it is closed with the finder. None: every frame is searched.
         stage: times each stage.
+        turns: measures landmarks; it is closed with the finder. None: the detector measures those of every face.
         run_beside: runs a search beside the frames of a live source.
         stop_s: how long `close` waits for the search that is running, seconds.
 
@@ -97,10 +106,11 @@ class Finder(Closeable):
         follower: Follower | None,
         stage: Stage,
         *,
+        turns: LandmarkTurns | None = None,
         run_beside: Callable[[Callable[[], None]], object] = run_in_thread,
         stop_s: float = STOP_S,
     ) -> None:
-        self._detector, self._follower = detector, follower
+        self._detector, self._follower, self._turns = detector, follower, turns
         self._size, self._stage = settings.detect.size, stage
         self._run_beside, self._stop_s = run_beside, stop_s
         self.deadline = Deadline()
@@ -151,7 +161,11 @@ class Finder(Closeable):
             tracks = self._tracker.update(scene_ns, followed, found, still=still)
             if begins_period:
                 self._tracker.forget_speeds()
-            return _to_frame(tracks, view, image)
+        if self._turns is not None:
+            with self._stage("landmarks"):
+                self._turns.keep(self._tracker.ids)
+                tracks = self._turns.measure(view.image, tracks, scene_ns)
+        return _to_frame(tracks, view, image)
 
     def _plan(self, image: Image, scene_ns: int) -> tuple[dict[int, Box], SearchReason | None]:
         """Where faces are expected in a picture, and why it should be searched as a whole; None: it should not."""
@@ -164,7 +178,7 @@ class Finder(Closeable):
 
     def _detect(self, image: Image) -> tuple[Face, ...]:
         with self._stage("detect"), self.deadline.within(SEARCH_S):
-            return self._detector.find(image)
+            return self._detector.find(image, landmarks=self._turns is None)
 
     def _search_now(self, image: Image) -> tuple[Face, ...]:
         """Search a picture. A search that is still running is of another scene, but it uses the same networks."""
@@ -244,8 +258,9 @@ class Finder(Closeable):
                     f"expected a search to end within {self._stop_s:g} s, found it stuck; restart the box"
                 )
         self._detector.close()
-        if self._follower is not None:
-            self._follower.close()
+        for network in (self._follower, self._turns):
+            if network is not None:
+                network.close()
 
 
 class _Search(NamedTuple):

@@ -36,11 +36,20 @@ def measure_quality(crop: Image, face: Face) -> Quality:
     """
     if crop.ndim == 3:
         crop = np.asarray(cv2.cvtColor(crop, cv2.COLOR_BGR2GRAY), np.uint8)
-    left, right = face.landmarks.left_eye, face.landmarks.right_eye
+    return of_landmarks(face.landmarks, edge_width(crop))
+
+
+def of_landmarks(landmarks: Landmarks, blur: float) -> Quality:
+    """The quality of a picture whose blur is known.
+
+    Args:
+        landmarks: of the face, in pixels of the frame.
+        blur: see `Quality`.
+    """
+    left, right = landmarks.left_eye, landmarks.right_eye
     across, down = right.x - left.x, right.y - left.y
-    yaw, pitch = head_pose(face.landmarks)
-    roll = math.degrees(math.atan2(down, across))
-    return Quality(math.hypot(across, down), edge_width(crop), yaw, pitch, roll)
+    yaw, pitch = head_pose(landmarks)
+    return Quality(math.hypot(across, down), blur, yaw, pitch, math.degrees(math.atan2(down, across)))
 
 
 def readability(quality: Quality) -> float:

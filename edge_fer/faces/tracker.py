@@ -108,7 +108,8 @@ class Tracker:
         if found is not None:
             self._expire_unverified(present, assigned, scene_ns)
         for key, face in present.items():
-            self._states[key] = self._moved(self._states[key], face, scene_ns)
+            searched_ns = scene_ns if key in assigned else self._states[key].searched_ns
+            self._states[key] = self._moved(self._states[key], face, scene_ns, searched_ns)
         for face in new_faces:
             present[self._begin(face, scene_ns, confirmed=still or self._new_scene)] = face
         self._new_scene &= found is None
@@ -123,9 +124,7 @@ class Tracker:
             scene_ns: time of the frame in the scene, nanoseconds.
         """
         for key in list(present):
-            if key in assigned:
-                self._states[key] = replace(self._states[key], searched_ns=scene_ns)
-            elif scene_ns - self._states[key].searched_ns > self._settings.revalidate_ms * 1e6:
+            if key not in assigned and scene_ns - self._states[key].searched_ns > self._settings.revalidate_ms * 1e6:
                 del present[key], self._states[key]
 
     def forget_speeds(self) -> None:
@@ -165,8 +164,10 @@ class Tracker:
         known = list(boxes)
         overlaps = overlap(corners_of([face.box for face in faces]), corners_of([boxes[key] for key in known]))
         keys: list[int | None] = [None] * len(faces)
-        while overlaps.size and overlaps.max() >= self._settings.overlap:
+        while overlaps.size:
             row, column = divmod(int(overlaps.argmax()), overlaps.shape[1])
+            if overlaps[row, column] < self._settings.overlap:
+                break
             keys[row] = known[column]
             overlaps[row, :] = 0
             overlaps[:, column] = 0
@@ -179,7 +180,7 @@ class Tracker:
         self._states[key] = _TrackState(face, scene_ns, self._frame, (0.0, 0.0, 0.0), scene_ns, 1, at_once)
         return key
 
-    def _moved(self, state: _TrackState, face: Face, scene_ns: int) -> _TrackState:
+    def _moved(self, state: _TrackState, face: Face, scene_ns: int, searched_ns: int) -> _TrackState:
         """A track after another hit: an alpha-beta filter whose alpha is 1 (Kalata 1984)."""
         hits = state.hits + 1
         elapsed_ns = scene_ns - state.found_ns
@@ -190,15 +191,8 @@ class Tracker:
             gain = _SPEED_GAIN if state.hits > 1 else 1.0
             x, y, side = (old + gain * (new - old) for new, old in zip(measured, speed, strict=True))
             speed = (x, y, side)
-        return replace(
-            state,
-            face=face,
-            found_ns=scene_ns,
-            frame=self._frame,
-            speed=speed,
-            hits=hits,
-            confirmed=state.confirmed or hits >= self._settings.min_hits,
-        )
+        confirmed = state.confirmed or hits >= self._settings.min_hits
+        return _TrackState(face, scene_ns, self._frame, speed, searched_ns, hits, confirmed)
 
 
 def _pose(box: Box) -> tuple[float, float, float]:

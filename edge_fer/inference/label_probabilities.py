@@ -32,11 +32,19 @@ class LabelProbabilities:
         Args:
             values: `(labels,)`.
         """
-        kept = softmax(np.asarray(values, np.float64)[self._kept] / self._temperature)
-        return tuple((kept @ self._merge).tolist())
+        return self.of_many(np.asarray(values)[None])[0]
+
+    def of_many(self, values: NDArray[np.floating]) -> list[tuple[float, ...]]:
+        """The same of several faces.
+
+        Args:
+            values: `(n, labels)`.
+        """
+        kept = softmax(np.asarray(values, np.float64)[:, self._kept] / self._temperature)
+        return [tuple(row) for row in (kept @ self._merge).tolist()]
 
 
 def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Probabilities of logits `(n,)`; they sum to 1."""
-    powers = np.exp(logits - logits.max())
-    return np.asarray(powers / powers.sum())
+    """Probabilities of logits `(..., n)`; each row sums to 1."""
+    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=-1, keepdims=True))

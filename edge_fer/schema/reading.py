@@ -75,12 +75,15 @@ class FaceReading:
         why: the reason for abstaining, one of `Why`, else null.
         smoothed: probabilities steadied over time, one for each of the seven labels; null when smoothing is off,
             and for a face that was not read yet.
-        pose: the turn of the head in this frame; null in records that were made without it.
+        pose: the turn of the head, from the landmarks; null in records that were made without it.
         region: the part of the face that the label was read from, four corners in pixels: from the top left one of
             what the network saw, clockwise; null for a classifier that reads the whole face, for a face that was not
             read yet, and in records that were made without it.
         track: what its last pictures say together; null where that is switched off, for a face that was not read yet
             or whose last pictures are all too poor, and in records that were made without it.
+        landmarks_lag_ms: how much older than the frame the picture is that landmarks and pose were measured in,
+            milliseconds: 0 but for a detector with labels of its own that searches every frame; the landmarks have
+            moved with the box since then. Null in records that were made without it.
     """
 
     id: int
@@ -96,6 +99,7 @@ class FaceReading:
     pose: Pose | None = None
     region: Quadrilateral | None = None
     track: TrackReading | None = None
+    landmarks_lag_ms: float | None = None
 
     @property
     def summary(self) -> str:

@@ -16,7 +16,7 @@ from edge_fer.schema import StageTime
 
 Clock = Callable[[], float]
 
-STAGES = ("enhance", "keyframe", "follow", "detect", "track", "align", "classify")
+STAGES = ("enhance", "keyframe", "follow", "detect", "track", "landmarks", "align", "classify")
 """In the order of the frame's way. Key frames are detected beside the others where the source is live."""
 
 _TIME_ERROR = 5  # adjtimex(2): the system clock is not synchronized

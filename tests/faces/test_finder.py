@@ -14,8 +14,9 @@ from edge_fer.errors import BackendError
 from edge_fer.faces.boxes import corners_of, overlap
 from edge_fer.faces.detectors import open_detector, open_follower
 from edge_fer.faces.finder import Finder, open_finder
+from edge_fer.faces.resize import fit
 from edge_fer.inference.model_store import ModelStore
-from edge_fer.settings import Settings
+from edge_fer.settings import DetectSettings, Settings
 from edge_fer.status.monitor import Monitor
 from edge_fer.synthetic.scenes import crowd_scene
 from edge_fer.types import Box, Expression, Face, Image, Origin, Track
@@ -69,7 +70,7 @@ class FakeDetector:
         self.error: Exception | None = None
         self.is_closed = False
 
-    def find(self, image: Image) -> tuple[Face, ...]:
+    def find(self, image: Image, *, landmarks: bool = True) -> tuple[Face, ...]:
         self.searches += 1
         if self.error is not None:
             raise self.error
@@ -195,7 +196,7 @@ def test_a_search_of_a_live_source_runs_in_a_thread_of_its_own(frames: list[Imag
 
 def test_what_a_search_beside_the_frames_read_goes_with_the_face_and_its_age() -> None:
     class Reader(FakeDetector):
-        def find(self, image: Image) -> tuple[Face, ...]:
+        def find(self, image: Image, *, landmarks: bool = True) -> tuple[Face, ...]:
             return tuple(replace(face, expression=Expression((1.0,) + (0.0,) * 6)) for face in super().find(image))
 
     finder = fake_finder(Reader(), FakeDetector(), run_beside=at_once)
@@ -205,3 +206,66 @@ def test_what_a_search_beside_the_frames_read_goes_with_the_face_and_its_age() -
     assert first.age_ns == 0
     seen = [finder.find(picture, time_ms * MS, live=True)[0].face.expression for time_ms in (1100, 1140, 1180)]
     assert [expression and expression.age_ns for expression in seen] == [None, 40 * MS, None]
+
+
+OWN = {"kind": "yolo", "labels": "own", "precision": "float32"}
+
+
+@pytest.fixture(scope="module")
+def crowd() -> list[Image]:
+    """Four faces that stand still for five frames, no larger than what is searched."""
+    return [fit(crowd_scene(seed=3, faces=4, frames=1).render(0), DetectSettings().size)] * 5
+
+
+def searched(images: list[Image], **sections: Any) -> tuple[list[tuple[Track, ...]], list[tuple[Face, ...]], Monitor]:
+    """What a run finds in each frame and what its detector finds there alone, by their places, with the run's times."""
+    settings, monitor = Settings.model_validate(sections), Monitor(600)
+    with open_finder(settings, ModelStore(), monitor.stage) as finder:
+        tracks = find(finder, images, live=False)
+    with open_detector(settings.detect, ModelStore()) as detector:
+        alone = [tuple(sorted(detector.find(image), key=lambda face: face.box)) for image in images]
+    return tracks, alone, monitor
+
+
+def by_place(tracks: tuple[Track, ...]) -> tuple[Face, ...]:
+    return tuple(sorted((track.face for track in tracks), key=lambda face: face.box))
+
+
+def test_where_faces_are_read_in_every_frame_their_landmarks_are_measured_by_turns(crowd: list[Image]) -> None:
+    tracks, alone, monitor = searched(crowd, detect=OWN, keyframe={"enabled": False})
+    assert [sum(not track.face.landmarks_lag_ns for track in frame) for frame in tracks] == [4, 1, 1, 1, 1]
+    assert {track.id for frame in tracks[1:] for track in frame if not track.face.landmarks_lag_ns} == {1, 2, 3, 4}
+    assert [by_place(frame) for frame in tracks] == alone, "a face that stands still is where it would be found"
+    assert all(track.face.expression for frame in tracks for track in frame)
+    assert monitor.stage_times()["landmarks"].count == 5
+
+
+@pytest.mark.parametrize(
+    ("detect", "keyframe"),
+    [
+        ({}, {"enabled": False}),
+        ({**OWN, "labels": "classifier"}, {"enabled": False}),
+        (OWN, {"enabled": False, "aligned": True}),
+    ],
+    ids=["mtcnn", "classifier", "aligned"],
+)
+def test_otherwise_landmarks_are_those_of_the_detector_in_every_frame(
+    crowd: list[Image], detect: dict[str, object], keyframe: dict[str, object]
+) -> None:
+    tracks, alone, monitor = searched(crowd[:2], detect=detect, keyframe=keyframe)
+    assert [by_place(frame) for frame in tracks] == alone
+    assert not any(track.face.landmarks_lag_ns for frame in tracks for track in frame)
+    assert "landmarks" not in monitor.stage_times()
+
+
+def test_faces_of_a_still_and_of_a_new_scene_are_measured_at_once(crowd: list[Image]) -> None:
+    settings = Settings.model_validate({"detect": OWN, "keyframe": {"enabled": False}})
+    with open_finder(settings, ModelStore(), Monitor(600).stage) as finder:
+        for index, image in enumerate(crowd[:2]):
+            seen = finder.find(image, index * MS, live=False, still=True)
+            assert [track.face.landmarks_lag_ns for track in seen] == [0] * 4
+        finder.reset()
+        seen = finder.find(crowd[2], 2 * MS, live=False)
+        assert [track.face.landmarks_lag_ns for track in seen] == [0] * 4
+        seen = finder.find(crowd[3], 3 * MS, live=False)
+        assert sorted(track.face.landmarks_lag_ns for track in seen) == [0] + [MS] * 3

@@ -32,7 +32,7 @@ def test_a_reading_is_the_documented_record() -> None:
     (face,) = record["faces"]
     assert list(face) == [
         "id", "box", "score", "landmarks", "label", "confidence", "probabilities", "label_age_ms", "why",
-        "smoothed", "pose", "region", "track",
+        "smoothed", "pose", "region", "track", "landmarks_lag_ms",
     ]  # fmt: skip
     assert face["box"] == [100, 50, 80, 80]
     assert list(face["landmarks"]) == ["left_eye", "right_eye", "nose", "mouth_left", "mouth_right"]

@@ -1,26 +1,29 @@
-"""What a frame costs from 1 to 16 faces: the detector of one pass with labels of its own, and others beside it.
+"""What a frame costs from 1 to 16 faces, by detector and kind of labels, and in the published pipeline.
 
-    make field-detector_cost ARGS="--models my-models --faces 1,4,16"
+    make field-detector_cost ARGS="--faces 1,4,16 --against plain"
 
 The network of kind yolo runs on each picture that is searched; its answer is then replaced by the faces that MTCNN
-finds there, so that the cost is that of these faces, however good the network is. Measured is processor time, which
-other programs on the machine change little.
+finds there, so that the cost is that of these faces, however good the network is. Measured is processor time of all
+threads, which other programs on the machine change little. The numbers of faces take turns, and ratios are formed
+within a turn.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import statistics
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_fer.bench.monitor import BenchMonitor
+from edge_fer.bench.compare import Contender, Runtime, find_baselines, read_all
 from edge_fer.bench.source import crowd, decode
 from edge_fer.faces.derotate import derotate
 from edge_fer.faces.detectors import Detector, open_detector
@@ -30,18 +33,20 @@ from edge_fer.faces.detectors.yolov3_tiny.network import Maps, YoloNetwork, open
 from edge_fer.inference.manifest_detect import ANCHORS_EACH, BOX_VALUES, DetectorSpec
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.inference.supervised import SupervisedDevice
-from edge_fer.recognizer import Recognizer
 from edge_fer.settings import Settings, load_settings
-from edge_fer.types import Box, Frame, Image, Origin
+from edge_fer.types import Box, Image, Origin
 
 OWN = {"detect.kind": "yolo", "detect.labels": "own"}
 WAYS: dict[str, dict[str, object]] = {
-    "yolo, its own labels, every frame searched": {**OWN, "keyframe.enabled": False},
-    "yolo, its own labels": {**OWN},
-    "yolo, classifier": {"detect.kind": "yolo"},
-    "mtcnn, classifier": {},
+    "yolo-own, every frame": {**OWN, "keyframe.enabled": False},
+    "yolo-own": {**OWN},
+    "yolo": {"detect.kind": "yolo"},
+    "mtcnn": {},
 }
-FRAMES, FPS = 30, 30.0
+"""Settings by the names of `edge-fer bench --against`; all but the first search key frames."""
+
+FRAMES, FPS, TURNS = 30, 30.0, 5
+SLOW_FRAMES = 3  # of a baseline, which takes a second for some
 _NO, _YES = -12.0, 5.0  # logits of objectness
 
 
@@ -50,18 +55,24 @@ class Cost:
     """What one way costs.
 
     Attributes:
-        way: detector and labels.
+        way: one of `WAYS`, or a baseline.
         faces: in each frame.
         found: faces that were found in a frame, on average.
-        searches: of the frames.
-        frame_ms: processor time of a frame, milliseconds.
+        searches: part of the frames that were searched as a whole; None for a baseline.
+        frame_ms: processor time of a frame, milliseconds: the median of the turns.
+        from_ms: the least of a turn.
+        to_ms: the most of a turn.
+        times_first: `frame_ms` relative to that of the first number of faces: the median of the turns' ratios.
     """
 
     way: str
     faces: int
     found: float
-    searches: int
+    searches: float | None
     frame_ms: float
+    from_ms: float
+    to_ms: float
+    times_first: float
 
 
 class Planted:
@@ -69,23 +80,19 @@ class Planted:
 
     Args:
         network: it runs on each picture.
-        spec: what the manifest says of it.
-        boxes: the faces of each picture, by its bytes' hash, pixels of the network's input.
+        answers: of each picture, by `key_of` it.
     """
 
     devices: tuple[SupervisedDevice, ...] = ()
 
-    def __init__(self, network: YoloNetwork, spec: DetectorSpec, boxes: Mapping[int, Iterable[Box]]) -> None:
+    def __init__(self, network: YoloNetwork, answers: Mapping[int, Maps]) -> None:
         self.origin: Origin = network.origin
-        self._network, self._spec, self._boxes = network, spec, boxes
+        self._network, self._answers = network, answers
 
     def search(self, image: Image) -> tuple[Maps, Origin]:
         """Run the network, and answer with the faces that are there."""
         self._network.maps(image)
-        maps = [np.full(shape, _NO, np.float32) for shape in self._spec.map_shapes]
-        for box in self._boxes[hash(image.tobytes())]:
-            plant(box, maps, self._spec)
-        return tuple(maps), self.origin
+        return self._answers[key_of(image)], self.origin
 
     def wait_until_opened(self, cancelled: Callable[[], bool], *, needed: bool) -> None:
         """It is open."""
@@ -116,6 +123,11 @@ def plant(box: Box, maps: list[NDArray[np.float32]], spec: DetectorSpec) -> None
     values[2:BOX_VALUES] = np.log(box.width / width), np.log(box.height / height), _YES
 
 
+def key_of(image: Image) -> int:
+    """What tells a picture from others, in little time."""
+    return hash(image[::8, ::8].tobytes())
+
+
 def open_planted(settings: Settings, frames: Iterable[Image]) -> Detector:
     """The detector of one pass, which finds what MTCNN finds.
 
@@ -125,45 +137,71 @@ def open_planted(settings: Settings, frames: Iterable[Image]) -> Detector:
     """
     store, detect = ModelStore(settings.models), settings.detect
     spec = store.spec(detect.model, "detect")
-    boxes: dict[int, list[Box]] = {}
+    answers: dict[int, Maps] = {}
     with open_detector(detect.model_copy(update={"kind": "mtcnn"}), store) as mtcnn:
         for frame in frames:
             view = derotate(frame, detect.size, None).image
             boxed = letterbox(view, spec.input.size)
-            x, y = boxed.scale
-            boxes[hash(boxed.image.tobytes())] = [
-                Box(box.x / x + boxed.left, box.y / y + boxed.top, box.width / x, box.height / y)
-                for box in (face.box for face in mtcnn.find(view))
-            ]
+            (x, y), maps = boxed.scale, [np.full(shape, _NO, np.float32) for shape in spec.map_shapes]
+            for box in (face.box for face in mtcnn.find(view)):
+                plant(Box(box.x / x + boxed.left, box.y / y + boxed.top, box.width / x, box.height / y), maps, spec)
+            answers[key_of(boxed.image)] = tuple(maps)
     network = open_network(store, detect.model, "cpu", detect.threads)
-    return YoloDetector(detect, spec, Planted(network, spec, boxes), open_landmarks(detect, store))
+    return YoloDetector(detect, spec, Planted(network, answers), open_landmarks(detect, store))
 
 
-def measure(way: str, faces: int, models: Path | None) -> Cost:
-    """The cost of one way with a number of faces.
+def open_runtime(way: str, images: Sequence[Image], models: Path | None) -> Runtime:
+    """The runtime in one of the `WAYS`, with one thread for each network.
 
     Args:
-        way: one of `WAYS`.
-        faces: of a synthetic crowd.
+        way: its name.
+        images: the frames that it will see.
         models: the folder of networks; None: the shipped ones.
     """
     flags = {"models": None if models is None else str(models), "detect.threads": 1, "classify.threads": 1, **WAYS[way]}
-    settings, monitor = load_settings(environment={}, flags=flags), BenchMonitor()
-    images, _ = decode(crowd(settings, faces).capture, FRAMES, settings.detect.size)
-    detector = open_planted(settings, images) if settings.detect.kind == "yolo" else None
-    frames = [
-        Frame(index, image, time_ns := round(index / FPS * 1e9), 0.0, time_ns)
-        for index, image in enumerate([*images, *images[::-1]])
-    ]
-    with Recognizer(settings, monitor.stage, detector=detector) as recognizer:
-        for _ in recognizer.read(frames[:FRAMES]):
-            pass
-        monitor.forget()
-        start = time.process_time()
-        found = sum(len(one.faces) for one in recognizer.read(frames[FRAMES:]))
-        taken = time.process_time() - start
-    searches = monitor.passes["detect"]
-    return Cost(way, faces, round(found / FRAMES, 1), searches, round(taken / FRAMES * 1e3, 2))
+    settings = load_settings(environment={}, flags=flags)
+    return Runtime(settings, FPS, way, open_planted(settings, images) if settings.detect.kind == "yolo" else None)
+
+
+def measure(
+    contenders: Mapping[int, Contender], crowds: Mapping[int, Sequence[Image]], turns: int = TURNS
+) -> tuple[Cost, ...]:
+    """The cost of one way with several numbers of faces.
+
+    Args:
+        contenders: what is measured, by the number of faces that it sees.
+        crowds: the frames, by the number of faces in each.
+        turns: how often each goes through its frames, forwards and backwards, after the first time.
+    """
+    times: dict[int, list[float]] = {faces: [] for faces in contenders}
+    found = dict.fromkeys(contenders, 0)
+    for turn in range(turns + 1):
+        for faces, contender in contenders.items():
+            start = time.process_time()
+            found[faces] = read_all(contender, crowds[faces][:: 1 if turn % 2 else -1])
+            times[faces].append((time.process_time() - start) / len(crowds[faces]) * 1e3)
+            if turn == 0 and isinstance(contender, Runtime):
+                contender.monitor.forget()
+    return tuple(_cost(contenders[faces], faces, found[faces], crowds, times) for faces in contenders)
+
+
+def _cost(
+    contender: Contender,
+    faces: int,
+    found: int,
+    crowds: Mapping[int, Sequence[Image]],
+    times: Mapping[int, Sequence[float]],
+) -> Cost:
+    frames, taken, first = len(crowds[faces]), times[faces][1:], times[min(times)][1:]
+    searches = contender.monitor.passes["detect"] / frames / len(taken) if isinstance(contender, Runtime) else None
+    return Cost(
+        contender.name,
+        faces,
+        round(found / frames, 1),
+        searches if searches is None else round(searches, 3),
+        *(round(value, 2) for value in (statistics.median(taken), min(taken), max(taken))),
+        round(statistics.median(mine / base for mine, base in zip(taken, first, strict=True)), 2),
+    )
 
 
 def main() -> int:
@@ -171,11 +209,30 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", type=Path, help="a folder with a network of kind yolo; default: the shipped models")
     parser.add_argument("--faces", default="1,4,16")
+    parser.add_argument("--turns", type=int, default=TURNS)
+    parser.add_argument("--against", choices=["plain", "plain-litert"], nargs="*", default=[], help="needs extra `lab`")
+    parser.add_argument("--ways", nargs="*", choices=WAYS, default=[*WAYS], help="default: all")
     arguments = parser.parse_args()
-    for way in WAYS:
-        for faces in map(int, arguments.faces.split(",")):
-            print(json.dumps(asdict(measure(way, faces, arguments.models))), flush=True)
+    counts, settings = sorted(map(int, arguments.faces.split(","))), load_settings(environment={}, flags={})
+    crowds = {faces: decode(crowd(settings, faces).capture, FRAMES, settings.detect.size)[0] for faces in counts}
+    for way in arguments.ways:
+        with ExitStack() as stack:
+            runs = {
+                faces: stack.enter_context(open_runtime(way, images, arguments.models))
+                for faces, images in crowds.items()
+            }
+            tell(measure(runs, crowds, arguments.turns))
+    few = {faces: images[:SLOW_FRAMES] for faces, images in crowds.items()}
+    for opener in find_baselines(arguments.against):
+        with closing(opener()) as baseline:
+            tell(measure(dict.fromkeys(counts, baseline), few, arguments.turns))
     return 0
+
+
+def tell(costs: Iterable[Cost]) -> None:
+    """Print them, one a line."""
+    for cost in costs:
+        print(json.dumps(asdict(cost)), flush=True)
 
 
 if __name__ == "__main__":

@@ -3,8 +3,9 @@
 A detector searches a whole picture. A kind may also have a follower, which finds faces again near the place where
 they are expected, in a fraction of the time; without one every frame is searched.
 
-The module of a kind has the functions `open_detector`, `open_follower` and `chosen_networks`, with the arguments of
-those below. Every face has landmarks: a detector whose network gives none takes them from MTCNN's O-Net.
+The module of a kind has the functions `open_detector`, `open_follower`, `open_landmarks` and `chosen_networks`, with
+the arguments of those below. Every face has landmarks: a detector whose network gives none takes them from MTCNN's
+O-Net.
 """
 
 from __future__ import annotations
@@ -67,11 +68,13 @@ class Detector(_Opened, Protocol):
         """
         ...
 
-    def find(self, image: Image) -> tuple[Face, ...]:
+    def find(self, image: Image, *, landmarks: bool = True) -> tuple[Face, ...]:
         """Find the faces of one picture.
 
         Args:
             image: `(height, width, 3)` uint8, BGR, of any size.
+            landmarks: whether they are needed; without, a detector whose network gives none leaves them `UNMEASURED`
+                (`edge_fer.faces.coordinates`).
 
         Returns:
             At most `detect.max_faces` faces, best score first, in pixels of `image`; each score is above
@@ -132,6 +135,21 @@ def open_follower(settings: DetectSettings, track: TrackSettings, store: ModelSt
     """
     follower: Follower | None = _module(settings).open_follower(settings, track, store)
     return follower
+
+
+def open_landmarks(settings: DetectSettings, store: ModelStore) -> Follower | None:
+    """Load the network that finds landmarks in boxes, whatever they show; None where the detector's own gives them.
+
+    Args:
+        settings: the detector's settings.
+        store: the folder of networks.
+
+    Raises:
+        ModelError: when the network is missing, corrupt or not of this kind.
+        BackendError: when the CPU cannot run it.
+    """
+    network: Follower | None = _module(settings).open_landmarks(settings, store)
+    return network
 
 
 def chosen_networks(settings: DetectSettings, store: ModelStore) -> tuple[str, ...]:

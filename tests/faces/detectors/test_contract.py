@@ -11,7 +11,7 @@ import pytest
 
 from edge_fer.errors import ModelError
 from edge_fer.faces.boxes import corners_of, overlap
-from edge_fer.faces.detectors import Detector, Follower, chosen_networks, open_detector, open_follower
+from edge_fer.faces.detectors import Detector, Follower, chosen_networks, open_detector, open_follower, open_landmarks
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.settings import DetectSettings, TrackSettings
 from edge_fer.synthetic.scenes import crowd_scene
@@ -79,6 +79,23 @@ def test_a_picture_is_not_written_to_and_gives_the_same_faces_again(detector: De
     detector.find(np.ascontiguousarray(crowd[:100]))
     assert detector.find(crowd) == first
     np.testing.assert_array_equal(crowd, before)
+
+
+def test_without_landmarks_the_same_faces_are_found(detector: Detector, crowd: Image) -> None:
+    faces = detector.find(crowd)
+    places = [(face.box, face.score, face.expression) for face in faces]
+    assert [(face.box, face.score, face.expression) for face in detector.find(crowd, landmarks=False)] == places
+
+
+def test_landmarks_can_be_measured_in_any_boxes(settings: DetectSettings, detector: Detector, crowd: Image) -> None:
+    network = open_landmarks(settings, ModelStore())
+    if network is None:
+        pytest.skip("this kind's own network gives them")
+    faces = dict(enumerate(detector.find(crowd)))
+    with network:
+        found = network.follow(crowd, {**{key: face.box for key, face in faces.items()}, 9: Box(0, 0, 30, 30)})
+        assert found.keys() == {*faces, 9}, "whatever they show"
+        assert all(found[key].landmarks == face.landmarks for key, face in faces.items())
 
 
 def test_faces_of_a_large_frame_are_in_its_pixels(detector: Detector, crowd: Image) -> None:

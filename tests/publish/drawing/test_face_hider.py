@@ -48,7 +48,7 @@ class Scripted:
         self.sizes: list[tuple[int, ...]] = []
         self._finds = iter(finds)
 
-    def find(self, image: Image) -> tuple[Face, ...]:
+    def find(self, image: Image, *, landmarks: bool = True) -> tuple[Face, ...]:
         self.sizes.append(image.shape[:2])
         return next(self._finds, ())
 

@@ -26,6 +26,10 @@ def open_detector(settings: DetectSettings, store: ModelStore, _tpu: object = No
     return MtcnnDetector(settings, *(store.load(name, task) for name, task in zip(names, TASKS, strict=True)))
 
 
+def open_landmarks(settings: DetectSettings, store: ModelStore) -> None:
+    """O-Net is one of the three networks; see `edge_fer.faces.detectors`."""
+
+
 class MtcnnDetector(Closeable):
     """Finds faces in pictures of any size; quickest while the size stays the same.
 
@@ -57,11 +61,12 @@ class MtcnnDetector(Closeable):
             self._output = stack.enter_context(closing(OutputNet(output, threads, final_above)))
             self._opened = stack.pop_all()
 
-    def find(self, image: Image) -> tuple[Face, ...]:
+    def find(self, image: Image, *, landmarks: bool = True) -> tuple[Face, ...]:
         """Find the faces of one picture.
 
         Args:
             image: `(height, width, 3)` uint8, BGR.
+            landmarks: whether they are needed; they come with the boxes in any case.
 
         Returns:
             Faces in pixels of `image` (whole coordinates are pixel centres), best score first.
@@ -73,10 +78,10 @@ class MtcnnDetector(Closeable):
         pixels = standardise(small)
         boxes = square(self._proposal.propose(pixels))
         boxes = square(self._refine.refine(pixels, boxes))
-        boxes, scores, landmarks = self._output.locate(pixels, boxes)
+        boxes, scores, points = self._output.locate(pixels, boxes)
         best = slice(self._max_faces)
         boxes = clip(boxes[best], small.shape[1], small.shape[0])
-        return scale_faces(to_faces(boxes, scores[best], landmarks[best]), small, image)
+        return scale_faces(to_faces(boxes, scores[best], points[best]), small, image)
 
     def wait_until_opened(self, cancelled: Callable[[], bool] = lambda: False) -> None:
         """It is open; see `edge_fer.faces.detectors.Detector.wait_until_opened`."""

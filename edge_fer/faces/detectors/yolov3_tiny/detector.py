@@ -5,14 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Protocol
 
 from edge_fer.common.closeable import Closeable
 from edge_fer.errors import BackendError, ModelError
 from edge_fer.faces.coordinates import to_faces
+from edge_fer.faces.detectors import Follower
 from edge_fer.faces.detectors.mtcnn.files import open_output_net, output_network
-from edge_fer.faces.detectors.mtcnn.follower import snug
-from edge_fer.faces.detectors.mtcnn.networks import OutputNet
+from edge_fer.faces.detectors.mtcnn.follower import MtcnnFollower
 from edge_fer.faces.detectors.yolov3_tiny.decode import decode, find_best
 from edge_fer.faces.detectors.yolov3_tiny.failover import FailoverNetwork, golden_check, golden_pictures
 from edge_fer.faces.detectors.yolov3_tiny.letterbox import letterbox
@@ -69,9 +70,9 @@ def open_detector(settings: DetectSettings, store: ModelStore, tpu: SharedTpu | 
     return YoloDetector(settings, spec, searcher, landmarks)
 
 
-def open_landmarks(settings: DetectSettings, store: ModelStore) -> OutputNet:
-    """Load O-Net so that it gives landmarks for every box."""
-    return open_output_net(settings, store, settings.threads, _ALL)
+def open_landmarks(settings: DetectSettings, store: ModelStore) -> MtcnnFollower:
+    """Load O-Net so that it gives landmarks for every box; see `edge_fer.faces.detectors`."""
+    return MtcnnFollower(open_output_net(settings, store, settings.threads, _ALL))
 
 
 def chosen_networks(settings: DetectSettings, store: ModelStore) -> tuple[str, str]:
@@ -87,10 +88,10 @@ class YoloDetector(Closeable):
         settings: thresholds.
         spec: what the manifest says of the network.
         searcher: the network on its devices; closed with the detector.
-        landmarks: O-Net, with a threshold that every box passes; closed with the detector.
+        landmarks: O-Net, with a threshold that every box passes (see `open_landmarks`); closed with the detector.
     """
 
-    def __init__(self, settings: DetectSettings, spec: DetectorSpec, searcher: Searcher, landmarks: OutputNet) -> None:
+    def __init__(self, settings: DetectSettings, spec: DetectorSpec, searcher: Searcher, landmarks: Follower) -> None:
         self._spec, self._searcher, self._landmarks = spec, searcher, landmarks
         self._above = spec.score if settings.score is None else settings.score
         self._most, self._min_face = settings.max_faces, settings.min_face
@@ -117,7 +118,7 @@ class YoloDetector(Closeable):
         """Wait until the first attempt to open the devices is over; see `edge_fer.faces.detectors.Detector`."""
         self._searcher.wait_until_opened(cancelled, needed=self._device_is_named)
 
-    def find(self, image: Image) -> tuple[Face, ...]:
+    def find(self, image: Image, *, landmarks: bool = True) -> tuple[Face, ...]:
         """Find the faces of one picture; see `edge_fer.faces.detectors.Detector`.
 
         Each face has probabilities over the seven expressions: the softmax of the logits of its labels, which is what
@@ -130,14 +131,15 @@ class YoloDetector(Closeable):
         boxes = boxed.to_picture(found.boxes)
         large = (boxes[:, 2:] - boxes[:, :2]).max(axis=1, initial=0) >= self._min_face
         boxes, found = boxes[large][: self._most], found[large.nonzero()[0]][: self._most]
-        if not len(boxes):
-            return ()
-        _, _, _, landmarks = self._landmarks.follow(image, snug(boxes))
         expressions = [
-            Expression(self._probabilities.of_logits(logits), self._last, self._spec.abstain_below)
-            for logits in found.logits
+            Expression(probabilities, self._last, self._spec.abstain_below)
+            for probabilities in self._probabilities.of_many(found.logits)
         ]
-        return to_faces(boxes, found.objectness, landmarks, expressions)
+        faces = to_faces(boxes, found.objectness, None, expressions)
+        if not landmarks:
+            return faces
+        measured = self._landmarks.follow(image, {place: face.box for place, face in enumerate(faces)})
+        return tuple(replace(face, landmarks=measured[place].landmarks) for place, face in enumerate(faces))
 
     def close(self) -> None:
         """Free the networks."""

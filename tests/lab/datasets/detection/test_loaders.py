@@ -115,7 +115,7 @@ def test_expw_bad_lines_and_missing_pictures_are_told(tmp_path: Path) -> None:
 class _Detector:
     """Finds two faces in wide pictures and one in others."""
 
-    def find(self, image: Image) -> tuple[Face, ...]:
+    def find(self, image: Image, *, landmarks: bool = True) -> tuple[Face, ...]:
         marks = Landmarks(*(Point(0, 0),) * 5)
         boxes = [Box(40, 2, 30, 40), Box(-4, 2, 24, 40)] if image.shape[1] > 100 else [Box(10, 5, 20, 30)]
         return tuple(Face(box, 0.99, marks) for box in boxes)
