@@ -40,7 +40,7 @@ def test_cut_trim_and_agree(tmp_path: Path) -> None:
         for name in ("p01_001", "p01_002"):
             (tmp_path / "clips/marks" / labeller / f"{name}.txt").write_bytes(Marks(3, 30, peak).line())
     agreed = call(tmp_path, "agree", "clips/marks/anna", "clips/marks/ben")
-    assert "2 clips that both have labelled" in agreed.stdout
+    assert "labelled by both: 2 clips" in agreed.stdout
     assert re.search(r"peak +3\.0 +0%", agreed.stdout)
     refused = call(tmp_path, "trim", "clips", "--labeller", "anna", "--whole")
     assert refused.returncode == 3
@@ -53,7 +53,7 @@ def test_cut_trim_and_agree(tmp_path: Path) -> None:
         path.rename(path.parent / "happy" / path.name)
     trimmed = call(tmp_path, "trim", "clips", "--labeller", "anna", "--whole")
     assert trimmed.returncode == 0, trimmed.stderr
-    assert "2 clips of 1 persons are in tracks" in trimmed.stdout
+    assert "2 clips of 1 person in tracks" in trimmed.stdout
     assert len(list((tmp_path / "tracks/happiness/p01_001").iterdir())) == 28
 
 
