@@ -24,6 +24,7 @@ from contextlib import ExitStack, suppress
 
 from edge_fer.capture.camera import Camera, Opener
 from edge_fer.capture.sources.open_source import open_source
+from edge_fer.common.text import counted
 from edge_fer.errors import OutputError, SourceError
 from edge_fer.expression import ExpressionModel
 from edge_fer.faces.detectors import Detector
@@ -206,7 +207,7 @@ class Pipeline(ReportedRun):
         if over:
             return "the time is over"
         if frames == max_frames:
-            return f"{frames} frames were read" if frames != 1 else "one frame was read"
+            return f"{counted(frames, 'frame')} read"
         if self._camera.state == "ended" and waiting is None:
             self._camera.get(0)
             return self._camera.message

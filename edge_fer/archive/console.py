@@ -11,10 +11,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from edge_fer.archive.label_archive import Summary
+from edge_fer.archive.others import ADVICE
 from edge_fer.archive.timeline import SHOWN
 from edge_fer.common.closeable import Closeable
-from edge_fer.common.text import printable
+from edge_fer.common.text import counted, printable
 
+_NAMED = 3  # recordings of other settings; the page names them all
 _ALMOST = 0.99  # of a recording whose frames are all read: its tables are still to be written
 
 
@@ -33,7 +35,7 @@ class ConsoleShown(Closeable):
             TextColumn("recordings"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[frames]:,} frames, {task.fields[rate]:.0f} a second"),
+            TextColumn("frames: {task.fields[frames]:,}, {task.fields[rate]:.0f} a second"),
             TimeElapsedColumn(),
             TextColumn("left:"),
             TimeRemainingColumn(),
@@ -49,7 +51,7 @@ class ConsoleShown(Closeable):
         self._total = self._done + recordings  # some may have failed already
         self._began_at = self._clock()
         if known:
-            self._say(f"{known} recordings were read before, and are left alone")
+            self._say(f"{counted(known, 'recording')} read before, left alone")
         self._bar.update(self._task, total=self._total)
         self._bar.start()
 
@@ -97,16 +99,26 @@ def print_summary(summary: Summary, console: Console | None = None) -> None:
     rows = {
         "recordings": f"{len(records)} in tables, {summary.known} of them from before; {len(summary.failed)} failed",
         "duration": str(timedelta(seconds=round(sum(one.duration_ms for one in records) / 1e3))),
-        "of other jobs": f"{summary.others} more in this folder" if summary.others else "",
+        "of other jobs": f"{len(summary.others):,} more in this folder" if summary.others else "",
+        "of other settings": _differing(summary),
         "read in part": f"{broken}, as failed.csv says" if broken else "",
         "frames": f"{sum(one.frames for one in records):,}; {sum(one.frames_lost for one in records):,} not readable",
-        "faces": f"{sum(one.faces for one in records):,} in {sum(one.tracks for one in records):,} tracks",
+        "faces": f"{sum(one.faces for one in records):,} in {counted(sum(one.tracks for one in records), 'track')}",
         "shown": ", ".join(f"{name or 'no label'} {share:.0%}" for name, share in shares(summary).items() if share),
     }
     for name, text in rows.items():
         if text:
             table.add_row(name, text)
     console.print(table)
+
+
+def _differing(summary: Summary) -> str:
+    found = summary.differing
+    if not found:
+        return ""
+    named = "; ".join(f"{printable(name)} ({how})" for name, how in list(found.items())[:_NAMED])
+    more = f"; and {len(found) - _NAMED:,} more, which report.html names" if len(found) > _NAMED else ""
+    return f"{len(found):,} of them: {named}{more}; {ADVICE}"
 
 
 def shares(summary: Summary) -> dict[str | None, float]:

@@ -19,6 +19,7 @@ from edge_fer.archive.segments import Segment
 from edge_fer.archive.tables import Table, write_table
 from edge_fer.archive.timeline import Timeline
 from edge_fer.archive.tracks import TrackSummary
+from edge_fer.common.text import counted
 from edge_fer.errors import SourceError
 
 _TOLD_FRAMES = 5000  # between two signs of life
@@ -99,6 +100,8 @@ def finish(
                 progress(0, None)
         for track in totals.tracks.values():
             tables["tracks"].add(track.row(job.abstain_below, job.settings.smooth))
+    for path in layout.replaced(recording.name):
+        path.unlink(missing_ok=True)
     record = _record(recording, segments, parts, job, totals)
     write_record(layout.record(recording.name), record)
     return record
@@ -120,7 +123,8 @@ def _record(
         identity=parts[0].identity,
         key=key_of(recording, parts[0].identity, job),
         facts=job.facts,
-        problem=problem and f"it breaks off after {totals.frames} frames ({problem}); these are in the tables",
+        problem=problem
+        and f"it breaks off after {counted(totals.frames, 'frame')} ({problem}); what is before is in the tables",
         warnings=tuple(dict.fromkeys(text for part in parts for text in part.warnings)),
         recorded_at=parts[0].recorded_at,
         size=next((part.size for part in parts if part.size is not None), None),

@@ -18,6 +18,7 @@ from edge_fer.archive.engines import Done, Engine
 from edge_fer.archive.job import Job
 from edge_fer.archive.labelling import Part
 from edge_fer.archive.layout import Layout, key_of, writing
+from edge_fer.archive.others import find_others
 from edge_fer.archive.record import RecordingRecord, read_record
 from edge_fer.archive.recordings import Recording
 from edge_fer.archive.segments import Segment
@@ -51,16 +52,21 @@ class Summary:
     Attributes:
         records: of all recordings that have tables, by name.
         known: how many of them an earlier job has read.
-        others: how many recordings that this job does not name have tables in the folder, too.
+        others: other recordings that have tables in the folder, and in what these differ; see `find_others`.
         failed: why others could not be read, by name.
         sources: the address of each recording, by name.
     """
 
     records: dict[str, RecordingRecord] = field(default_factory=dict)
     known: int = 0
-    others: int = 0
+    others: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     sources: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def differing(self) -> dict[str, str]:
+        """Those of the others that were read in another way, and in which, by name."""
+        return {name: how for name, how in self.others.items() if how}
 
     @property
     def problems(self) -> dict[str, tuple[str, str]]:
@@ -115,6 +121,7 @@ def label_archive(
             write_failed(layout.failed, run.summary)
             with suppress(OSError):  # parts of what failed are kept for the next job
                 layout.parts.rmdir()
+        run.summary.others = find_others(layout, job, run.summary.records)
         return run.summary
 
 
@@ -155,7 +162,6 @@ class _Run:
             else:
                 pending.append(recording)
                 keys.add(key)
-        self.summary.others = len(self._layout.recordings() - {one.name for one in recordings})
         _sweep(self._layout, keys if resume else set())
         return pending
 

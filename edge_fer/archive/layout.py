@@ -17,6 +17,7 @@ from typing import BinaryIO
 from edge_fer.archive.columns import TABLES
 from edge_fer.archive.job import Job
 from edge_fer.archive.recordings import Recording
+from edge_fer.archive.tables import FORMATS
 from edge_fer.common.files import replacing
 
 _MODE = 0o640
@@ -51,6 +52,11 @@ class Layout:
     def tables(self, recording: str) -> dict[str, Path]:
         """All tables of a recording, by their names."""
         return {name: self.table(name, recording) for name in TABLES}
+
+    def replaced(self, recording: str) -> list[Path]:
+        """The tables of a recording in other forms: it has one set of tables, those of the last job."""
+        forms = (form for form in FORMATS if form != self.form)
+        return [path for form in forms for path in Layout(self.out, form).tables(recording).values()]
 
     def record(self, recording: str) -> Path:
         """What was read of a recording."""

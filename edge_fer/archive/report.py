@@ -14,9 +14,10 @@ from edge_fer.archive.console import shares
 from edge_fer.archive.job import Job
 from edge_fer.archive.label_archive import Summary
 from edge_fer.archive.layout import writing
+from edge_fer.archive.others import ADVICE
 from edge_fer.archive.record import RecordingRecord
 from edge_fer.archive.timeline import SHOWN
-from edge_fer.common.text import printable
+from edge_fer.common.text import counted, printable
 
 _MOST_STRIPES = 300
 _COLOURS = ("#e5484d", "#8aa62f", "#9a6bdb", "#f2b705", "#3b82d6", "#12b5a6", "#8b8d98", "#d3d4dc")
@@ -59,6 +60,7 @@ def write_report(path: Path, summary: Summary, job: Job) -> None:
         "<p>A label says what the annotators of a data set would call a face. It does not say what a person feels.</p>",
         _totals(summary, records, job),
         _problems(summary),
+        _differing(summary),
         f"<h2>Over time</h2>{_key(summary)}",
         *(_stripe(record) for record in records[:_MOST_STRIPES]),
     ]
@@ -107,6 +109,21 @@ def _problems(summary: Summary) -> str:
     return f'<h2>What could not be read</h2><div class="scroll"><table>{head}{rows}</table></div>'
 
 
+def _differing(summary: Summary) -> str:
+    """Recordings of the folder whose tables are of other settings; nothing where there are none."""
+    if not summary.differing:
+        return ""
+    rows = "".join(
+        f"<tr><td>{escape(printable(name))}</td><td>{escape(printable(how))}</td></tr>"
+        for name, how in summary.differing.items()
+    )
+    head = "<tr><th>recording</th><th>read with</th></tr>"
+    return (
+        f"<h2>Of other settings in this folder</h2><p>{ADVICE[0].upper()}{ADVICE[1:]}.</p>"
+        f'<div class="scroll"><table>{head}{rows}</table></div>'
+    )
+
+
 def _key(summary: Summary) -> str:
     known = shares(summary)
     parts = (
@@ -119,8 +136,8 @@ def _key(summary: Summary) -> str:
 def _stripe(record: RecordingRecord) -> str:
     seconds = record.duration_ms / 1e3
     facts = (
-        f"{record.frames:,} frames, {record.faces:,} faces in {record.tracks:,} tracks, at most {record.most_faces} "
-        "at a time"
+        f"{counted(record.frames, 'frame')}, {counted(record.faces, 'face')} in {counted(record.tracks, 'track')}, "
+        f"at most {record.most_faces} at a time"
     )
     notes = "".join(f'<p class="bad">{escape(note)}</p>' for note in filter(None, (record.problem, *record.warnings)))
     title = escape(printable(record.recording))
@@ -128,7 +145,7 @@ def _stripe(record: RecordingRecord) -> str:
     chart = (
         f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" preserveAspectRatio="none" role="img" '
         f'aria-label="Expressions over time in {title}">{"".join(_areas(record.bins, top))}</svg>'
-        f'<div class="axis"><span>0:00</span><span>up to {top / record.bin_ms:.1f} faces</span>'
+        f'<div class="axis"><span>0:00</span><span>faces: up to {top / record.bin_ms:.1f}</span>'
         f"<span>{_clock(seconds)}</span></div>"
     )
     return f"<h3>{title}</h3><p>{facts}</p>{notes}{chart if top else '<p>No face in it.</p>'}"

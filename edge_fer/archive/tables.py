@@ -8,13 +8,14 @@ from datetime import datetime, timezone
 from importlib.util import find_spec
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, Protocol
+from typing import Any, BinaryIO, Literal, Protocol, get_args
 
 from edge_fer.archive.columns import Column
 from edge_fer.common.closeable import Closeable
 from edge_fer.errors import ConfigError
 
 Format = Literal["parquet", "jsonl"]
+FORMATS: tuple[Format, ...] = get_args(Format)
 Row = Mapping[str, Any]
 
 _ROWS = 8192  # are in memory at a time, and in a group of Parquet's

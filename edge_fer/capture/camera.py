@@ -203,7 +203,7 @@ class Camera:
             if not self._stopping.is_set():
                 self._error = error
         finally:
-            skipped = f"; {self.skipped} files or frames were left out" if self.skipped else ""
+            skipped = f"; files or frames left out: {self.skipped}" if self.skipped else ""
             self._log.report("ended", str(self._error or f"{self.name} has ended{skipped}"))
             self._slot.close()
 

@@ -12,7 +12,7 @@ import typer
 from edge_fer.cli.complete import complete_model
 from edge_fer.cli.libraries import load_opencv
 from edge_fer.cli.options import ConfigFile, ModelFolder
-from edge_fer.common.text import escaped
+from edge_fer.common.text import counted, escaped
 from edge_fer.errors import ConfigError, SourceError
 from edge_fer.settings import load_settings
 from edge_fer.settings.recording_name import parse_segment
@@ -88,7 +88,7 @@ def label(
     found = find_recordings(_listed(paths), job.out)
     if found.left_out:
         kinds = ", ".join(f"{count} {ending or 'without an ending'}" for ending, count in found.left_out.most_common(5))
-        text = f"left out {found.left_out.total()} files that are no films by their names: {kinds}"
+        text = f"left out {counted(found.left_out.total(), 'file')} of other kinds than films, by their names: {kinds}"
         typer.echo(escaped(text), err=True)
     if not found.recordings:
         raise ConfigError("expected at least one recording, found none; name films, or folders with films in them")
@@ -106,8 +106,8 @@ def label(
     print_summary(summary)
     if summary.problems:
         raise SourceError(
-            f"expected to read all {len(found.recordings)} recordings to their end, found {len(summary.problems)} that "
-            f"could not be; see {layout.failed}"
+            f"expected to read {counted(len(found.recordings), 'recording')} to the end, found {len(summary.problems)} "
+            f"that could not be; see {layout.failed}"
         )
 
 

@@ -36,6 +36,17 @@ def first_line(error: Exception) -> str:
     return lines[0] if lines else type(error).__name__
 
 
+def counted(number: int, noun: str, plural: str | None = None) -> str:
+    """So many things, such as `1 face` or `1,204 faces`.
+
+    Args:
+        number: how many there are.
+        noun: what one is called.
+        plural: what others are called; None: the noun with an `s`.
+    """
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
 def escaped(text: str) -> str:
     """A text that a terminal shows and does not obey, and that can be encoded as UTF-8.
 

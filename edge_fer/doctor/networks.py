@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from edge_fer.common.text import counted
 from edge_fer.doctor.finding import Finding, fail, ok
 from edge_fer.errors import BackendError, ModelError
 from edge_fer.expression.verify import verify_expression_model
@@ -33,7 +34,7 @@ def check_networks(store: ModelStore) -> Iterator[Finding]:
                 verify_detector(store, name)
         except (ModelError, BackendError) as error:
             failures.append(_broken(error))
-    yield from failures or (ok(f"{len(store.specs)} networks match their hashes, in {store.folder}"),)
+    yield from failures or (ok(f"hashes are right: {counted(len(store.specs), 'network')} in {store.folder}"),)
 
 
 def _broken(error: ModelError | BackendError) -> Finding:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from edge_fer.common.closeable import Closeable
-from edge_fer.common.text import printable
+from edge_fer.common.text import counted, printable
 from edge_fer.errors import OutputError
 from edge_fer.publish import Sink
 from edge_fer.schema import Reading, Record, Status, TrackRecord
@@ -114,11 +114,11 @@ def summary(record: Reading | Status) -> str:
         record: the newest record.
     """
     if isinstance(record, Reading):
-        count = f"{len(record.faces)} face{'s' * (len(record.faces) != 1)}"
+        count = counted(len(record.faces), "face")
         wrong = f"; degraded: {record.reason}" if record.degraded else ""
         return f"{record.fps:.1f} FPS on {record.backend}, {count}{wrong}"
     if (served := record.served) is not None and served.listening:
-        count = f"{served.clients} client{'s' * (served.clients != 1)}"
+        count = counted(served.clients, "client")
         return printable(f"{count}, {record.fps:.1f} faces a second on {record.backend}; {record.message}")
     return printable(f"{record.state}: {record.message}")
 

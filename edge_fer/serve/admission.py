@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from edge_fer.common.rate_limiter import RateLimiter
+from edge_fer.common.text import counted
 from edge_fer.common.unauthenticated import UnauthenticatedConnections
 from edge_fer.inference.remote import protocol
 from edge_fer.inference.remote.messages import Cause, Refusal
@@ -142,7 +143,7 @@ class Admission:
         if len(self._clients) >= self._max_clients:
             oldest = min(self._clients, key=lambda client: client.active_at)
             if now - oldest.active_at < self._idle_s:
-                return Refusal(0, Cause.FULL, f"{len(self._clients)} clients, as many as it serves at once")
+                return Refusal(0, Cause.FULL, f"{counted(len(self._clients), 'client')}, as many as it serves at once")
             self.refuse(oldest.address, "idle", "it was silent while others wait")
             self.release(oldest)
             oldest.disconnect()

@@ -83,6 +83,11 @@ def test_json_lines_have_the_same_rows(archive: Path, tmp_path: Path) -> None:
     for form in ("parquet", "jsonl"):
         done = label("-", "--out", tmp_path / form, "--format", form, *more, input=listed)
         assert done.returncode == 0, done.stderr
+    other = label("-", "--out", tmp_path / "parquet", "--format", "jsonl", *more, input=f"{archive}/none.mp4")
+    assert other.returncode == 0, other.stderr
+    tables = {path.name for name in ("frames", "faces", "tracks") for path in (tmp_path / "parquet" / name).iterdir()}
+    assert tables == {"two.mkv.parquet", "none.mp4.jsonl"}, "one set of each recording, in the form of its last job"
+    assert "two.mkv (no tables in jsonl)" in " ".join(other.stdout.split())
     lines = (tmp_path / "jsonl/faces/two.mkv.jsonl").read_text().splitlines()
     faces = rows(tmp_path / "parquet", "faces", "two.mkv")
     assert (

@@ -175,10 +175,29 @@ def test_tables_of_another_recording_of_the_same_name_are_kept(
     (tmp_path / "a.mp4").write_text("another one")
     other = Recording("a.mp4", str(tmp_path / "a.mp4"))
     summary, engine, _ = run([other], out)
-    assert (done(engine), summary.others) == ([], 2)
+    assert (done(engine), list(summary.others)) == ([], ["a.mp4", "b.mp4", "c.mp4"])
     assert "expected no tables of another recording of this name" in summary.failed["a.mp4"]
     assert (out / "recordings/a.mp4.json").read_bytes() == before
     assert done(run([other], out, resume=False)[1]) == ["a.mp4"]
+
+
+def test_what_other_jobs_read_in_another_way_is_told(recordings: list[Recording], out: Path) -> None:
+    run(recordings[:1], out, every=5)
+    run(recordings[1:2], out)
+    summary = run(recordings[2:], out)[0]
+    assert summary.others["b.mp4"] == ""
+    assert summary.differing == {"a.mp4": "sampling: one frame in 5"}
+    (out / "recordings/b.mp4.json").write_text("{")
+    (out / "faces/a.mp4.parquet").unlink()
+    summary = run(recordings[2:], out, networks={"lite": "1"})[0]
+    assert summary.differing == {
+        "a.mp4": "networks, sampling: one frame in 5, no tables in parquet",
+        "b.mp4": "its record cannot be read",
+    }
+    write_report(out / "report.html", summary, a_job(out))
+    page = (out / "report.html").read_text()
+    assert "<td>a.mp4</td><td>networks, sampling: one frame in 5, no tables in parquet</td>" in page
+    assert "give each job its own --out" in page
 
 
 def test_tables_of_a_recording_that_was_moved_are_still_its_own(

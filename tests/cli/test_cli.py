@@ -116,7 +116,7 @@ def test_text_can_be_asked_for() -> None:
     reading, left, why, summary, stages = result.stdout.splitlines()[-5:]
     assert "FPS" in reading
     assert left == "[1] was in view for 0.0 s: happiness 100%"
-    assert why == "2 frames were read"
+    assert why == "2 frames read"
     assert summary == "2 frames, 0 dropped, 1 face: 2 happiness"
     assert "enhance" in stages
 

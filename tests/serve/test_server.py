@@ -207,7 +207,7 @@ def test_the_place_of_a_client_that_has_gone_is_free_again(gate: Gate) -> None:
         for _ in range(5):
             with client(there) as served:
                 served.infer(ZEROS)
-                with pytest.raises(BackendError, match="found: 1 clients, as many as it serves at once; raise"):
+                with pytest.raises(BackendError, match="found: 1 client, as many as it serves at once; raise"):
                     client(there)
             until(lambda: there.counts.clients == 0)
 

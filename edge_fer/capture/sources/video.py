@@ -12,7 +12,7 @@ from edge_fer.capture.sources import USUAL_FPS, SourceFrame
 from edge_fer.capture.sources.file_kind import open_file
 from edge_fer.capture.sources.film import require_pyav
 from edge_fer.common.exhaustion import HINT, is_exhausted
-from edge_fer.common.text import printable
+from edge_fer.common.text import counted, printable
 from edge_fer.errors import SourceError
 
 if TYPE_CHECKING:
@@ -113,8 +113,8 @@ class Video:
         if not self._is_told and (film.complaints or film.lost or film.damaged):
             self._is_told = True
             self._told(
-                f"the film is damaged: {film.lost} frames are left out, {film.damaged} of {film.count} are shown with "
-                f"damage, the decoder reported {film.complaints} errors; replace the file where that matters"
+                f"the film is damaged: {counted(film.lost, 'frame')} left out, {film.damaged} of {film.count} shown "
+                f"with damage, {counted(film.complaints, 'error')} of the decoder; replace the file where that matters"
             )
 
     def _told(self, message: str) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from edge_fer.common.command_line import App
+from edge_fer.common.text import counted
 
 clips = App(no_args_is_help=True)
 
@@ -96,7 +97,7 @@ def label(
         ) from error
     with until_ended(), FrameCache(cache_mb) as cache, Labelling(folder, cache, labeller) as labelling:
         server = LabellingServer(labelling, port)
-        typer.echo(f"{len(labelling)} clips; open {server.url}")
+        typer.echo(f"{counted(len(labelling), 'clip')}; open {server.url}")
         typer.echo("Ctrl-C ends it; what is saved stays.")
         server.run()
 
@@ -152,11 +153,11 @@ def agree(
     from edge_fer.lab.clips.agreement import compare
 
     agreement = compare(first, second)
-    typer.echo(f"{agreement.clips} clips that both have labelled")
+    typer.echo(f"labelled by both: {counted(agreement.clips, 'clip')}")
     for line in agreement.lines():
         typer.echo(line)
     for place, count in zip((first, second), agreement.only, strict=True):
         if count:
-            typer.echo(f"left out: {count} clips that only {place} has")
+            typer.echo(f"left out: {counted(count, 'clip')} that only {place} has")
     for why in agreement.unread:
         typer.echo(f"left out: {why}")

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from edge_fer.common.text import counted
 from edge_fer.lab.cli.options import LAYOUT_HELP, layout_of
 from edge_fer.lab.datasets.dataset import SPLITS, Dataset
 
@@ -41,8 +42,8 @@ def data(
     for problem in problems[:_SHOWN]:
         report.say(f"problem: {problem}")
     if len(problems) > _SHOWN:
-        report.say(f"and {len(problems) - _SHOWN} more problems")
-    report.say(f"{len(problems)} problems" if problems else "no problems found")
+        report.say(f"and {counted(len(problems) - _SHOWN, 'more problem')}")
+    report.say(counted(len(problems), "problem") if problems else "no problems found")
     if sheet is not None:
         from edge_fer.lab.training.recipe_files import load_recipe
         from edge_fer.lab.training.sheet import draw_sheet
@@ -59,5 +60,5 @@ def _table(dataset: Dataset) -> list[str]:
     rows += [[label, *map(str, counts[:, index]), str(counts[:, index].sum())] for index, label in enumerate(LABELS)]
     rows += [["all", *map(str, counts.sum(axis=1)), str(counts.sum())]]
     second = int((dataset.second >= 0).sum())
-    title = f"{dataset.name}: {len(dataset)} faces" + (f", {second} with a second label" if second else "")
+    title = f"{dataset.name}: {counted(len(dataset), 'face')}" + (f", {second} with a second label" if second else "")
     return [title, *(f"{row[0]:12}" + "".join(f"{cell:>12}" for cell in row[1:]) for row in rows)]

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from edge_fer.common.text import counted
 from edge_fer.lab.cli.options import LAYOUT_HELP, layout_of
 from edge_fer.lab.cli.runs import STOPPED, check_folder, device_of, keep_recipe, stop_on_signals
 from edge_fer.lab.training.recipe_files import detection_recipe_names
@@ -73,8 +74,11 @@ def aff_wild2(
         result = convert(folder, out, detector, every, progress)
     _tell(result.left_out)
     labels = ", ".join(f"{label} {count}" for label, count in result.faces.most_common())
-    report.say(f"{result.pictures['train']} pictures to train on, {result.pictures['valid']} to validate on: {labels}")
-    report.say(f"{result.without_face} frames without a face; all is in {out}")
+    report.say(
+        f"{counted(result.pictures['train'], 'picture')} to train on, {result.pictures['valid']} to validate on: "
+        f"{labels}"
+    )
+    report.say(f"{counted(result.without_face, 'frame')} without a face; all is in {out}")
 
 
 def scenes(
@@ -107,7 +111,9 @@ def train_detector(
     out: Annotated[Path | None, typer.Option(help="Folder of the run; default: out/train/RECIPE.")] = None,
     boxes: Annotated[Path | None, typer.Option(help=BOXES_HELP)] = None,
     photographs: Annotated[Path | None, typer.Option(help=PHOTOGRAPHS_HELP)] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the same command from its checkpoint.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from its checkpoint; epochs and minutes may change.")
+    ] = False,
     change: Annotated[
         list[str] | None, typer.Option("--set", help="Change the recipe: KEY=VALUE, such as scenes.most_faces=3.")
     ] = None,

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from edge_fer.common.text import counted
 from edge_fer.lab.cli.options import LAYOUT_HELP, layout_of
 
 
@@ -40,11 +41,11 @@ def filter_(
 
     dataset, report = open_dataset(data, layout_of(layout)), ConsoleReporter()
     settings = ClassifySettings(model=model, backend="cpu", threads=threads)
-    reading = report.step(f"{model} reads {len(dataset)} faces")
+    reading = report.step(f"{model} reads {counted(len(dataset), 'face')}")
     with open_expression_model(settings, ModelStore(models)) as teacher, reading as progress:
         found = filter_labels(dataset, teacher, above, out, progress)
     for label, kept in found.kept.items():
         report.say(f"{label:12}{kept:>10} kept {found.dropped[label]:>10} dropped")
     if found.unreadable:
-        report.say(f"{found.unreadable} pictures could not be read")
+        report.say(f"not readable: {counted(found.unreadable, 'picture')}")
     report.say(f"{sum(found.kept.values())} of {found.faces} faces are listed in {out}; dropped.txt names the others")

@@ -48,7 +48,7 @@ def train(
             metavar="WEIGHTS",
         ),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the same command from its checkpoint.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from its checkpoint; stages may be longer.")] = False,
     landmarks: Annotated[
         list[str] | None,
         typer.Option(

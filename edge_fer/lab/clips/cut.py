@@ -12,6 +12,7 @@ from pathlib import Path
 import av
 
 from edge_fer.capture.sources.file_kind import open_file
+from edge_fer.common.text import counted
 from edge_fer.errors import ConfigError, SourceError
 from edge_fer.lab.clips.beeps import find_beeps
 from edge_fer.lab.clips.cut_record import SUFFIX, Cut
@@ -137,7 +138,7 @@ def _by_tracks(
     ]
     if not spans:
         raise SourceError(f"expected faces in the readings of {recording.name}, found none in {options.readings}")
-    told = (f"{tracks.unread} lines of {options.readings.name} that are no record",) if tracks.unread else ()
+    told = (f"{counted(tracks.unread, 'line')} of {options.readings.name} without a record",) if tracks.unread else ()
     spans.sort(key=lambda span: span.start_ms)
     return spans, tracks.size, plan.model_copy(update={"by": "tracks", "left_out": told})
 
@@ -208,15 +209,19 @@ def _expected(path: Path | None, count: int | None) -> list[Label | None]:
 def _left_out(cutter: Cutter, skipped: int, planned: int | None) -> list[str]:
     told = [f"{cutter.outside_ms / 1000:.1f} s between the clips"] if cutter.outside_ms else []
     if planned is not None and planned > cutter.begun:
-        told += [f"{planned - cutter.begun} clips that would begin after the last frame"]
-    told += [f"{cutter.short} clips shorter than {SHORTEST_MS / 1000:g} s"] if cutter.short else []
-    told += [f"{cutter.missed} pictures that the recording lacks, of those that were read"] if cutter.missed else []
-    return told + ([f"{skipped} frames that cannot be decoded"] if skipped else [])
+        told += [f"{counted(planned - cutter.begun, 'clip')} to begin after the last frame"]
+    told += [f"{counted(cutter.short, 'clip')} shorter than {SHORTEST_MS / 1000:g} s"] if cutter.short else []
+    told += (
+        [f"{counted(cutter.missed, 'picture')} that the recording lacks, of those that were read"]
+        if cutter.missed
+        else []
+    )
+    return told + ([f"{counted(skipped, 'frame')} that cannot be decoded"] if skipped else [])
 
 
 def _tell(cut: Cut, cutter: Cutter, out: Path, report: Reporter) -> None:
     frames = sum(len(clip.times_ms) for clip in cut.clips)
-    report.say(f"{len(cut.clips)} clips of {frames} frames are in {out}")
+    report.say(f"{counted(len(cut.clips), 'clip')} of {counted(frames, 'frame')} in {out}")
     steps = cutter.steps_ms
     if is_variable(steps):
         report.say(f"variable frame rate: {min(steps):.0f} to {max(steps):.0f} ms from frame to frame, kept as it is")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from edge_fer.common.closeable import Closeable
+from edge_fer.common.text import counted
 from edge_fer.errors import EdgeFerError, SourceError
 from edge_fer.lab.clips.claim import MarksClaim
 from edge_fer.lab.clips.cut_record import CutClip, read_cuts
@@ -262,7 +263,8 @@ def _changed(sheet: _Sheet, frames: ClipFrames) -> str:
     """What does not fit between a clip and its marks; empty where they fit."""
     end = sheet.now.marks.end
     if end is not None and end >= len(frames.times_ms):
-        return f"The end is marked at frame {end}, and there are {len(frames.times_ms)} frames: mark them again (W)."
+        count = counted(len(frames.times_ms), "frame")
+        return f"The end is marked at frame {end}, and the clip has {count}: mark them again (W)."
     if sheet.sha256 not in (None, frames.sha256):
         return "The clip is another file than the one that was labelled: check the marks, and save them again (E)."
     return ""

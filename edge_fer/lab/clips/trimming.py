@@ -11,6 +11,7 @@ from pathlib import Path
 
 import cv2
 
+from edge_fer.common.text import counted
 from edge_fer.errors import OutputError, SourceError
 from edge_fer.inference.model_store import ModelStore
 from edge_fer.lab.clips.clip_faces import ClipFaces, Pictures, encoded
@@ -69,7 +70,7 @@ def trim_clips(folder: Path, out: Path, options: TrimOptions, report: Reporter) 
     names = Counter(place.clip.stem for place in places)
     clips: list[TrimmedClip] = []
     left_out: dict[str, str] = {}
-    with _replacing(out, folder) as partial, report.step(f"trimming {len(places)} clips") as progress:
+    with _replacing(out, folder) as partial, report.step(f"trimming {counted(len(places), 'clip')}") as progress:
         for number, place in enumerate(places, 1):
             inside = place.clip.relative_to(folder)
             is_alone = names[place.clip.stem] == 1
@@ -236,10 +237,10 @@ def _tell(record: TrimmedClips, out: Path, report: Reporter) -> None:
     for label in LABELS:
         report.say(f"{label:12}{counts[label]:>6} clips{frames[label]:>8} {record.content}")
     people = len({clip.person for clip in record.clips})
-    report.say(f"{len(record.clips)} clips of {people} persons are in {out}")
+    report.say(f"{counted(len(record.clips), 'clip')} of {counted(people, 'person')} in {out}")
     if missing:
-        report.say(f"left out: {missing} frames in which the face is not found")
+        report.say(f"left out: {counted(missing, 'frame')} in which the face is not found")
     for name, why in list(record.left_out.items())[:_SHOWN]:
         report.say(f"left out: {name}: {why}")
     if len(record.left_out) > _SHOWN:
-        report.say(f"and {len(record.left_out) - _SHOWN} clips more; {CLIPS} names them all")
+        report.say(f"and {counted(len(record.left_out) - _SHOWN, 'clip')} more; {CLIPS} names all")

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import cv2
 
+from edge_fer.common.text import counted
 from edge_fer.errors import OutputError, SourceError
 from edge_fer.faces.detectors import Detector, open_detector
 from edge_fer.inference.manifest import ClassifierSpec
@@ -237,9 +238,12 @@ def _tell(crops: Crops, out: Path, report: Reporter) -> None:
     for label in LABELS:
         report.say(f"{label:12}" + "".join(f"{counts[label]:8}" for counts in crops.faces.values()))
     total = sum(sum(counts.values()) for counts in crops.faces.values())
-    report.say(f"{total} faces from {crops.photos} photos, {crops.bordered} of them found only with a border around")
+    report.say(
+        f"{counted(total, 'face')} from {counted(crops.photos, 'photo')}; found only with a border around: "
+        f"{crops.bordered}"
+    )
     if crops.several:
-        report.say(f"{crops.several} photos show several faces: the largest was taken")
+        report.say(f"photos with several faces: {crops.several}; the largest face was taken")
     if crops.left_out.get(TOO_SMALL):
         report.say(
             f"warning: {crops.left_out[TOO_SMALL]} photos show only faces smaller than {_USUAL.min_face} pixels when "

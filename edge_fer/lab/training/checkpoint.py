@@ -19,7 +19,7 @@ CHECKPOINT, BEST, LAST, TABLE, CURVES = "checkpoint.pt", "best.npz", "last.npz",
 Weights are the averaged ones where the recipe averages; the best are those of the last stage, or of a detector those
 with the best mean average precision.
 """
-FORMAT = 1
+FORMAT = 2
 """Of checkpoints; grows when an older one can no longer be resumed from."""
 
 

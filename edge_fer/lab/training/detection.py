@@ -20,6 +20,7 @@ from edge_fer.lab.training.detection_loss import detection_loss
 from edge_fer.lab.training.detection_recipe import DetectionRecipe
 from edge_fer.lab.training.detection_start import identity_of
 from edge_fer.lab.training.detection_validation import measure_detector
+from edge_fer.lab.training.lengths import changes, lengths_of, nothing_left
 from edge_fer.lab.training.objective import make_optimizer, set_learning_rate
 from edge_fer.lab.training.run import Run
 from edge_fer.lab.training.schedule import learning_rate
@@ -67,13 +68,13 @@ class DetectionTrainer:
         self._recipe, self._options = recipe, options or Options()
         self._batches, self._validation = DetectionBatches(training, recipe), validation
         self._layout: Any = torch.channels_last if recipe.channels_last else torch.contiguous_format
-        identity = identity_of(recipe, net, training, validation)
+        identity, self._lengths = identity_of(recipe, net, training, validation), lengths_of([recipe])
         placed = net.to(self._options.device, memory_format=self._layout)
-        self._run = Run(placed, DetectionState(), identity, recipe.ema, folder, self._options)
+        self._run = Run(placed, DetectionState(), identity, self._lengths, recipe.ema, folder, self._options)
         self._run.optimizer = make_optimizer(placed, recipe.optimizer, recipe.lr)
 
     def resume(self) -> None:
-        """Continue from the checkpoint in the folder.
+        """Continue from the checkpoint in the folder; the recipe may say another length than before.
 
         Raises:
             ModelError: when there is none that can be read.
@@ -83,6 +84,8 @@ class DetectionTrainer:
         self._run.restore(checkpoint)
         self._run.optimizer.load_state_dict(checkpoint["optimizer"])
         self._options.reporter.say(f"resuming after step {self._run.at.step}")
+        for change in changes(checkpoint["lengths"], self._lengths, [self._recipe.name], 0):
+            self._options.reporter.say(change)
 
     def fit(self) -> bool:
         """Train to the end, or until `stopping` is set.
@@ -98,6 +101,8 @@ class DetectionTrainer:
         run, steps = self._run, self._recipe.epochs * self._recipe.steps_per_epoch
         run.net.train()
         before = self._options.clock()
+        if self._progress() >= 1:
+            self._end_early()
         for batch in self._batches.stream(run.at.step, steps, self._options.workers):
             if self._progress() >= 1:
                 break
@@ -114,6 +119,12 @@ class DetectionTrainer:
         run.save()
         self._save_weights(LAST)
         return True
+
+    def _end_early(self) -> None:
+        """End a run that is resumed after its end, since it was over or is shorter now."""
+        self._options.reporter.say(nothing_left(self._recipe.name))
+        if self._run.at.pictures:
+            self._end_epoch()
 
     def _progress(self) -> float:
         return self._run.progress(self._recipe.epochs * self._recipe.steps_per_epoch, self._recipe.minutes)

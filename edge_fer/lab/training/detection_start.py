@@ -14,6 +14,7 @@ from edge_fer.lab.networks.yolov3_tiny import VALUES, YoloV3Tiny
 from edge_fer.lab.training.anchors import fit_anchors, mean_best_iou
 from edge_fer.lab.training.detection_batches import fitted
 from edge_fer.lab.training.detection_recipe import DetectionRecipe
+from edge_fer.lab.training.lengths import LENGTH
 from edge_fer.lab.training.training_log import TrainingReporter
 
 _MOST_PICTURES = 512
@@ -66,8 +67,8 @@ def _expect_background(net: YoloV3Tiny) -> None:
 def identity_of(
     recipe: DetectionRecipe, net: YoloV3Tiny, training: LabelledPictures, validation: LabelledPictures
 ) -> str:
-    """A hash of what decides the result of a run."""
-    digest = hashlib.sha256(recipe.model_dump_json().encode())
+    """A hash of what decides each step of a run; how many there are is not in it, see `lengths`."""
+    digest = hashlib.sha256(recipe.model_dump_json(exclude=set(LENGTH)).encode())
     digest.update(repr(net.settings()["anchors"]).encode())
     for pictures in (training, validation):
         digest.update(f"{pictures.name} {len(pictures)}".encode())

@@ -3,6 +3,7 @@
 What is random in a step follows from the seed, the stage and the number of the step, so that a
 checkpoint need not hold the state of any generator. Without a limit in minutes, a resumed run ends with
 the very weights of an uninterrupted one on the same machine and with as many threads and processes.
+The last stage stays open in its checkpoint: a run that has ended goes on when it is given a longer one.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from edge_fer.errors import ConfigError, ModelError, SourceError
 from edge_fer.lab.datasets.dataset import Dataset, Split
 from edge_fer.lab.training.batches import Batch, Batches
 from edge_fer.lab.training.checkpoint import BEST, LAST
+from edge_fer.lab.training.lengths import changes, lengths_of, nothing_left
 from edge_fer.lab.training.multi_task import MultiTaskModel, set_training
 from edge_fer.lab.training.objective import (
     cross_entropy,
@@ -76,23 +78,27 @@ class Trainer:
         identity = identity_of(
             recipe, data, model.origin, {name: group.digest for name, group in self._teachers.items()}
         )
-        check_alike(identity, self._processes)
-        self._run = Run(net, TrainingState(), identity, recipe.ema, folder, self._options)
+        self._lengths = lengths_of(recipe.stages)
+        check_alike((identity, self._lengths), self._processes)
+        self._run = Run(net, TrainingState(), identity, self._lengths, recipe.ema, folder, self._options)
         self._optimizer_state: dict[str, Any] | None = None
 
     def resume(self) -> None:
-        """Continue from the checkpoint in the folder.
+        """Continue from the checkpoint in the folder; stages that are not left behind may have another length.
 
         Raises:
             ModelError: when there is none that can be read.
             ConfigError: when it is of another recipe, other data or other first weights.
         """
         checkpoint = self._run.read_checkpoint()
-        stage = self._recipe.stages[min(checkpoint["position"]["stage"], len(self._recipe.stages) - 1)]
+        stages, at = self._recipe.stages, checkpoint["position"]["stage"]
+        changed = changes(checkpoint["lengths"], self._lengths, [one.name for one in stages], at)
+        stage = stages[at]
         self._set_resolution(checkpoint.get("resolution", stage.size))
         self._run.restore(checkpoint)
         self._optimizer_state = checkpoint["optimizer"]
-        self._options.reporter.say(f"resuming after step {self._run.at.step} of stage {stage.name}")
+        for line in (f"resuming after step {self._run.at.step} of stage {stage.name}", *changed):
+            self._options.reporter.say(line)
 
     def fit(self) -> bool:
         """Train to the end, or until `stopping` is set.
@@ -105,15 +111,15 @@ class Trainer:
             SourceError: when a picture cannot be read.
             OutputError: when the folder cannot be written.
         """
-        run = self._run
-        while run.at.stage < len(self._recipe.stages):
-            stage = self._recipe.stages[run.at.stage]
+        run, last = self._run, self._recipe.stages[-1]
+        for stage in self._recipe.stages[run.at.stage :]:
             if not self._stage(stage):
                 self._save()
                 return False
             self._save_weights(f"{stage.name}.npz")
-            run.at = TrainingState(stage=run.at.stage + 1, updates=run.at.updates)
-            run.optimizer = self._optimizer_state = None
+            if stage is not last:
+                run.at = TrainingState(stage=run.at.stage + 1, updates=run.at.updates)
+                run.optimizer = self._optimizer_state = None
             self._save()
         self._save_weights(LAST)
         return True
@@ -127,6 +133,9 @@ class Trainer:
         counted = torch.from_numpy(label_weights(training.labels, stage.loss)).float().to(self._options.device)
         self._prepare(stage, batches.size)
         steps = stage.epochs * batches.steps_per_epoch
+        if run.progress(steps, stage.minutes) >= 1 or is_over(stage, run.at):
+            self._end_early(stage, validation, math.ceil(run.at.step / batches.steps_per_epoch))
+            return True
         before = self._options.clock()
         for batch in batches.stream(run.at.step, steps, self._options.workers):
             self._step(stage, batch, run.progress(steps, stage.minutes), counted)
@@ -142,6 +151,12 @@ class Trainer:
             if run.is_save_due(before):
                 self._save()
         return True
+
+    def _end_early(self, stage: Stage, validation: Dataset, epoch: int) -> None:
+        """End a stage of a resumed run, which was over or is shorter now."""
+        self._options.reporter.say(nothing_left(stage.name))
+        if self._run.at.faces:
+            self._end_epoch(stage, validation, epoch)
 
     def _batches(self, stage: Stage, training: Dataset) -> Batches | TrackBatches:
         """The batches of a stage, of which each process makes its part."""

@@ -11,6 +11,7 @@ from torch import nn
 
 from edge_fer.errors import ConfigError
 from edge_fer.lab.training.checkpoint import CHECKPOINT, RunFolder, load_checkpoint
+from edge_fer.lab.training.lengths import Lengths
 from edge_fer.lab.training.multi_task import WeightEma
 from edge_fer.lab.training.state import Options, Position
 from edge_fer.lab.training.training_log import Row
@@ -25,7 +26,8 @@ class Run(Generic[_N, _P]):
     Args:
         net: the network with its first weights.
         at: the beginning.
-        identity: a hash of what decides the result; a checkpoint with another one is not resumed from.
+        identity: a hash of what decides each step; a checkpoint with another one is not resumed from.
+        lengths: how long its stages are.
         ema: the part of the averaged weights that an update keeps, 0..1; None: they are not averaged.
         folder: the folder of the run.
         options: options that do not change the result.
@@ -38,13 +40,15 @@ class Run(Generic[_N, _P]):
         optimizer: the optimizer of what is trained now; None: there is none yet.
     """
 
-    def __init__(self, net: _N, at: _P, identity: str, ema: float | None, folder: Path, options: Options) -> None:
+    def __init__(
+        self, net: _N, at: _P, identity: str, lengths: Lengths, ema: float | None, folder: Path, options: Options
+    ) -> None:
         self.net, self.at = net, at
         self.rows: list[Row] = []
         self.folder = RunFolder(folder, writes=options.processes.is_first)
         self.optimizer: Any = None
         self._average = WeightEma(net, ema) if ema else None
-        self._identity, self._options = identity, options
+        self._identity, self._lengths, self._options = identity, lengths, options
         self._saved_at = options.clock()
 
     @property
@@ -69,7 +73,7 @@ class Run(Generic[_N, _P]):
         if checkpoint["identity"] != self._identity:
             raise ConfigError(
                 f"expected the recipe, the data and the first weights that {path} was made with, found others; "
-                "give the same ones, or train into another --out"
+                "give the same ones (only epochs, minutes and patience may change), or train into another --out"
             )
         return checkpoint
 
@@ -89,6 +93,7 @@ class Run(Generic[_N, _P]):
         self.folder.save_checkpoint(
             {
                 "identity": self._identity,
+                "lengths": self._lengths,
                 "model": self.net.state_dict(),
                 "average": self._average.model.state_dict() if self._average else None,
                 "optimizer": self.optimizer.state_dict() if self.optimizer else None,

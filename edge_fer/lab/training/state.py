@@ -14,6 +14,7 @@ import numpy as np
 from edge_fer.errors import ConfigError
 from edge_fer.lab.datasets.dataset import Dataset
 from edge_fer.lab.training.distributed import Processes
+from edge_fer.lab.training.lengths import LENGTH
 from edge_fer.lab.training.recipe import Recipe
 from edge_fer.lab.training.training_log import SilentTrainingReporter, TrainingReporter
 from edge_fer.lab.weights.provenance import Origin
@@ -98,7 +99,9 @@ class TrainingState(Position):
 
 
 def identity_of(recipe: Recipe, data: Mapping[str, Dataset], origin: Origin | None, teachers: Mapping[str, str]) -> str:
-    """A hash of what decides the result of a run, and of the origin that is written with its weights.
+    """A hash of what decides each step of a run, and of the origin that is written with its weights.
+
+    How many steps there are is not in it: see `lengths`.
 
     Args:
         recipe: the recipe.
@@ -106,7 +109,8 @@ def identity_of(recipe: Recipe, data: Mapping[str, Dataset], origin: Origin | No
         origin: the origin of the first weights; None: not known.
         teachers: the digest of the teachers of each name.
     """
-    digest = hashlib.sha256(recipe.model_dump_json().encode())
+    steps = recipe.model_dump_json(exclude={"stages": {"__all__": set(LENGTH)}})
+    digest = hashlib.sha256(steps.encode())
     digest.update(origin.model_dump_json().encode() if origin else b"")
     for name in sorted(teachers):
         digest.update(teachers[name].encode())
@@ -118,8 +122,8 @@ def identity_of(recipe: Recipe, data: Mapping[str, Dataset], origin: Origin | No
     return digest.hexdigest()
 
 
-def check_alike(identity: str, processes: Processes) -> None:
-    """Whether all processes have what decides the result of a run, by `identity_of`.
+def check_alike(identity: object, processes: Processes) -> None:
+    """Whether all processes have what decides the result of a run: its identity and its length.
 
     Raises:
         ConfigError: when this one has something else than the first.

@@ -34,13 +34,13 @@ def test_cut_trim_and_agree(tmp_path: Path) -> None:
     cut = call(tmp_path, "cut", "p01.mp4", "--seconds", "3")
     assert cut.returncode == 0, cut.stderr
     assert "2 beeps of 1000 Hz" in cut.stdout
-    assert "2 clips of 150 frames are in clips" in cut.stdout
+    assert "2 clips of 150 frames in clips" in cut.stdout
     for labeller, peak in (("anna", 9), ("ben", 12)):
         (tmp_path / "clips/marks" / labeller).mkdir(parents=True)
         for name in ("p01_001", "p01_002"):
             (tmp_path / "clips/marks" / labeller / f"{name}.txt").write_bytes(Marks(3, 30, peak).line())
     agreed = call(tmp_path, "agree", "clips/marks/anna", "clips/marks/ben")
-    assert "2 clips that both have labelled" in agreed.stdout
+    assert "labelled by both: 2 clips" in agreed.stdout
     assert re.search(r"peak +3\.0 +0%", agreed.stdout)
     refused = call(tmp_path, "trim", "clips", "--labeller", "anna", "--whole")
     assert refused.returncode == 3
@@ -53,7 +53,7 @@ def test_cut_trim_and_agree(tmp_path: Path) -> None:
         path.rename(path.parent / "happy" / path.name)
     trimmed = call(tmp_path, "trim", "clips", "--labeller", "anna", "--whole")
     assert trimmed.returncode == 0, trimmed.stderr
-    assert "2 clips of 1 persons are in tracks" in trimmed.stdout
+    assert "2 clips of 1 person in tracks" in trimmed.stdout
     assert len(list((tmp_path / "tracks/happiness/p01_001").iterdir())) == 28
 
 
@@ -76,7 +76,7 @@ def test_a_signal_ends_the_page_and_leaves_no_frames(tmp_path: Path, number: sig
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
-        assert process.stdout.readline().startswith("1 clips; open http://127.0.0.1:")
+        assert process.stdout.readline().startswith("1 clip; open http://127.0.0.1:")
         process.stdout.readline()
         assert list((tmp_path / "tmp").iterdir())
         process.send_signal(number)

@@ -138,7 +138,7 @@ def test_a_run_is_cut_by_its_tracks(tmp_path: Path, name: str) -> None:
     assert numbers(tmp_path / "clips" / "run_t0003-01.mp4", 100 - left, 80 - top) == list(range(60))
     assert len(second.boxes) == len(frames_in(tmp_path / "clips" / "run_t0005-01.mp4")) == 20
     assert None not in second.boxes
-    assert "left out: 2 lines of readings.jsonl that are no record" in report.lines
+    assert "left out: 2 lines of readings.jsonl without a record" in report.lines
 
 
 def test_a_track_that_was_away_or_stays_long_becomes_several_clips(tmp_path: Path) -> None:

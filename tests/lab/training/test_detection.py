@@ -110,6 +110,31 @@ def test_a_run_ends_by_the_clock(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_run_that_has_ended_goes_on_longer(tmp_path: Path) -> None:
+    """At a constant rate it becomes the very run that was this long from the beginning."""
+    scenes = _scenes(12, 64)
+
+    def trainer(folder: str, **length: object) -> DetectionTrainer:
+        recipe = _recipe(**length)
+        net = initial_detector(recipe, scenes, SilentTrainingReporter())
+        options = Options(clock=itertools.count().__next__)
+        return DetectionTrainer(net, recipe, scenes, scenes, tmp_path / folder, options)
+
+    assert trainer("long", epochs=3).fit()
+    assert trainer("short", epochs=1).fit()
+    for epochs in (1, 3):  # at its end first
+        longer = trainer("short", epochs=epochs)
+        longer.resume()
+        assert longer.fit()
+    pairs = zip(_weights(tmp_path / "long" / LAST), _weights(tmp_path / "short" / LAST), strict=True)
+    assert all(torch.equal(one, other) for one, other in pairs)
+    assert len((tmp_path / "short" / TABLE).read_text().splitlines()) == 4
+    limited = trainer("short", epochs=4, minutes=1000)
+    limited.resume()
+    assert limited.fit()
+
+
+@pytest.mark.slow
 def test_a_run_of_another_recipe_is_not_resumed(tmp_path: Path) -> None:
     scenes = _scenes(12, 64)
     for lr in (1e-3, 2e-3):

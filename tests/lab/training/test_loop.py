@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -105,6 +106,17 @@ class Interrupted(Exception):
     """The power failed."""
 
 
+class Said(SilentTrainingReporter):
+    """Keeps what is said."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, line: str) -> None:
+        """Keep a line."""
+        self.lines.append(line)
+
+
 class FailsAt(SilentTrainingReporter):
     """Calls something at the step of a number."""
 
@@ -171,6 +183,73 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(tmp_path: Path, uninterru
     run = Trainer(tiny(seed=9), recipe(), {"faces": faces()}, tmp_path)
     run.resume()
     check_same(finish(run, tmp_path), uninterrupted)
+
+
+def test_a_run_that_has_ended_goes_on_longer(tmp_path: Path) -> None:
+    """At a constant rate it becomes the very run that was this long from the beginning."""
+    expected = finish(Trainer(tiny(), simple(epochs=3), {"faces": faces()}, tmp_path / "long"), tmp_path / "long")
+    folder, reporter = tmp_path / "short", Said()
+    finish(Trainer(tiny(), simple(epochs=1), {"faces": faces()}, folder), folder)
+    longer = Trainer(tiny(seed=9), simple(epochs=3), {"faces": faces()}, folder, Options(reporter=reporter))
+    longer.resume()
+    assert "all has another length: epochs 1 before, 3 now" in reporter.lines
+    found = finish(longer, folder)
+    for name, array in expected[2].items():
+        np.testing.assert_array_equal(found[2][name], array)
+    assert found[1] == expected[1]
+
+
+@pytest.mark.parametrize("change", [{"minutes": 1000.0}, {"patience": 50}, {"epochs": 9}])
+def test_each_limit_may_change(tmp_path: Path, change: dict[str, Any]) -> None:
+    ended = {"epochs": 8, "minutes": 0.5, "patience": 1}
+    clock = itertools.count(step=4).__next__  # seconds
+    assert Trainer(tiny(), simple(**ended), {"faces": faces()}, tmp_path, Options(clock=clock)).fit()
+    steps = int(log(tmp_path)[-1]["step"])
+    without = {"epochs": 8, "minutes": None, "patience": None} | change
+    run = Trainer(tiny(), simple(**without), {"faces": faces()}, tmp_path)
+    run.resume()
+    assert run.fit()
+    assert int(log(tmp_path)[-1]["step"]) > steps
+
+
+def test_a_run_that_has_ended_and_is_not_longer_says_so(tmp_path: Path) -> None:
+    first = finish(Trainer(tiny(), simple(), {"faces": faces()}, tmp_path), tmp_path)
+    for epochs in (2, 1):  # or shorter
+        reporter = Said()
+        again = Trainer(tiny(seed=9), simple(epochs=epochs), {"faces": faces()}, tmp_path, Options(reporter=reporter))
+        again.resume()
+        found = finish(again, tmp_path)
+        assert any(line.startswith("nothing is left to train in all") for line in reporter.lines)
+        assert found[1] == first[1]
+        for name, array in first[2].items():
+            np.testing.assert_array_equal(found[2][name], array)
+
+
+def test_a_shorter_stage_ends_with_figures_of_what_it_learned(tmp_path: Path) -> None:
+    options = Options(checkpoint_s=0, reporter=FailsAt(3, fail))
+    with pytest.raises(Interrupted):
+        Trainer(tiny(), simple(), {"faces": faces()}, tmp_path, options).fit()
+    shorter = Trainer(tiny(), simple(minutes=1e-9), {"faces": faces()}, tmp_path)
+    shorter.resume()
+    assert shorter.fit()
+    assert [(row["epoch"], row["step"]) for row in log(tmp_path)] == [("1", "2")]
+    assert (tmp_path / "best.npz").is_file()
+
+
+def test_a_stage_that_others_follow_keeps_its_length(tmp_path: Path) -> None:
+    def long(top: int, whole: int) -> Recipe:
+        plan = recipe()
+        stages = [
+            stage.model_copy(update={"epochs": epochs}) for stage, epochs in zip(plan.stages, (top, whole), strict=True)
+        ]
+        return plan.model_copy(update={"stages": tuple(stages)})
+
+    options = Options(checkpoint_s=0, reporter=FailsAt(14, fail))
+    with pytest.raises(Interrupted):
+        Trainer(tiny(), recipe(), {"faces": faces()}, tmp_path, options).fit()
+    with pytest.raises(ConfigError, match=r"expected epochs=2 in stage top, which is over .*, found epochs=3; give it"):
+        Trainer(tiny(), long(3, 2), {"faces": faces()}, tmp_path).resume()
+    Trainer(tiny(), long(2, 3), {"faces": faces()}, tmp_path).resume()
 
 
 def test_the_run_depends_on_its_seed(tmp_path: Path, uninterrupted: Any) -> None:
@@ -259,7 +338,7 @@ def test_what_cannot_be_resumed_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"expected a checkpoint at .*checkpoint\.pt, found: No such file"):
         Trainer(tiny(), simple(), data, tmp_path).resume()
     Trainer(tiny(), simple(epochs=1), data, tmp_path).fit()
-    for plan, others in ((simple(epochs=3), data), (simple(epochs=1), {"faces": faces(70)})):
+    for plan, others in ((simple(epochs=1, lr=0.02), data), (simple(epochs=1), {"faces": faces(70)})):
         with pytest.raises(ConfigError, match=r"expected the recipe, the data and the first weights that .* was made"):
             Trainer(tiny(), plan, others, tmp_path).resume()
     other = tiny()
@@ -271,7 +350,7 @@ def test_what_cannot_be_resumed_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"found a damaged file"):
         Trainer(tiny(), simple(epochs=1), data, tmp_path).resume()
     torch.save({"format": 99}, path)
-    with pytest.raises(ModelError, match=r"expected a checkpoint of format 1 .* found 99"):
+    with pytest.raises(ModelError, match=r"expected a checkpoint of format 2 .* found 99"):
         Trainer(tiny(), simple(epochs=1), data, tmp_path).resume()
 
 

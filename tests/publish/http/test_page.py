@@ -337,3 +337,30 @@ def test_a_stranger_logs_in_and_out(browser: Browser, tmp_path: Path) -> None:
         browser.evaluate("document.querySelector('#logout').click()")
         shows(browser, "form", "Token of this box")
         assert all(TOKEN not in address for address in browser.requests)
+
+
+@pytest.mark.slow
+def test_a_page_in_the_background_goes_on_telling_in_its_title(site: HttpSink, browser: Browser) -> None:
+    address = browser.evaluate("location.href")
+    page = browser.call("Target.createTarget", url=address, background=True)["targetId"]
+
+    def title() -> str:
+        (found,) = (one for one in browser.call("Target.getTargets")["targetInfos"] if one["targetId"] == page)
+        return str(found["title"])
+
+    try:
+        wait_until(lambda: title().startswith("A sink has trouble"), seconds=20, what="what the sink tells")
+        site.publish(replace(STATUS, sinks={}, state="waiting_for_camera", message="no camera"), None)
+        wait_until(lambda: title().startswith("No camera"), seconds=20, what="the camera that is lost")
+    finally:
+        browser.call("Target.closeTarget", targetId=page)
+
+
+@pytest.mark.slow
+def test_faces_that_come_and_go_while_nothing_is_drawn_are_not_kept(site: HttpSink, browser: Browser) -> None:
+    browser.evaluate("document.querySelector('#pause').click()")
+    for frame in range(2, 42):
+        site.publish(make_reading(frame, (replace(make_face_reading(), id=100 + frame),)), None)
+    browser.until("faces.size > 20")
+    browser.until("faces.size <= 2")
+    assert browser.evaluate("document.querySelectorAll('.face').length") == 2

@@ -18,6 +18,7 @@ from edge_fer.capture.sources.film.film import Film
 from edge_fer.capture.sources.film.picture import Converter
 from edge_fer.capture.sources.sample import CLIP
 from edge_fer.capture.sources.video import Video
+from edge_fer.common.text import counted
 from edge_fer.errors import ConfigError, SourceError
 from tests.support.films import SIZE, flip_bytes, noise, picture, write_film
 
@@ -230,7 +231,7 @@ def test_a_film_may_begin_late_and_its_sound_may_be_longer(tmp_path):
 def test_damage_is_told_with_numbers(tmp_path, name, codec):
     path = flip_bytes(write_film(tmp_path / name, noise(20), codec), 100)
     frames, told, _, skipped = read(path)
-    assert told[-1].startswith(f"{path}: the film is damaged: {skipped} frames are left out, ")
+    assert told[-1].startswith(f"{path}: the film is damaged: {counted(skipped, 'frame')} left out, ")
     assert len(told) == 1
     assert len(frames) + skipped <= 20
     assert frames
