@@ -246,8 +246,8 @@ def _tell(crops: Crops, out: Path, report: Reporter) -> None:
         report.say(f"photos with several faces: {crops.several}; the largest face was taken")
     if crops.left_out.get(TOO_SMALL):
         report.say(
-            f"warning: {crops.left_out[TOO_SMALL]} photos show only faces smaller than {_USUAL.min_face} pixels when "
-            f"they are shrunk to {_USUAL.size}, as of groups; a run does not find these either: cut the photos closer"
+            f"warning: in {counted(crops.left_out[TOO_SMALL], 'photo')} all faces are smaller than {_USUAL.min_face} "
+            f"pixels when it is shrunk to {_USUAL.size}, as of groups; a run does not find these either: cut closer"
         )
     for reason, count in crops.left_out.items():
         report.say(f"left out: {count} ({reason})")

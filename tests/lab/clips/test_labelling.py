@@ -149,7 +149,7 @@ def test_a_clip_that_is_another_file_now_is_told(folder: Path) -> None:
         press(session, 0, *MARKED, ("E", 0))
     write_recording(folder / "p01_001_happiness.mp4", [numbered(number) for number in range(12)])
     with labelling(folder) as session:
-        assert "The end is marked at frame 18, and there are 12 frames" in session.clip(0)["note"]
+        assert "The end is marked at frame 18, and the clip has 12 frames" in session.clip(0)["note"]
 
 
 def test_strange_requests_are_refused_in_one_line(folder: Path) -> None:

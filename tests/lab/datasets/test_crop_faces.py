@@ -115,9 +115,9 @@ def test_a_folder_of_photos_becomes_a_data_set(photos: Path, tmp_path: Path) -> 
     ]
     for sentence in (
         "there are no folders for valid and test: about a tenth of each expression was drawn for each",
-        "warning: 1 photos show only faces smaller than 40 pixels when they are shrunk to 600",
-        "7 faces from 10 photos, 1 of them found only with a border around",
-        "1 photos show several faces: the largest was taken",
+        "warning: in 1 photo all faces are smaller than 40 pixels when it is shrunk to 600",
+        "7 faces from 10 photos; found only with a border around: 1",
+        "photos with several faces: 1; the largest face was taken",
         "left out: 1 (no face found)",
         "no faces of disgust in train: a network trained on these will not name it",
     ):
