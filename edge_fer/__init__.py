@@ -18,7 +18,7 @@ if TYPE_CHECKING:
         SourceError,
         WorkerError,
     )
-    from edge_fer.publish.drawing.annotate import annotate as draw
+    from edge_fer.publish.drawing.annotate import draw
     from edge_fer.schema import FaceReading, Reading, Status, TrackRecord, to_dict, to_json
     from edge_fer.settings import Settings, load_settings
 
@@ -49,7 +49,7 @@ __all__ = [
 _HOMES = {
     "__version__": "common.version.VERSION",
     "EdgeFer": "api.EdgeFer",
-    "draw": "publish.drawing.annotate.annotate",
+    "draw": "publish.drawing.annotate.draw",
     **{name: f"schema.{name}" for name in ("FaceReading", "Reading", "Status", "TrackRecord", "to_dict", "to_json")},
     **{name: f"settings.{name}" for name in ("Settings", "load_settings")},
     **{name: f"errors.{name}" for name in __all__ if name.endswith("Error")},

@@ -11,9 +11,8 @@ from contextlib import contextmanager
 from queue import Queue
 from typing import Generic, Literal, NamedTuple, TypeVar, overload
 
-import numpy as np
-
 from edge_fer.common.closeable import Closeable
+from edge_fer.common.picture import check_picture
 from edge_fer.common.text import redact
 from edge_fer.errors import ForkError, OutputError
 from edge_fer.pipeline import Pipeline
@@ -128,16 +127,7 @@ class EdgeFer(Closeable):
             EdgeFerError: when a network fails.
             RuntimeError: after `close`, and in a process that was forked from this one (`ForkError`).
         """
-        if not isinstance(image, np.ndarray):
-            raise TypeError(
-                f"expected a picture (height, width, 3) of uint8, BGR, found {type(image).__name__}; "
-                "cv2.imread gives one, or None where there is no such file"
-            )
-        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != "uint8" or not image.size:
-            raise ValueError(
-                f"expected a picture (height, width, 3) of uint8, BGR, found {image.shape} of {image.dtype}; "
-                "cv2.imread gives one"
-            )
+        check_picture(image)
         self._check_process()
         with self._one_at_a_time:
             self._check_open()

@@ -181,6 +181,21 @@ def test_a_frame_comes_with_its_reading_and_can_be_drawn_on() -> None:
     assert to_dict(reading) == json.loads(to_json(reading))
 
 
+@pytest.mark.parametrize(
+    ("image", "error"), [(None, TypeError), (np.zeros((9, 9)), ValueError), (np.zeros((9, 9, 3)), ValueError)]
+)
+def test_what_is_no_picture_is_not_drawn_on(image: object, error: type[Exception]) -> None:
+    with pytest.raises(error, match=r"expected a picture \(height, width, 3\) of uint8, BGR, found"):
+        draw(image, None)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="expected a Reading, found NoneType"):
+        draw(np.zeros((9, 9, 3), np.uint8), None)  # type: ignore[arg-type]
+
+
+def test_a_source_may_be_a_path(tmp_path: Path) -> None:
+    with EdgeFer(capture__source=tmp_path) as fer, pytest.raises(SourceError, match=f"the folder {tmp_path}"):
+        next(iter(fer))
+
+
 def in_a_fork(call: Callable[[], object]) -> str:
     """What a call raised in a forked process."""
     reader, writer = os.pipe()

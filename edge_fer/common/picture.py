@@ -20,3 +20,25 @@ def enlarge(face: Image, size: int) -> Image:
     if face.shape[0] >= size:
         return face
     return np.asarray(cv2.resize(face, (size, size), interpolation=cv2.INTER_CUBIC), np.uint8)
+
+
+def check_picture(image: object) -> None:
+    """Check what a program gives as a picture.
+
+    Args:
+        image: should be `(height, width, 3)` uint8, BGR, as `cv2.imread` gives it.
+
+    Raises:
+        TypeError: when it is no array.
+        ValueError: when it is no such picture.
+    """
+    if not isinstance(image, np.ndarray):
+        raise TypeError(
+            f"expected a picture (height, width, 3) of uint8, BGR, found {type(image).__name__}; "
+            "cv2.imread gives one, or None where there is no such file"
+        )
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != "uint8" or not image.size:
+        raise ValueError(
+            f"expected a picture (height, width, 3) of uint8, BGR, found {image.shape} of {image.dtype}; "
+            "cv2.imread gives one"
+        )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from pathlib import Path
 
+from edge_fer.common.files import check_regular
 from edge_fer.common.secret_file import open_secret
 from edge_fer.errors import ConfigError
 
@@ -28,6 +29,8 @@ def trust(ca_file: Path | str | None) -> ssl.SSLContext:
     Raises:
         OSError: when the file cannot be used; ssl.SSLError is one.
     """
+    if ca_file is not None:
+        check_regular(Path(ca_file))
     context = ssl.create_default_context(cafile=ca_file)
     if ca_file is not None:
         _accept_own_authorities(context)
@@ -69,6 +72,7 @@ def server_context(cert_file: Path, key_file: Path | None, ca_file: Path | None)
     _show(context, cert_file, key_file)
     if ca_file is not None:
         try:
+            check_regular(ca_file)
             context.load_verify_locations(ca_file)
         except OSError as error:
             raise _unusable(ca_file, error) from error
@@ -94,6 +98,7 @@ def _show(context: ssl.SSLContext, cert_file: Path, key_file: Path | None) -> No
     """Let this machine show a certificate."""
     name: Path | str = cert_file  # OpenSSL does not say which of the two files it cannot open
     try:
+        check_regular(cert_file)
         cert_file.open("rb").close()
         name = key_file = key_file or cert_file
         open_secret(key_file, "a private key").close()

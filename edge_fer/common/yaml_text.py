@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from edge_fer.common.files import read_at_most
 from edge_fer.common.text import first_line, printable
 
 _KEY_TAGS = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge")  # a word, and `<<`, which merges an anchor's keys
@@ -100,8 +101,7 @@ def read_text(path: Path) -> str:
         UnicodeDecodeError: when it is no UTF-8.
         YamlTextError: when it is too long.
     """
-    with path.open("rb") as file:
-        content = file.read(_MAX_CHARACTERS + 1)
+    content = read_at_most(path, _MAX_CHARACTERS + 1)
     if len(content) > _MAX_CHARACTERS:
         raise YamlTextError(f"expected at most {_MAX_CHARACTERS} bytes in {printable(str(path))}, found more")
     return content.decode("utf-8-sig")

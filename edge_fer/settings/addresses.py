@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Literal, NamedTuple
-from urllib.parse import unquote
+from urllib.parse import unquote_to_bytes
 
 from edge_fer.common.text import redact
 from edge_fer.errors import SourceError
@@ -37,16 +38,10 @@ def path_of(source: str) -> str:
         source: the name in the settings.
 
     Raises:
-        SourceError: when the name is empty, has bytes that are not UTF-8, or is a `file:` URL without a path.
+        SourceError: when the name is empty, or is a `file:` URL without a path.
     """
     if not source:
         raise SourceError("expected a camera index, path or URL, found an empty name; see --camera")
-    try:
-        source.encode()
-    except UnicodeEncodeError as error:  # OpenCV crashes on such names, and JSON cannot carry them
-        raise SourceError(
-            f"expected a name in UTF-8, found other bytes in {redact(source)}; rename the file"
-        ) from error
     if not source.lower().startswith("file://"):
         return source
     match = re.fullmatch(r"file://(?:localhost)?(/.*)", source, re.IGNORECASE | re.DOTALL)
@@ -54,7 +49,7 @@ def path_of(source: str) -> str:
         raise SourceError(
             f"expected a URL such as file:///folder/clip.mp4, found {redact(source)}; name the whole path"
         )
-    return unquote(match[1])
+    return os.fsdecode(unquote_to_bytes(os.fsencode(match[1])))
 
 
 def check_url(source: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator
@@ -135,6 +135,12 @@ class CaptureSettings(Section):
         "/usr/bin/python3", min_length=1, description="Python interpreter that has picamera2: the system's"
     )
     raw: RawSettings = RawSettings()
+
+    @field_validator("source", mode="before")
+    @classmethod
+    def _name_path(cls, source: object) -> object:
+        """Programs have paths, too."""
+        return str(source) if isinstance(source, PurePath) else source
 
     @field_validator("source")
     @classmethod

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from edge_fer.common.files import read_at_most
 from edge_fer.settings.section import Section
 from edge_fer.settings.settings import Settings
 
@@ -37,7 +38,6 @@ def _named_files(section: Section) -> Iterator[Path]:
 def _digest(path: Path) -> str | int | None:
     """A hash of a file's content; where it cannot be read, the error's number."""
     try:
-        with path.open("rb") as file:
-            return hashlib.sha256(file.read(_MAX_BYTES)).hexdigest()
+        return hashlib.sha256(read_at_most(path, _MAX_BYTES, wait_s=0)).hexdigest()
     except OSError as error:
         return error.errno

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import socket
+from contextlib import suppress
 from pathlib import Path
 
 from pydantic import Field, model_validator
@@ -42,9 +44,9 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _check_outputs_spare_the_source(self) -> Self:
-        source = Path(path_of(self.capture.source)).resolve()
+        source = path_of(self.capture.source)
         for name, path in (("publish.record", self.publish.record), ("publish.file.path", self.publish.file.path)):
-            if path is not None and Path(path).resolve() == source:
+            if path is not None and _is_same(path, source):
                 raise ValueError(f"{name} {Path(path)} is the source itself, which it would spoil: choose another")
         return self
 
@@ -58,3 +60,10 @@ class Settings(Section):
     def device_name(self) -> str:
         """The name of this device in every message."""
         return self.device or socket.gethostname()
+
+
+def _is_same(path: str | Path, other: str | Path) -> bool:
+    """Whether two paths lead to one file, whichever links are in between."""
+    with suppress(OSError):  # one of them is not there
+        return Path(path).samefile(other)
+    return os.path.realpath(path) == os.path.realpath(other)

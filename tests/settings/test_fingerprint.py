@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from edge_fer.settings import Settings, load_settings
@@ -28,3 +29,9 @@ def test_a_file_with_other_content_makes_another_run_and_a_file_that_was_only_wr
         path.write_text(content)
         assert fingerprint(named) == seen[-1]
     assert all(one != other for number, one in enumerate(seen) for other in seen[:number])
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    named = settings(publish__mqtt__host="a", publish__mqtt__credentials_file=str(tmp_path / "pipe"))
+    assert fingerprint(named) == fingerprint(named)

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
+from edge_fer.common.files import read_at_most
 from edge_fer.errors import ConfigError
 from edge_fer.settings import Settings, dump_settings, load_settings
 
@@ -83,6 +84,31 @@ def test_bad_files_say_what_is_wrong(tmp_path: Path, text: str, expected: str) -
         load_settings(write(tmp_path, text), {})
     assert expected in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_links_lead_to_the_source_or_nowhere(tmp_path: Path) -> None:
+    film, hard, loop = (tmp_path / name for name in ("film.mp4", "hard.mp4", "loop.mp4"))
+    film.touch()
+    hard.hardlink_to(film)
+    loop.symlink_to(loop)
+    with pytest.raises(ConfigError, match="is the source itself"):
+        load_settings(None, {}, {"capture.source": str(film), "publish.file.path": str(hard)})
+    assert load_settings(None, {}, {"capture.source": str(loop), "publish.record": str(film)})
+
+
+def test_a_pipe_is_read_to_its_end_and_not_waited_for_without_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(read_at_most, "__defaults__", (0.01,))
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(ConfigError, match=r"found: a pipe that nobody wrote to its end within 0\.01 s; name a file"):
+        load_settings(pipe, {})
+    reading, writing = os.pipe()
+    os.write(writing, b"device: box")
+    os.close(writing)
+    assert load_settings(Path(f"/dev/fd/{reading}"), {}).device == "box"
+    os.close(reading)
 
 
 def test_a_key_that_stands_twice_is_refused_with_its_line(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from itertools import product
 import cv2
 import numpy as np
 
+from edge_fer.common.picture import check_picture
 from edge_fer.faces.boxes import corners_of, overlap
 from edge_fer.schema import FaceReading, Reading
 from edge_fer.types import LABELS, Box, Image, Label
@@ -33,6 +34,26 @@ _MIN_SCALE = 0.33  # nor can letters of the font below this scale
 _FACE_UNITS = 60.0  # a face that is narrower than so many units gets a smaller unit
 _HIDDEN = 0.1  # a plate may hide this share of others before another place is tried
 _MOST_HIDDEN = 0.15  # a chart that would hide more of others is left out
+
+
+def draw(image: Image, reading: Reading) -> Image:
+    """Draw a reading over its frame, for programs that use this package: `annotate`, which takes what it is given.
+
+    Args:
+        image: `(height, width, 3)` uint8, BGR; not written to.
+        reading: the reading of this frame.
+
+    Returns:
+        A new picture of the same shape.
+
+    Raises:
+        TypeError: when one of them is something else.
+        ValueError: when the picture has another shape or type.
+    """
+    check_picture(image)
+    if not isinstance(reading, Reading):
+        raise TypeError(f"expected a Reading, found {type(reading).__name__}; EdgeFer gives one for each frame")
+    return annotate(image, reading)
 
 
 def annotate(image: Image, reading: Reading) -> Image:

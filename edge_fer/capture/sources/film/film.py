@@ -96,6 +96,7 @@ class Film:
         self.broken: str | None = None
         self.unreadable: str | None = None
         self._packets = self._decoded = 0
+        self._headless: int | None = None  # packets before the first key frame, once there is one
         self._position_ns = 0
         self._arrived_ns = time.monotonic_ns()
 
@@ -119,8 +120,10 @@ class Film:
             self.count += 1
             self._position_ns = self._timeline.place(self._stamp_ns(frame))
             yield FilmFrame(image, self._position_ns, self._arrived_ns)
-        if self._complaints.count or self.lost:
-            self.lost = max(self.lost, self._packets - self._decoded)
+        missing = self._packets - self._decoded
+        if not (self._complaints.count or self.lost):  # two packets may be one frame, or one that is not shown
+            missing = min(missing, self._headless or 0)
+        self.lost = max(self.lost, missing)
         if self.broken is None and self._falls_short():
             self.broken = f"its header states {self._stream.frames} frames"
 
@@ -218,6 +221,8 @@ class Film:
             for packet in self._container.demux(self._stream):
                 if packet.size:
                     self._arrived_ns = time.monotonic_ns()
+                    if packet.is_keyframe and self._headless is None and not self._live:
+                        self._headless = self._packets  # decoders leave them out, and say nothing
                     self._packets += not packet.is_discard
                     cut = packet.is_corrupt
                     complaints = self._demuxer.count

@@ -259,6 +259,21 @@ def test_a_film_that_is_cut_short_gives_what_it_has_and_then_says_so(tmp_path, n
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize("name", ["a.ts", "a.h264"])
+def test_frames_before_the_first_key_frame_are_counted_as_lost(tmp_path, name):
+    """As in a recording of a broadcast, or one whose first part is gone; the decoder often says nothing of them."""
+    options = {"g": "10", "bf": "0", "x264-params": "scenecut=0:repeat-headers=1"}
+    path = write_film(tmp_path / name, noise(30), "libx264", options=options)
+    content = path.read_bytes()
+    path.write_bytes(content[(len(content) // 3 // 2 // 188) * 188 :])
+    frames, told, _, skipped = read(path)
+    assert len(frames) == 20
+    assert 0 < skipped < 10
+    assert [line.rpartition(", the decoder")[0] for line in told] == [
+        f"{path}: the film is damaged: {skipped} frames are left out, 0 of 20 are shown with damage"
+    ]
+
+
 def test_an_index_without_its_frames_is_cut_short(tmp_path):
     """The frames that are there are whole, and neither decoder nor demuxer reports anything."""
     path = write_film(tmp_path / "a.avi", [picture(n) for n in range(20)], "mjpeg")
