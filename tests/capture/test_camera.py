@@ -687,7 +687,7 @@ def test_skipped_pictures_are_counted_and_told(started, tmp_path, caplog):
     assert skipped.message.startswith("left out 1.png: expected a picture or a video in ")
     assert skipped.message.endswith("; 1 so far")
     assert ended == camera.condition
-    assert ended.message.endswith("has ended; 1 files or frames were left out")
+    assert ended.message.endswith("has ended; files or frames left out: 1")
     assert caplog.records == []
 
 

@@ -269,9 +269,8 @@ def test_frames_before_the_first_key_frame_are_counted_as_lost(tmp_path, name):
     frames, told, _, skipped = read(path)
     assert len(frames) == 20
     assert 0 < skipped < 10
-    assert [line.rpartition(", the decoder")[0] for line in told] == [
-        f"{path}: the film is damaged: {skipped} frames are left out, 0 of 20 are shown with damage"
-    ]
+    (line,) = told
+    assert line.startswith(f"{path}: the film is damaged: {counted(skipped, 'frame')} left out, 0 of 20 shown with ")
 
 
 def test_an_index_without_its_frames_is_cut_short(tmp_path):
