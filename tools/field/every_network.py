@@ -47,7 +47,7 @@ class Result:
         side: of its input, pixels.
         mib: of its INT8 files together.
         on_cpu: operators that an Edge TPU would leave to the processor.
-        dev_board_ms: predicted time of a face there; None where something stays on the processor.
+        dev_board_ms: predicted time of its first file there; None where something stays on the processor.
         readings: of the sample's first frames, in how many a face had probabilities.
         seconds: that all of it took.
     """
@@ -113,11 +113,10 @@ def try_network(name: str, folder: Path) -> Result:
     readings = [json.loads(line) for line in printed.splitlines()]
     labelled = sum(any(face["probabilities"] for face in one.get("faces", [])) for one in readings)
     size = sum(path.stat().st_size for path in models.glob(f"{named}*.tflite"))
+    on_cpu = sum(part["cpu"] for part in (verdict, verdict["region"]) if part is not None)
     boards = [one["milliseconds"] for one in verdict["predicted"] if "Dev Board" in one["board"]]
     predicted = round(boards[0], 1) if boards else None
-    return Result(
-        name, side, round(size / 2**20, 1), verdict["cpu"], predicted, labelled, round(time.monotonic() - began)
-    )
+    return Result(name, side, round(size / 2**20, 1), on_cpu, predicted, labelled, round(time.monotonic() - began))
 
 
 def main() -> int:
